@@ -1,0 +1,178 @@
+"""Connections: one engine for each role, bounded waits, COPY from numpy, and driver errors as one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from agents.core.errors import ServiceError
+from agents.core.log import mask_secrets
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 60_000
+LOCK_TIMEOUT_MS = 15_000
+POSTGRES_EPOCH = np.datetime64("2000-01-01T00:00:00", "us")
+COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+
+
+def open_engine(url: str, *, role: str | None = None, application: str = "quorum") -> Engine:
+    """An engine whose sessions are UTC, act as `role` where one is given, and never wait for ever.
+
+    A parameter never appears in an error or a log.
+    """
+    url = normalise_url(url)
+    options = [
+        "-c timezone=UTC",
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        f"-c lock_timeout={LOCK_TIMEOUT_MS}",
+        "-c idle_in_transaction_session_timeout=120000",
+        "-c client_min_messages=warning",
+        *([f"-c role={role}"] if role else []),
+    ]
+    return create_engine(
+        url,
+        pool_size=3,
+        max_overflow=2,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": application,
+            "options": " ".join(options),
+            "keepalives_idle": 15,
+            "tcp_user_timeout": 15000,
+            "prepare_threshold": 3,
+        },
+    )
+
+
+def normalise_url(url: str) -> str:
+    """Any spelling of a PostgreSQL URL as the one SQLAlchemy needs for psycopg 3."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url[len(prefix) :]
+    return url
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction; ServiceError, without secrets, where the server cannot be reached or the session breaks."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (OperationalError, InterfaceError) as error:
+        raise ServiceError(f"database {safe_url(engine)}: {first_line(error)}") from error
+
+
+def safe_url(engine: Engine) -> str:
+    """The engine's URL without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a driver said."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return mask_secrets(str(cause).strip().split("\n")[0])
+
+
+def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection below, for COPY."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """COPY of Python rows; part of the caller's transaction."""
+    if not rows:
+        return
+    names = ", ".join(f'"{c}"' for c in columns)
+    with driver_connection(connection).cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def copy_block(connection: Connection, table: str, columns: Sequence[str], blocks: Sequence[bytes]) -> None:
+    """COPY of binary rows made by `binary_rows`; part of the caller's transaction."""
+    if not blocks:
+        return
+    names = ", ".join(f'"{c}"' for c in columns)
+    statement = f"COPY {table} ({names}) FROM STDIN (FORMAT binary)"
+    with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(COPY_HEADER)
+        for block in blocks:
+            copy.write(block)
+        copy.write(COPY_TRAILER)
+
+
+Column = NDArray[Any] | str
+"""A column of a block: datetime64 -> timestamptz, float64 -> double (NaN -> NULL where `null_nan`), a str for all rows."""
+
+
+def binary_rows(rows: int, columns: Sequence[Column], *, null_nan: frozenset[int] = frozenset()) -> bytes:
+    """`rows` rows in PostgreSQL's binary COPY format, built without a Python loop over rows.
+
+    `null_nan` are indexes of float columns whose NaN means NULL; rows with a NULL there are written apart, so row
+    order is not kept. Source: PostgreSQL manual, COPY, "Binary Format".
+    """
+    for index in sorted(null_nan):
+        values = columns[index]
+        assert not isinstance(values, str)
+        missing = np.isnan(values)
+        if missing.any():
+            parts = []
+            for mask, null in ((~missing, False), (missing, True)):
+                if mask.any():
+                    kept: list[Column | None] = [c if isinstance(c, str) else c[mask] for c in columns]
+                    if null:
+                        kept[index] = None
+                    parts.append(_fixed_rows(int(mask.sum()), kept))
+            return b"".join(parts)
+    return _fixed_rows(rows, list(columns))
+
+
+def _fixed_rows(rows: int, columns: Sequence[Column | None]) -> bytes:
+    fields: list[tuple[str, str] | tuple[str, str, int]] = [("count", ">i2")]
+    for index, column in enumerate(columns):
+        fields.append((f"length{index}", ">i4"))
+        if isinstance(column, str):
+            fields.append((f"value{index}", f"S{len(column.encode())}"))
+        elif column is not None:
+            fields.append((f"value{index}", ">i8" if column.dtype.kind == "M" else ">f8"))
+    block = np.empty(rows, dtype=fields)
+    block["count"] = len(columns)
+    for index, column in enumerate(columns):
+        if column is None:
+            block[f"length{index}"] = -1
+        elif isinstance(column, str):
+            block[f"length{index}"] = len(column.encode())
+            block[f"value{index}"] = column.encode()
+        else:
+            block[f"length{index}"] = 8
+            values = column
+            if values.dtype.kind == "M":
+                values = (values.astype("datetime64[us]") - POSTGRES_EPOCH).astype(np.int64)
+            block[f"value{index}"] = values
+    return block.tobytes()
+
+
+def probe_timescaledb(connection: Connection) -> tuple[str, str]:
+    """(version, edition) of the extension, edition "apache" or "timescale"; ServiceError where it is missing."""
+    version = connection.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")).scalar()
+    if version is None:
+        available = connection.execute(
+            text("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
+        ).scalar()
+        remedy = (
+            "run CREATE EXTENSION timescaledb in it as a superuser" if available else
+            "install timescaledb on that server (Debian: postgresql-17-timescaledb) and add it to shared_preload_libraries"
+        )  # fmt: skip
+        raise ServiceError(f"database {connection.engine.url.database!r} has no timescaledb extension; {remedy}")
+    edition = connection.execute(text("SHOW timescaledb.license")).scalar()
+    return str(version), str(edition)

@@ -1,0 +1,481 @@
+"""The schema as SQLAlchemy knows it, both planes; migrations create it, `alembic check` holds the two together.
+
+Hypertables hold series, plain tables what must be unique (a unique key of a hypertable must contain its time).
+No foreign key points at a hypertable: TimescaleDB before 2.25 has defects there.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.schema import SchemaItem
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+MONEY = Numeric(28, 8)
+MOMENT = DateTime(timezone=True)
+
+HYPERTABLES = {
+    "bars": "time",
+    "exogenous": "time",
+    "signals": "time",
+    "decision_details": "time",
+    "equity": "time",
+    "shadow_returns": "time",
+    "bar_contributions": "time",
+    "agent_work_log": "time",
+    "system_metrics": "time",
+}
+"""Hypertable -> its time column."""
+
+APPEND_ONLY = ("decisions", "fills", "corporate_actions", "trades", "trade_attribution")
+"""Rows of these are never changed or deleted; a trigger forbids it."""
+
+
+def _time(name: str = "time") -> Column[object]:
+    return Column(name, MOMENT, nullable=False)
+
+
+def _recorded_at() -> Column[object]:
+    return Column("recorded_at", MOMENT, nullable=False, server_default=func.now())
+
+
+def _text(name: str, *items: SchemaItem, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, *items, nullable=nullable)
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=nullable)
+
+
+def _money(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, MONEY, nullable=nullable)
+
+
+def _sane_time(column: str = "time") -> CheckConstraint:
+    return CheckConstraint(f"{column} > '1900-01-01Z' AND {column} < '2100-01-01Z'", name=f"{column}_sane")
+
+
+def _check(name: str, condition: str) -> CheckConstraint:
+    return CheckConstraint(condition, name=name)
+
+
+def _finite(*columns: str) -> str:
+    return " AND ".join(f"{c} > '-Infinity' AND {c} < 'Infinity'" for c in columns)
+
+
+# ---------------------------------------------------------------- market
+
+bars = Table(
+    "bars", metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("time", MOMENT, primary_key=True, comment="close of the bar"),
+    Column("bar_open", MOMENT, nullable=False),
+    Column("available_at", MOMENT, nullable=False),
+    _recorded_at(),
+    _number("open"), _number("high"), _number("low"), _number("close"),
+    _number("volume", nullable=True),
+    Column("adjustment", Double, nullable=False, server_default="1"),
+    Column("split", Double, nullable=False, server_default="1"),
+    Column("dividend", Double, nullable=False, server_default="0"),
+    _text("source"),
+    _sane_time(),
+    _check("times_ordered", "bar_open < time AND time <= available_at AND available_at < '2100-01-01Z'"),
+    _check("prices_positive", "low > 0 AND low <= LEAST(open, close) AND high >= GREATEST(open, close)"),
+    _check("prices_finite", "high < 'Infinity'"),
+    _check("volume_sane", "volume >= 0 AND volume < 'Infinity'"),
+    _check("adjustment_positive", "adjustment > 0 AND adjustment < 'Infinity'"),
+    _check("split_positive", "split > 0 AND split < 'Infinity'"),
+    _check("dividend_sane", "dividend >= 0 AND dividend < 'Infinity'"),
+    Index("ix_bars_time", "time"),
+)  # fmt: skip
+
+bar_files = Table(
+    "bar_files", metadata,
+    Column("sha256", Text, primary_key=True),
+    _text("file"),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_loaded", BigInteger, nullable=False),
+    Column("rows_equal", BigInteger, nullable=False),
+    Column("rows_quarantined", BigInteger, nullable=False),
+    _recorded_at(),
+)  # fmt: skip
+
+bar_quarantine = Table(
+    "bar_quarantine", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("file"),
+    Column("row_number", BigInteger, nullable=False),
+    _text("reason"),
+    _text("content"),
+    _recorded_at(),
+    UniqueConstraint("file", "row_number", "reason", "content", name="uq_bar_quarantine_row"),
+)  # fmt: skip
+
+exogenous = Table(
+    "exogenous", metadata,
+    Column("name", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("time", MOMENT, primary_key=True),
+    Column("available_at", MOMENT, nullable=False),
+    _number("value"),
+    _recorded_at(),
+    _sane_time(),
+    _check("known_after", "available_at >= time AND available_at < '2100-01-01Z'"),
+    _check("value_finite", _finite("value")),
+    Index("ix_exogenous_available_at", "available_at"),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- journal
+
+signals = Table(
+    "signals", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    _number("strength"), _number("confidence"),
+    Column("abstained", Boolean, nullable=False),
+    _number("forecast", nullable=True),
+    _text("reason"),
+    _sane_time(),
+    _check("strength_range", "strength BETWEEN -1 AND 1"),
+    _check("confidence_range", "confidence BETWEEN 0 AND 1"),
+)  # fmt: skip
+
+decisions = Table(
+    "decisions", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("weights_version", BigInteger, nullable=False),
+    _text("weights_level"),
+    Column("weights", JSONB, nullable=False),
+    _text("risk_state"),
+    _number("equity"), _number("cash"),
+    Column("orders", Integer, nullable=False),
+    _text("reason"),
+    _recorded_at(),
+    _sane_time(),
+    _check("level_known", "weights_level IN ('redis', 'database', 'static', 'equal')"),
+    _check("risk_state_known", "risk_state IN ('active', 'reducing', 'halted')"),
+)  # fmt: skip
+
+decision_details = Table(
+    "decision_details", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    _number("combined", nullable=True), _number("multiplier", nullable=True),
+    _number("raw_weight", nullable=True), _number("target_weight"),
+    _text("clamps"), _text("no_trade"),
+    _number("order_quantity"), _number("position"),
+    _number("mark", nullable=True),
+    _sane_time(),
+)  # fmt: skip
+
+orders = Table(
+    "orders", metadata,
+    Column("client_order_id", Text, primary_key=True),
+    Column("decision_time", MOMENT, nullable=False),
+    _text("symbol"), _text("side"), _money("quantity"), _text("state"), _text("reason"),
+    _recorded_at(),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("decision_time", "symbol", name="uq_orders_decision"),
+    _check("side_known", "side IN ('buy', 'sell')"),
+    _check("quantity_positive", "quantity > 0"),
+    _check(
+        "state_known",
+        "state IN ('intent', 'acked', 'partial', 'filled', 'expired', 'rejected', 'unknown', 'not_placed')",
+    ),
+    Index("ix_orders_state", "state"),
+)  # fmt: skip
+
+fills = Table(
+    "fills", metadata,
+    Column("fill_id", Text, primary_key=True),
+    _text("client_order_id", ForeignKey("orders.client_order_id")),
+    _time(), _text("symbol"), _text("side"), _money("quantity"), _money("price"), _money("fee"),
+    _money("spread_cost"), _money("impact_cost"),
+    _recorded_at(),
+    _sane_time(),
+    _check("side_known", "side IN ('buy', 'sell')"),
+    _check("quantity_positive", "quantity > 0 AND quantity <> 'NaN'"),
+    _check("price_positive", "price > 0 AND price <> 'NaN'"),
+    Index("ix_fills_time", "time"),
+    Index("ix_fills_client_order_id", "client_order_id"),
+)  # fmt: skip
+
+corporate_actions = Table(
+    "corporate_actions", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    _money("ratio"), _money("quantity_change"), _money("cash"),
+    _sane_time(),
+    _check("kind_known", "kind IN ('split', 'dividend')"),
+)  # fmt: skip
+
+trades = Table(
+    "trades", metadata,
+    Column("trade_id", Text, primary_key=True),
+    _text("symbol"), _time("opened_at"), _time("closed_at"), _text("side"),
+    _money("quantity"), _money("entry_price"), _money("exit_price"), _money("fees"), _money("pnl"),
+    _sane_time("closed_at"),
+    _check("side_known", "side IN ('long', 'short')"),
+    _check("pnl_finite", "pnl <> 'NaN'"),
+    Index("ix_trades_closed_at", "closed_at"),
+)  # fmt: skip
+
+trade_attribution = Table(
+    "trade_attribution", metadata,
+    Column("trade_id", Text, ForeignKey("trades.trade_id"), primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    _money("contribution"),
+    _check("contribution_finite", "contribution <> 'NaN'"),
+)  # fmt: skip
+
+positions = Table(
+    "positions", metadata,
+    Column("symbol", Text, primary_key=True),
+    _money("quantity"), _money("cost"), _money("carried"), _time("opened_at"),
+    _check("quantity_not_zero", "quantity <> 0 AND quantity <> 'NaN'"),
+)  # fmt: skip
+
+desk_state = Table(
+    "desk_state", metadata,
+    Column("id", Integer, primary_key=True, server_default="1"),
+    _time(),
+    Column("state", LargeBinary, nullable=False),
+    _check("one_row", "id = 1"),
+)  # fmt: skip
+
+equity = Table(
+    "equity", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("book", Text, primary_key=True),
+    _number("equity"), _number("cash"), _number("turnover"),
+    _sane_time(),
+    _check("equity_finite", _finite("equity", "cash", "turnover")),
+)  # fmt: skip
+
+shadow_returns = Table(
+    "shadow_returns", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("return", Double, nullable=False),
+    Column("hits", Integer, nullable=False),
+    Column("calls", Integer, nullable=False),
+    _sane_time(),
+    _check("hits_within_calls", "hits BETWEEN 0 AND calls"),
+    _check("return_finite", _finite('"return"')),
+)  # fmt: skip
+
+bar_contributions = Table(
+    "bar_contributions", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    _number("contribution"),
+    _sane_time(),
+    _check("contribution_finite", _finite("contribution")),
+)  # fmt: skip
+
+agent_work_log = Table(
+    "agent_work_log", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("action", Text, primary_key=True),
+    _number("duration_ms"),
+    Column("opinions", BigInteger, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    _text("detail"),
+    _sane_time(),
+)  # fmt: skip
+
+risk_events = Table(
+    "risk_events", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time(), _text("from_state"), _text("to_state"), _text("reason"), _text("actor"),
+    _sane_time(),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- meta plane
+
+weight_history = Table(
+    "weight_history", metadata,
+    Column("version", BigInteger, Identity(), primary_key=True),
+    _time("timestamp"),
+    Column("agent_weights", JSONB, nullable=False),
+    Column("previous_weights", JSONB),
+    _text("method"), _text("status"), _text("reason"),
+    Column("window_days", Integer), Column("sample_size", Integer), Column("trials", Integer),
+    _text("inputs_hash", nullable=True),
+    _number("sharpe_improvement", nullable=True), _number("return_improvement", nullable=True),
+    _number("realised_improvement", nullable=True),
+    Column("causes", JSONB),
+    Column("valid_until", MOMENT),
+    _recorded_at(),
+    _sane_time("timestamp"),
+    _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial')"),
+    Index("ix_weight_history_timestamp", "timestamp"),
+)  # fmt: skip
+
+agent_performance = Table(
+    "agent_performance", metadata,
+    Column("date", Date, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("window_days", Integer, primary_key=True, comment="0 = all history"),
+    Column("total_signals", BigInteger, nullable=False),
+    Column("total_trades", BigInteger, nullable=False),
+    *(
+        _number(name, nullable=True)
+        for name in (
+            "win_rate", "profit_factor", "expectancy", "payoff_ratio", "average_win", "average_loss", "sharpe_ratio",
+            "sortino_ratio", "calmar_ratio", "max_drawdown", "turnover", "information_coefficient", "brier_score",
+            "probabilistic_sharpe", "deflated_sharpe", "minimum_track_record", "sharpe_low", "sharpe_high",
+            "periods_per_year",
+        )
+    ),
+    *(
+        Column(name, Integer)
+        for name in ("longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials")
+    ),
+    _money("pnl", nullable=True),
+    Column("undefined", JSONB, comment="figure -> why it is NULL"),
+    _text("verdict", nullable=True),
+    _recorded_at(),
+    _check("win_rate_range", "win_rate BETWEEN 0 AND 1"),
+    Index("ix_agent_performance_agent_name", "agent_name", "date"),
+)  # fmt: skip
+
+project_tasks = Table(
+    "project_tasks", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("title"), _text("description"), _text("state"), _text("priority"), _text("assigned_to", nullable=True),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    _check("state_known", "state IN ('open', 'in_progress', 'blocked', 'done', 'dismissed')"),
+    _check("priority_known", "priority IN ('low', 'medium', 'high', 'critical')"),
+)  # fmt: skip
+
+project_reports = Table(
+    "project_reports", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("generated_at"),
+    Column("period_start", MOMENT, nullable=False),
+    Column("period_end", MOMENT, nullable=False),
+    Column("summary", JSONB, nullable=False),
+    Column("recommendations", JSONB, nullable=False),
+    _text("html"), _text("text"),
+    UniqueConstraint("period_start", "period_end", name="uq_project_reports_period"),
+    Index("ix_project_reports_generated_at", "generated_at"),
+)  # fmt: skip
+
+improvement_suggestions = Table(
+    "improvement_suggestions", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("fingerprint"), _text("kind"), _text("severity"), _text("title"), _text("action"),
+    Column("evidence", JSONB, nullable=False),
+    _text("state"),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("fingerprint"),
+    _check("kind_known", "kind IN ('architecture', 'security', 'performance', 'strategy')"),
+    _check("severity_known", "severity IN ('info', 'low', 'medium', 'high', 'critical')"),
+    _check("state_known", "state IN ('open', 'accepted', 'done', 'dismissed')"),
+)  # fmt: skip
+
+strategy_variants = Table(
+    "strategy_variants", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("agent_name"), _text("variant_name"),
+    Column("parameters", JSONB, nullable=False),
+    _text("state"),
+    Column("evidence", JSONB),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("agent_name", "variant_name", name="uq_strategy_variants_name"),
+    _check("state_known", "state IN ('candidate', 'challenger', 'champion', 'demoted', 'dismissed')"),
+)  # fmt: skip
+
+ml_models = Table(
+    "ml_models", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("name"),
+    Column("version", Integer, nullable=False),
+    _text("sha256"), _text("format"),
+    Column("parameters", JSONB, nullable=False),
+    Column("metrics", JSONB),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("name", "version", name="uq_ml_models_version"),
+)  # fmt: skip
+
+email_config = Table(
+    "email_config", metadata,
+    Column("id", Integer, primary_key=True, server_default="1"),
+    _text("server"),
+    Column("port", Integer, nullable=False),
+    _text("security"), _text("account"), _text("sender"), _text("secret_file", nullable=True),
+    Column("recipients", JSONB, nullable=False),
+    _text("mode"),
+    Column("frequency_s", Integer, nullable=False),
+    Column("quiet_hours", JSONB),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    _check("one_row", "id = 1"),
+    _check("port_range", "port BETWEEN 1 AND 65535"),
+    _check("security_known", "security IN ('starttls', 'tls')"),
+    _check("mode_known", "mode IN ('every_report', 'only_if_changed', 'daily_digest')"),
+)  # fmt: skip
+
+job_runs = Table(
+    "job_runs", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("job"), _time("due_at"),
+    Column("started_at", MOMENT), Column("finished_at", MOMENT),
+    _text("status"), _text("detail"),
+    UniqueConstraint("job", "due_at", name="uq_job_runs_due"),
+    _check("status_known", "status IN ('running', 'succeeded', 'failed', 'skipped')"),
+)  # fmt: skip
+
+outbox = Table(
+    "outbox", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("report_id", BigInteger, ForeignKey("project_reports.id"), nullable=False),
+    _text("message_id"), _text("state"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", MOMENT),
+    _text("detail"),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("report_id"),
+    _check("state_known", "state IN ('pending', 'sent', 'failed', 'skipped')"),
+)  # fmt: skip
+
+system_metrics = Table(
+    "system_metrics", metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("name", Text, primary_key=True),
+    _number("value"),
+    _sane_time(),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Records, ports, errors, the clock, the settings and the log: what every other folder may know."""

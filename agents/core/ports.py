@@ -1,0 +1,121 @@
+"""What the drivers need of the outside world, as narrow Protocols; adapters implement them, tests twin them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from agents.core.types import (
+    Bars,
+    CycleRecord,
+    Floats,
+    Order,
+    OrderOutcome,
+    Panel,
+    Position,
+    Signals,
+    WeightSet,
+)
+
+
+class Agent(Protocol):
+    """An alpha model. `signals` must be a pure function of the panel, causal, and forget everything older than
+    `bars_needed` bars; see DESIGN promise 2 in ARCHITECTURE.md."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bars_needed(self) -> int: ...
+
+    def signals(self, panel: Panel) -> Signals: ...
+
+    def reason(self, panel: Panel, time_index: int, symbol_index: int) -> str: ...
+
+
+class BarSource(Protocol):
+    """Where bars are read from."""
+
+    def window(self, *, until: datetime, count: int) -> Bars:
+        """The last `count` bar times up to and including `until`, of all symbols of the desk."""
+        ...
+
+    def after(self, time: datetime | None, *, limit: int) -> Bars:
+        """At most `limit` bar times later than `time` (None: from the beginning), oldest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where a desk stopped: its last decision and the step's state after it."""
+
+    time: datetime
+    state: bytes
+    positions: Mapping[str, Position]
+
+
+class Journal(Protocol):
+    """The record of everything decided; each call is one transaction that happens wholly or not at all."""
+
+    def last(self) -> Resumption | None:
+        """The newest decision, None for a new desk."""
+        ...
+
+    def record(self, cycle: CycleRecord) -> None:
+        """Commit decisions with all that belongs to them; repeating the same cycle changes nothing."""
+        ...
+
+    def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
+        """Commit what a broker said about orders between decisions."""
+        ...
+
+    def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
+        """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first."""
+        ...
+
+    def open_orders(self) -> Sequence[tuple[Order, str]]:
+        """Orders without a final state, with their state."""
+        ...
+
+
+class WeightStore(Protocol):
+    """The truth about weights."""
+
+    def newest(self) -> WeightSet | None: ...
+
+    def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet: ...
+
+
+class WeightCache(Protocol):
+    """A versioned copy of the weights that may be missing, stale or wrong; every method answers within 0.5 s."""
+
+    def read(self) -> WeightSet | None:
+        """The copy, None on a miss or while the cache is out of order; InvalidWeightsError where it is rubbish."""
+        ...
+
+    def write(self, weights: WeightSet) -> bool:
+        """Put the copy and announce its version; False where the cache did not take it."""
+        ...
+
+    def announced(self) -> int | None:
+        """The newest version announced since the last call, without waiting."""
+        ...
+
+
+class Broker(Protocol):
+    """Where orders go. Refusals are values; an outcome that is not known is "unknown", never "rejected"."""
+
+    def place(self, order: Order) -> OrderOutcome:
+        """Send one order; the same client order id twice is one order."""
+        ...
+
+    def lookup(self, client_order_id: str) -> OrderOutcome | None:
+        """What the broker knows of an order; None where it was never placed."""
+        ...
+
+    def settle(self, bars: Bars) -> Sequence[OrderOutcome]:
+        """What became of the working orders at the one bar of `bars`."""
+        ...

@@ -1,0 +1,185 @@
+"""Causal indicators over [T, S] arrays: row t depends on rows up to t only, columns are independent.
+
+NaN marks a missing bar. Every function forgets: windows are exact, exponential means lose the weight of what is
+older than `forgetting_bars(span)` bars. Nothing is ever divided by a scale that is zero: such results are NaN.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agents.core.types import Floats
+from agents.quant.compiled import compiled
+
+FORGOTTEN_WEIGHT = 1e-13
+LONGEST_GAP_BARS = 10
+"""A change over a longer gap is no bar's return: after it an indicator warms up anew."""
+
+
+def forgetting_bars(span: float) -> int:
+    """Bars after which an exponential mean of this span has forgotten all but 1e-13 of what came before."""
+    return math.ceil(math.log(FORGOTTEN_WEIGHT) / math.log(1.0 - 2.0 / (span + 1.0)))
+
+
+@compiled
+def ewma(values: Floats, span: float) -> Floats:
+    """Exponentially weighted mean with decay 1 - 2/(span + 1) for each bar, missing bars included.
+
+    Weights are normalised over the values present (pandas' ewm(span, adjust=True, ignore_na=False)), so the mean
+    of a constant is that constant from the first bar on. NaN at a missing bar.
+    """
+    bars, symbols = values.shape
+    decay = 1.0 - 2.0 / (span + 1.0)
+    result = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        weighted, weight = 0.0, 0.0
+        for t in range(bars):
+            weighted *= decay
+            weight *= decay
+            if weight < 1e-200:
+                weighted, weight = 0.0, 0.0
+            value = values[t, s]
+            if np.isfinite(value):
+                weighted += value
+                weight += 1.0
+                result[t, s] = weighted / weight
+    return result
+
+
+@compiled
+def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats, Floats]:
+    """Mean and population standard deviation of the last `window` bars, missing bars left out; NaN where fewer
+    than `minimum` are there. Two passes for each window: exact, and the same bits wherever the data start."""
+    bars, symbols = values.shape
+    mean = np.full((bars, symbols), np.nan)
+    deviation = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        for t in range(bars):
+            total, count = 0.0, 0
+            start = max(0, t - window + 1)
+            for u in range(start, t + 1):
+                value = values[u, s]
+                if np.isfinite(value):
+                    total += value
+                    count += 1
+            if count < minimum:
+                continue
+            centre = total / count
+            squares = 0.0
+            for u in range(start, t + 1):
+                value = values[u, s]
+                if np.isfinite(value):
+                    squares += (value - centre) * (value - centre)
+            mean[t, s] = centre
+            deviation[t, s] = math.sqrt(squares / count)
+    return mean, deviation
+
+
+@compiled
+def rolling_extreme(values: Floats, window: int, minimum: int, sign: float) -> Floats:
+    """The largest (`sign` 1) or smallest (`sign` -1) of the last `window` bars; NaN where fewer than `minimum`."""
+    bars, symbols = values.shape
+    result = np.full((bars, symbols), np.nan)
+    queue = np.empty(bars + 1, dtype=np.int64)
+    for s in range(symbols):
+        head, tail, count = 0, 0, 0
+        for t in range(bars):
+            if t >= window and np.isfinite(values[t - window, s]):
+                count -= 1
+            while head < tail and queue[head] <= t - window:
+                head += 1
+            value = values[t, s]
+            if np.isfinite(value):
+                count += 1
+                while head < tail and sign * values[queue[tail - 1], s] <= sign * value:
+                    tail -= 1
+                queue[tail] = t
+                tail += 1
+            if count >= minimum and head < tail:
+                result[t, s] = values[queue[head], s]
+    return result
+
+
+@compiled
+def changes(values: Floats) -> Floats:
+    """Difference to the last value present, at most LONGEST_GAP_BARS back; NaN else and at a missing bar."""
+    bars, symbols = values.shape
+    result = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        last, last_bar = np.nan, 0
+        for t in range(bars):
+            if np.isfinite(values[t, s]):
+                if t - last_bar <= LONGEST_GAP_BARS:
+                    result[t, s] = values[t, s] - last
+                last, last_bar = values[t, s], t
+    return result
+
+
+def volatility(close: Floats, window: int, minimum: int) -> Floats:
+    """Root mean square of log returns over the last `window` bars, as a fraction for each bar; NaN during warm-up
+    and where prices did not move."""
+    moves = changes(np.log(close))
+    mean, deviation = rolling_mean_std(moves, window, minimum)
+    size = np.sqrt(mean**2 + deviation**2)
+    return np.where(size > 1e-9, size, np.nan)
+
+
+def rsi(close: Floats, length: int) -> Floats:
+    """Wilder's relative strength index, 0..100, from log price changes (so that a price's scale does not matter
+    and a halving weighs like a doubling); his smoothing is an exponential mean of span 2 * length - 1.
+
+    50 where prices did not move at all. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
+    """
+    moves = changes(np.log(close))
+    gains = ewma(np.maximum(moves, 0.0), 2.0 * length - 1.0)
+    losses = ewma(np.maximum(-moves, 0.0), 2.0 * length - 1.0)
+    total = gains + losses
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 1e-12, 100.0 * gains / total, np.where(np.isfinite(total), 50.0, np.nan))
+
+
+def macd_histogram(close: Floats, fast: int, slow: int, smoothing: int) -> Floats:
+    """MACD of log prices minus its signal line, as a fraction of price.
+
+    Source: G. Appel, 1979: EMA(fast) - EMA(slow), signal line EMA(smoothing) of it, histogram their difference.
+    """
+    prices = np.log(close)
+    line = ewma(prices, float(fast)) - ewma(prices, float(slow))
+    return line - ewma(line, float(smoothing))
+
+
+def bollinger_percent_b(close: Floats, window: int, width: float) -> Floats:
+    """%B: 0 at the lower band, 1 at the upper; bands at `width` population deviations from the simple mean.
+
+    Source: J. Bollinger, Bollinger on Bollinger Bands, 2001. NaN where the price did not move.
+    """
+    mean, deviation = rolling_mean_std(close, window, window)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        percent = (close - (mean - width * deviation)) / (2.0 * width * deviation)
+    return np.where(deviation > 1e-12 * np.abs(mean), percent, np.nan)
+
+
+@compiled
+def percentile_rank(values: Floats, window: int, minimum: int) -> Floats:
+    """Share of the last `window` bars that lie below the newest value, ties counting half, 0..1."""
+    bars, symbols = values.shape
+    result = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        for t in range(bars):
+            value = values[t, s]
+            if not np.isfinite(value):
+                continue
+            below, count = 0.0, 0
+            for u in range(max(0, t - window + 1), t + 1):
+                other = values[u, s]
+                if np.isfinite(other):
+                    count += 1
+                    if other < value:
+                        below += 1.0
+                    elif other == value:
+                        below += 0.5
+            if count >= minimum:
+                result[t, s] = below / count
+    return result

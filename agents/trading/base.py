@@ -1,0 +1,63 @@
+"""What agents share: packing an opinion into Signals, and wording a reason for one of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from agents.core.types import Booleans, Floats, Panel, Signals
+
+
+class TradingAgent(ABC):
+    """Base of the agents that come with Quorum; a user's own agent needs only the `Agent` protocol.
+
+    `signals(panel)` is causal and forgets everything older than `bars_needed` bars to 1e-9, so that neither the
+    future nor the start of the data nor a restart can change an opinion.
+    """
+
+    name: str
+    bars_needed: int
+
+    @abstractmethod
+    def signals(self, panel: Panel) -> Signals:
+        """Opinions on every bar and symbol of `panel`, [T, S]."""
+
+    @abstractmethod
+    def explain(self, evidence: Mapping[str, float], strength: float) -> str:
+        """One line for one opinion, from the numbers behind it."""
+
+    def reason(self, panel: Panel, time_index: int, symbol_index: int) -> str:
+        """Why this agent said what it said at one bar about one symbol; uses data up to that bar only."""
+        stop = range(len(panel.time))[time_index] + 1
+        return self.reason_of(self.signals(panel.rows(0, stop)), stop - 1, symbol_index)
+
+    def reason_of(self, signals: Signals, time_index: int, symbol_index: int) -> str:
+        """As `reason`, from signals that this agent has computed already."""
+        if signals.abstained[time_index, symbol_index]:
+            return "abstains: " + self.why_abstained()
+        evidence = {name: float(values[time_index, symbol_index]) for name, values in signals.evidence.items()}
+        return self.explain(evidence, float(signals.strength[time_index, symbol_index]))
+
+    def why_abstained(self) -> str:
+        """The usual cause of this agent's silence."""
+        return "no bar, or not enough history yet"
+
+
+def pack_signals(panel: Panel, strength: Floats, confidence: Floats, evidence: Mapping[str, Floats]) -> Signals:
+    """Signals from raw arrays: an opinion needs a bar, a finite strength and a finite confidence; else abstention."""
+    opinion = np.isfinite(panel.close) & np.isfinite(strength) & np.isfinite(confidence)
+    return Signals(
+        strength=np.where(opinion, np.clip(np.nan_to_num(strength), -1.0, 1.0), 0.0),
+        confidence=np.where(opinion, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0),
+        abstained=~opinion,
+        evidence=evidence,
+    )
+
+
+def direction(strength: float) -> str:
+    """`long`, `short` or `flat`, for wording reasons."""
+    if strength > 0.02:
+        return "long"
+    return "short" if strength < -0.02 else "flat"

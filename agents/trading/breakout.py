@@ -1,0 +1,57 @@
+"""Breakout: where the price stands in its Donchian channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.core.types import Floats, Panel, Signals
+from agents.quant.indicators import rolling_extreme
+from agents.trading.base import TradingAgent, direction, pack_signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakoutParameters:
+    """Channel lengths in bars."""
+
+    windows: tuple[int, ...] = (20, 55, 120)
+
+
+class Breakout(TradingAgent):
+    """Mean over the channels of 2 * position - 1, where position is 0 at the lowest low and 1 at the highest high
+    of the window (the channel includes the newest bar). Source: R. Donchian's channel; the continuous form follows
+    R. Carver, Advanced Futures Trading Strategies, 2023. Confidence is the channels' agreement in sign times
+    how close the price is to an edge.
+    """
+
+    name = "Breakout"
+
+    def __init__(self, parameters: BreakoutParameters | None = None) -> None:
+        self.parameters = parameters or BreakoutParameters()
+        self.bars_needed = max(self.parameters.windows) + 1
+
+    def signals(self, panel: Panel) -> Signals:
+        places = [_place(panel, window) for window in self.parameters.windows]
+        total = sum(places[1:], places[0])
+        strength = total / len(places)
+        spoken = sum([np.abs(p) for p in places[1:]], np.abs(places[0]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            agreement = np.where(spoken > 1e-12, np.abs(total) / spoken, 0.0)
+        edge = np.max(np.abs(np.stack(places)), axis=0)
+        evidence = {f"c{w}": p for w, p in zip(self.parameters.windows, places, strict=True)}
+        return pack_signals(panel, strength, agreement * edge, evidence)
+
+    def explain(self, evidence: Mapping[str, float], strength: float) -> str:
+        shown = ", ".join(f"{name[1:]} bars {place:+.2f}" for name, place in evidence.items())
+        return f"{direction(strength)}: place in the channels (-1 low, +1 high): {shown}"
+
+
+def _place(panel: Panel, window: int) -> Floats:
+    high = rolling_extreme(panel.high, window, window // 2, 1.0)
+    low = rolling_extreme(panel.low, window, window // 2, -1.0)
+    width = high - low
+    with np.errstate(invalid="ignore", divide="ignore"):
+        place = 2.0 * (panel.close - low) / width - 1.0
+    return np.where(width > 1e-12 * np.abs(high), np.clip(place, -1.0, 1.0), np.nan)

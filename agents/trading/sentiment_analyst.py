@@ -1,0 +1,130 @@
+"""SentimentAnalyst: what people say, else what an index of their mood says, else what the market itself shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.core.types import Floats, Panel, Signals
+from agents.quant.indicators import (
+    ewma,
+    forgetting_bars,
+    percentile_rank,
+    rolling_extreme,
+    rolling_mean_std,
+    volatility,
+)
+from agents.trading.base import TradingAgent, direction, pack_signals
+
+NEWS_SCORE, NEWS_COUNT, FEAR_GREED = "news_score", "news_count", "fear_greed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentimentParameters:
+    """Bars, but for `texts_full` (texts that make an opinion fully confident)."""
+
+    half_life: float = 3.0
+    texts_full: float = 5.0
+    momentum_window: int = 60
+    breadth_window: int = 50
+    volatility_window: int = 20
+    strength_window: int = 120
+    rank_window: int = 120
+
+
+class SentimentAnalyst(TradingAgent):
+    """Per symbol and bar, the first source that speaks:
+
+    1. Texts: exogenous `news_score` (sum of the scores in [-1, 1] of the texts that became known since the last bar)
+       and `news_count` (how many), both decayed with a half-life of `half_life` bars; strength is the decayed mean
+       score, with the crowd; confidence grows with the decayed count.
+    2. An external fear-and-greed series, exogenous `fear_greed` in 0..100: against the crowd, (50 - index) / 50.
+    3. A fear-and-greed index computed from the panel, 0..100, the mean of four ranks within the last `rank_window`
+       bars: momentum (market against its mean), breadth (share of symbols above their mean), calm (low volatility)
+       and strength (share of symbols in the upper half of their yearly channel); against the crowd as well.
+
+    The market of source 3 is the mean log price change of the symbols that have a bar.
+    """
+
+    name = "SentimentAnalyst"
+
+    def __init__(self, parameters: SentimentParameters | None = None) -> None:
+        self.parameters = parameters or SentimentParameters()
+        p = self.parameters
+        memory = max(p.momentum_window, p.breadth_window, p.volatility_window, p.strength_window)
+        decay_span = _span(p.half_life)
+        self.bars_needed = max(memory + p.rank_window + 20, forgetting_bars(decay_span) + 1)
+
+    def signals(self, panel: Panel) -> Signals:
+        p = self.parameters
+        missing = np.full(panel.close.shape, np.nan)
+        score = panel.exogenous.get(NEWS_SCORE, missing)
+        count = panel.exogenous.get(NEWS_COUNT, missing)
+        news, texts = _decayed_news(score, count, p.half_life)
+        heard = texts > 0.05
+        outside = panel.exogenous.get(FEAR_GREED, missing)
+        own = market_fear_greed(panel, p)
+        index = np.where(np.isfinite(outside), outside, own)
+        strength = np.where(heard, news, (50.0 - index) / 50.0)
+        confidence = np.where(heard, np.minimum(1.0, texts / p.texts_full), np.abs(index - 50.0) / 50.0)
+        evidence = {"news": np.where(heard, news, np.nan), "texts": texts, "index": index}
+        return pack_signals(panel, strength, confidence, evidence)
+
+    def explain(self, evidence: Mapping[str, float], strength: float) -> str:
+        if np.isfinite(evidence["news"]):
+            return f"{direction(strength)}: mean tone {evidence['news']:+.2f} of {evidence['texts']:.1f} recent texts"
+        mood = "greed" if evidence["index"] > 50 else "fear"
+        return f"{direction(strength)}: fear-and-greed index {evidence['index']:.0f} ({mood}), taken the other way"
+
+
+def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:
+    """The market's own fear-and-greed index, 0 (fear) to 100 (greed), the same for all symbols; NaN in warm-up."""
+    prices = np.log(panel.close)
+    market_move = _mean_over_symbols(np.vstack([np.full((1, prices.shape[1]), np.nan), prices[1:] - prices[:-1]]))
+    momentum, _ = rolling_mean_std(market_move, p.momentum_window, p.momentum_window // 2)
+    mean, _ = rolling_mean_std(prices, p.breadth_window, p.breadth_window // 2)
+    breadth = _share(prices > mean, np.isfinite(prices) & np.isfinite(mean))
+    calm = -_mean_over_symbols(volatility(panel.close, p.volatility_window, p.volatility_window // 2))
+    high = rolling_extreme(panel.high, p.strength_window, p.strength_window // 2, 1.0)
+    low = rolling_extreme(panel.low, p.strength_window, p.strength_window // 2, -1.0)
+    upper = _share(panel.close > (high + low) / 2.0, np.isfinite(panel.close) & np.isfinite(high))
+    parts = [_quantised(part) for part in (momentum, breadth, calm, upper)]
+    ranks = [percentile_rank(part, p.rank_window, p.rank_window // 2) for part in parts]
+    index: Floats = 100.0 * np.mean(np.stack(ranks), axis=0)
+    return np.repeat(index, prices.shape[1], axis=1)
+
+
+def _quantised(values: Floats) -> Floats:
+    """Rounded to 12 decimals, so that ranks do not hang on the last bits of a sum."""
+    return np.round(values, 12)
+
+
+def _mean_over_symbols(values: Floats) -> Floats:
+    present = np.isfinite(values)
+    count = present.sum(axis=1, keepdims=True)
+    total = np.where(present, values, 0.0).sum(axis=1, keepdims=True)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _share(condition: Floats, present: Floats) -> Floats:
+    count = present.sum(axis=1, keepdims=True)
+    return np.where(count > 0, (condition & present).sum(axis=1, keepdims=True) / np.maximum(count, 1), np.nan)
+
+
+def _span(half_life: float) -> float:
+    decay = 0.5 ** (1.0 / half_life)
+    return 2.0 / (1.0 - decay) - 1.0
+
+
+def _decayed_news(score: Floats, count: Floats, half_life: float) -> tuple[Floats, Floats]:
+    """Decayed mean score and decayed number of texts; the number is 0 where there never was a text."""
+    span = _span(half_life)
+    decay = 0.5 ** (1.0 / half_life)
+    filled_score, filled_count = np.nan_to_num(score), np.nan_to_num(count)
+    bars = np.arange(1, len(score) + 1)[:, None]
+    weight = (1.0 - decay**bars) / (1.0 - decay)
+    total, texts = ewma(filled_score, span) * weight, ewma(filled_count, span) * weight
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(texts > 1e-9, np.clip(total / texts, -1.0, 1.0), 0.0), texts

@@ -1,0 +1,60 @@
+"""TrendFollower: exponential moving averages crossing at three speeds, in units of volatility."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.core.types import Floats, Panel, Signals
+from agents.quant.indicators import ewma, forgetting_bars, volatility
+from agents.trading.base import TradingAgent, direction, pack_signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendParameters:
+    """Pairs of (fast, slow) spans and the volatility window, in bars."""
+
+    speeds: tuple[tuple[int, int], ...] = ((8, 32), (16, 64), (32, 128))
+    volatility_window: int = 40
+
+
+class TrendFollower(TradingAgent):
+    """Mean over the speeds of a crossover's response.
+
+    A crossover is EWMA(fast) - EWMA(slow) of log prices over the bar volatility times sqrt(slow - fast), so that it
+    is about 1 for a usual trend at any speed. The response x * exp(-x^2 / 4) / 0.858 rises to 1 at x = sqrt(2) and
+    falls again, since stretched trends turn. Source: Baz, Granger, Harvey, Le Roux, Rattray, "Dissecting
+    Investment Strategies in the Cross Section and Time Series", 2015. Confidence is the speeds' agreement in sign.
+    """
+
+    name = "TrendFollower"
+
+    def __init__(self, parameters: TrendParameters | None = None) -> None:
+        self.parameters = parameters or TrendParameters()
+        slowest = max(slow for _, slow in self.parameters.speeds)
+        self.bars_needed = forgetting_bars(slowest) + self.parameters.volatility_window + 20
+
+    def signals(self, panel: Panel) -> Signals:
+        p = self.parameters
+        prices = np.log(panel.close)
+        seen = np.cumsum(np.isfinite(prices), axis=0)
+        bar_volatility = volatility(panel.close, p.volatility_window, p.volatility_window // 2)
+        crossovers = [_crossover(prices, bar_volatility, fast, slow) for fast, slow in p.speeds]
+        responses = [x * np.exp(-(x**2) / 4.0) / (np.sqrt(2.0) * np.exp(-0.5)) for x in crossovers]
+        strength = sum(responses[1:], responses[0]) / len(responses)
+        signs = [np.sign(x) for x in crossovers]
+        agreement = np.abs(sum(signs[1:], signs[0])) / len(signs)
+        ready = seen >= min(slow for _, slow in p.speeds)
+        evidence = {f"x{slow}": x for (_, slow), x in zip(p.speeds, crossovers, strict=True)}
+        return pack_signals(panel, np.where(ready, strength, np.nan), agreement, evidence)
+
+    def explain(self, evidence: Mapping[str, float], strength: float) -> str:
+        shown = ", ".join(f"{name[1:]} bars {x:+.2f}" for name, x in evidence.items())
+        return f"{direction(strength)}: crossovers in volatilities: {shown}"
+
+
+def _crossover(prices: Floats, bar_volatility: Floats, fast: int, slow: int) -> Floats:
+    difference = ewma(prices, float(fast)) - ewma(prices, float(slow))
+    return difference / (bar_volatility * np.sqrt(float(slow - fast)))
