@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, cast
 
 import numpy as np
@@ -160,6 +162,11 @@ def _fixed_rows(rows: int, columns: Sequence[Column | None]) -> bytes:
                 values = (values.astype("datetime64[us]") - POSTGRES_EPOCH).astype(np.int64)
             block[f"value{index}"] = values
     return block.tobytes()
+
+
+def weights_json(weights: Mapping[str, Decimal]) -> str:
+    """A JSON object of exact numbers."""
+    return "{" + ", ".join(f"{json.dumps(name)}: {weight}" for name, weight in weights.items()) + "}"
 
 
 def probe_timescaledb(connection: Connection) -> tuple[str, str]:

@@ -315,10 +315,18 @@ agent_work_log = Table(
     _sane_time(),
 )  # fmt: skip
 
+paper_orders = Table(
+    "paper_orders", metadata,
+    Column("client_order_id", Text, primary_key=True, comment="what the paper venue accepted"),
+    _text("symbol"), _text("side"), _money("quantity"),
+    _recorded_at(),
+)  # fmt: skip
+
 risk_events = Table(
     "risk_events", metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     _time(), _text("from_state"), _text("to_state"), _text("reason"), _text("actor"),
+    Column("applied_at", MOMENT, comment="when the desk obeyed; NULL for an order of a person not yet seen"),
     _sane_time(),
 )  # fmt: skip
 

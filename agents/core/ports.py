@@ -16,6 +16,7 @@ from agents.core.types import (
     OrderOutcome,
     Panel,
     Position,
+    RiskState,
     Signals,
     WeightSet,
 )
@@ -80,6 +81,20 @@ class Journal(Protocol):
         """Orders without a final state, with their state."""
         ...
 
+    def record_risk_event(
+        self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool
+    ) -> None:
+        """A change of the risk state: made by the desk (applied), or ordered by a person for its next cycle."""
+        ...
+
+    def pending_command(self) -> RiskState | None:
+        """The newest risk state that a person ordered and the desk has not obeyed yet."""
+        ...
+
+    def mark_commands_obeyed(self, at: datetime) -> None:
+        """The pending commands are part of a recorded decision now."""
+        ...
+
 
 class WeightStore(Protocol):
     """The truth about weights."""
@@ -104,6 +119,11 @@ class WeightCache(Protocol):
         """The newest version announced since the last call, without waiting."""
         ...
 
+    @property
+    def alive(self) -> bool:
+        """False while the cache is known to be out of order."""
+        ...
+
 
 class Broker(Protocol):
     """Where orders go. Refusals are values; an outcome that is not known is "unknown", never "rejected"."""
@@ -114,6 +134,10 @@ class Broker(Protocol):
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         """What the broker knows of an order; None where it was never placed."""
+        ...
+
+    def adopt(self, order: Order) -> None:
+        """Follow an order that this broker accepted before a restart of ours."""
         ...
 
     def settle(self, bars: Bars) -> Sequence[OrderOutcome]:

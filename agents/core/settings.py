@@ -59,6 +59,7 @@ class DataSettings(Section):
     session_open: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "09:30"
     session_close: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")] = "16:00"
     publication_delay_s: NonNegative = 0.0
+    clock: Literal["system", "bars"] = "system"
     poll_s: Positive = 2.0
     stale_after_intervals: Positive = 2.0
     columns: dict[str, str] = Field(default_factory=dict)

@@ -346,7 +346,8 @@ class CycleRecord:
     `time` [n]; arrays are [n, S], [n, A] or [n, B] with A = `agents`, B = `books` (the live one first). A live
     cycle records n = 1, a replay a segment; both are committed as one transaction. `forecast` [n, A, S] is the
     signal in the common unit (NaN = abstained). `equity`, `cash`, `turnover` are [n, B]; `contribution` [n, A+1] is
-    the live book's P&L of the bar by agent, the remainder last. `state` is what the next cycle starts from.
+    the live book's P&L of the bar by agent, the remainder last. `shadow_return` [n, A] is the shadow books' P&L of the
+    bar over their constant capital. `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
     """
 
     time: Times
@@ -370,6 +371,7 @@ class CycleRecord:
     turnover: Floats
     risk_state: Integers
     contribution: Floats
+    shadow_return: Floats
     hits: Integers
     calls: Integers
     weights: tuple[WeightSet, ...]
@@ -380,4 +382,5 @@ class CycleRecord:
     contributions: tuple[Contribution, ...]
     positions: Mapping[str, Position]
     work_log: tuple[WorkLogEntry, ...]
+    reason: tuple[str, ...]
     state: bytes

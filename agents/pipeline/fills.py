@@ -8,6 +8,8 @@ from agents.core.types import Floats, Integers
 from agents.pipeline.orders import round_to_lot
 from agents.quant.compiled import compiled
 
+MONEY_STEPS = 1e8
+"""Prices and fees are whole multiples of 1e-8, as the ledger keeps them, so floats and Decimals agree to the bit."""
 NONE, FILLED, PARTIAL, NO_BAR, NO_VOLUME, NO_CASH = 0, 1, 2, 3, 4, 5
 
 
@@ -62,8 +64,8 @@ def match_orders(
             moved = 0.0
             if impact > 0.0 and known_volume and math.isfinite(volatility[s]):
                 moved = impact * volatility[s] * math.sqrt(filled / volume[s])
-            at = open_price[s] * (1.0 + sign * (half_spread + moved))
-            paid = max(minimum_commission, commission * filled * at)
+            at = round(open_price[s] * (1.0 + sign * (half_spread + moved)) * MONEY_STEPS) / MONEY_STEPS
+            paid = round(max(minimum_commission, commission * filled * at) * MONEY_STEPS) / MONEY_STEPS
             added = abs(position[s] + sign * filled) * at - abs(position[s]) * at
             if math.isfinite(leverage) and added > 0.0 and gross + added + paid > leverage * equity:
                 status[s] = NO_CASH

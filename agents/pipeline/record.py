@@ -13,7 +13,6 @@ import numpy as np
 
 from agents.core.errors import JournalError
 from agents.core.types import (
-    CLAMPS,
     FILL_STATUSES,
     NO_TRADES,
     REMAINDER,
@@ -156,11 +155,12 @@ def build_cycle(
         multiplier=out.multiplier, raw_weight=out.raw_weight, target_weight=out.target_weight, clamps=out.clamps,
         no_trade=out.no_trade, order_quantity=out.order, position=out.position, mark=out.mark, equity=out.equity,
         cash=out.cash, turnover=out.turnover, risk_state=out.risk_state, contribution=out.contribution,
-        hits=out.hits, calls=out.calls, weights=tuple(weights),
+        shadow_return=out.shadow_return, hits=out.hits, calls=out.calls, weights=tuple(weights),
         orders=tuple(order for day in orders for order in day),
         outcomes=(*(outcome for day in outcomes for outcome in day), *placed),
         actions=tuple(actions), trades=tuple(trades), contributions=tuple(contributions),
-        positions=ledger.positions, work_log=tuple(work_log), state=pack_state(state, bars.symbols, agents, ledger),
+        positions=ledger.positions, work_log=tuple(work_log), reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
+        state=pack_state(state, bars.symbols, agents, ledger),
     )  # fmt: skip
     return cycle, ledger
 
@@ -194,19 +194,14 @@ def _contributions_of(trade: Trade, realised: Floats, agents: tuple[str, ...]) -
     return [*rows, Contribution(trade_id=trade.trade_id, agent_name=REMAINDER, contribution=rest)]
 
 
-def describe_decision(cycle: CycleRecord, t: int) -> str:
+def describe_decision(out: Outputs, t: int) -> str:
     """Why the desk did what it did at one bar, in a few words; never empty."""
-    ordered = int(np.count_nonzero(cycle.order_quantity[t]))
-    reasons = Counter(str(NO_TRADES[code]) for code in cycle.no_trade[t] if code != 0)
+    ordered = int(np.count_nonzero(out.order[t]))
+    reasons = Counter(str(NO_TRADES[code]) for code in out.no_trade[t] if code != 0)
     idle = ", ".join(f"{count}x {reason}" for reason, count in reasons.most_common())
     if ordered == 0:
         return f"no trade: {idle or 'no symbols'}"
     return f"{ordered} ordered" + (f"; {idle}" if idle else "")
-
-
-def clamp_names(bits: int) -> str:
-    """Names of the limits whose bits are set."""
-    return ", ".join(name for bit, name in CLAMPS.items() if bits & bit)
 
 
 def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], ledger: Ledger) -> bytes:

@@ -114,6 +114,7 @@ class Outputs(NamedTuple):
     cash: Floats  # [n, B]
     turnover: Floats  # [n, B] filled notional over capital
     risk_state: Integers  # [n]
+    shadow_return: Floats  # [n, A]
     hits: Integers  # [n, A] shadow positions that moved the right way
     calls: Integers  # [n, A] shadow positions that moved
 
@@ -144,7 +145,7 @@ def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:
     books = FIRST_SHADOW + agents
     shapes = {
         "contribution": (bars, agents + 1), "realised": (bars, agents + 1, symbols), "equity": (bars, books),
-        "cash": (bars, books), "turnover": (bars, books), "risk_state": (bars,), "hits": (bars, agents),
+        "cash": (bars, books), "turnover": (bars, books), "risk_state": (bars,), "shadow_return": (bars, agents), "hits": (bars, agents),
         "calls": (bars, agents),
     }  # fmt: skip
     whole = ("clamps", "no_trade", "fill_status", "risk_state", "hits", "calls")
@@ -186,7 +187,7 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
         for s in range(symbols):
             has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
         last_equity[:] = state.equity
-        _apply_actions(state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
+        apply_actions(state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
                        out.contribution[t])  # fmt: skip
         # 1. settle every book at the open
         for b in range(books):
@@ -249,7 +250,7 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
                 state.risk_state[b] = next_risk_state(
                     state.risk_state[b], 1.0 - value / state.peak[b], p.reduce_drawdown, p.halt_drawdown
                 )
-        _learn_shadow_variance(state, last_equity, p.initial_cash)
+        _learn_shadow_variance(state, last_equity, p.initial_cash, out.shadow_return[t])
         out.risk_state[t] = state.risk_state[LIVE]
         # 3. decide for every book
         unit_weights(inputs.volatility[t], p.target_volatility, p.instrument_multiplier_cap, unit)
@@ -305,7 +306,7 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
 
 
 @compiled
-def _apply_actions(
+def apply_actions(
     state: State, split: Floats, dividend: Floats, lots: Floats, split_change: Floats, action_cash: Floats,
     contribution: Floats,
 ) -> None:  # fmt: skip
@@ -351,9 +352,10 @@ def _apply_actions(
 
 
 @compiled
-def _learn_shadow_variance(state: State, last_equity: Floats, capital: float) -> None:
+def _learn_shadow_variance(state: State, last_equity: Floats, capital: float, shadow_return: Floats) -> None:
     for a in range(state.asked.shape[0]):
         move = (state.equity[FIRST_SHADOW + a] - last_equity[FIRST_SHADOW + a]) / capital
+        shadow_return[a] = move
         if move != 0.0 or state.shadow_weight[a] > 0.0:
             state.shadow_variance[a] = SHADOW_DECAY * state.shadow_variance[a] + move * move
             state.shadow_weight[a] = SHADOW_DECAY * state.shadow_weight[a] + 1.0

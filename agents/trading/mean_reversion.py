@@ -16,7 +16,7 @@ from agents.trading.base import TradingAgent, direction, pack_signals
 class MeanReversionParameters:
     """`window` in bars; the opinion starts beyond `quiet` deviations and is full at `full`."""
 
-    window: int = 30
+    window: int = 10
     quiet: float = 0.5
     full: float = 2.5
 

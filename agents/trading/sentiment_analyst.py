@@ -23,10 +23,12 @@ NEWS_SCORE, NEWS_COUNT, FEAR_GREED = "news_score", "news_count", "fear_greed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentimentParameters:
-    """Bars, but for `texts_full` (texts that make an opinion fully confident)."""
+    """Bars, but for `texts_full` (texts that make an opinion fully confident) and `calm_zone` (an index nearer than
+    this to 50 is no opinion: the crowd is a contrary indicator at extremes only)."""
 
     half_life: float = 3.0
     texts_full: float = 5.0
+    calm_zone: float = 20.0
     momentum_window: int = 60
     breadth_window: int = 50
     volatility_window: int = 20
@@ -45,6 +47,7 @@ class SentimentAnalyst(TradingAgent):
        bars: momentum (market against its mean), breadth (share of symbols above their mean), calm (low volatility)
        and strength (share of symbols in the upper half of their yearly channel); against the crowd as well.
 
+    Sources 2 and 3 speak at extremes only: abstains while the index is within `calm_zone` of 50.
     The market of source 3 is the mean log price change of the symbols that have a bar.
     """
 
@@ -67,7 +70,8 @@ class SentimentAnalyst(TradingAgent):
         outside = panel.exogenous.get(FEAR_GREED, missing)
         own = market_fear_greed(panel, p)
         index = np.where(np.isfinite(outside), outside, own)
-        strength = np.where(heard, news, (50.0 - index) / 50.0)
+        extreme = np.where(np.abs(index - 50.0) >= p.calm_zone, (50.0 - index) / 50.0, np.nan)
+        strength = np.where(heard, news, extreme)
         confidence = np.where(heard, np.minimum(1.0, texts / p.texts_full), np.abs(index - 50.0) / 50.0)
         evidence = {"news": np.where(heard, news, np.nan), "texts": texts, "index": index}
         return pack_signals(panel, strength, confidence, evidence)
@@ -77,6 +81,9 @@ class SentimentAnalyst(TradingAgent):
             return f"{direction(strength)}: mean tone {evidence['news']:+.2f} of {evidence['texts']:.1f} recent texts"
         mood = "greed" if evidence["index"] > 50 else "fear"
         return f"{direction(strength)}: fear-and-greed index {evidence['index']:.0f} ({mood}), taken the other way"
+
+    def why_abstained(self) -> str:
+        return "no texts, and fear and greed are near balance, or no bar or not enough history yet"
 
 
 def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:

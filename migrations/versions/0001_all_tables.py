@@ -264,6 +264,14 @@ def upgrade() -> None:
     sa.UniqueConstraint('decision_time', 'symbol', name='uq_orders_decision')
     )
     op.create_index('ix_orders_state', 'orders', ['state'], unique=False)
+    op.create_table('paper_orders',
+    sa.Column('client_order_id', sa.Text(), nullable=False, comment='what the paper venue accepted'),
+    sa.Column('symbol', sa.Text(), nullable=False),
+    sa.Column('side', sa.Text(), nullable=False),
+    sa.Column('quantity', sa.Numeric(precision=28, scale=8), nullable=False),
+    sa.Column('recorded_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
+    sa.PrimaryKeyConstraint('client_order_id', name=op.f('pk_paper_orders'))
+    )
     op.create_table('positions',
     sa.Column('symbol', sa.Text(), nullable=False),
     sa.Column('quantity', sa.Numeric(precision=28, scale=8), nullable=False),
@@ -306,6 +314,7 @@ def upgrade() -> None:
     sa.Column('to_state', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
     sa.Column('actor', sa.Text(), nullable=False),
+    sa.Column('applied_at', sa.DateTime(timezone=True), nullable=True, comment='when the desk obeyed; NULL for an order of a person not yet seen'),
     sa.CheckConstraint("time > '1900-01-01Z' AND time < '2100-01-01Z'", name=op.f('ck_risk_events_time_sane')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_risk_events'))
     )
@@ -459,6 +468,7 @@ def downgrade() -> None:
     op.drop_index('ix_project_reports_generated_at', table_name='project_reports')
     op.drop_table('project_reports')
     op.drop_table('positions')
+    op.drop_table('paper_orders')
     op.drop_index('ix_orders_state', table_name='orders')
     op.drop_table('orders')
     op.drop_table('ml_models')

@@ -108,7 +108,7 @@ VIEWS = {
 TRADER_INSERTS = (
     "bars", "bar_files", "bar_quarantine", "exogenous", "signals", "decisions", "decision_details", "orders", "fills",
     "corporate_actions", "trades", "trade_attribution", "positions", "desk_state", "equity", "shadow_returns",
-    "bar_contributions", "agent_work_log", "risk_events", "system_metrics",
+    "bar_contributions", "agent_work_log", "risk_events", "system_metrics", "paper_orders",
 )  # fmt: skip
 META_TABLES = (
     "weight_history", "agent_performance", "project_tasks", "project_reports", "improvement_suggestions",
@@ -159,7 +159,7 @@ def _grant() -> None:
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO quorum_trader, quorum_meta",
         "REVOKE SELECT ON email_config FROM quorum_trader",
         f"GRANT INSERT ON {', '.join(TRADER_INSERTS)} TO quorum_trader",
-        "GRANT UPDATE ON orders, positions, desk_state TO quorum_trader",
+        "GRANT UPDATE ON orders, positions, desk_state, risk_events TO quorum_trader",
         "GRANT DELETE ON positions TO quorum_trader",
         f"GRANT INSERT, UPDATE ON {', '.join(META_TABLES)} TO quorum_meta",
         "GRANT INSERT ON agent_work_log, system_metrics TO quorum_meta",

@@ -1,0 +1,186 @@
+"""CSV, CSV.gz and Parquet files -> columns of text or numbers with their row numbers; whole files are refused here.
+
+A file that may have lost something (no last newline, cut gzip, NUL bytes, no rows, a column missing) is refused as
+a whole: corrupt data is worse than no data. Rows of the wrong length are quarantined; values are judged in
+`bar_rows`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from agents.core.errors import DataError
+from agents.core.types import Integers
+
+FILE_LIMIT_BYTES = 4 << 30
+UNPACKED_LIMIT_BYTES = 8 << 30
+GZIP_RATIO_LIMIT = 200
+CHUNK_BYTES = 1 << 22
+ALIASES = {
+    "symbol": ("symbol", "ticker", "sym", "instrument", "pair"),
+    "time": ("time", "timestamp", "datetime", "date", "open_time"),
+    "open": ("open", "o"),
+    "high": ("high", "h"),
+    "low": ("low", "l"),
+    "close": ("close", "c"),
+    "volume": ("volume", "vol", "v"),
+    "adj_close": ("adj_close", "adjclose", "adjusted_close", "close_adjusted"),
+    "split": ("split", "split_ratio", "split_coefficient"),
+    "dividend": ("dividend", "dividends", "dividend_amount"),
+}
+REQUIRED = ("time", "open", "high", "low", "close")
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was not loaded: where it stood (1 = the first row after the header), why, and what it said."""
+
+    row_number: int
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """Columns by our names (pyarrow arrays of equal length), physical row numbers, and rows already refused."""
+
+    file: str
+    sha256: str
+    columns: Mapping[str, pa.Array]
+    row_numbers: Integers
+    bad: list[BadRow] = field(default_factory=list)
+
+
+def read_table(path: Path, mapping: Mapping[str, str]) -> RawTable:
+    """The columns of a bar file; `mapping` is our name -> the file's name, on top of the usual aliases.
+
+    DataError, naming the file and the remedy, where the file as a whole cannot be trusted.
+    """
+    try:
+        data = _read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return parse_table(path, data, mapping)
+
+
+def parse_table(path: Path, data: bytes, mapping: Mapping[str, str]) -> RawTable:
+    """As `read_table`, from the file's (unpacked) content."""
+    digest = hashlib.sha256(data).hexdigest()
+    if path.suffix == ".parquet":
+        table, numbers, bad = _parse_parquet(path, data)
+    else:
+        table, numbers, bad = _parse_csv(path, data)
+    names = _match_columns(path, table.column_names, mapping)
+    if len(numbers) == 0 and not bad:
+        raise DataError(f"{path}: holds a header but no rows")
+    columns = {ours: _one_chunk(table.column(theirs)) for ours, theirs in names.items()}
+    return RawTable(path.name, digest, columns, numbers, bad)
+
+
+def _read_bytes(path: Path) -> bytes:
+    if not path.name.endswith(SUFFIXES):
+        raise DataError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
+    size = path.stat().st_size
+    if size > FILE_LIMIT_BYTES:
+        raise DataError(f"{path}: {size >> 20} MiB is over the limit of {FILE_LIMIT_BYTES >> 20} MiB; split the file")
+    if not path.name.endswith(".gz"):
+        return path.read_bytes()
+    parts, total = [], 0
+    limit = min(UNPACKED_LIMIT_BYTES, max(size * GZIP_RATIO_LIMIT, CHUNK_BYTES))
+    try:
+        with gzip.open(path, "rb") as stream:
+            while part := stream.read(CHUNK_BYTES):
+                total += len(part)
+                if total > limit:
+                    raise DataError(f"{path}: unpacks to more than {limit >> 20} MiB; refused as a decompression bomb")
+                parts.append(part)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: the gzip stream is damaged or cut off ({error}); fetch the file again") from None
+    return b"".join(parts)
+
+
+def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path}: is UTF-16; save it as UTF-8")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise DataError(f"{path}: is empty")
+    if b"\0" in data:
+        raise DataError(f"{path}: holds NUL bytes, so it is damaged or not text; fetch the file again")
+    if not data.endswith(b"\n"):
+        raise DataError(f"{path}: the last line has no end, so the file was cut off or is still being written")
+    bad: list[BadRow] = []
+
+    def quarantine(row: pa.csv.InvalidRow) -> str:
+        if row.text.strip():
+            reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
+            bad.append(BadRow(row.number - 1, reason, row.text[:500]))
+        else:
+            bad.append(BadRow(row.number - 1, "", ""))
+        return "skip"
+
+    try:
+        names = pa.csv.open_csv(
+            io.BytesIO(data[: data.index(b"\n") + 1] * 2), parse_options=pa.csv.ParseOptions()
+        ).schema.names
+        if len(set(names)) != len(names):
+            raise DataError(f"{path}: two columns have the same name: {', '.join(names)}")
+        table = pa.csv.read_csv(
+            io.BytesIO(data),
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES),
+            parse_options=pa.csv.ParseOptions(invalid_row_handler=quarantine, ignore_empty_lines=False),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, quoted_strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not a UTF-8 CSV file with a header: {str(error)[:200]}") from None
+    skipped = np.array([row.row_number for row in bad], dtype=np.int64)
+    numbers = np.arange(1, len(table) + len(bad) + 1, dtype=np.int64)
+    return table, np.setdiff1d(numbers, skipped, assume_unique=True), [row for row in bad if row.reason]
+
+
+def _parse_parquet(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
+    try:
+        table = pa.parquet.read_table(io.BytesIO(data))
+    except (pa.ArrowInvalid, OSError, EOFError) as error:
+        raise DataError(f"{path}: is not a complete Parquet file: {str(error)[:200]}") from None
+    return table, np.arange(1, len(table) + 1, dtype=np.int64), []
+
+
+def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Our name -> the file's, by the given mapping, then by alias."""
+    simple = {name.strip().lower().replace(" ", "_"): name for name in present}
+    names: dict[str, str] = {}
+    for ours, theirs in mapping.items():
+        if ours not in ALIASES:
+            raise DataError(f"column mapping: '{ours}' is none of {', '.join(ALIASES)}")
+        if theirs not in present:
+            raise DataError(f"{path}: has no column '{theirs}' for {ours}; it has {', '.join(present)}")
+        names[ours] = theirs
+    for ours, aliases in ALIASES.items():
+        found = next((simple[alias] for alias in aliases if alias in simple), None)
+        if ours not in names and found is not None:
+            names[ours] = found
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise DataError(f"{path}: no column for {', '.join(missing)}; it has {', '.join(present)}; name them with a mapping")
+    return names
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

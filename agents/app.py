@@ -1,0 +1,399 @@
+"""The composition root: settings -> services, adapters -> drivers. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+
+from agents.adapters.bars_store import BarsStore, LoadReport
+from agents.adapters.database import normalise_url, open_engine, transaction
+from agents.adapters.embedded import EmbeddedServices
+from agents.adapters.folder_feed import FolderFeed, import_file
+from agents.adapters.journal import PostgresJournal
+from agents.adapters.migrate import upgrade
+from agents.adapters.reader import DeskReader
+from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.core.clock import Clock, SimulatedClock, SystemClock
+from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.log import log_event
+from agents.core.settings import INTERVALS_S, DataSettings, Settings
+from agents.core.types import Bars, Floats
+from agents.core.weights import normalised
+from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.orchestrator.weights import DeskWeights
+from agents.pipeline.record import as_datetime
+from agents.pipeline.step import Parameters
+from agents.replay.replay import Progress, ReplayPlan, replay
+from agents.trading.guard import AgentPanel
+from agents.trading.registry import make_agents
+
+logger = logging.getLogger(__name__)
+
+DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
+SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
+BACKLOG_BARS = 500
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """A prepared desk database: owner for schema work, trader for the daemon, and where Redis is."""
+
+    owner: Engine
+    trader: Engine
+    redis_url: str
+    psql: tuple[str, ...]
+    psql_environment: Mapping[str, str]
+
+    def close(self) -> None:
+        """Drop all sessions."""
+        self.owner.dispose()
+        self.trader.dispose()
+
+
+def services_of(settings: Settings) -> EmbeddedServices:
+    """The embedded services of this user (running or not)."""
+    return EmbeddedServices(settings.state_dir)
+
+
+def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
+    """Bring up what is needed, make the database exist and its schema current."""
+    embedded = services_of(settings)
+    if settings.database_url is None or settings.redis_url is None:
+        embedded.up(say)
+    database = DEMO_DATABASE if demo else DESK_DATABASE
+    if settings.database_url is None:
+        embedded.ensure_database(database)
+        owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
+        trader = open_engine(embedded.database_url(database, "quorum_trader"), application="quorum-trader")
+        psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
+        environment: dict[str, str] = {}
+    else:
+        url = make_url(normalise_url(settings.database_url.get_secret_value()))
+        if demo:
+            url = _ensure_beside(url.render_as_string(hide_password=False))
+        owner = open_engine(url.render_as_string(hide_password=False), application="quorum-owner")
+        trader = owner
+        secret = str(url.password) if url.password else ""
+        plain = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+        psql, environment = ("psql", plain), {"PGPASSWORD": secret} if secret else {}
+    say(f"database {owner.url.database}")
+    upgrade(owner, interval_s=86400 if demo else INTERVALS_S[settings.data.interval])
+    if settings.database_url is not None:
+        trader = _as_trader(owner)
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
+    return Connections(owner, trader, redis_url, psql, environment)
+
+
+def _ensure_beside(url: str):  # type: ignore[no-untyped-def]
+    """The URL of the demo's own database beside the desk's; made where it is missing."""
+    desk = make_url(url)
+    demo = desk.set(database=f"{desk.database}_demo")
+    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            found = connection.execute(text("SELECT 1 FROM pg_database WHERE datname = :n"), {"n": demo.database}).scalar()
+            if not found:
+                connection.execute(text(f'CREATE DATABASE "{demo.database}" TEMPLATE template0'))
+    except Exception as error:
+        raise ServiceError(f"the demo needs a database {demo.database!r} beside DATABASE_URL's: {error}") from None
+    finally:
+        engine.dispose()
+    engine = open_engine(demo.render_as_string(hide_password=False))
+    with transaction(engine) as connection:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    engine.dispose()
+    return demo
+
+
+def _as_trader(owner: Engine) -> Engine:
+    """Sessions that act with the trader's rights, where this user may take them."""
+    with transaction(owner) as connection:
+        allowed = connection.execute(
+            text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = 'quorum_trader'")
+        ).scalar()
+    if not allowed:
+        return owner
+    return open_engine(owner.url.render_as_string(hide_password=False), role="quorum_trader", application="quorum-trader")
+
+
+# ---------------------------------------------------------------- numbers from settings
+
+
+def bars_per_year(data: DataSettings) -> float:
+    """Bars of the settings' calendar in a year: sessions of their length on 252 days, or 24 hours on 365.25."""
+    opened, closed = (_minutes(clock) for clock in (data.session_open, data.session_close))
+    around_the_clock = closed - opened >= 24 * 60
+    days = CALENDAR_DAYS_PER_YEAR if around_the_clock else SESSION_DAYS_PER_YEAR
+    if data.interval == "1d":
+        return days
+    return days * max(1.0, (closed - opened) * 60.0 / INTERVALS_S[data.interval])
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def parameters_of(settings: Settings) -> Parameters:
+    """The step's numbers: rates as fractions, volatility for one bar."""
+    combine, risk, execution = settings.combine, settings.risk, settings.execution
+    return Parameters(
+        forecast_cap=combine.forecast_cap,
+        multiplier_cap=combine.multiplier_cap,
+        instrument_multiplier_cap=combine.instrument_multiplier_cap,
+        target_volatility=combine.volatility_target / bars_per_year(settings.data) ** 0.5,
+        symbol_cap=risk.symbol_cap,
+        gross_cap=risk.gross_cap,
+        allow_short=risk.allow_short,
+        reduce_drawdown=risk.reduce_drawdown,
+        reducing_scale=risk.reducing_scale,
+        halt_drawdown=risk.halt_drawdown,
+        buffer=execution.buffer,
+        minimum_trade=execution.minimum_trade_fraction,
+        commission=execution.commission_bps / 1e4,
+        minimum_commission=execution.minimum_commission,
+        half_spread=execution.half_spread_bps / 1e4,
+        impact=execution.impact,
+        participation=execution.participation,
+        leverage=execution.leverage,
+        initial_cash=settings.desk.initial_cash,
+    )
+
+
+def lots_of(settings: Settings, symbols: tuple[str, ...]) -> Floats:
+    """Lot size of each symbol."""
+    return np.array([settings.execution.lot_sizes.get(symbol, settings.execution.lot_size) for symbol in symbols])
+
+
+def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
+    """The enabled agents behind their guard."""
+    chosen = settings.agents
+    agents = make_agents(chosen.enabled)
+    known = {agent.name for agent in agents}
+    for name in sorted(set(chosen.static_weights) - known):
+        raise SettingsError(f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}")
+    return AgentPanel(
+        agents, clock, timeout_s=chosen.timeout_s, breaker_failures=chosen.breaker_failures,
+        breaker_retry_s=chosen.breaker_retry_s,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the demo
+
+
+def demo_file() -> Path:
+    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
+    spec = find_spec("bokeh_sampledata")
+    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
+    if file is None or not file.exists():
+        raise DataError("the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'")
+    return file
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The demo's desk: the user's limits and costs on daily sessions of US stocks. No person watches it, so drawdown
+    reduces its positions but does not halt it."""
+    changes = {
+        "data": DataSettings(interval="1d", time_means="session"),
+        "desk": settings.desk.model_copy(update={"name": "demo"}),
+        "risk": settings.risk.model_copy(update={"halt_drawdown": 1.0}),
+    }
+    return settings.model_copy(update=changes)
+
+
+def run_demo(
+    settings: Settings, connections: Connections, *, mode: str, say: Say, progress: Progress
+) -> tuple[DeskReader, bool]:
+    """Load the history, trade it through all agents; `mode` is "auto" (an unfinished run goes on, a finished one
+    starts anew), "resume" or "restart". Returns a reader of the result and whether an earlier run was continued."""
+    settings = demo_settings(settings)
+    store = BarsStore(connections.trader)
+    report = import_file(demo_file(), settings.data, store, {}, SystemClock().now())
+    if report.loaded:
+        say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
+    bars = store.after(None, limit=1_000_000)
+    with desk_journal(connections) as journal:
+        last = journal.last()
+        finished = last is not None and last.time >= as_datetime(bars.time[-1])
+        if last is not None and (mode == "restart" or (mode == "auto" and finished)):
+            say("starting anew" if mode == "restart" else "the last run is complete: starting anew")
+            PostgresJournal(connections.owner).wipe()
+            last = None
+        if last is not None:
+            say(f"continuing after {last.time:%Y-%m-%d}")
+        clock = SimulatedClock(as_datetime(bars.time[0]))
+        agents = agents_of(settings, SystemClock())
+        weights = _desk_weights(settings, connections, agents)
+        plan = ReplayPlan(
+            desk=settings.desk.name, book="paper", lots=lots_of(settings, bars.symbols),
+            parameters=parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
+            scale_window_bars=settings.combine.scale_window_bars,
+        )  # fmt: skip
+        replay(bars, plan, agents, weights.current, journal, clock, progress)
+    return DeskReader(connections.trader), last is not None
+
+
+@contextmanager
+def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
+    """The journal, held by this process alone."""
+    journal = PostgresJournal(connections.trader)
+    journal.hold_desk()
+    try:
+        yield journal
+    finally:
+        journal.release()
+
+
+def _desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
+    cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
+    return DeskWeights(
+        agents.names, PostgresWeightStore(connections.trader), cache, settings.agents.static_weights,
+        settings.agents.weights_refresh_s,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the daemon
+
+
+class TradingDaemon:
+    """Polls the feed, runs one cycle for each new bar, until `stop`."""
+
+    def __init__(self, settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = BarsStore(connections.trader, settings.data.symbols)
+        self._feed = FolderFeed(settings.data, self._store)
+        self._agents = agents_of(settings, clock)
+        self._weights = _desk_weights(settings, connections, self._agents)
+        self._journal = journal
+        self._stopping = threading.Event()
+        self._orchestrator: Orchestrator | None = None
+        self._broker: PaperBroker | None = None
+        self._last: datetime | None = None
+        self._window: Bars | None = None
+
+    def stop(self, *_: object) -> None:
+        """Finish the cycle that runs and return from `run`."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Until `stop`; SIGTERM and SIGINT stop too. Errors of the outside world are logged and tried again."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        folder = self._settings.data.feed_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        log_event(logger, "trading", desk=self._settings.desk.name, feed=folder, agents=",".join(self._agents.names))
+        problem = ""
+        while not self._stopping.is_set():
+            try:
+                self.turn()
+                problem = ""
+            except (ServiceError, DataError) as error:
+                if str(error) != problem:  # an alarm on the edge, not for each poll
+                    log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
+                problem = str(error)
+            self._stopping.wait(self._settings.data.poll_s)
+        log_event(logger, "stopped", last_decision=self._last)
+
+    def turn(self) -> int:
+        """One poll: load new bars, decide on those that nobody decided on; returns how many decisions were made."""
+        now = self._clock.now()
+        self._feed.poll(now)
+        if self._orchestrator is None and not self._open(now):
+            return 0
+        assert self._orchestrator is not None and self._broker is not None
+        made = 0
+        news = self._store.after(self._last, limit=BACKLOG_BARS)
+        for t in range(len(news.time)):
+            if self._stopping.is_set():
+                break
+            self._decide(news.rows(t, t + 1))
+            made += 1
+        return made
+
+    def _open(self, now: datetime) -> bool:
+        """Take up the desk once there are bars; False while there is nothing to trade."""
+        symbols = self._store.symbols()
+        newest = self._store.window(until=now, count=1) if symbols else None
+        if newest is None or not len(newest.time):
+            return False
+        settings = self._settings
+        plan = DeskPlan(
+            desk=settings.desk.name, book=settings.desk.broker, symbols=symbols, lots=lots_of(settings, symbols),
+            parameters=parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
+            scale_window_bars=settings.combine.scale_window_bars,
+        )  # fmt: skip
+        # The universe stays what it was when the desk was opened; a new symbol joins at the next start.
+        self._store = self._store.narrowed(symbols)
+        orchestrator = Orchestrator(plan, self._agents, self._weights, self._journal)
+        broker = PaperBroker(self._journal, orchestrator.account, symbols, plan.lots, plan.parameters)
+        history = self._store.window(until=now, count=orchestrator.bars_needed + plan.scale_window_bars)
+        fresh = [t for t in range(len(history.time)) if not self._is_stale(as_datetime(history.time[t]), now)]
+        split = fresh[0] if fresh else len(history.time)
+        self._last = orchestrator.recover(broker, history.rows(0, split), now)
+        if self._last is None and split > 0:
+            self._last = as_datetime(history.time[split - 1])
+            log_event(logger, "history up to here is warm-up only", bars=split, until=self._last)
+        self._window = self._store.window(until=self._last, count=orchestrator.bars_needed) if self._last else None
+        self._orchestrator, self._broker = orchestrator, broker
+        return True
+
+    def _decide(self, bar: Bars) -> None:
+        assert self._orchestrator is not None and self._broker is not None
+        now = self._clock.now()
+        closed = as_datetime(bar.time[0])
+        self._window = bar if self._window is None else _appended(self._window, bar, self._orchestrator.bars_needed)
+        stale = self._is_stale(closed, now)
+        cycle = self._orchestrator.run_cycle(self._window, self._broker, now, stale=stale)
+        self._last = closed
+        log_event(
+            logger, "decided", bar=closed.isoformat(), equity=f"{cycle.equity[0, 0]:.2f}", weights=cycle.weights[0].level,
+            version=cycle.weights[0].version, stale=stale, what=cycle.reason[0],
+        )  # fmt: skip
+
+    def _is_stale(self, closed: datetime, now: datetime) -> bool:
+        data = self._settings.data
+        if data.clock == "bars":
+            return False
+        limit = timedelta(seconds=INTERVALS_S[data.interval] * data.stale_after_intervals)
+        return now - closed > limit
+
+
+def _appended(window: Bars, bar: Bars, count: int) -> Bars:
+    """`window` with one bar more, at most `count` long."""
+    names = set(window.exogenous) | set(bar.exogenous)
+    missing = np.full(bar.open.shape, np.nan)
+    start = max(0, len(window.time) + 1 - count)
+    arrays = {
+        name: np.concatenate([getattr(window, name)[start:], getattr(bar, name)])
+        for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+    }
+    blank = np.full(window.open.shape, np.nan)
+    exogenous = {
+        name: np.concatenate([window.exogenous.get(name, blank)[start:], bar.exogenous.get(name, missing)])
+        for name in names
+    }
+    return Bars(**arrays, symbols=window.symbols, exogenous=exogenous)
+
+
+def import_bars(
+    settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]
+) -> LoadReport:
+    """Load one bar file into the desk's database."""
+    return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
+
+
+__all__ = ["Connections", "TradingDaemon", "connect", "normalised", "run_demo"]

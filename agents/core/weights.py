@@ -1,0 +1,98 @@
+"""What makes a weight set usable, and its versioned text form for the cache; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from agents.core.clock import require_utc
+from agents.core.errors import InvalidWeightsError
+from agents.core.types import WeightSet, WeightsLevel
+
+SUM_TOLERANCE = Decimal("1e-9")
+WEIGHT_STEP = Decimal("0.000001")
+TEXT_LIMIT_BYTES = 100_000
+
+
+def require_usable(weights: WeightSet, agents: Sequence[str], at: datetime) -> WeightSet:
+    """`weights` where they cover exactly `agents`, are finite, non-negative, sum to 1 and are still valid at `at`;
+    else InvalidWeightsError. A set is taken whole or not at all."""
+    if set(weights.weights) != set(agents):
+        unknown, missing = set(weights.weights) - set(agents), set(agents) - set(weights.weights)
+        raise InvalidWeightsError(
+            f"weights version {weights.version} do not fit the desk's agents: unknown {sorted(unknown)}, missing {sorted(missing)}"
+        )
+    if weights.valid_until is not None and weights.valid_until <= at:
+        raise InvalidWeightsError(f"weights version {weights.version} were valid until {weights.valid_until}")
+    for name, weight in weights.weights.items():
+        if not weight.is_finite() or weight < 0:
+            raise InvalidWeightsError(f"weights version {weights.version}: {name} has weight {weight}")
+    total = sum(weights.weights.values(), Decimal(0))
+    if abs(total - 1) > SUM_TOLERANCE:
+        raise InvalidWeightsError(f"weights version {weights.version} sum to {total}, not 1")
+    return weights
+
+
+def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Decimal]:
+    """Weights of `agents` in proportion to `raw` (absent = 0), six decimals, summing to exactly 1 (largest
+    remainder); InvalidWeightsError where nothing positive is there."""
+    values = [float(raw.get(name, 0.0)) for name in agents]
+    total = math.fsum(values)
+    if any(not math.isfinite(v) or v < 0 for v in values) or not total > 0 or not math.isfinite(total):
+        raise InvalidWeightsError(f"weights {dict(raw)} give the agents {', '.join(agents)} nothing to share")
+    exact = [Decimal(repr(v / total)) for v in values]
+    rounded = [e.quantize(WEIGHT_STEP) for e in exact]
+    missing = int((1 - sum(rounded, Decimal(0))) / WEIGHT_STEP)
+    order = sorted(range(len(agents)), key=lambda k: exact[k] - rounded[k], reverse=missing > 0)
+    for k in order[: abs(missing)]:
+        rounded[k] += WEIGHT_STEP if missing > 0 else -WEIGHT_STEP
+    return dict(zip(agents, rounded, strict=True))
+
+
+def to_text(weights: WeightSet, key: str) -> str:
+    """The cache's form: JSON that carries its own key, version and checksum, so that a reply that belongs to another
+    key, or half of one, is recognised."""
+    body = {
+        "key": key,
+        "version": weights.version,
+        "created_at": weights.created_at.isoformat(),
+        "valid_until": weights.valid_until.isoformat() if weights.valid_until else None,
+        "reason": weights.reason,
+        "weights": {name: str(weight) for name, weight in weights.weights.items()},
+    }
+    return json.dumps({**body, "sha256": _digest(body)})
+
+
+def from_text(text: str | bytes, key: str) -> WeightSet:
+    """The set in a cache's text, level redis; InvalidWeightsError for anything but what `to_text` wrote."""
+    if len(text) > TEXT_LIMIT_BYTES:
+        raise InvalidWeightsError(f"the cached weights are {len(text)} bytes long")
+    try:
+        body = json.loads(text, parse_constant=_refuse_constant)
+        digest = body.pop("sha256")
+        if body["key"] != key or digest != _digest(body):
+            raise InvalidWeightsError("the cached weights carry another key or a wrong checksum")
+        return WeightSet(
+            version=int(body["version"]),
+            weights={str(name): Decimal(weight) for name, weight in body["weights"].items()},
+            created_at=require_utc(datetime.fromisoformat(body["created_at"]), "created_at"),
+            valid_until=datetime.fromisoformat(body["valid_until"]) if body["valid_until"] else None,
+            level=WeightsLevel.REDIS,
+            reason=str(body["reason"]),
+        )
+    except InvalidWeightsError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation, RecursionError) as error:
+        raise InvalidWeightsError(f"the cached weights cannot be read: {type(error).__name__}") from None
+
+
+def _digest(body: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise InvalidWeightsError(f"the cached weights hold {name}")

@@ -1,0 +1,262 @@
+"""The trading plane's one impure function, `Orchestrator.run_cycle`: read, decide, record, act.
+
+    bars -> settle (broker's answers about the last orders) -> agents -> weights -> step -> journal -> broker
+
+Nothing is sent before its decision is committed. After a crash, orders whose sending is not proven are looked up at
+the broker by their id; those it does not know are NOT_PLACED and the next cycle decides anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from agents.core.errors import JournalError
+from agents.core.killpoint import killpoint
+from agents.core.log import log_event
+from agents.core.ports import Broker, Journal
+from agents.core.types import (
+    RISK_STATES,
+    Bars,
+    CycleRecord,
+    Floats,
+    Order,
+    OrderOutcome,
+    RiskState,
+    Signals,
+    to_decimal,
+    to_float,
+)
+from agents.orchestrator.weights import DeskWeights
+from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.ledger import Ledger
+from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.record import as_datetime, build_cycle, orders_of, unpack_state
+from agents.pipeline.step import (
+    FIRST_SHADOW,
+    LIVE,
+    Inputs,
+    Parameters,
+    State,
+    new_outputs,
+    new_state,
+    run_bars,
+)
+from agents.quant.indicators import LONGEST_GAP_BARS
+from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPlan:
+    """The fixed part of a desk: names, symbols, numbers."""
+
+    desk: str
+    book: str
+    symbols: tuple[str, ...]
+    lots: Floats
+    parameters: Parameters
+    volatility_window_bars: int
+    scale_window_bars: int
+
+
+class Orchestrator:
+    """One live or paper desk. `recover` once, then `run_cycle` for each new bar, oldest first."""
+
+    def __init__(
+        self, plan: DeskPlan, agents: AgentPanel, weights: DeskWeights, journal: Journal
+    ) -> None:
+        self.plan = plan
+        self._agents = agents
+        self._weights = weights
+        self._journal = journal
+        self._state = new_state(len(agents.names), len(plan.symbols), plan.parameters.initial_cash)
+        self._ledger = Ledger(cash=to_decimal(plan.parameters.initial_cash))
+        self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
+        self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
+        self._at = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+    @property
+    def bars_needed(self) -> int:
+        """Length of the window that `run_cycle` wants."""
+        return max(self._agents.bars_needed, self._volatility_bars)
+
+    def account(self) -> State:
+        """The step's state after the last decision."""
+        return self._state
+
+    def recover(self, broker: Broker, window: Bars, at: datetime) -> datetime | None:
+        """Take up the desk where the journal ends; returns the time of its last decision, None for a new desk.
+
+        `window` holds the bars up to the first cycle (exclusive), for the agents' scale on a new desk. JournalError
+        where ledger and state contradict each other: then nothing may be traded.
+        """
+        last = self._journal.last()
+        names, count = self._agents.names, self.plan.scale_window_bars
+        if last is not None:
+            self._state, cash = unpack_state(last.state, self.plan.symbols, names, self.plan.parameters.initial_cash)
+            self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
+            self._require_agreement()
+            self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
+            self._resolve_orders(broker, at)
+            return last.time
+        if len(window.time):
+            signals, _ = self._agents.ask(panel_of(window), at, action="replay")
+            self._history = raw_forecasts(signals)[-count:]
+        return None
+
+    def run_cycle(self, window: Bars, broker: Broker, at: datetime, *, stale: bool) -> CycleRecord:
+        """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now."""
+        self._at = at
+        bar = window.rows(len(window.time) - 1, len(window.time))
+        weights = self._weights.current(at)
+        outcomes = list(broker.settle(bar))
+        panel = panel_of(window)
+        signals, work_log = self._agents.ask(panel, at, action="signals")
+        raw = np.concatenate([self._history, raw_forecasts(signals)[-1:]])[-self.plan.scale_window_bars :]
+        forecast, correlation = scale_forecasts(raw, self.plan.scale_window_bars, self.plan.parameters.forecast_cap)
+        recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
+        volatility = bar_volatility(recent, self.plan.volatility_window_bars)
+        vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
+        state = State(*(array.copy() for array in self._state))
+        command = self._journal.pending_command()
+        self._obey(command, state)
+        inputs = self._inputs(bar, forecast[-1:], correlation[-1:], volatility[-1:], vector, outcomes, stale)
+        out = new_outputs(1, len(self._agents.names), len(self.plan.symbols))
+        run_bars(state, inputs, self.plan.parameters, self.plan.lots, out)
+        orders = orders_of(out, bar, self.plan.desk)
+        failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
+        reasons = tuple(
+            (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in range(len(self.plan.symbols))),)
+            for agent, s in zip(self._agents.agents, signals, strict=True)
+        )
+        cycle, ledger = build_cycle(
+            bars=bar, out=out, state=state, ledger=self._ledger, agents=self._agents.names, live_book=self.plan.book,
+            signals=[_last_row(s) for s in signals], reasons=reasons, forecast=forecast[-1:], weights=[weights],
+            orders=orders, outcomes=[outcomes], placed=[], work_log=work_log,
+        )  # fmt: skip
+        killpoint("decision.before_commit")
+        self._journal.record(cycle)
+        if command is not None:
+            self._journal.mark_commands_obeyed(at)
+        self._note_risk(self._state, state, cycle)
+        self._state, self._ledger, self._history = state, ledger, raw
+        self._send(cycle.orders, broker, at)
+        return cycle
+
+    def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:
+        """Weights in force for `symbol` (the same for all symbols so far): Redis, else database, else static, else
+        equal. KeyError for a symbol that this desk does not trade."""
+        if symbol not in self.plan.symbols:
+            raise KeyError(symbol)
+        return self._weights.current(self._at).weights
+
+    # ------------------------------------------------------------ parts of a cycle
+
+    def _inputs(
+        self, bar: Bars, forecast: Floats, correlation: Floats, volatility: Floats, weights: Floats,
+        outcomes: Sequence[OrderOutcome], stale: bool,
+    ) -> Inputs:  # fmt: skip
+        count = len(self.plan.symbols)
+        quantity, value, fee = np.zeros((1, count)), np.zeros((1, count)), np.zeros((1, count))
+        for fill in (fill for outcome in outcomes for fill in outcome.fills):
+            s = self.plan.symbols.index(fill.symbol)
+            quantity[0, s] += to_float(fill.signed_quantity)
+            value[0, s] += to_float(fill.signed_quantity) * to_float(fill.price)
+            fee[0, s] += to_float(fill.fee)
+        prices = {fill.symbol: to_float(fill.price) for outcome in outcomes for fill in outcome.fills}
+        single = np.array([[prices.get(symbol, np.nan) for symbol in self.plan.symbols]])
+        several = np.array([[sum(f.symbol == s for o in outcomes for f in o.fills) > 1 for s in self.plan.symbols]])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            price = np.where(several, value / quantity, single)
+        return Inputs(
+            open=bar.open, close=bar.close, volume=bar.volume, split=bar.split, dividend=bar.dividend,
+            volatility=volatility, forecast=forecast, correlation=correlation, weights=weights,
+            stale=np.full((1, count), stale), external=True, external_quantity=quantity, external_price=price,
+            external_fee=fee,
+        )  # fmt: skip
+
+    def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
+        killpoint("order.before_send")
+        answers = []
+        for order in orders:
+            try:
+                answers.append(broker.place(order))
+            except Exception as error:
+                # Whatever went wrong, the order may exist at the broker: unknown, never failed.
+                log_event(logger, "order outcome unknown", level=logging.ERROR, order=order.client_order_id, error=error)
+                answers.append(OrderOutcome(client_order_id=order.client_order_id, state="unknown", reason=str(error)))
+        killpoint("order.before_ack_commit")
+        if answers:
+            self._journal.record_outcomes(at, answers)
+        self._drop_pending([a.client_order_id for a in answers if a.state == "rejected"], orders)
+        for order, answer in zip(orders, answers, strict=True):
+            if answer.state == "unknown":
+                self._resolve(order, broker, at)
+
+    def _resolve_orders(self, broker: Broker, at: datetime) -> None:
+        for order, state in self._journal.open_orders():
+            if state in ("intent", "unknown"):
+                self._resolve(order, broker, at)
+            else:
+                broker.adopt(order)
+
+    def _resolve(self, order: Order, broker: Broker, at: datetime) -> None:
+        """Ask the broker about an order whose sending is not proven; never send it again."""
+        found = broker.lookup(order.client_order_id)
+        if found is None:
+            found = OrderOutcome(client_order_id=order.client_order_id, state="not_placed", reason="the broker does not know it")
+            self._drop_pending([order.client_order_id], [order])
+        else:
+            broker.adopt(order)
+        log_event(logger, "order resolved", order=order.client_order_id, state=found.state)
+        self._journal.record_outcomes(at, [found])
+
+    def _drop_pending(self, ids: Sequence[str], orders: Sequence[Order]) -> None:
+        for order in orders:
+            if order.client_order_id in ids:
+                self._state.pending[LIVE, self.plan.symbols.index(order.symbol)] = 0.0
+
+    def _require_agreement(self) -> None:
+        for s, symbol in enumerate(self.plan.symbols):
+            held = self._ledger.positions.get(symbol)
+            quantity = to_float(held.quantity) if held else 0.0
+            if abs(quantity - self._state.position[LIVE, s]) > 1e-6 * max(1.0, abs(quantity)):
+                raise JournalError(
+                    f"{symbol}: the ledger holds {quantity}, the step's state {self._state.position[LIVE, s]};"
+                    " the journal was changed by hand or damaged, so this desk does not trade"
+                )
+
+    def _obey(self, command: RiskState | None, state: State) -> None:
+        """A person's halt or resume; resuming measures drawdown from here."""
+        if command is None:
+            return
+        books = slice(0, FIRST_SHADOW)
+        state.risk_state[books] = RISK_STATES.index(command)
+        if command is RiskState.ACTIVE:
+            state.peak[books] = state.equity[books]
+
+    def _note_risk(self, before: State, after: State, cycle: CycleRecord) -> None:
+        was, now = RISK_STATES[before.risk_state[LIVE]], RISK_STATES[after.risk_state[LIVE]]
+        if was == now:
+            return
+        reason = f"drawdown {1.0 - after.equity[LIVE] / after.peak[LIVE]:.1%}"
+        log_event(logger, "risk state changed", level=logging.WARNING, before=was, after=now, reason=reason)
+        at = as_datetime(cycle.time[-1])
+        self._journal.record_risk_event(at, before=was, after=now, reason=reason, actor="desk", applied=True)
+
+
+def _last_row(signals: Signals) -> Signals:
+    evidence = {name: values[-1:] for name, values in signals.evidence.items()}
+    return Signals(
+        strength=signals.strength[-1:],
+        confidence=signals.confidence[-1:],
+        abstained=signals.abstained[-1:],
+        evidence=evidence,
+    )

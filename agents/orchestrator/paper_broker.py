@@ -1,0 +1,102 @@
+"""The paper broker: a venue that fills at the next bar's open by the step's own matcher, on the desk's own account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome
+from agents.pipeline.fills import match_orders
+from agents.pipeline.record import as_datetime, make_fill, outcome_of
+from agents.pipeline.step import LIVE, Parameters, State, apply_actions
+
+
+class PaperVenue(Protocol):
+    """The venue's durable list of orders that it accepted."""
+
+    def accept(self, order: Order) -> None:
+        """Keep an order; the same id again changes nothing."""
+        ...
+
+    def has(self, client_order_id: str) -> bool: ...
+
+
+class PaperBroker:
+    """Accepts orders for symbols it knows, and fills them against the next bar.
+
+    `account` gives the desk's state as of the last decision; it is read, never changed. Refused, as values: unknown
+    symbols, halted symbols, and at the fill what does not fit into the buying power.
+    """
+
+    def __init__(
+        self, venue: PaperVenue, account: Callable[[], State], symbols: Sequence[str], lots: Floats, parameters: Parameters,
+        halted: Container[str] = (),
+    ) -> None:  # fmt: skip
+        self._venue = venue
+        self._account = account
+        self._symbols = tuple(symbols)
+        self._lots = lots
+        self._parameters = parameters
+        self._halted = halted
+        self._working: dict[str, Order] = {}
+
+    def place(self, order: Order) -> OrderOutcome:
+        refusal = None
+        if order.symbol not in self._symbols:
+            refusal = FillStatus.UNKNOWN_SYMBOL
+        elif order.symbol in self._halted:
+            refusal = FillStatus.HALTED
+        if refusal is not None:
+            return OrderOutcome(client_order_id=order.client_order_id, state="rejected", reason=str(refusal))
+        self._venue.accept(order)
+        self._working[order.client_order_id] = order
+        return OrderOutcome(client_order_id=order.client_order_id, state="acked")
+
+    def lookup(self, client_order_id: str) -> OrderOutcome | None:
+        if self._venue.has(client_order_id):
+            return OrderOutcome(client_order_id=client_order_id, state="acked")
+        return None
+
+    def adopt(self, order: Order) -> None:
+        """Work an order that this venue accepted before a restart."""
+        self._working[order.client_order_id] = order
+
+    def settle(self, bars: Bars) -> list[OrderOutcome]:
+        """What the one bar of `bars` makes of the working orders; asking again about the same bar gives the same."""
+        orders = sorted(self._working.values(), key=lambda order: order.symbol)
+        if not orders:
+            return []
+        state, p = _copy(self._account()), self._parameters
+        count = len(self._symbols)
+        scratch = np.zeros((2, count))
+        apply_actions(
+            state, bars.split[0], bars.dividend[0], self._lots, scratch[0], scratch[1], np.zeros(len(state.holding))
+        )
+        mine = {order.symbol for order in orders}
+        quantities = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
+        results = {name: np.zeros(count) for name in ("quantity", "price", "fee", "spread_cost", "impact_cost")}
+        status = np.zeros(count, dtype=np.int64)
+        match_orders(
+            quantities, state.position[LIVE], float(state.cash[LIVE]), state.mark, bars.open[0], bars.volume[0],
+            state.volatility, self._lots, p.commission, p.minimum_commission, p.half_spread, p.impact,
+            p.participation, p.leverage, *results.values(), status,
+        )  # fmt: skip
+        self._working.clear()
+        return [self._outcome(order, bars, results, FILL_STATUSES[status[self._symbols.index(order.symbol)]]) for order in orders]
+
+    def _outcome(self, order: Order, bars: Bars, results: dict[str, Floats], status: FillStatus) -> OrderOutcome:
+        s = self._symbols.index(order.symbol)
+        if status is FillStatus.NONE:
+            return OrderOutcome(client_order_id=order.client_order_id, state="expired", reason="split")
+        fill = None
+        if results["quantity"][s] != 0.0:
+            costs = (float(results["fee"][s]), float(results["spread_cost"][s]), float(results["impact_cost"][s]))
+            opened = as_datetime(bars.opened[0])
+            fill = make_fill(order, opened, float(results["quantity"][s]), float(results["price"][s]), costs)
+        return outcome_of(order, status, fill)
+
+
+def _copy(state: State) -> State:
+    return State(*(array.copy() for array in state))

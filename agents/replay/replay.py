@@ -1,0 +1,160 @@
+"""bars -> the same decisions that the live desk would have made, recorded segment by segment.
+
+Agents speak once over the whole panel (they are causal, so it is the same), the step runs compiled over a segment,
+and a segment is committed as one transaction with the state after it: a kill at any moment loses at most the segment
+that was being computed, and resuming continues to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from agents.core.clock import SimulatedClock
+from agents.core.killpoint import killpoint
+from agents.core.ports import Journal
+from agents.core.types import Bars, Floats, Order, OrderOutcome, Signals, WeightSet, WorkLogEntry, to_decimal, to_float
+from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.ledger import Ledger
+from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.record import as_datetime, build_cycle, orders_of, outcomes_of, unpack_state
+from agents.pipeline.step import Inputs, Parameters, State, new_outputs, new_state, run_bars
+from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+
+SEGMENT_BARS = 128
+
+Progress = Callable[[int, int, datetime, float], None]
+"""(bars done, bars in all, simulated time, equity)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayPlan:
+    """What does not change during a replay."""
+
+    desk: str
+    book: str
+    lots: Floats
+    parameters: Parameters
+    volatility_window_bars: int
+    scale_window_bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is computed once for the whole history."""
+
+    signals: list[Signals]
+    log: list[WorkLogEntry]
+    forecast: Floats
+    correlation: Floats
+    volatility: Floats
+
+
+def replay(
+    bars: Bars, plan: ReplayPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
+    clock: SimulatedClock, progress: Progress,
+) -> int:  # fmt: skip
+    """Trade `bars`, from where the journal ends; returns the number of bars that were decided on now."""
+    names = agents.names
+    last = journal.last()
+    start = 0
+    state, ledger = new_state(len(names), len(bars.symbols), plan.parameters.initial_cash), Ledger(
+        cash=to_decimal(plan.parameters.initial_cash)
+    )
+    working: list[Order] = []
+    if last is not None:
+        start = int(np.searchsorted(bars.time, np.datetime64(last.time.replace(tzinfo=None), "us"), side="right"))
+        state, cash = unpack_state(last.state, bars.symbols, names, plan.parameters.initial_cash)
+        ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
+        working = [order for order, _ in journal.open_orders()]
+    total = len(bars.time)
+    if start >= total:
+        return 0
+    prepared = _prepare(bars, plan, agents)
+    for first in range(start, total, SEGMENT_BARS):
+        stop = min(total, first + SEGMENT_BARS)
+        segment = bars.rows(first, stop)
+        clock.advance_to(as_datetime(segment.time[0]))
+        weights = weights_at(clock.now())
+        state, ledger, working, equity = _run_segment(
+            segment, slice(first, stop), plan, agents, prepared, weights, journal, (state, ledger, working)
+        )
+        clock.advance_to(as_datetime(segment.time[-1]))
+        progress(stop, total, clock.now(), equity)
+    return total - start
+
+
+def _prepare(bars: Bars, plan: ReplayPlan, agents: AgentPanel) -> Prepared:
+    panel = panel_of(bars)
+    signals, log = agents.ask(panel, as_datetime(bars.time[-1]), action="replay")
+    forecast, correlation = scale_forecasts(raw_forecasts(signals), plan.scale_window_bars, plan.parameters.forecast_cap)
+    return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
+
+
+def _run_segment(
+    segment: Bars, rows: slice, plan: ReplayPlan, agents: AgentPanel, prepared: Prepared, weights: WeightSet,
+    journal: Journal, before: tuple[State, Ledger, list[Order]],
+) -> tuple[State, Ledger, list[Order], float]:  # fmt: skip
+    state, ledger, working = before
+    names, symbols = agents.names, segment.symbols
+    vector = np.array([to_float(weights.weights[name]) for name in names])
+    none = np.zeros(segment.open.shape)
+    inputs = Inputs(
+        open=segment.open, close=segment.close, volume=segment.volume, split=segment.split,
+        dividend=segment.dividend, volatility=prepared.volatility[rows], forecast=prepared.forecast[rows],
+        correlation=prepared.correlation[rows], weights=vector, stale=np.zeros(segment.open.shape, dtype=bool),
+        external=False, external_quantity=none, external_price=none, external_fee=none,
+    )  # fmt: skip
+    out = new_outputs(len(segment.time), len(names), len(symbols))
+    run_bars(state, inputs, plan.parameters, plan.lots, out)
+    orders = orders_of(out, segment, plan.desk)
+    outcomes = outcomes_of(out, segment, [working, *orders[:-1]])
+    signals = [_rows(s, rows) for s in prepared.signals]
+    cycle, ledger = build_cycle(
+        bars=segment, out=out, state=state, ledger=ledger, agents=names, live_book=plan.book, signals=signals,
+        reasons=_reasons(agents, signals, prepared.log), forecast=prepared.forecast[rows],
+        weights=[weights] * len(segment.time), orders=orders, outcomes=outcomes, placed=_acked(orders[-1]),
+        work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
+    )  # fmt: skip
+    killpoint("decision.before_commit")
+    journal.record(cycle)
+    killpoint("decision.after_commit")
+    return state, ledger, orders[-1], float(out.equity[-1, 0])
+
+
+def _acked(orders: Sequence[Order]) -> list[OrderOutcome]:
+    """Orders of the last bar are working when the segment ends."""
+    return [OrderOutcome(client_order_id=order.client_order_id, state="acked") for order in orders]
+
+
+def _rows(signals: Signals, rows: slice) -> Signals:
+    return Signals(
+        strength=signals.strength[rows],
+        confidence=signals.confidence[rows],
+        abstained=signals.abstained[rows],
+        evidence={name: values[rows] for name, values in signals.evidence.items()},
+    )
+
+
+def _reasons(
+    agents: AgentPanel, signals: Sequence[Signals], log: Sequence[WorkLogEntry]
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    bars, symbols = signals[0].strength.shape
+    return tuple(
+        tuple(tuple(word_reason(agent, s, t, k, "" if entry.ok else entry.detail) for k in range(symbols)) for t in range(bars))
+        for agent, s, entry in zip(agents.agents, signals, log, strict=True)
+    )
+
+
+def _log_of(log: Sequence[WorkLogEntry], at: datetime) -> list[WorkLogEntry]:
+    return [
+        WorkLogEntry(
+            time=at, agent_name=e.agent_name, action=e.action, duration_ms=e.duration_ms, opinions=e.opinions, ok=e.ok,
+            detail=e.detail,
+        )  # fmt: skip
+        for e in log
+    ]
