@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.bars_store import BarsStore, LoadReport
 from agents.adapters.database import normalise_url, open_engine, transaction
@@ -28,8 +28,7 @@ from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
-from agents.core.types import Bars, Floats
-from agents.core.weights import normalised
+from agents.core.types import Bars, Floats, RiskState
 from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
@@ -78,7 +77,7 @@ def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
         embedded.ensure_database(database)
         owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
         trader = open_engine(embedded.database_url(database, "quorum_trader"), application="quorum-trader")
-        psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
+        psql: tuple[str, ...] = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
         environment: dict[str, str] = {}
     else:
         url = make_url(normalise_url(settings.database_url.get_secret_value()))
@@ -97,24 +96,26 @@ def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
     return Connections(owner, trader, redis_url, psql, environment)
 
 
-def _ensure_beside(url: str):  # type: ignore[no-untyped-def]
+def _ensure_beside(url: str) -> URL:
     """The URL of the demo's own database beside the desk's; made where it is missing."""
     desk = make_url(url)
     demo = desk.set(database=f"{desk.database}_demo")
     engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            found = connection.execute(text("SELECT 1 FROM pg_database WHERE datname = :n"), {"n": demo.database}).scalar()
+            found = connection.execute(
+                text("SELECT 1 FROM pg_database WHERE datname = :n"), {"n": demo.database}
+            ).scalar()
             if not found:
                 connection.execute(text(f'CREATE DATABASE "{demo.database}" TEMPLATE template0'))
     except Exception as error:
         raise ServiceError(f"the demo needs a database {demo.database!r} beside DATABASE_URL's: {error}") from None
     finally:
         engine.dispose()
-    engine = open_engine(demo.render_as_string(hide_password=False))
-    with transaction(engine) as connection:
+    fresh = open_engine(demo.render_as_string(hide_password=False))
+    with transaction(fresh) as connection:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-    engine.dispose()
+    fresh.dispose()
     return demo
 
 
@@ -126,7 +127,9 @@ def _as_trader(owner: Engine) -> Engine:
         ).scalar()
     if not allowed:
         return owner
-    return open_engine(owner.url.render_as_string(hide_password=False), role="quorum_trader", application="quorum-trader")
+    return open_engine(
+        owner.url.render_as_string(hide_password=False), role="quorum_trader", application="quorum-trader"
+    )
 
 
 # ---------------------------------------------------------------- numbers from settings
@@ -184,7 +187,9 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     agents = make_agents(chosen.enabled)
     known = {agent.name for agent in agents}
     for name in sorted(set(chosen.static_weights) - known):
-        raise SettingsError(f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}")
+        raise SettingsError(
+            f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}"
+        )
     return AgentPanel(
         agents, clock, timeout_s=chosen.timeout_s, breaker_failures=chosen.breaker_failures,
         breaker_retry_s=chosen.breaker_retry_s,
@@ -199,7 +204,9 @@ def demo_file() -> Path:
     spec = find_spec("bokeh_sampledata")
     file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
     if file is None or not file.exists():
-        raise DataError("the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'")
+        raise DataError(
+            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
+        )
     return file
 
 
@@ -379,7 +386,18 @@ def _appended(window: Bars, bar: Bars, count: int) -> Bars:
     start = max(0, len(window.time) + 1 - count)
     arrays = {
         name: np.concatenate([getattr(window, name)[start:], getattr(bar, name)])
-        for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+        for name in (
+            "time",
+            "opened",
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "adjustment",
+            "split",
+            "dividend",
+        )
     }
     blank = np.full(window.open.shape, np.nan)
     exogenous = {
@@ -389,11 +407,16 @@ def _appended(window: Bars, bar: Bars, count: int) -> Bars:
     return Bars(**arrays, symbols=window.symbols, exogenous=exogenous)
 
 
-def import_bars(
-    settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]
-) -> LoadReport:
+def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:
     """Load one bar file into the desk's database."""
     return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
 
 
-__all__ = ["Connections", "TradingDaemon", "connect", "normalised", "run_demo"]
+def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
+    """A person's halt or resume, obeyed at the next decision; returns the state until then."""
+    now = DeskReader(connections.trader).health()["risk_state"]
+    before = RiskState(now) if now else RiskState.ACTIVE
+    PostgresJournal(connections.trader).record_risk_event(
+        SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
+    )
+    return before

@@ -30,7 +30,10 @@ def migrate(connection: Connection) -> None:
     connection.commit()
     try:
         context.configure(
-            connection=connection, target_metadata=metadata, include_name=include_name, compare_server_default=True
+            connection=connection,
+            target_metadata=metadata,
+            include_name=include_name,
+            compare_server_default=True,
         )
         with context.begin_transaction():
             context.run_migrations()

@@ -142,7 +142,9 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES),
             parse_options=pa.csv.ParseOptions(invalid_row_handler=quarantine, ignore_empty_lines=False),
             convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, quoted_strings_can_be_null=False
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                quoted_strings_can_be_null=False,
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
@@ -176,7 +178,9 @@ def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -
             names[ours] = found
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        raise DataError(f"{path}: no column for {', '.join(missing)}; it has {', '.join(present)}; name them with a mapping")
+        raise DataError(
+            f"{path}: no column for {', '.join(missing)}; it has {', '.join(present)}; name them with a mapping"
+        )
     return names
 
 

@@ -131,14 +131,17 @@ def infer_splits(adjustment: Floats, symbol: Integers) -> Floats:
     jump = adjustment[1:] / adjustment[:-1]
     same = symbol[1:] == symbol[:-1]
     for index in np.nonzero(same & ((jump >= SMALLEST_SPLIT) | (jump <= 1.0 / SMALLEST_SPLIT)))[0]:
-        ratio = Fraction(float(jump[index])).limit_denominator(20)
-        if jump[index] > 1.0 or ratio == 0:
-            ratio = min(_SIMPLE_RATIOS, key=lambda simple, j=float(jump[index]): abs(float(simple) / j - 1.0))  # type: ignore[misc]
-        else:
-            ratio = 1 / min(_SIMPLE_RATIOS, key=lambda simple, j=float(jump[index]): abs(float(simple) * j - 1.0))  # type: ignore[misc]
+        ratio = _nearest_simple(float(jump[index]))
         if abs(float(ratio) / float(jump[index]) - 1.0) <= SPLIT_TOLERANCE:
             split[index + 1] = float(ratio)
     return split
+
+
+def _nearest_simple(jump: float) -> Fraction:
+    """The simple ratio (2, 3/2, 1/10 ...) nearest to a jump, by relative distance."""
+    size = max(jump, 1.0 / jump)
+    nearest = _SIMPLE_RATIOS[int(np.argmin([abs(float(simple) / size - 1.0) for simple in _SIMPLE_RATIOS]))]
+    return nearest if jump > 1.0 else 1 / nearest
 
 
 def _exact_ratios(split: Floats) -> Floats:
@@ -167,9 +170,7 @@ def _symbols(table: RawTable, rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.
     return words[indices] if len(words) else np.full(len(ok), "", dtype=object)
 
 
-def _codes(
-    names: np.ndarray[tuple[int], np.dtype[np.object_]], kept: Integers
-) -> tuple[Integers, tuple[str, ...]]:
+def _codes(names: np.ndarray[tuple[int], np.dtype[np.object_]], kept: Integers) -> tuple[Integers, tuple[str, ...]]:
     codes, uniques = pd.factorize(names[kept], sort=True)
     return codes.astype(np.int64), tuple(str(name) for name in uniques)
 

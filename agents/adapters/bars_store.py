@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -148,7 +148,9 @@ class BarsStore:
             )  # fmt: skip
 
 
-def _stored(connection: Connection, symbol: str, first: np.datetime64, last: np.datetime64) -> dict[int, tuple[float, ...]]:
+def _stored(
+    connection: Connection, symbol: str, first: np.datetime64, last: np.datetime64
+) -> dict[int, tuple[float, ...]]:
     query = (
         "SELECT (extract(epoch FROM time) * 1000000)::bigint, open, high, low, close, volume, adjustment, split, dividend"
         " FROM bars WHERE symbol = %s AND time BETWEEN %s::timestamptz AND %s::timestamptz"
@@ -197,7 +199,8 @@ def bars_of(
         rows, columns, values = cells[name]
         grid[rows, columns] = values
         grids[name] = grid
-    return Bars(time=time, opened=opened, symbols=symbols, **grids)
+    arrays: dict[str, Any] = dict(grids)
+    return Bars(time=time, opened=opened, symbols=symbols, **arrays)
 
 
 def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
@@ -222,8 +225,7 @@ def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
         aligned = _sums(stamps, known, values) if name.startswith("news_") else _newest(stamps, known, values)
         for s in columns:
             grid[:, s] = aligned
-    arrays = {field: getattr(bars, field) for field in ("time", "opened", "symbols", *_COMPARED)}
-    return Bars(**arrays, exogenous=series)
+    return replace(bars, exogenous=series)
 
 
 def _newest(stamps: np.ndarray[Any, Any], known: np.ndarray[Any, Any], values: Floats) -> Floats:

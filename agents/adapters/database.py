@@ -95,7 +95,10 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
     if not rows:
         return
     names = ", ".join(f'"{c}"' for c in columns)
-    with driver_connection(connection).cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+    with (
+        driver_connection(connection).cursor() as cursor,
+        cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+    ):
         for row in rows:
             copy.write_row(row)
 

@@ -20,7 +20,16 @@ from agents.core.settings import child_environment
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = ("postgresql-17", "postgresql-17-timescaledb", "postgresql-client-17", "redis-server")
-PROGRAMS = ("postgres", "initdb", "pg_ctl", "psql", "pg_dump", "pg_restore", "redis-server", "redis-check-rdb")
+PROGRAMS = (
+    "postgres",
+    "initdb",
+    "pg_ctl",
+    "psql",
+    "pg_dump",
+    "pg_restore",
+    "redis-server",
+    "redis-check-rdb",
+)
 NOT_NEEDED = (
     "adduser", "debconf", "init-system-helpers", "libllvm19", "libpam-modules", "libpam-modules-bin",
     "libpam-runtime", "locales", "login.defs", "lsb-base", "netbase", "openssl", "passwd", "perl",
@@ -169,7 +178,13 @@ def _repoint(root: Path, final: Path) -> None:
 
 def _run(command: list[str], failed: str, *, environment: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     result = subprocess.run(
-        command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=DOWNLOAD_TIMEOUT_S
+        command,
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DOWNLOAD_TIMEOUT_S,
     )
     if result.returncode != 0:
         said = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]

@@ -173,7 +173,9 @@ class EmbeddedServices:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = (self.root / "lock").open("w")
         except OSError as error:
-            raise ServiceError(f"state directory {self.root} cannot be written ({error}); set QUORUM_STATE_DIR") from None
+            raise ServiceError(
+                f"state directory {self.root} cannot be written ({error}); set QUORUM_STATE_DIR"
+            ) from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,7 +236,15 @@ class EmbeddedServices:
             pid_file.unlink()  # _postgres_pid found no postmaster of this data directory behind it
         log = self.logs / "postgresql.log"
         say("starting PostgreSQL")
-        command = [str(programs.postgres / "pg_ctl"), "start", "-w", "-t", str(START_TIMEOUT_S), "-D", str(self.data)]
+        command = [
+            str(programs.postgres / "pg_ctl"),
+            "start",
+            "-w",
+            "-t",
+            str(START_TIMEOUT_S),
+            "-D",
+            str(self.data),
+        ]
         self._as_service([*command, "-l", str(log), "-s"], "PostgreSQL did not start")
 
     def _init_cluster(self, programs: Programs) -> None:
@@ -245,7 +255,8 @@ class EmbeddedServices:
             os.chown(fresh, owner.pw_uid, owner.pw_gid)
         command = [str(programs.postgres / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "-E", "UTF8"]
         self._as_service(
-            [*command, "--locale=C.UTF-8", "--auth=peer", "--no-instructions", "--data-checksums"], "initdb failed"
+            [*command, "--locale=C.UTF-8", "--auth=peer", "--no-instructions", "--data-checksums"],
+            "initdb failed",
         )
         shutil.rmtree(self.data, ignore_errors=True)
         fresh.rename(self.data)
@@ -304,10 +315,10 @@ class EmbeddedServices:
                 CLOCK.sleep_s(0.05)
 
     def _ping_redis(self) -> str:
-        client = redis.Redis(unix_socket_path=f"{self.run}/redis.sock", socket_timeout=2.0, retry=None)
+        client = redis.Redis(unix_socket_path=f"{self.run}/redis.sock", socket_timeout=2.0)
         try:
             information = client.info("server")
-            return str(information["redis_version"])  # type: ignore[index]  # the stubs also allow an awaitable
+            return str(information["redis_version"])
         finally:
             client.close()
 
@@ -380,7 +391,7 @@ def _require_reachable(folder: Path, owner: pwd.struct_passwd) -> None:
 
 def _open_paths(pid: int, command: bytes) -> bytes:
     try:
-        return command + os.readlink(f"/proc/{pid}/cwd").encode()
+        return command + str(Path(f"/proc/{pid}/cwd").readlink()).encode()
     except OSError:
         return command
 

@@ -105,6 +105,8 @@ class FolderFeed:
         return self._store.load(validate_rows(table, self._settings, at=at, last_close=self._last_close))
 
 
-def import_file(path: Path, settings: DataSettings, store: BarsStore, columns: Mapping[str, str], at: datetime) -> LoadReport:
+def import_file(
+    path: Path, settings: DataSettings, store: BarsStore, columns: Mapping[str, str], at: datetime
+) -> LoadReport:
     """Load one file once; DataError where it cannot be trusted as a whole."""
     return store.load(validate_rows(read_table(path, {**settings.columns, **columns}), settings, at=at))

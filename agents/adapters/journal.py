@@ -47,7 +47,9 @@ class PostgresJournal:
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         if not connection.execute(text(f"SELECT pg_try_advisory_lock({DESK_LOCK})")).scalar():
             connection.close()
-            raise DeskBusyError("another quorum process trades this desk already; stop it first or use another database")
+            raise DeskBusyError(
+                "another quorum process trades this desk already; stop it first or use another database"
+            )
         self._lock = connection
 
     def release(self) -> None:
@@ -76,7 +78,9 @@ class PostgresJournal:
             if newest is not None and newest >= first:
                 if newest == last:
                     return  # recorded before: the answer to that COMMIT was lost
-                raise JournalError(f"decisions up to {newest} are recorded; a cycle of {first} to {last} does not follow")
+                raise JournalError(
+                    f"decisions up to {newest} are recorded; a cycle of {first} to {last} does not follow"
+                )
             _insert_decisions(connection, cycle)
             _insert_orders(connection, cycle)
             _record_outcomes(connection, cycle.outcomes, last)
@@ -203,7 +207,17 @@ def _insert_decisions(connection: Connection, cycle: CycleRecord) -> None:
             str(RISK_STATES[cycle.risk_state[t]]), float(cycle.equity[t, 0]), float(cycle.cash[t, 0]),
             int(ordered[t]), cycle.reason[t],
         ))  # fmt: skip
-    columns = ("time", "weights_version", "weights_level", "weights", "risk_state", "equity", "cash", "orders", "reason")
+    columns = (
+        "time",
+        "weights_version",
+        "weights_level",
+        "weights",
+        "risk_state",
+        "equity",
+        "cash",
+        "orders",
+        "reason",
+    )
     copy_rows(connection, "decisions", columns, rows)
 
 
@@ -243,7 +257,12 @@ def _record_outcomes(connection: Connection, outcomes: Iterable[OrderOutcome], a
 
 def _insert_ledger(connection: Connection, cycle: CycleRecord) -> None:
     actions = [(a.time, a.symbol, a.kind, a.ratio, a.quantity_change, a.cash) for a in cycle.actions]
-    copy_rows(connection, "corporate_actions", ("time", "symbol", "kind", "ratio", "quantity_change", "cash"), actions)
+    copy_rows(
+        connection,
+        "corporate_actions",
+        ("time", "symbol", "kind", "ratio", "quantity_change", "cash"),
+        actions,
+    )
     copy_rows(
         connection, "trades",
         ("trade_id", "symbol", "opened_at", "closed_at", "side", "quantity", "entry_price", "exit_price", "fees", "pnl"),

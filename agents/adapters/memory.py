@@ -124,9 +124,13 @@ class MemoryWeightStore:
     def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet:
         self.versions.append(
             WeightSet(
-                version=len(self.versions) + 1, weights=dict(weights), created_at=require_utc(at, "at"),
-                valid_until=None, level=WeightsLevel.DATABASE, reason=reason,
-            )  # fmt: skip
+                version=len(self.versions) + 1,
+                weights=dict(weights),
+                created_at=require_utc(at, "at"),
+                valid_until=None,
+                level=WeightsLevel.DATABASE,
+                reason=reason,
+            )
         )
         return self.versions[-1]
 

@@ -44,7 +44,8 @@ class DeskReader:
             return EquityCurves(np.array([], dtype="datetime64[us]"), {})
         stamps = np.array(max((row["stamps"] for row in rows), key=len), dtype=np.int64)
         return EquityCurves(
-            stamps.astype("datetime64[us]"), {row["book"]: np.array(row["equity"], dtype=np.float64) for row in rows}
+            stamps.astype("datetime64[us]"),
+            {row["book"]: np.array(row["equity"], dtype=np.float64) for row in rows},
         )
 
     def counts(self) -> Row:
@@ -62,7 +63,9 @@ class DeskReader:
     def scorecards(self) -> list[Row]:
         """One row for each agent, and the remainder's contribution as a row of its own."""
         rows = self.rows("SELECT * FROM v_agent_scorecard ORDER BY agent_name")
-        rest = self.rows("SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = 'remainder'")
+        rest = self.rows(
+            "SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = 'remainder'"
+        )
         if rows:
             empty = dict.fromkeys(rows[0])
             rows.append({**empty, "agent_name": "remainder", "contribution": rest[0]["contribution"]})

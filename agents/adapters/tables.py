@@ -6,6 +6,8 @@ No foreign key points at a hypertable: TimescaleDB before 2.25 has defects there
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -59,11 +61,11 @@ APPEND_ONLY = ("decisions", "fills", "corporate_actions", "trades", "trade_attri
 """Rows of these are never changed or deleted; a trigger forbids it."""
 
 
-def _time(name: str = "time") -> Column[object]:
+def _time(name: str = "time") -> Column[Any]:
     return Column(name, MOMENT, nullable=False)
 
 
-def _recorded_at() -> Column[object]:
+def _recorded_at() -> Column[Any]:
     return Column("recorded_at", MOMENT, nullable=False, server_default=func.now())
 
 
@@ -75,7 +77,7 @@ def _number(name: str, *, nullable: bool = False) -> Column[float]:
     return Column(name, Double, nullable=nullable)
 
 
-def _money(name: str, *, nullable: bool = False) -> Column[object]:
+def _money(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, MONEY, nullable=nullable)
 
 

@@ -95,7 +95,7 @@ class RedisWeightCache:
     def announced(self) -> int | None:
         def poll() -> int | None:
             if self._subscription is None:
-                self._subscription = self._client.pubsub(ignore_subscribe_messages=True)
+                self._subscription = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]  # redis-py
                 self._subscription.subscribe(self._channel)
             newest = None
             while (message := self._subscription.get_message(timeout=0.0)) is not None:

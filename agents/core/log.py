@@ -23,13 +23,15 @@ def mask_secrets(text: str) -> str:
 class KeyValueFormatter(logging.Formatter):
     """`2026-01-02T03:04:05.678Z level=info event=... message`, one line for each record, secrets masked."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
         facts = getattr(record, "facts", {})
         pairs = "".join(f" {key}={_quoted(value)}" for key, value in facts.items())
-        line = f"{stamp} level={record.levelname.lower()} logger={record.name} msg={_quoted(record.getMessage())}{pairs}"
+        line = (
+            f"{stamp} level={record.levelname.lower()} logger={record.name} msg={_quoted(record.getMessage())}{pairs}"
+        )
         if record.exc_info and record.exc_info[1] is not None:
             trace = self.formatException(record.exc_info).replace("\n", " | ")
             line += f" error={_quoted(trace)}"

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.core.errors import SettingsError
@@ -109,7 +117,9 @@ class RiskSettings(Section):
     @model_validator(mode="after")
     def _halt_is_later(self) -> RiskSettings:
         if self.halt_drawdown <= self.reduce_drawdown:
-            raise ValueError(f"halt_drawdown ({self.halt_drawdown}) must be above reduce_drawdown ({self.reduce_drawdown})")
+            raise ValueError(
+                f"halt_drawdown ({self.halt_drawdown}) must be above reduce_drawdown ({self.reduce_drawdown})"
+            )
         return self
 
 

@@ -43,6 +43,7 @@ from agents.pipeline.step import (
     Inputs,
     Parameters,
     State,
+    copy_state,
     new_outputs,
     new_state,
     run_bars,
@@ -69,9 +70,7 @@ class DeskPlan:
 class Orchestrator:
     """One live or paper desk. `recover` once, then `run_cycle` for each new bar, oldest first."""
 
-    def __init__(
-        self, plan: DeskPlan, agents: AgentPanel, weights: DeskWeights, journal: Journal
-    ) -> None:
+    def __init__(self, plan: DeskPlan, agents: AgentPanel, weights: DeskWeights, journal: Journal) -> None:
         self.plan = plan
         self._agents = agents
         self._weights = weights
@@ -124,7 +123,7 @@ class Orchestrator:
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
         volatility = bar_volatility(recent, self.plan.volatility_window_bars)
         vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
-        state = State(*(array.copy() for array in self._state))
+        state = copy_state(self._state)
         command = self._journal.pending_command()
         self._obey(command, state)
         inputs = self._inputs(bar, forecast[-1:], correlation[-1:], volatility[-1:], vector, outcomes, stale)
@@ -190,7 +189,13 @@ class Orchestrator:
                 answers.append(broker.place(order))
             except Exception as error:
                 # Whatever went wrong, the order may exist at the broker: unknown, never failed.
-                log_event(logger, "order outcome unknown", level=logging.ERROR, order=order.client_order_id, error=error)
+                log_event(
+                    logger,
+                    "order outcome unknown",
+                    level=logging.ERROR,
+                    order=order.client_order_id,
+                    error=error,
+                )
                 answers.append(OrderOutcome(client_order_id=order.client_order_id, state="unknown", reason=str(error)))
         killpoint("order.before_ack_commit")
         if answers:
@@ -211,7 +216,11 @@ class Orchestrator:
         """Ask the broker about an order whose sending is not proven; never send it again."""
         found = broker.lookup(order.client_order_id)
         if found is None:
-            found = OrderOutcome(client_order_id=order.client_order_id, state="not_placed", reason="the broker does not know it")
+            found = OrderOutcome(
+                client_order_id=order.client_order_id,
+                state="not_placed",
+                reason="the broker does not know it",
+            )
             self._drop_pending([order.client_order_id], [order])
         else:
             broker.adopt(order)

@@ -10,7 +10,7 @@ import numpy as np
 from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome
 from agents.pipeline.fills import match_orders
 from agents.pipeline.record import as_datetime, make_fill, outcome_of
-from agents.pipeline.step import LIVE, Parameters, State, apply_actions
+from agents.pipeline.step import LIVE, Parameters, State, apply_actions, copy_state
 
 
 class PaperVenue(Protocol):
@@ -68,23 +68,33 @@ class PaperBroker:
         orders = sorted(self._working.values(), key=lambda order: order.symbol)
         if not orders:
             return []
-        state, p = _copy(self._account()), self._parameters
+        state, p = copy_state(self._account()), self._parameters
         count = len(self._symbols)
         scratch = np.zeros((2, count))
         apply_actions(
-            state, bars.split[0], bars.dividend[0], self._lots, scratch[0], scratch[1], np.zeros(len(state.holding))
+            state,
+            bars.split[0],
+            bars.dividend[0],
+            self._lots,
+            scratch[0],
+            scratch[1],
+            np.zeros(len(state.holding)),
         )
         mine = {order.symbol for order in orders}
         quantities = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
-        results = {name: np.zeros(count) for name in ("quantity", "price", "fee", "spread_cost", "impact_cost")}
+        quantity, price, fee, spread, impact = (np.zeros(count) for _ in range(5))
         status = np.zeros(count, dtype=np.int64)
         match_orders(
             quantities, state.position[LIVE], float(state.cash[LIVE]), state.mark, bars.open[0], bars.volume[0],
             state.volatility, self._lots, p.commission, p.minimum_commission, p.half_spread, p.impact,
-            p.participation, p.leverage, *results.values(), status,
+            p.participation, p.leverage, quantity, price, fee, spread, impact, status,
         )  # fmt: skip
+        results = {"quantity": quantity, "price": price, "fee": fee, "spread_cost": spread, "impact_cost": impact}
         self._working.clear()
-        return [self._outcome(order, bars, results, FILL_STATUSES[status[self._symbols.index(order.symbol)]]) for order in orders]
+        return [
+            self._outcome(order, bars, results, FILL_STATUSES[status[self._symbols.index(order.symbol)]])
+            for order in orders
+        ]
 
     def _outcome(self, order: Order, bars: Bars, results: dict[str, Floats], status: FillStatus) -> OrderOutcome:
         s = self._symbols.index(order.symbol)
@@ -92,11 +102,11 @@ class PaperBroker:
             return OrderOutcome(client_order_id=order.client_order_id, state="expired", reason="split")
         fill = None
         if results["quantity"][s] != 0.0:
-            costs = (float(results["fee"][s]), float(results["spread_cost"][s]), float(results["impact_cost"][s]))
+            costs = (
+                float(results["fee"][s]),
+                float(results["spread_cost"][s]),
+                float(results["impact_cost"][s]),
+            )
             opened = as_datetime(bars.opened[0])
             fill = make_fill(order, opened, float(results["quantity"][s]), float(results["price"][s]), costs)
         return outcome_of(order, status, fill)
-
-
-def _copy(state: State) -> State:
-    return State(*(array.copy() for array in state))

@@ -21,7 +21,12 @@ class DeskWeights:
     announced or the cache falls out or comes back. A version older than one already used is never taken again."""
 
     def __init__(
-        self, agents: Sequence[str], store: WeightStore, cache: WeightCache, static: Mapping[str, float], refresh_s: float
+        self,
+        agents: Sequence[str],
+        store: WeightStore,
+        cache: WeightCache,
+        static: Mapping[str, float],
+        refresh_s: float,
     ) -> None:
         self._agents = tuple(agents)
         self._store = store
@@ -42,7 +47,10 @@ class DeskWeights:
         if stale or expired or newer or self._cache.alive != self._cache_was_alive or known is None:
             self._cache_was_alive = self._cache.alive
             known = self._load(at)
-            if self._current is None or (known.version, known.level) != (self._current.version, self._current.level):
+            if self._current is None or (known.version, known.level) != (
+                self._current.version,
+                self._current.level,
+            ):
                 log_event(logger, "weights in force", version=known.version, source=known.level, reason=known.reason)
             self._current, self._loaded_at = known, at
         return known
@@ -54,7 +62,12 @@ class DeskWeights:
         if copy is not None and copy.version >= max(floor, truth.version if truth else 0):
             if truth is None or copy.weights == truth.weights:
                 return copy
-            log_event(logger, "redis holds other weights for the same version", level=logging.WARNING, version=copy.version)
+            log_event(
+                logger,
+                "redis holds other weights for the same version",
+                level=logging.WARNING,
+                version=copy.version,
+            )
         if truth is not None and truth.version >= floor:
             self._cache.write(truth)
             return truth
@@ -95,4 +108,6 @@ class DeskWeights:
         except InvalidWeightsError as error:
             log_event(logger, "agents.static_weights are refused", level=logging.WARNING, error=error)
             return equal
-        return replace(equal, weights=weights, level=WeightsLevel.STATIC, reason="agents.static_weights of the settings")
+        return replace(
+            equal, weights=weights, level=WeightsLevel.STATIC, reason="agents.static_weights of the settings"
+        )

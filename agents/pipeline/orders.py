@@ -103,8 +103,6 @@ def decide_orders(
     raw_weight: Floats, weight: Floats, current: Floats, clamps: Integers, no_trade: Integers, order: Floats,
 ) -> None:  # fmt: skip
     """Forecasts to orders for one book and bar: target_positions, apply_limits, order_quantities."""
-    target_positions(
-        combined, unit, price, has_bar, position, capital, buffer, raw_weight, weight, current, no_trade
-    )
+    target_positions(combined, unit, price, has_bar, position, capital, buffer, raw_weight, weight, current, no_trade)
     apply_limits(weight, current, stale, state, symbol_cap, gross_cap, allow_short, reducing_scale, clamps)
     order_quantities(weight, clamps, price, has_bar, position, capital, lots, minimum_trade, no_trade, order)

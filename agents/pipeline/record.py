@@ -123,7 +123,11 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
                 continue
             fill = None
             if out.fill_quantity[t, s] != 0.0:
-                costs = (float(out.fill_fee[t, s]), float(out.fill_spread[t, s]), float(out.fill_impact[t, s]))
+                costs = (
+                    float(out.fill_fee[t, s]),
+                    float(out.fill_spread[t, s]),
+                    float(out.fill_impact[t, s]),
+                )
                 opened = as_datetime(bars.opened[t])
                 fill = make_fill(order, opened, float(out.fill_quantity[t, s]), float(out.fill_price[t, s]), costs)
             answers.append(outcome_of(order, status, fill))
@@ -215,7 +219,9 @@ def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], 
     return buffer.getvalue()
 
 
-def unpack_state(packed: bytes, symbols: tuple[str, ...], agents: tuple[str, ...], initial_cash: float) -> tuple[State, str]:
+def unpack_state(
+    packed: bytes, symbols: tuple[str, ...], agents: tuple[str, ...], initial_cash: float
+) -> tuple[State, str]:
     """(state, ledger cash) on the axes `symbols` and `agents`: what is new starts empty; JournalError where a symbol
     with a position, or nothing readable, would be lost."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as saved:

@@ -7,7 +7,7 @@ shadow for each agent, which trades that agent alone at unit size (constant capi
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -149,10 +149,17 @@ def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:
         "calls": (bars, agents),
     }  # fmt: skip
     whole = ("clamps", "no_trade", "fill_status", "risk_state", "hits", "calls")
-    return Outputs(**{
+    arrays: dict[str, Any] = {
         name: np.zeros(shapes.get(name, (bars, symbols)), dtype=np.int64 if name in whole else np.float64)
         for name in Outputs._fields
-    })
+    }
+    return Outputs(**arrays)
+
+
+def copy_state(state: State) -> State:
+    """A state that shares nothing with the given one."""
+    arrays: dict[str, Any] = {name: array.copy() for name, array in state._asdict().items()}
+    return State(**arrays)
 
 
 @compiled

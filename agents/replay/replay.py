@@ -17,7 +17,17 @@ import numpy as np
 from agents.core.clock import SimulatedClock
 from agents.core.killpoint import killpoint
 from agents.core.ports import Journal
-from agents.core.types import Bars, Floats, Order, OrderOutcome, Signals, WeightSet, WorkLogEntry, to_decimal, to_float
+from agents.core.types import (
+    Bars,
+    Floats,
+    Order,
+    OrderOutcome,
+    Signals,
+    WeightSet,
+    WorkLogEntry,
+    to_decimal,
+    to_float,
+)
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
@@ -62,8 +72,9 @@ def replay(
     names = agents.names
     last = journal.last()
     start = 0
-    state, ledger = new_state(len(names), len(bars.symbols), plan.parameters.initial_cash), Ledger(
-        cash=to_decimal(plan.parameters.initial_cash)
+    state, ledger = (
+        new_state(len(names), len(bars.symbols), plan.parameters.initial_cash),
+        Ledger(cash=to_decimal(plan.parameters.initial_cash)),
     )
     working: list[Order] = []
     if last is not None:
@@ -91,7 +102,9 @@ def replay(
 def _prepare(bars: Bars, plan: ReplayPlan, agents: AgentPanel) -> Prepared:
     panel = panel_of(bars)
     signals, log = agents.ask(panel, as_datetime(bars.time[-1]), action="replay")
-    forecast, correlation = scale_forecasts(raw_forecasts(signals), plan.scale_window_bars, plan.parameters.forecast_cap)
+    forecast, correlation = scale_forecasts(
+        raw_forecasts(signals), plan.scale_window_bars, plan.parameters.forecast_cap
+    )
     return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
 
 
@@ -104,22 +117,42 @@ def _run_segment(
     vector = np.array([to_float(weights.weights[name]) for name in names])
     none = np.zeros(segment.open.shape)
     inputs = Inputs(
-        open=segment.open, close=segment.close, volume=segment.volume, split=segment.split,
-        dividend=segment.dividend, volatility=prepared.volatility[rows], forecast=prepared.forecast[rows],
-        correlation=prepared.correlation[rows], weights=vector, stale=np.zeros(segment.open.shape, dtype=bool),
-        external=False, external_quantity=none, external_price=none, external_fee=none,
-    )  # fmt: skip
+        open=segment.open,
+        close=segment.close,
+        volume=segment.volume,
+        split=segment.split,
+        dividend=segment.dividend,
+        volatility=prepared.volatility[rows],
+        forecast=prepared.forecast[rows],
+        correlation=prepared.correlation[rows],
+        weights=vector,
+        stale=np.zeros(segment.open.shape, dtype=bool),
+        external=False,
+        external_quantity=none,
+        external_price=none,
+        external_fee=none,
+    )
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, plan.lots, out)
     orders = orders_of(out, segment, plan.desk)
     outcomes = outcomes_of(out, segment, [working, *orders[:-1]])
     signals = [_rows(s, rows) for s in prepared.signals]
     cycle, ledger = build_cycle(
-        bars=segment, out=out, state=state, ledger=ledger, agents=names, live_book=plan.book, signals=signals,
-        reasons=_reasons(agents, signals, prepared.log), forecast=prepared.forecast[rows],
-        weights=[weights] * len(segment.time), orders=orders, outcomes=outcomes, placed=_acked(orders[-1]),
+        bars=segment,
+        out=out,
+        state=state,
+        ledger=ledger,
+        agents=names,
+        live_book=plan.book,
+        signals=signals,
+        reasons=_reasons(agents, signals, prepared.log),
+        forecast=prepared.forecast[rows],
+        weights=[weights] * len(segment.time),
+        orders=orders,
+        outcomes=outcomes,
+        placed=_acked(orders[-1]),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
-    )  # fmt: skip
+    )
     killpoint("decision.before_commit")
     journal.record(cycle)
     killpoint("decision.after_commit")
@@ -145,7 +178,10 @@ def _reasons(
 ) -> tuple[tuple[tuple[str, ...], ...], ...]:
     bars, symbols = signals[0].strength.shape
     return tuple(
-        tuple(tuple(word_reason(agent, s, t, k, "" if entry.ok else entry.detail) for k in range(symbols)) for t in range(bars))
+        tuple(
+            tuple(word_reason(agent, s, t, k, "" if entry.ok else entry.detail) for k in range(symbols))
+            for t in range(bars)
+        )
         for agent, s, entry in zip(agents.agents, signals, log, strict=True)
     )
 
@@ -153,8 +189,13 @@ def _reasons(
 def _log_of(log: Sequence[WorkLogEntry], at: datetime) -> list[WorkLogEntry]:
     return [
         WorkLogEntry(
-            time=at, agent_name=e.agent_name, action=e.action, duration_ms=e.duration_ms, opinions=e.opinions, ok=e.ok,
+            time=at,
+            agent_name=e.agent_name,
+            action=e.action,
+            duration_ms=e.duration_ms,
+            opinions=e.opinions,
+            ok=e.ok,
             detail=e.detail,
-        )  # fmt: skip
+        )
         for e in log
     ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.core.types import Booleans, Floats, Panel, Signals
+from agents.core.types import Floats, Panel, Signals
 
 
 class TradingAgent(ABC):

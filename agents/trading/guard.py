@@ -33,7 +33,13 @@ class AgentPanel:
     """A set of agents with their breakers; `ask` never raises because of an agent."""
 
     def __init__(
-        self, agents: Sequence[Agent], clock: Clock, *, timeout_s: float, breaker_failures: int, breaker_retry_s: float
+        self,
+        agents: Sequence[Agent],
+        clock: Clock,
+        *,
+        timeout_s: float,
+        breaker_failures: int,
+        breaker_retry_s: float,
     ) -> None:
         self.agents = tuple(agents)
         self._clock = clock
@@ -61,12 +67,19 @@ class AgentPanel:
             signals, problem = self._ask_one(agent, panel, at, whole=action == "replay")
             spent_ms = (self._clock.monotonic_s() - started_s) * 1000.0
             results.append(signals or silence(panel))
-            opinions = int((~results[-1].abstained).sum()) if action == "replay" else int((~results[-1].abstained[-1]).sum())
+            opinions = (
+                int((~results[-1].abstained).sum()) if action == "replay" else int((~results[-1].abstained[-1]).sum())
+            )
             log.append(
                 WorkLogEntry(
-                    time=at, agent_name=agent.name, action=action, duration_ms=spent_ms, opinions=opinions,
-                    ok=not problem, detail=problem[:DETAIL_LIMIT],
-                )  # fmt: skip
+                    time=at,
+                    agent_name=agent.name,
+                    action=action,
+                    duration_ms=spent_ms,
+                    opinions=opinions,
+                    ok=not problem,
+                    detail=problem[:DETAIL_LIMIT],
+                )
             )
         return results, log
 
@@ -154,7 +167,10 @@ def word_reason(agent: Agent, signals: Signals, time_index: int, symbol_index: i
         return agent.reason_of(signals, time_index, symbol_index)
     if signals.abstained[time_index, symbol_index]:
         return "abstains"
-    strength, confidence = signals.strength[time_index, symbol_index], signals.confidence[time_index, symbol_index]
+    strength, confidence = (
+        signals.strength[time_index, symbol_index],
+        signals.confidence[time_index, symbol_index],
+    )
     return f"strength {strength:+.2f}, confidence {confidence:.2f}"
 
 

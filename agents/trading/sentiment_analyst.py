@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.core.types import Floats, Panel, Signals
+from agents.core.types import Booleans, Floats, Panel, Signals
 from agents.quant.indicators import (
     ewma,
     forgetting_bars,
@@ -115,14 +115,14 @@ def _mean_over_symbols(values: Floats) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _share(condition: Floats, present: Floats) -> Floats:
+def _share(condition: Booleans, present: Booleans) -> Floats:
     count = present.sum(axis=1, keepdims=True)
     return np.where(count > 0, (condition & present).sum(axis=1, keepdims=True) / np.maximum(count, 1), np.nan)
 
 
 def _span(half_life: float) -> float:
     decay = 0.5 ** (1.0 / half_life)
-    return 2.0 / (1.0 - decay) - 1.0
+    return float(2.0 / (1.0 - decay) - 1.0)
 
 
 def _decayed_news(score: Floats, count: Floats, half_life: float) -> tuple[Floats, Floats]:

@@ -57,4 +57,5 @@ class TrendFollower(TradingAgent):
 
 def _crossover(prices: Floats, bar_volatility: Floats, fast: int, slow: int) -> Floats:
     difference = ewma(prices, float(fast)) - ewma(prices, float(slow))
-    return difference / (bar_volatility * np.sqrt(float(slow - fast)))
+    crossover: Floats = difference / (bar_volatility * np.sqrt(float(slow - fast)))
+    return crossover

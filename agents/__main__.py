@@ -1,0 +1,365 @@
+"""The command line: `quorum ...`, the same as `python -m agents ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from agents import app, doctor
+from agents.adapters.reader import DeskReader, Row
+from agents.console import Screen, rows_table, summary, summary_tables, why_tables
+from agents.core.clock import SystemClock
+from agents.core.errors import AgentsError, UsageError
+from agents.core.log import configure_logging
+from agents.core.settings import Settings, child_environment, load_settings
+from agents.core.types import RiskState
+
+LOG_FILE = Path("logs/orchestrator.log")
+ROWS_SHOWN = 20
+
+EXAMPLES = """examples:
+  quorum demo                                   thirteen years of five stocks, traded by every agent
+  quorum import-bars prices.csv --map close=Last
+  quorum trade                                  the daemon, as quorum.toml says
+  quorum status
+  quorum why AAPL --at 2008-10-10 --demo
+  quorum psql --demo -- -c 'SELECT * FROM v_agent_scorecard'
+  quorum doctor
+"""
+
+Command = Callable[[argparse.Namespace, Screen], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Errors that a user can mend are one line on stderr."""
+    options = parser().parse_args(arguments)
+    screen = Screen(as_json=options.json)
+    try:
+        command: Command = options.command
+        return command(options, screen)
+    except AgentsError as error:
+        screen.err.print(f"quorum: {error}", markup=False)
+        return error.exit_code
+    except KeyboardInterrupt:
+        screen.err.print(
+            "quorum: stopped; everything recorded so far is consistent, start again to go on", markup=False
+        )
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    common.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
+    top = argparse.ArgumentParser(
+        prog="quorum", description="A self-tuning trading desk.", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Command, text: str, example: str = "") -> argparse.ArgumentParser:
+        epilog = f"example:\n  {example}" if example else None
+        sub = commands.add_parser(
+            name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        sub.set_defaults(command=command)
+        return sub
+
+    add("trade", trade, "run the trading daemon in the foreground", "quorum trade --settings quorum.toml")
+    sub = add("demo", demo, "trade real market history through all agents", "quorum demo --restart")
+    mode = sub.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", dest="mode", action="store_const", const="resume", help="go on where the last run stopped"
+    )
+    mode.add_argument("--restart", dest="mode", action="store_const", const="restart", help="forget the last run")
+    sub.set_defaults(mode="auto")
+    sub = add("import-bars", import_bars, "load bar files into the desk's database",
+              "quorum import-bars data/*.csv.gz --map close=Last --map adj_close='Adj Close'")  # fmt: skip
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files")
+    sub = add("status", status, "performance, positions and health of the desk", "quorum status --demo")
+    _add_demo(sub)
+    sub = add(
+        "psql",
+        psql,
+        "open psql on the desk's database",
+        "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'",
+    )
+    _add_demo(sub)
+    sub.add_argument("arguments", nargs="*", metavar="-- ARGS", help="arguments for psql")
+    sub = add("why", why, "who said what about a symbol, with which weight, and what became of it",
+              "quorum why AAPL --at 2008-10-10 --demo")  # fmt: skip
+    _add_demo(sub)
+    sub.add_argument("symbol", metavar="SYMBOL")
+    sub.add_argument("--at", type=_moment, metavar="TIME", help="the newest decision at or before this time (UTC)")
+    sub = add("weights", weights, "the agents' weights in force", "quorum weights show --json")
+    sub.add_argument("action", choices=("show",))
+    _add_demo(sub)
+    sub = add(
+        "halt",
+        halt,
+        "let positions only shrink from the next decision on",
+        "quorum halt --reason 'exchange trouble'",
+    )
+    sub.add_argument("--reason", required=True)
+    sub = add("resume", resume, "leave the halted state", "quorum resume --reason 'checked the fills by hand'")
+    sub.add_argument("--reason", required=True)
+    add("doctor", examine, "check this machine; each line says ok or what to do")
+    sub = add(
+        "services",
+        services,
+        "start, stop or show the embedded PostgreSQL and Redis",
+        "quorum services status",
+    )
+    sub.add_argument("action", choices=("up", "down", "status"))
+    return top
+
+
+def _add_demo(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--demo", action="store_true", help="of the demo instead of the desk")
+
+
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{value}' is no ISO 8601 time such as 2008-10-10 or 2008-10-10T14:30"
+        ) from None
+    if moment.tzinfo is None:
+        whole_day = len(value) <= len("2008-10-10")
+        moment = moment.replace(tzinfo=UTC)
+        return moment.replace(hour=23, minute=59, second=59) if whole_day else moment
+    return moment.astimezone(UTC)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def trade(options: argparse.Namespace, screen: Screen) -> int:
+    settings = load_settings(options.settings)
+    configure_logging(LOG_FILE, level=settings.log_level)
+    connections = app.connect(settings, demo=False, say=screen.say)
+    try:
+        with app.desk_journal(connections) as journal:
+            app.TradingDaemon(settings, connections, journal, SystemClock()).run()
+    finally:
+        connections.close()
+    return 0
+
+
+def demo(options: argparse.Namespace, screen: Screen) -> int:
+    settings = load_settings(options.settings)
+    configure_logging(Path("logs/demo.log"), level=settings.log_level, console=False)
+    connections = app.connect(settings, demo=True, say=screen.say)
+    try:
+        with screen.progress() as display:
+            task = display.add_task("trading", total=None, date="", equity="")
+
+            def show(done: int, total: int, at: datetime, equity: float) -> None:
+                display.update(task, completed=done, total=total, date=f"{at:%Y-%m-%d}", equity=f"{equity:,.0f}")
+
+            screen.say("agents are reading the history")
+            reader, _ = app.run_demo(settings, connections, mode=options.mode, say=screen.say, progress=show)
+        document = summary(reader)
+        line = shlex.join(connections.psql)
+        document["psql"] = line
+        screen.result(
+            document, *summary_tables(document),
+            f"look around:  quorum psql --demo   (that is: {line})\n"
+            "              quorum why AAPL --at 2008-10-10 --demo",
+        )  # fmt: skip
+    finally:
+        connections.close()
+    return 0
+
+
+def import_bars(options: argparse.Namespace, screen: Screen) -> int:
+    settings = load_settings(options.settings)
+    columns = dict(_pair(text) for text in options.map)
+    connections = app.connect(settings, demo=False, say=screen.say)
+    reports: list[Row] = []
+    try:
+        for file in options.files:
+            reports.append(_import_one(settings, connections, file, columns, screen))
+    finally:
+        connections.close()
+    shown = [{**report, "quarantined": len(report["quarantined"])} for report in reports]
+    columns_shown = ("file", "loaded", "equal", "quarantined", "not_closed", "rows_per_second", "error")
+    tables = [rows_table("Bars", shown, columns_shown)]
+    bad = [{"file": report["file"], **row} for report in reports for row in report["quarantined"]]
+    if bad:
+        more = "" if len(bad) <= ROWS_SHOWN else f" ({ROWS_SHOWN} of {len(bad)}; all are in bar_quarantine)"
+        tables.append(rows_table("Quarantined rows" + more, bad[:ROWS_SHOWN], ("file", "row", "reason", "content")))
+    screen.result(reports, *tables)
+    return 1 if any(report["error"] for report in reports) else 0
+
+
+def _import_one(
+    settings: Settings, connections: app.Connections, file: Path, columns: dict[str, str], screen: Screen
+) -> Row:
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    try:
+        report = app.import_bars(settings, connections, file, columns)
+    except AgentsError as error:
+        screen.err.print(f"quorum: {error}", markup=False)
+        return {"file": str(file), "error": str(error), "quarantined": []}
+    rows = report.loaded + report.equal + len(report.quarantined)
+    return {
+        "file": str(file),
+        "loaded": report.loaded,
+        "equal": report.equal,
+        "not_closed": report.not_closed,
+        "splits_inferred": report.splits_inferred,
+        "rows_per_second": round(rows / max(clock.monotonic_s() - started_s, 1e-9)),
+        "quarantined": [{"row": b.row_number, "reason": b.reason, "content": b.content} for b in report.quarantined],
+        "error": "",
+    }
+
+
+def status(options: argparse.Namespace, screen: Screen) -> int:
+    def show(reader: DeskReader) -> int:
+        document = summary(reader) | {"health": reader.health(), "positions": reader.positions()}
+        columns = (
+            "symbol",
+            "quantity",
+            "average_entry_price",
+            "mark",
+            "value",
+            "unrealised_pnl",
+            "opened_at",
+        )
+        tables = [*summary_tables(document), rows_table("Positions", document["positions"], columns)]
+        health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
+        screen.result(document, *tables, rows_table("Health", health, ("what", "value")))
+        return 0
+
+    return _with_reader(options, show)
+
+
+def why(options: argparse.Namespace, screen: Screen) -> int:
+    at = options.at or SystemClock().now()
+
+    def show(reader: DeskReader) -> int:
+        decision = reader.why(options.symbol, at)
+        if decision is None:
+            known = reader.symbols()
+            if options.symbol not in known:
+                raise UsageError(
+                    f"no decision about '{options.symbol}'; decided upon were: {', '.join(known) or 'none yet'}"
+                )
+            raise UsageError(f"no decision about {options.symbol} at or before {at:%Y-%m-%d %H:%M} UTC")
+        screen.result(decision, *why_tables(decision))
+        return 0
+
+    return _with_reader(options, show)
+
+
+def weights(options: argparse.Namespace, screen: Screen) -> int:
+    def show(reader: DeskReader) -> int:
+        rows = reader.weights()
+        columns = ("agent_name", "weight", "version", "timestamp", "source", "reason")
+        screen.result(
+            rows,
+            rows_table("Weights in force", rows, columns) if rows else "no weights yet: no decision was made",
+        )
+        return 0
+
+    return _with_reader(options, show)
+
+
+def _with_reader(options: argparse.Namespace, show: Callable[[DeskReader], int]) -> int:
+    connections = app.connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
+    try:
+        return show(DeskReader(connections.trader))
+    finally:
+        connections.close()
+
+
+def psql(options: argparse.Namespace, screen: Screen) -> int:
+    connections = app.connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
+    connections.close()
+    command = [*connections.psql, *options.arguments]
+    if options.json:
+        screen.result({"command": command})
+        return 0
+    try:
+        return subprocess.call(command, env=child_environment(**connections.psql_environment))
+    except FileNotFoundError:
+        raise UsageError(f"{command[0]} was not found; install the package postgresql-client") from None
+
+
+def halt(options: argparse.Namespace, screen: Screen) -> int:
+    return _order_state(options, screen, RiskState.HALTED)
+
+
+def resume(options: argparse.Namespace, screen: Screen) -> int:
+    return _order_state(options, screen, RiskState.ACTIVE)
+
+
+def _order_state(options: argparse.Namespace, screen: Screen, state: RiskState) -> int:
+    connections = app.connect(load_settings(options.settings), demo=False, say=lambda _line: None)
+    try:
+        before = app.order_risk_state(connections, state, options.reason)
+    finally:
+        connections.close()
+    screen.result(
+        {"from": before, "to": state, "reason": options.reason},
+        f"from the next decision on: {state} (now {before})",
+    )
+    return 0
+
+
+def examine(options: argparse.Namespace, screen: Screen) -> int:
+    found = doctor.examine(options.settings)
+    document = [{"check": f.check, "ok": f.ok, "detail": f.detail} for f in found]
+    width = max(len(f.check) for f in found)
+    lines = [
+        f"{'[green]ok[/green]  ' if f.ok else '[red]FIX[/red] '} {f.check:<{width}}  " + f.detail.replace("[", "\\[")
+        for f in found
+    ]
+    screen.result(document, *lines)
+    return 0 if all(f.ok for f in found) else 1
+
+
+def services(options: argparse.Namespace, screen: Screen) -> int:
+    embedded = app.services_of(load_settings(options.settings))
+    if options.action == "up":
+        embedded.up(screen.say)
+    elif options.action == "down":
+        stopped = embedded.down()
+        screen.result({"stopped": stopped}, "stopped " + " and ".join(stopped) if stopped else "nothing was running")
+        return 0
+    found = embedded.status()
+    document = [{"name": s.name, "running": s.running, "detail": s.detail} for s in found]
+    screen.result(document, rows_table("Embedded services", document, ("name", "running", "detail")))
+    return 0 if all(s.running for s in found) else 3
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, sign, theirs = text.partition("=")
+    if not (ours and sign and theirs):
+        raise UsageError(f"--map {text}: expected OURS=THEIRS, for example close=Last")
+    return ours, theirs
+
+
+def run() -> NoReturn:
+    """Entry for `python -m agents`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()
