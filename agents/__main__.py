@@ -8,7 +8,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -89,6 +90,19 @@ def parser() -> argparse.ArgumentParser:
               "quorum import-bars data/*.csv.gz --map close=Last --map adj_close='Adj Close'")  # fmt: skip
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files")
+    sub = add("import-series", import_series, "load on-chain figures, fear-and-greed indexes or dated texts",
+              "quorum import-series headlines.csv --texts --symbol AAPL")  # fmt: skip
+    sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a series' column in the files")
+    sub.add_argument(
+        "--lag-hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="a value is known this much after its time (default 24)",
+    )
+    sub.add_argument("--symbol", help="for files without a column symbol; '*' means every symbol")
+    sub.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
     sub = add("status", status, "performance, positions and health of the desk", "quorum status --demo")
     _add_demo(sub)
     sub = add(
@@ -228,6 +242,27 @@ def _import_one(
         "quarantined": [{"row": b.row_number, "reason": b.reason, "content": b.content} for b in report.quarantined],
         "error": "",
     }
+
+
+def import_series(options: argparse.Namespace, screen: Screen) -> int:
+    columns = dict(_pair(text) for text in options.map)
+    connections = app.connect(load_settings(options.settings), demo=False, say=screen.say)
+    rows: list[Row] = []
+    try:
+        for file in options.files:
+            report = app.import_series(
+                connections,
+                file,
+                columns,
+                lag=timedelta(hours=options.lag_hours),
+                symbol=options.symbol,
+                texts=options.texts,
+            )
+            rows.append({**asdict(report), "names": ", ".join(report.names)})
+    finally:
+        connections.close()
+    screen.result(rows, rows_table("Series", rows, ("file", "names", "stored", "known", "left_out")))
+    return 0
 
 
 def status(options: argparse.Namespace, screen: Screen) -> int:

@@ -23,6 +23,7 @@ from agents.adapters.folder_feed import FolderFeed, import_file
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.migrate import upgrade
 from agents.adapters.reader import DeskReader
+from agents.adapters.series_files import SeriesReport, SeriesStore, read_series, read_texts
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError
@@ -37,6 +38,7 @@ from agents.pipeline.step import Parameters
 from agents.replay.replay import Progress, ReplayPlan, replay
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
+from agents.trading.text_scores import score_texts
 
 logger = logging.getLogger(__name__)
 
@@ -410,6 +412,17 @@ def _appended(window: Bars, bar: Bars, count: int) -> Bars:
 def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:
     """Load one bar file into the desk's database."""
     return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
+
+
+def import_series(
+    connections: Connections, file: Path, columns: Mapping[str, str], *, lag: timedelta, symbol: str | None, texts: bool
+) -> SeriesReport:
+    """Load one file of exogenous series, or of dated texts, which are scored."""
+    if texts:
+        rows, left_out = read_texts(file, columns, symbol, score_texts)
+    else:
+        rows, left_out = read_series(file, columns, lag, symbol)
+    return SeriesStore(connections.trader).store(file.name, rows, left_out)
 
 
 def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:

@@ -68,20 +68,13 @@ def read_table(path: Path, mapping: Mapping[str, str]) -> RawTable:
 
     DataError, naming the file and the remedy, where the file as a whole cannot be trusted.
     """
-    try:
-        data = _read_bytes(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return parse_table(path, data, mapping)
+    return parse_table(path, read_bytes(path), mapping)
 
 
 def parse_table(path: Path, data: bytes, mapping: Mapping[str, str]) -> RawTable:
     """As `read_table`, from the file's (unpacked) content."""
     digest = hashlib.sha256(data).hexdigest()
-    if path.suffix == ".parquet":
-        table, numbers, bad = _parse_parquet(path, data)
-    else:
-        table, numbers, bad = _parse_csv(path, data)
+    table, numbers, bad = parse_any(path, data)
     names = _match_columns(path, table.column_names, mapping)
     if len(numbers) == 0 and not bad:
         raise DataError(f"{path}: holds a header but no rows")
@@ -89,7 +82,20 @@ def parse_table(path: Path, data: bytes, mapping: Mapping[str, str]) -> RawTable
     return RawTable(path.name, digest, columns, numbers, bad)
 
 
-def _read_bytes(path: Path) -> bytes:
+def parse_any(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
+    """(table with the file's own column names, row numbers, rows of a wrong length) of a CSV or Parquet file."""
+    return _parse_parquet(path, data) if path.suffix == ".parquet" else _parse_csv(path, data)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a bar file, unpacked; DataError where it cannot be read or is unreasonably large."""
+    try:
+        return _unpacked(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _unpacked(path: Path) -> bytes:
     if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
     size = path.stat().st_size
