@@ -328,7 +328,7 @@ def _signal_rows(cycle: CycleRecord, moments: list[datetime]) -> list[tuple[Any,
     for a, name in enumerate(cycle.agents):
         signals = cycle.signals[a]
         strength, confidence = signals.strength.tolist(), signals.confidence.tolist()
-        abstained, forecast = signals.abstained.tolist(), cycle.forecast[:, a].tolist()
+        abstained, forecast = signals.abstained.tolist(), cycle.forecast[:, :, a].tolist()
         for t, at in enumerate(moments):
             for s, symbol in enumerate(cycle.symbols):
                 silent = abstained[t][s]

@@ -192,6 +192,12 @@ def home_state_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "quorum"
 
 
+def cache_dir() -> Path:
+    """Where what can be made again is kept: XDG_CACHE_HOME or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "quorum"
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """The environment for a child process: ours without secrets and without foreign libpq settings."""
     hidden = ("DATABASE_URL", "REDIS_URL", "QUORUM_DATABASE_URL", "QUORUM_REDIS_URL")

@@ -344,7 +344,7 @@ class CycleRecord:
     """Everything about n consecutive decisions of one desk; nothing about a decision lives anywhere else.
 
     `time` [n]; arrays are [n, S], [n, A] or [n, B] with A = `agents`, B = `books` (the live one first). A live
-    cycle records n = 1, a replay a segment; both are committed as one transaction. `forecast` [n, A, S] is the
+    cycle records n = 1, a replay a segment; both are committed as one transaction. `forecast` [n, S, A] is the
     signal in the common unit (NaN = abstained). `equity`, `cash`, `turnover` are [n, B]; `contribution` [n, A+1] is
     the live book's P&L of the bar by agent, the remainder last. `shadow_return` [n, A] is the shadow books' P&L of the
     bar over their constant capital. `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.

@@ -78,7 +78,7 @@ class PaperBroker:
             self._lots,
             scratch[0],
             scratch[1],
-            np.zeros(len(state.holding)),
+            np.zeros(state.holding.shape[1]),
         )
         mine = {order.symbol for order in orders}
         quantities = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)

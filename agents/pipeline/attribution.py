@@ -1,7 +1,7 @@
 """the live book's P&L of a bar -> each agent's share and one named remainder, exactly.
 
-`holding` [A+1, S] splits the position: each agent what it asked for (scaled down where less is held, never up), the
-remainder what nobody asked for. `pool` [A+1, S] collects the shares while a position is open; a fill that shrinks
+`holding` [S, A+1] splits the position: each agent what it asked for (scaled down where less is held, never up), the
+remainder what nobody asked for. `pool` [S, A+1] collects the shares while a position is open; a fill that shrinks
 the position realises that fraction of the pool, so a trade's shares are those of its own holding time.
 """
 
@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled_inline
 
 
-@compiled
+@compiled_inline
 def split_position(position: float, asked: Floats, holding: Floats) -> None:
     """`holding` [A+1] of one symbol from `asked` [A]: asked x clip(position / sum(asked), 0, 1), then the rest."""
     agents = len(asked)
@@ -32,20 +32,22 @@ def split_position(position: float, asked: Floats, holding: Floats) -> None:
     holding[agents] = rest
 
 
-@compiled
+@compiled_inline
 def attribute_bar(
     before: float, filled: float, asked: Floats, mark: float, open_price: float, close: float, fill_price: float,
-    fee: float, holding: Floats, pool: Floats, contribution: Floats, realised: Floats,
+    fee: float, holding: Floats, pool: Floats, contribution: Floats, realised: Floats, scratch: Floats,
 ) -> float:  # fmt: skip
     """One symbol, one bar of the live book; returns its P&L and adds the shares to `contribution` [A+1].
 
     before x (open - mark) goes by the old holding, (before + filled) x (close - open) by the new one, and
     what the fill cost (spread, impact, fee) by how much each share of the holding changed. `realised` [A+1] gets
-    the part of the pool that a shrinking fill closes, with the closing part of its costs.
+    the part of the pool that a shrinking fill closes, with the closing part of its costs. `scratch` [A+1] is overwritten.
     """
+    if before == 0.0 and filled == 0.0:
+        return 0.0
     shares = len(holding)
     after = before + filled
-    overnight = open_price - mark
+    overnight = open_price - mark if before != 0.0 else 0.0
     cost = filled * (fill_price - open_price) + fee if filled != 0.0 else 0.0
     for k in range(shares):
         earned = holding[k] * overnight
@@ -57,15 +59,16 @@ def attribute_bar(
         for k in range(shares):
             realised[k] = closed * pool[k]
             pool[k] -= realised[k]
-    old = holding.copy()
+    for k in range(shares):
+        scratch[k] = holding[k]
     split_position(after, asked, holding)
     if cost != 0.0:
         changed = 0.0
         for k in range(shares):
-            changed += abs(holding[k] - old[k])
+            changed += abs(holding[k] - scratch[k])
         closing = abs(before) * closed / abs(filled)
         for k in range(shares):
-            paid = cost * abs(holding[k] - old[k]) / changed
+            paid = cost * abs(holding[k] - scratch[k]) / changed
             contribution[k] -= paid
             realised[k] -= paid * closing
             pool[k] -= paid * (1.0 - closing)
@@ -79,7 +82,7 @@ def attribute_bar(
     return before * overnight - cost + after * (close - open_price)
 
 
-@compiled
+@compiled_inline
 def attribute_cash(cash: float, holding: Floats, pool: Floats, contribution: Floats) -> None:
     """A dividend or cash in lieu of one symbol goes by the holding [A+1] that earned it."""
     shares = len(holding)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled, compiled_inline
 
 PRIOR_MEAN_STRENGTH = 0.35
 PRIOR_VOTES = 100.0
@@ -19,14 +19,14 @@ PRIOR_VOTES = 100.0
 
 @compiled
 def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Floats]:
-    """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, A, S], correlation [T, A, A]).
+    """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]).
 
     forecast = raw / mean |raw| of that agent's votes on all symbols in the last `window` bars, clipped to +-cap.
     correlation is the uncentred one of raw opinions over the same window (abstention counts as 0 there),
     1 on the diagonal, floored at 0: disagreement must not be levered up.
     """
     bars, agents, symbols = raw.shape
-    forecast = np.full((bars, agents, symbols), np.nan)
+    forecast = np.full((bars, symbols, agents), np.nan)
     correlation = np.zeros((bars, agents, agents))
     size = np.zeros(agents)
     votes = np.zeros(agents)
@@ -53,7 +53,7 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
             for s in range(symbols):
                 value = raw[t, a, s]
                 if math.isfinite(value):
-                    forecast[t, a, s] = min(cap, max(-cap, value * scale))
+                    forecast[t, s, a] = min(cap, max(-cap, value * scale))
             correlation[t, a, a] = 1.0
             for b in range(a):
                 spread = products[a, a] * products[b, b]
@@ -64,24 +64,24 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     return forecast, correlation
 
 
-@compiled
+@compiled_inline
 def combine(
     forecast: Floats, weights: Floats, correlation: Floats, cap: float, multiplier_cap: float,
     combined: Floats, multiplier: Floats,
 ) -> None:  # fmt: skip
-    """One bar: forecasts [A, S] and weights [A] -> `combined` [S], `multiplier` [S] (both written in place).
+    """One bar: forecasts [S, A] and weights [A] -> `combined` [S], `multiplier` [S] (both written in place).
 
     combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
     averaging imperfectly correlated forecasts shrinks. Result clipped to +-cap; NaN where nobody votes.
     """
-    agents, symbols = forecast.shape
+    symbols, agents = forecast.shape
     last_voters = -1
     last_multiplier = 1.0
     for s in range(symbols):
         voters, total, weight = 0, 0.0, 0.0
         for a in range(agents):
-            value = forecast[a, s]
+            value = forecast[s, a]
             if math.isfinite(value) and weights[a] > 0.0:
                 total += weights[a] * value
                 weight += weights[a]

@@ -6,13 +6,13 @@ import math
 
 from agents.core.types import Booleans, Floats, Integers
 from agents.pipeline.risk import apply_limits
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled_inline
 
 TRADED, NO_BAR, WARM_UP, NO_OPINION, BUFFER, TOO_SMALL, LOT, ON_TARGET = 0, 1, 2, 3, 4, 5, 6, 7
 LOT_TOLERANCE = 1e-9
 
 
-@compiled
+@compiled_inline
 def round_to_lot(quantity: float, lot: float) -> float:
     """Towards zero to a multiple of `lot`; a lot of 0 rounds nothing."""
     if lot <= 0.0:
@@ -20,7 +20,7 @@ def round_to_lot(quantity: float, lot: float) -> float:
     return math.copysign(math.floor(abs(quantity) / lot + LOT_TOLERANCE) * lot, quantity)
 
 
-@compiled
+@compiled_inline
 def unit_weights(volatility: Floats, target_volatility: float, multiplier_cap: float, unit: Floats) -> None:
     """`unit` [S]: the weight that a combined forecast of 1 asks for; NaN where volatility is not yet measurable.
 
@@ -39,7 +39,7 @@ def unit_weights(volatility: Floats, target_volatility: float, multiplier_cap: f
         unit[s] = target_volatility * share / volatility[s]
 
 
-@compiled
+@compiled_inline
 def target_positions(
     combined: Floats, unit: Floats, price: Floats, has_bar: Booleans, position: Floats, capital: float, buffer: float,
     raw_weight: Floats, weight: Floats, current: Floats, no_trade: Integers,
@@ -49,8 +49,9 @@ def target_positions(
     Inside buffer x unit of the raw weight the position stays; outside it moves to the near edge of that zone
     (R. Carver, Systematic Trading, 2015, "position inertia"). No bar, no volatility or no opinion: it stays.
     """
+    per_unit = 1.0 / capital
     for s in range(len(combined)):
-        current[s] = position[s] * price[s] / capital if position[s] != 0.0 else 0.0
+        current[s] = position[s] * price[s] * per_unit if position[s] != 0.0 else 0.0
         weight[s] = current[s]
         raw_weight[s] = math.nan
         if not has_bar[s]:
@@ -71,7 +72,7 @@ def target_positions(
                     weight[s] = 0.0
 
 
-@compiled
+@compiled_inline
 def order_quantities(
     weight: Floats, clamps: Integers, price: Floats, has_bar: Booleans, position: Floats, capital: float,
     lots: Floats, minimum_trade: float, no_trade: Integers, order: Floats,
@@ -95,7 +96,7 @@ def order_quantities(
             order[s] = difference
 
 
-@compiled
+@compiled_inline
 def decide_orders(
     combined: Floats, unit: Floats, price: Floats, has_bar: Booleans, stale: Booleans, position: Floats,
     capital: float, state: int, buffer: float, minimum_trade: float, lots: Floats,

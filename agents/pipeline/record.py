@@ -152,7 +152,7 @@ def build_cycle(
         actions += today
         trades += closed
         for trade in closed:
-            contributions += _contributions_of(trade, out.realised[t, :, bars.symbols.index(trade.symbol)], agents)
+            contributions += _contributions_of(trade, out.realised[t, bars.symbols.index(trade.symbol)], agents)
     cycle = CycleRecord(
         time=bars.time, symbols=bars.symbols, agents=agents, books=book_names(live_book, agents),
         signals=tuple(signals), reasons=reasons, forecast=forecast, combined=out.combined,
@@ -250,12 +250,14 @@ def _on_new_axes(
     base = 1 + len(CONTROLS)
     take_b, put_b = [[*range(base), *(base + a for a in side)] for side in (take_a, put_a)]
     take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
-    rows = {"position": (take_b, put_b), "pending": (take_b, put_b), "asked": (take_a, put_a),
-            "holding": (take_h, put_h), "pool": (take_h, put_h)}  # fmt: skip
+    rows = {"position": (take_b, put_b), "pending": (take_b, put_b)}
     for name, target in fresh._asdict().items():
         source = values[name]
         if name in rows:
             target[np.ix_(rows[name][1], put_s)] = source[np.ix_(rows[name][0], take_s)]
+        elif name in ("asked", "holding", "pool"):
+            columns = (take_a, put_a) if name == "asked" else (take_h, put_h)
+            target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
         elif name in ("mark", "volatility"):
             target[put_s] = source[take_s]
         elif name in ("cash", "equity", "peak", "risk_state"):
@@ -263,6 +265,6 @@ def _on_new_axes(
         else:
             target[put_a] = source[take_a]
     fresh.first_weights[~np.isfinite(fresh.first_weights)] = 0.0
-    lost = fresh.position[0] - fresh.holding.sum(axis=0)
-    fresh.holding[-1] += lost
+    lost = fresh.position[0] - fresh.holding.sum(axis=1)
+    fresh.holding[:, -1] += lost
     return fresh

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from agents.core.types import Booleans, Floats, Integers
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled_inline
 
 ACTIVE, REDUCING, HALTED = 0, 1, 2
 SYMBOL_CAP, GROSS_CAP, NO_SHORTS, REDUCED, HALT, STALE = 1, 2, 4, 8, 16, 32
@@ -14,7 +14,7 @@ RECOVERY = 0.8
 GROSS_TOLERANCE = 1e-12
 
 
-@compiled
+@compiled_inline
 def apply_limits(
     weight: Floats, current: Floats, stale: Booleans, state: int,
     symbol_cap: float, gross_cap: float, allow_short: bool, reducing_scale: float, clamps: Integers,
@@ -50,7 +50,7 @@ def apply_limits(
                 clamps[s] |= GROSS_CAP | (REDUCED if state == REDUCING else 0)
 
 
-@compiled
+@compiled_inline
 def next_risk_state(state: int, drawdown: float, reduce_drawdown: float, halt_drawdown: float) -> int:
     """The state after a bar whose mark-to-market equity lies `drawdown` below its peak. Only a person leaves HALTED."""
     if state == HALTED or drawdown >= halt_drawdown:

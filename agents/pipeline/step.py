@@ -15,7 +15,7 @@ from agents.core.types import Booleans, Floats, Integers
 from agents.pipeline.attribution import attribute_bar, attribute_cash
 from agents.pipeline.combine import combine
 from agents.pipeline.fills import match_orders
-from agents.pipeline.orders import decide_orders, target_positions, unit_weights
+from agents.pipeline.orders import TRADED, decide_orders, target_positions, unit_weights
 from agents.pipeline.risk import ACTIVE, next_risk_state
 from agents.quant.compiled import compiled
 
@@ -24,6 +24,8 @@ CONTROLS = ("equal", "first", "inverse_volatility")
 SHADOW_DECAY = 1.0 - 2.0 / 121.0
 """Exponential memory of the shadow books' variance, a span of 120 bars."""
 SHADOW_MINIMUM = 20.0
+NOTHING_HELD = 1e-9
+"""Units below which a position is rounding of floats."""
 
 
 class Parameters(NamedTuple):
@@ -55,9 +57,9 @@ class State(NamedTuple):
 
     position: Floats  # [B, S]
     pending: Floats  # [B, S] signed orders for the next open
-    asked: Floats  # [A, S] units each agent asked for at the last decision
-    holding: Floats  # [A+1, S]
-    pool: Floats  # [A+1, S]
+    asked: Floats  # [S, A] units each agent asked for at the last decision
+    holding: Floats  # [S, A+1]
+    pool: Floats  # [S, A+1]
     mark: Floats  # [S] last raw close, NaN before the first
     volatility: Floats  # [S] as known at the last decision
     cash: Floats  # [B]
@@ -78,7 +80,7 @@ class Inputs(NamedTuple):
     split: Floats
     dividend: Floats
     volatility: Floats  # [n, S]
-    forecast: Floats  # [n, A, S]
+    forecast: Floats  # [n, S, A]
     correlation: Floats  # [n, A, A]
     weights: Floats  # [A] in force for the live book
     stale: Booleans  # [n, S]
@@ -109,7 +111,7 @@ class Outputs(NamedTuple):
     split_change: Floats  # [n, S] units that a split added or took
     action_cash: Floats  # [n, S] dividends and cash in lieu
     contribution: Floats  # [n, A+1]
-    realised: Floats  # [n, A+1, S]
+    realised: Floats  # [n, S, A+1]
     equity: Floats  # [n, B]
     cash: Floats  # [n, B]
     turnover: Floats  # [n, B] filled notional over capital
@@ -125,9 +127,9 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
     return State(
         position=np.zeros((books, symbols)),
         pending=np.zeros((books, symbols)),
-        asked=np.zeros((agents, symbols)),
-        holding=np.zeros((agents + 1, symbols)),
-        pool=np.zeros((agents + 1, symbols)),
+        asked=np.zeros((symbols, agents)),
+        holding=np.zeros((symbols, agents + 1)),
+        pool=np.zeros((symbols, agents + 1)),
         mark=np.full(symbols, np.nan),
         volatility=np.full(symbols, np.nan),
         cash=np.full(books, initial_cash),
@@ -144,7 +146,7 @@ def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:
     """Room for the results of `bars` bars."""
     books = FIRST_SHADOW + agents
     shapes = {
-        "contribution": (bars, agents + 1), "realised": (bars, agents + 1, symbols), "equity": (bars, books),
+        "contribution": (bars, agents + 1), "realised": (bars, symbols, agents + 1), "equity": (bars, books),
         "cash": (bars, books), "turnover": (bars, books), "risk_state": (bars,), "shadow_return": (bars, agents), "hits": (bars, agents),
         "calls": (bars, agents),
     }  # fmt: skip
@@ -162,154 +164,225 @@ def copy_state(state: State) -> State:
     return State(**arrays)
 
 
+class _Work(NamedTuple):
+    """Arrays that every bar overwrites, made once for a run."""
+
+    has_bar: Booleans  # [S]
+    unit: Floats
+    before: Floats
+    combined: Floats
+    multiplier: Floats
+    raw_weight: Floats
+    weight: Floats
+    current: Floats
+    quantity: Floats
+    price: Floats
+    fee: Floats
+    spread: Floats
+    impact: Floats
+    no_lots: Floats
+    no_trade: Integers
+    clamps: Integers
+    status: Integers
+    weights: Floats  # [A]
+    shares: Floats  # [A+1]
+    last_equity: Floats  # [B]
+
+
 @compiled
 def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs) -> None:
     """Take `state` through the n bars of `inputs`, writing `out`; nothing at bar t looks beyond bar t."""
     bars, symbols = inputs.open.shape
-    agents = state.asked.shape[0]
-    books = state.position.shape[0]
-    no_lots = np.zeros(symbols)
-    has_bar = np.empty(symbols, dtype=np.bool_)
-    unit = np.empty(symbols)
-    before = np.empty(symbols)
-    last_equity = np.empty(books)
-    lone = np.zeros(agents)
-    lone_forecast = np.empty(symbols)
-    combined = np.empty(symbols)
-    multiplier = np.empty(symbols)
-    raw_weight = np.empty(symbols)
-    weight = np.empty(symbols)
-    current = np.empty(symbols)
-    no_trade = np.empty(symbols, dtype=np.int64)
-    clamps = np.empty(symbols, dtype=np.int64)
-    quantity = np.empty(symbols)
-    price = np.empty(symbols)
-    fee = np.empty(symbols)
-    spread = np.empty(symbols)
-    impact = np.empty(symbols)
-    status = np.empty(symbols, dtype=np.int64)
+    agents = state.asked.shape[1]
+    f = np.zeros((13, symbols))
+    whole = np.zeros((3, symbols), dtype=np.int64)
+    work = _Work(
+        np.empty(symbols, dtype=np.bool_), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12],
+        whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(state.position.shape[0]),
+    )  # fmt: skip
     if not math.isfinite(state.first_weights[0]):
         state.first_weights[:] = inputs.weights
     for t in range(bars):
         for s in range(symbols):
-            has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
-        last_equity[:] = state.equity
-        apply_actions(state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
-                       out.contribution[t])  # fmt: skip
-        # 1. settle every book at the open
-        for b in range(books):
-            shadow = b >= FIRST_SHADOW
-            if b == LIVE and inputs.external:
-                quantity[:] = inputs.external_quantity[t]
-                price[:] = inputs.external_price[t]
-                fee[:] = inputs.external_fee[t]
-            else:
-                match_orders(
-                    state.pending[b], state.position[b], state.cash[b], state.mark, inputs.open[t], inputs.volume[t],
-                    state.volatility, no_lots if shadow else lots, p.commission,
-                    0.0 if shadow else p.minimum_commission, p.half_spread, p.impact, p.participation,
-                    math.inf if shadow else p.leverage, quantity, price, fee, spread, impact, status,
-                )  # fmt: skip
-            if b == LIVE:
-                before[:] = state.position[LIVE]
-                out.fill_quantity[t] = quantity
-                out.fill_price[t] = price
-                out.fill_fee[t] = fee
-                if not inputs.external:
-                    out.fill_spread[t] = spread
-                    out.fill_impact[t] = impact
-                    out.fill_status[t] = status
-            traded = 0.0
-            for s in range(symbols):
-                if quantity[s] != 0.0:
-                    state.position[b, s] += quantity[s]
-                    if abs(state.position[b, s]) < 1e-9:
-                        state.position[b, s] = 0.0
-                    state.cash[b] -= quantity[s] * price[s] + fee[s]
-                    traded += abs(quantity[s]) * price[s]
-            out.turnover[t, b] = traded / (p.initial_cash if shadow else last_equity[b])
-        # 2. attribute and mark
-        for s in range(symbols):
-            if has_bar[s]:
-                mark = state.mark[s] if math.isfinite(state.mark[s]) else inputs.open[t, s]
-                attribute_bar(
-                    before[s], out.fill_quantity[t, s], state.asked[:, s], mark, inputs.open[t, s],
-                    inputs.close[t, s], out.fill_price[t, s], out.fill_fee[t, s],
-                    state.holding[:, s], state.pool[:, s], out.contribution[t], out.realised[t, :, s],
-                )  # fmt: skip
-                for a in range(agents):
-                    held = state.position[FIRST_SHADOW + a, s]
-                    moved = inputs.close[t, s] - inputs.open[t, s]
-                    if held != 0.0 and moved != 0.0:
-                        out.calls[t, a] += 1
-                        out.hits[t, a] += 1 if held * moved > 0.0 else 0
-                state.mark[s] = inputs.close[t, s]
-        for b in range(books):
-            value = state.cash[b]
-            for s in range(symbols):
-                if state.position[b, s] != 0.0:
-                    value += state.position[b, s] * state.mark[s]
-            state.equity[b] = value
-            state.peak[b] = max(state.peak[b], value)
-            out.equity[t, b] = value
-            out.cash[t, b] = state.cash[b]
-            if b < FIRST_SHADOW:
-                state.risk_state[b] = next_risk_state(
-                    state.risk_state[b], 1.0 - value / state.peak[b], p.reduce_drawdown, p.halt_drawdown
-                )
-        _learn_shadow_variance(state, last_equity, p.initial_cash, out.shadow_return[t])
-        out.risk_state[t] = state.risk_state[LIVE]
-        # 3. decide for every book
-        unit_weights(inputs.volatility[t], p.target_volatility, p.instrument_multiplier_cap, unit)
-        for b in range(FIRST_SHADOW):
-            if b == LIVE:
-                weights = inputs.weights
-            elif b == FIRST:
-                weights = state.first_weights
-            elif b == EQUAL:
-                lone[:] = 1.0
-                weights = lone
-            else:
-                _inverse_volatility(state, lone)
-                weights = lone
-            combine(
-                inputs.forecast[t], weights, inputs.correlation[t], p.forecast_cap, p.multiplier_cap,
-                combined, multiplier,
-            )  # fmt: skip
-            capital = max(state.equity[b], 0.0)
-            if capital <= 0.0:
-                combined[:] = math.nan
-                capital = p.initial_cash
-            decide_orders(
-                combined, unit, state.mark, has_bar, inputs.stale[t], state.position[b], capital,
-                state.risk_state[b], p.buffer, p.minimum_trade, lots, p.symbol_cap, p.gross_cap, p.allow_short,
-                p.reducing_scale, raw_weight, weight, current, clamps, no_trade, state.pending[b],
-            )  # fmt: skip
-            if b == LIVE:
-                out.combined[t] = combined
-                out.multiplier[t] = multiplier
-                out.raw_weight[t] = raw_weight
-                out.target_weight[t] = weight
-                out.clamps[t] = clamps
-                out.no_trade[t] = no_trade
-                out.order[t] = state.pending[LIVE]
-                out.position[t] = state.position[LIVE]
-                out.mark[t] = state.mark
-                _remember_asked(state, inputs.forecast[t], weights, combined, unit, raw_weight, weight, clamps, capital)
-        for a in range(agents):
-            b = FIRST_SHADOW + a
-            for s in range(symbols):
-                value = inputs.forecast[t, a, s]
-                lone_forecast[s] = value if math.isfinite(value) else 0.0
-            target_positions(
-                lone_forecast, unit, state.mark, has_bar, state.position[b], p.initial_cash, p.buffer,
-                raw_weight, weight, current, no_trade,
-            )  # fmt: skip
-            for s in range(symbols):
-                state.pending[b, s] = 0.0
-                if no_trade[s] == 0:
-                    state.pending[b, s] = weight[s] * p.initial_cash / state.mark[s] - state.position[b, s]
+            work.has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
+        work.last_equity[:] = state.equity
+        apply_actions(
+            state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
+            out.contribution[t],
+        )  # fmt: skip
+        _settle(state, inputs, t, p, lots, work, out)
+        _attribute_and_mark(state, inputs, t, work, out)
+        _value_books(state, t, p, work, out)
+        unit_weights(inputs.volatility[t], p.target_volatility, p.instrument_multiplier_cap, work.unit)
+        _decide_books(state, inputs, t, p, lots, work, out)
+        _decide_shadows(state, inputs, t, p, work)
         state.volatility[:] = inputs.volatility[t]
+
+
+@compiled
+def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: _Work, out: Outputs) -> None:
+    """Fill every book's working orders at the open; the live book's fills may come from a broker instead."""
+    symbols = len(lots)
+    quantity, price, fee, status = work.quantity, work.price, work.fee, work.status
+    open_price, volume, cash = inputs.open[t], inputs.volume[t], state.cash
+    work.before[:] = state.position[LIVE]
+    for b in range(state.position.shape[0]):
+        shadow = b >= FIRST_SHADOW
+        position = state.position[b]
+        if b == LIVE and inputs.external:
+            quantity[:] = inputs.external_quantity[t]
+            price[:] = inputs.external_price[t]
+            fee[:] = inputs.external_fee[t]
+        elif not match_orders(
+            state.pending[b], position, cash[b], state.mark, open_price, volume,
+            state.volatility, work.no_lots if shadow else lots, p.commission,
+            0.0 if shadow else p.minimum_commission, p.half_spread, p.impact, p.participation,
+            math.inf if shadow else p.leverage,
+            quantity, price, fee, work.spread, work.impact, status,
+        ):  # fmt: skip
+            continue
+        traded, paid = 0.0, 0.0
+        for s in range(symbols):
+            filled = quantity[s]
+            if filled != 0.0:
+                held = position[s] + filled
+                position[s] = 0.0 if abs(held) < NOTHING_HELD else held
+                paid += filled * price[s] + fee[s]
+                traded += abs(filled) * price[s]
+        cash[b] -= paid
+        out.turnover[t, b] = traded / (p.initial_cash if shadow else work.last_equity[b])
+        if b == LIVE:
+            _note_fills(t, inputs.external, work, out)
+
+
+@compiled
+def _note_fills(t: int, external: bool, work: _Work, out: Outputs) -> None:
+    for s in range(len(work.quantity)):
+        if not external:
+            out.fill_status[t, s] = work.status[s]
+        if work.quantity[s] != 0.0:
+            out.fill_quantity[t, s] = work.quantity[s]
+            out.fill_price[t, s] = work.price[s]
+            out.fill_fee[t, s] = work.fee[s]
+            if not external:
+                out.fill_spread[t, s] = work.spread[s]
+                out.fill_impact[t, s] = work.impact[s]
+
+
+@compiled
+def _attribute_and_mark(state: State, inputs: Inputs, t: int, work: _Work, out: Outputs) -> None:
+    """Split the live book's P&L of the bar, count the shadows' hits, and move the marks to the close."""
+    agents = state.asked.shape[1]
+    opened, closed, mark, has_bar = inputs.open[t], inputs.close[t], state.mark, work.has_bar
+    before, filled, position = work.before, out.fill_quantity[t], state.position
+    contribution, hits, calls = out.contribution[t], out.hits[t], out.calls[t]
+    for s in range(len(before)):
+        if not has_bar[s]:
+            continue
+        if before[s] != 0.0 or filled[s] != 0.0:
+            attribute_bar(
+                before[s], filled[s], state.asked[s], mark[s], opened[s], closed[s], out.fill_price[t, s],
+                out.fill_fee[t, s], state.holding[s], state.pool[s], contribution, out.realised[t, s], work.shares,
+            )  # fmt: skip
+        moved = closed[s] - opened[s]
+        if moved != 0.0:
+            for a in range(agents):
+                gain = position[FIRST_SHADOW + a, s] * moved
+                if gain != 0.0:
+                    calls[a] += 1
+                    hits[a] += 1 if gain > 0.0 else 0
+        mark[s] = closed[s]
+
+
+@compiled
+def _value_books(state: State, t: int, p: Parameters, work: _Work, out: Outputs) -> None:
+    """Mark every book to market; drawdown from that sets the next risk state."""
+    books, symbols = state.position.shape
+    mark, cash, equity, peak = state.mark, state.cash, state.equity, state.peak
+    for b in range(books):
+        position = state.position[b]
+        value = cash[b]
+        for s in range(symbols):
+            if position[s] != 0.0:
+                value += position[s] * mark[s]
+        equity[b] = value
+        peak[b] = max(peak[b], value)
+        if b < FIRST_SHADOW:
+            state.risk_state[b] = next_risk_state(
+                state.risk_state[b], 1.0 - value / peak[b], p.reduce_drawdown, p.halt_drawdown
+            )
+    out.equity[t] = equity
+    out.cash[t] = cash
+    _learn_shadow_variance(state, work.last_equity, p.initial_cash, out.shadow_return[t])
+    out.risk_state[t] = state.risk_state[LIVE]
+
+
+@compiled
+def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: _Work, out: Outputs) -> None:
+    """Orders of the live book and of the controls; they differ in their weights only."""
+    for b in range(FIRST_SHADOW):
+        if b == LIVE:
+            work.weights[:] = inputs.weights
+        elif b == EQUAL:
+            work.weights[:] = 1.0
+        elif b == FIRST:
+            work.weights[:] = state.first_weights
+        else:
+            _inverse_volatility(state, work.weights)
+        combine(
+            inputs.forecast[t], work.weights, inputs.correlation[t], p.forecast_cap, p.multiplier_cap, work.combined,
+            work.multiplier,
+        )  # fmt: skip
+        capital = state.equity[b]
+        if capital <= 0.0:  # a ruined book decides nothing any more
+            work.combined[:] = math.nan
+            capital = p.initial_cash
+        decide_orders(
+            work.combined, work.unit, state.mark, work.has_bar, inputs.stale[t], state.position[b], capital,
+            state.risk_state[b], p.buffer, p.minimum_trade, lots, p.symbol_cap, p.gross_cap, p.allow_short,
+            p.reducing_scale, work.raw_weight, work.weight, work.current, work.clamps, work.no_trade, state.pending[b],
+        )  # fmt: skip
+        if b == LIVE:
+            out.combined[t] = work.combined
+            out.multiplier[t] = work.multiplier
+            out.raw_weight[t] = work.raw_weight
+            out.target_weight[t] = work.weight
+            out.clamps[t] = work.clamps
+            out.no_trade[t] = work.no_trade
+            out.order[t] = state.pending[LIVE]
+            out.position[t] = state.position[LIVE]
+            out.mark[t] = state.mark
+            _remember_asked(
+                state, inputs.forecast[t], work.weights, work.combined, work.unit, work.raw_weight, work.weight,
+                work.clamps, capital,
+            )  # fmt: skip
+
+
+@compiled
+def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: _Work) -> None:
+    """Each agent's forecast alone, at constant capital; an abstention asks for no position."""
+    symbols, agents = state.asked.shape
+    combined, weight, no_trade, mark, forecast = (
+        work.combined,
+        work.weight,
+        work.no_trade,
+        state.mark,
+        inputs.forecast[t],
+    )
+    for a in range(agents):
+        position, pending = state.position[FIRST_SHADOW + a], state.pending[FIRST_SHADOW + a]
+        for s in range(symbols):
+            value = forecast[s, a]
+            combined[s] = value if math.isfinite(value) else 0.0
+        target_positions(
+            combined, work.unit, mark, work.has_bar, position, p.initial_cash, p.buffer, work.raw_weight, weight,
+            work.current, no_trade,
+        )  # fmt: skip
+        for s in range(symbols):
+            if no_trade[s] == TRADED:
+                pending[s] = weight[s] * p.initial_cash / mark[s] - position[s]
+            else:
+                pending[s] = 0.0
 
 
 @compiled
@@ -328,7 +401,7 @@ def apply_actions(
                 state.cash[b] += cash
                 if b == LIVE and cash != 0.0:
                     action_cash[s] += cash
-                    attribute_cash(cash, state.holding[:, s], state.pool[:, s], contribution)
+                    attribute_cash(cash, state.holding[s], state.pool[s], contribution)
         ratio = split[s]
         if ratio == 1.0 or not ratio > 0.0:
             continue
@@ -348,19 +421,18 @@ def apply_actions(
                     split_change[s] = whole - state.position[b, s]
                 held = whole
             state.position[b, s] = held
-        for k in range(state.holding.shape[0]):
-            state.holding[k, s] *= ratio
-            if k < state.asked.shape[0]:
-                state.asked[k, s] *= ratio
+        agents = state.asked.shape[1]
         rest = state.position[LIVE, s]
-        for k in range(state.asked.shape[0]):
-            rest -= state.holding[k, s]
-        state.holding[state.asked.shape[0], s] = rest
+        for k in range(agents):
+            state.asked[s, k] *= ratio
+            state.holding[s, k] *= ratio
+            rest -= state.holding[s, k]
+        state.holding[s, agents] = rest
 
 
 @compiled
 def _learn_shadow_variance(state: State, last_equity: Floats, capital: float, shadow_return: Floats) -> None:
-    for a in range(state.asked.shape[0]):
+    for a in range(state.asked.shape[1]):
         move = (state.equity[FIRST_SHADOW + a] - last_equity[FIRST_SHADOW + a]) / capital
         shadow_return[a] = move
         if move != 0.0 or state.shadow_weight[a] > 0.0:
@@ -393,19 +465,20 @@ def _remember_asked(
 ) -> None:  # fmt: skip
     """What each agent asked for, in units, after caps and limits shrank all shares alike; unchanged where the
     symbol was not decided upon."""
-    agents, symbols = forecast.shape
+    symbols, agents = forecast.shape
+    asked, mark = state.asked, state.mark
     for s in range(symbols):
         if not (math.isfinite(combined[s]) and math.isfinite(raw_weight[s])):
             continue
         total = 0.0
         for a in range(agents):
-            if math.isfinite(forecast[a, s]):
-                total += weights[a] * forecast[a, s]
+            value = forecast[s, a]
+            asked[s, a] = weights[a] * value if math.isfinite(value) else 0.0
+            total += asked[s, a]
         scale = 0.0
         if total != 0.0:
-            scale = combined[s] / total * unit[s] * capital / state.mark[s]
+            scale = combined[s] / total * unit[s] * capital / mark[s]
             if clamps[s] != 0 and raw_weight[s] != 0.0:
                 scale *= min(1.0, max(0.0, weight[s] / raw_weight[s]))
         for a in range(agents):
-            value = forecast[a, s]
-            state.asked[a, s] = weights[a] * value * scale if math.isfinite(value) else 0.0
+            asked[s, a] *= scale
