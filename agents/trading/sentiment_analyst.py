@@ -89,7 +89,9 @@ class SentimentAnalyst(TradingAgent):
 def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:
     """The market's own fear-and-greed index, 0 (fear) to 100 (greed), the same for all symbols; NaN in warm-up."""
     prices = np.log(panel.close)
-    market_move = _mean_over_symbols(np.vstack([np.full((1, prices.shape[1]), np.nan), prices[1:] - prices[:-1]]))
+    moves = np.full(prices.shape, np.nan)
+    moves[1:] = prices[1:] - prices[:-1]
+    market_move = _mean_over_symbols(moves)
     momentum, _ = rolling_mean_std(market_move, p.momentum_window, p.momentum_window // 2)
     mean, _ = rolling_mean_std(prices, p.breadth_window, p.breadth_window // 2)
     breadth = _share(prices > mean, np.isfinite(prices) & np.isfinite(mean))

@@ -1,0 +1,81 @@
+"""Made markets for tests: panels and bars with late listings, gaps, splits and dividends, from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.core.types import Bars, Panel
+from agents.trading.guard import AgentPanel
+from agents.trading.registry import make_agents
+
+DAY = np.timedelta64(86_400_000_000, "us")
+START = np.datetime64("2001-01-01T21:00:00", "us")
+
+
+def make_prices(bars: int, symbols: int, seed: int, volatility: float = 0.02) -> np.ndarray:
+    """Random walks from 50, no gaps."""
+    rng = np.random.default_rng(seed)
+    return 50.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, (bars, symbols)), axis=0))
+
+
+def make_bars(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float = 0.0, actions: bool = False) -> Bars:
+    """Raw bars; with `actions` some 2:1 and 3:2 splits and dividends, with `gaps` that share of bars missing and the
+    last symbol listed late."""
+    rng = np.random.default_rng(seed + 1000)
+    close = make_prices(bars, symbols, seed)
+    open_price = np.vstack([close[:1], close[:-1]]) * np.exp(rng.normal(0.0, 0.004, close.shape))
+    high = np.maximum(open_price, close) * (1.0 + rng.uniform(0.0, 0.01, close.shape))
+    low = np.minimum(open_price, close) * (1.0 - rng.uniform(0.0, 0.01, close.shape))
+    volume = rng.integers(20_000, 2_000_000, close.shape).astype(np.float64)
+    split, dividend = np.ones(close.shape), np.zeros(close.shape)
+    if actions:
+        for s in range(symbols):
+            split[rng.integers(bars // 3, bars), s] = (2.0, 1.5, 0.5)[s % 3]
+            dividend[rng.integers(bars // 3, bars), s] = 0.4
+    growth = np.cumprod(split, axis=0)
+    raw = {"open": open_price / growth, "high": high / growth, "low": low / growth, "close": close / growth}
+    if gaps:
+        missing = rng.random(close.shape) < gaps
+        missing[: bars // 4, -1] = True
+        for array in (*raw.values(), volume):
+            array[missing] = np.nan
+        split[missing], dividend[missing] = 1.0, 0.0
+        growth = np.cumprod(split, axis=0)
+    time = START + np.arange(bars) * DAY
+    return Bars(
+        time=time, opened=time - np.timedelta64(6 * 3600, "s"), symbols=tuple(f"S{k}" for k in range(symbols)), **raw,
+        volume=volume, adjustment=growth, split=split, dividend=dividend,
+    )  # fmt: skip
+
+
+def make_panel(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float = 0.0) -> Panel:
+    """An adjusted panel with all exogenous series that the agents read."""
+    rng = np.random.default_rng(seed + 7)
+    close = make_prices(bars, symbols, seed)
+    open_price = np.vstack([close[:1], close[:-1]])
+    high = np.maximum(open_price, close) * (1.0 + rng.uniform(0.0, 0.01, close.shape))
+    low = np.minimum(open_price, close) * (1.0 - rng.uniform(0.0, 0.01, close.shape))
+    volume = rng.integers(1_000, 2_000_000, close.shape).astype(np.float64)
+    if gaps:
+        missing = rng.random(close.shape) < gaps
+        missing[: bars // 4, -1] = True
+        for array in (open_price, high, low, close, volume):
+            array[missing] = np.nan
+    count = (rng.random(close.shape) < 0.05).astype(np.float64)
+    cap = 1e6 * np.exp(np.cumsum(rng.normal(0, 0.02, close.shape), axis=0))
+    exogenous = {
+        "market_cap": cap,
+        "realized_cap": cap * rng.uniform(0.5, 1.1, close.shape),
+        "transfer_value": cap * rng.uniform(0.01, 0.05, close.shape),
+        "news_count": count,
+        "news_score": count * rng.uniform(-1, 1, close.shape),
+    }
+    return Panel(
+        time=START + np.arange(bars) * DAY, symbols=tuple(f"S{k}" for k in range(symbols)), open=open_price, high=high,
+        low=low, close=close, volume=volume, exogenous=exogenous,
+    )  # fmt: skip
+
+
+def all_agents(clock: object) -> AgentPanel:
+    """Every registered agent behind its guard."""
+    return AgentPanel(make_agents([]), clock, timeout_s=30.0, breaker_failures=10, breaker_retry_s=3600.0)

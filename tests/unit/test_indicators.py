@@ -1,0 +1,123 @@
+"""Indicators against the published definitions, computed here another way (pandas, plain loops)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.quant.indicators import (
+    bollinger_percent_b,
+    changes,
+    ewma,
+    forgetting_bars,
+    macd_histogram,
+    percentile_rank,
+    rolling_extreme,
+    rolling_mean_std,
+    rsi,
+)
+from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio
+from tests.market import make_prices
+
+
+def with_holes(seed: int) -> np.ndarray:
+    values = make_prices(200, 2, seed)
+    values[np.random.default_rng(seed).random(values.shape) < 0.1] = np.nan
+    return values
+
+
+@given(seed=st.integers(0, 500), span=st.floats(1.5, 80))
+def test_ewma_is_pandas_adjusted_mean_with_time_decay(seed, span):
+    values = with_holes(seed)
+    expected = pd.DataFrame(values).ewm(span=span, adjust=True, ignore_na=False).mean().to_numpy().copy()
+    expected[np.isnan(values)] = np.nan
+    np.testing.assert_allclose(ewma(values, span), expected, rtol=1e-10)
+
+
+def test_ewma_forgets_within_its_declared_bars():
+    values = make_prices(700, 1, 0)
+    changed = values.copy()
+    changed[: 700 - forgetting_bars(26)] *= 100.0
+    assert abs(ewma(values, 26.0)[-1] / ewma(changed, 26.0)[-1] - 1.0)[0] < 1e-10
+
+
+@given(seed=st.integers(0, 500), window=st.integers(2, 50))
+def test_rolling_windows_are_pandas_ones(seed, window):
+    values, frame = with_holes(seed), pd.DataFrame(with_holes(seed))
+    minimum = max(1, window // 2)
+    mean, deviation = rolling_mean_std(values, window, minimum)
+    rolling = frame.rolling(window, min_periods=minimum)
+    np.testing.assert_allclose(mean, rolling.mean().to_numpy(), rtol=1e-9)
+    np.testing.assert_allclose(deviation, rolling.std(ddof=0).to_numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(rolling_extreme(values, window, minimum, 1.0), rolling.max().to_numpy())
+    np.testing.assert_array_equal(rolling_extreme(values, window, minimum, -1.0), rolling.min().to_numpy())
+
+
+def test_changes_bridge_short_gaps_only():
+    values = np.array([[1.0], [np.nan], [4.0], *[[np.nan]] * 10, [9.0]])
+    result = changes(values)[:, 0]
+    assert np.isnan(result[[0, 1]]).all()
+    assert result[2] == 3.0
+    assert np.isnan(result[13]), "eleven bars without a price: no bar's return"
+
+
+def test_rsi_by_wilders_recursion():
+    """Wilder: average = (previous * 13 + now) / 14, from the first change on; the same as his for long series."""
+    close = make_prices(600, 1, 4)
+    moves = np.diff(np.log(close[:, 0]))
+    gain = loss = 0.0
+    for move in moves:
+        gain = (gain * 13 + max(move, 0.0)) / 14
+        loss = (loss * 13 + max(-move, 0.0)) / 14
+    assert rsi(close, 14)[-1, 0] == pytest.approx(100 - 100 / (1 + gain / loss), abs=1e-9)
+
+
+def test_rsi_edges():
+    rising, flat = np.exp(np.arange(60) * 0.01)[:, None], np.full((60, 1), 3.0)
+    assert rsi(rising, 14)[-1, 0] == pytest.approx(100.0)
+    assert rsi(1 / rising, 14)[-1, 0] == pytest.approx(0.0)
+    assert rsi(flat, 14)[-1, 0] == 50.0
+
+
+def test_macd_histogram_by_its_definition():
+    close = make_prices(400, 1, 9)
+    logs = pd.Series(np.log(close[:, 0]))
+    line = logs.ewm(span=12, adjust=True).mean() - logs.ewm(span=26, adjust=True).mean()
+    expected = line - line.ewm(span=9, adjust=True).mean()
+    np.testing.assert_allclose(macd_histogram(close, 12, 26, 9)[:, 0], expected.to_numpy(), atol=1e-12)
+
+
+def test_percent_b_is_one_at_the_upper_band():
+    """Window 10 0 10 0 ... 10: mean m, population deviation d; a close of m + 2d would be %B 1."""
+    close = np.array([[10.0 if k % 2 else 9.0] for k in range(20)])
+    mean, deviation = close.mean(), close.std()
+    expected = (close[-1, 0] - (mean - 2 * deviation)) / (4 * deviation)
+    assert bollinger_percent_b(close, 20, 2.0)[-1, 0] == pytest.approx(expected)
+    assert np.isnan(bollinger_percent_b(np.full((20, 1), 5.0), 20, 2.0)[-1, 0])
+
+
+def test_percentile_rank_counts_ties_half():
+    values = np.array([[1.0], [2.0], [2.0], [3.0], [2.0]])
+    # below 2: one value; equal: three (itself included) at one half each -> 2.5 of 5
+    assert percentile_rank(values, 5, 1)[-1, 0] == pytest.approx(0.5)
+
+
+def test_scores_by_hand():
+    """Returns +1 % and -1 % by turns: mean 0; equity 100 -> 110 -> 99: drawdown 10 %."""
+    assert max_drawdown(np.array([100.0, 110.0, 99.0, 120.0])) == pytest.approx(0.1)
+    assert sharpe_ratio(np.array([0.01, -0.01] * 20), 252) == pytest.approx(0.0)
+    returns = np.array([0.02, 0.0] * 20)
+    assert sharpe_ratio(returns, 100) == pytest.approx(0.01 / returns.std(ddof=1) * 10)
+    assert np.isnan(sharpe_ratio(np.array([0.01] * 40), 252)), "no movement: undefined, not infinite"
+    assert np.isnan(sharpe_ratio(np.array([0.01] * 5), 252)), "too short"
+    assert annual_return(np.array([100.0, 121.0]), 0.5) == pytest.approx(0.1)
+
+
+def test_periods_per_year_follows_the_bars():
+    days = np.datetime64("2020-01-01", "us") + np.arange(1000) * np.timedelta64(1, "D")
+    assert periods_per_year(days) == pytest.approx(365.25)
+    sessions = days[[d.astype(object).weekday() < 5 for d in days]]
+    assert periods_per_year(sessions) == pytest.approx(365.25 * 5 / 7, rel=0.01)

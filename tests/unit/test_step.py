@@ -1,0 +1,251 @@
+"""The compiled step as a whole: identities, prefix and poison, live against replay, compiled against plain Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
+from agents.app import lots_of, parameters_of
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.settings import Settings
+from agents.core.types import REMAINDER, Bars
+from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.orchestrator.weights import DeskWeights
+from agents.pipeline.record import as_datetime, client_order_id, unpack_state
+from agents.pipeline.step import CONTROLS, FIRST_SHADOW
+from agents.replay.replay import ReplayPlan, replay
+from tests.market import all_agents, make_bars
+
+T0 = datetime(2000, 1, 1, tzinfo=UTC)
+AGENTS = all_agents(SystemClock())
+
+
+def weights() -> DeskWeights:
+    return DeskWeights(AGENTS.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
+
+
+def plan(settings_: Settings, symbols: tuple[str, ...]) -> ReplayPlan:
+    return ReplayPlan(
+        desk="demo", book="paper", lots=lots_of(settings_, symbols), parameters=parameters_of(settings_),
+        volatility_window_bars=40, scale_window_bars=250,
+    )  # fmt: skip
+
+
+def run_replay(bars: Bars, settings_: Settings | None = None, journal: MemoryJournal | None = None) -> MemoryJournal:
+    journal = journal or MemoryJournal()
+    replay(
+        bars, plan(settings_ or Settings(), bars.symbols), AGENTS, weights().current, journal, SimulatedClock(T0),
+        lambda *_: None,
+    )  # fmt: skip
+    return journal
+
+
+def joined(journal: MemoryJournal, name: str) -> np.ndarray:
+    return np.concatenate([getattr(cycle, name) for cycle in journal.cycles])
+
+
+def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> MemoryJournal:
+    """The orchestrator bar by bar from `start`, with the paper broker; what was before is warm-up."""
+    settings_ = settings_ or Settings()
+    journal, clock = MemoryJournal(), SimulatedClock(T0)
+    base = plan(settings_, bars.symbols)
+    desk = Orchestrator(
+        DeskPlan(desk=base.desk, book=base.book, symbols=bars.symbols, lots=base.lots, parameters=base.parameters,
+                 volatility_window_bars=40, scale_window_bars=250),
+        AGENTS, weights(), journal,
+    )  # fmt: skip
+    broker = PaperBroker(journal, desk.account, bars.symbols, base.lots, base.parameters)
+    source = MemoryBars(bars)
+    desk.recover(broker, bars.rows(0, start), clock.now())
+    for t in range(start, len(bars.time)):
+        at = as_datetime(bars.time[t])
+        clock.advance_to(at)
+        desk.run_cycle(source.window(until=at, count=desk.bars_needed), broker, at, stale=False)
+    return journal
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 1000), gaps=st.sampled_from([0.0, 0.03]), actions=st.booleans())
+def test_the_money_adds_up(seed, gaps, actions):
+    """Each bar's contributions are the live book's P&L; every trade's shares are its P&L exactly; the Decimal ledger
+    reproduces the float equity to 1e-6."""
+    bars = make_bars(400, 3, seed, gaps=gaps, actions=actions)
+    journal = run_replay(bars)
+    equity = joined(journal, "equity")[:, 0]
+    moves = np.diff(np.concatenate([[1e6], equity]))
+    np.testing.assert_allclose(joined(journal, "contribution").sum(axis=1), moves, atol=1e-5)
+    pnl = {t.trade_id: t.pnl for cycle in journal.cycles for t in cycle.trades}
+    shares: dict[str, Decimal] = dict.fromkeys(pnl, Decimal(0))
+    names = set()
+    for cycle in journal.cycles:
+        for row in cycle.contributions:
+            shares[row.trade_id] += row.contribution
+            names.add(row.agent_name)
+    assert pnl, "this market makes trades"
+    assert shares == pnl
+    assert REMAINDER in names
+    last = journal.cycles[-1]
+    state, cash = unpack_state(last.state, bars.symbols, AGENTS.names, 1e6)
+    value = float(cash) + sum(float(p.quantity) * state.mark[bars.symbols.index(s)] for s, p in last.positions.items())
+    assert value == pytest.approx(equity[-1], rel=1e-6)
+    assert float(cash) == pytest.approx(state.cash[0], rel=1e-9)
+
+
+def test_trade_shares_are_small_change_away_from_the_pools():
+    """The remainder row holds what nobody asked for, not attribution errors: agents' and remainder's realised pools
+    of all trades sum to the trades' P&L before any fixing."""
+    bars = make_bars(500, 3, 3)
+    journal = run_replay(bars)
+    total = sum(float(t.pnl) for c in journal.cycles for t in c.trades)
+    agents_part = sum(float(r.contribution) for c in journal.cycles for r in c.contributions if r.agent_name != REMAINDER)
+    remainder = sum(float(r.contribution) for c in journal.cycles for r in c.contributions if r.agent_name == REMAINDER)
+    assert agents_part + remainder == pytest.approx(total, abs=1e-6)
+    gross = sum(abs(float(r.contribution)) for c in journal.cycles for r in c.contributions)
+    assert abs(remainder) < 0.3 * gross
+
+
+@pytest.mark.parametrize(("gaps", "actions"), [(0.0, False), (0.03, True)])
+def test_live_bar_by_bar_equals_replay(gaps, actions):
+    """The same decisions, orders, fills and trades exactly; signals to 1e-9, equity to 1e-9 relative."""
+    bars = make_bars(360, 3, 17, gaps=gaps, actions=actions)
+    whole = run_replay(bars)
+    live = run_live(bars, 0)
+    assert [o for c in live.cycles for o in c.orders] == [o for c in whole.cycles for o in c.orders]
+    assert live.fills == whole.fills
+    assert [t for c in live.cycles for t in c.trades] == [t for c in whole.cycles for t in c.trades]
+    assert [a for c in live.cycles for a in c.actions] == [a for c in whole.cycles for a in c.actions]
+    states = {key: state for key, (_, state, _) in whole.orders.items()}
+    assert {key: state for key, (_, state, _) in live.orders.items()} == states
+    np.testing.assert_allclose(joined(live, "equity"), joined(whole, "equity"), rtol=1e-9)
+    np.testing.assert_array_equal(joined(live, "no_trade"), joined(whole, "no_trade"))
+    np.testing.assert_array_equal(joined(live, "clamps"), joined(whole, "clamps"))
+    np.testing.assert_allclose(joined(live, "contribution"), joined(whole, "contribution"), atol=1e-5)
+    for a in range(len(AGENTS.names)):
+        mine = np.concatenate([c.signals[a].strength for c in live.cycles])
+        np.testing.assert_allclose(mine, np.concatenate([c.signals[a].strength for c in whole.cycles]), atol=1e-9)
+    assert [c.reasons for c in live.cycles][-1][0][0] == [r[-1] for r in [whole.cycles[-1].reasons[0]]][0]
+
+
+def test_the_pipeline_does_not_look_ahead():
+    """Decisions up to t are the same whether the bars after t exist, are garbage, or are missing."""
+    bars = make_bars(300, 3, 5, actions=True)
+    cut = 200
+    poisoned = {f: getattr(bars, f).copy() for f in ("open", "high", "low", "close", "volume")}
+    for array in poisoned.values():
+        array[cut:] *= 37.0
+    prefix = run_replay(bars.rows(0, cut))
+    for journal in (run_replay(bars), run_replay(replace(bars, **poisoned))):
+        for name in ("order_quantity", "equity", "position", "combined", "contribution"):
+            np.testing.assert_array_equal(joined(journal, name)[:cut], joined(prefix, name))
+
+
+def test_where_a_replay_is_cut_into_runs_changes_nothing():
+    """Stopping after any segment and resuming from the journal gives the same bits."""
+    bars = make_bars(500, 3, 8, actions=True)
+    whole = run_replay(bars)
+    journal = MemoryJournal()
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, *_: object) -> None:
+        raise Stop
+
+    for _ in range(10):
+        try:
+            replay(bars, plan(Settings(), bars.symbols), AGENTS, weights().current, journal, SimulatedClock(T0), stop)
+            break
+        except Stop:
+            continue
+    for name in ("order_quantity", "equity", "contribution", "target_weight"):
+        np.testing.assert_array_equal(joined(journal, name), joined(whole, name))
+    assert journal.fills == whole.fills
+    assert [c.trades for c in journal.cycles] == [c.trades for c in whole.cycles]
+
+
+def test_fills_are_at_the_next_open_with_costs_on_the_wrong_side():
+    bars = make_bars(300, 2, 1)
+    journal = run_replay(bars)
+    place = {as_datetime(t): k for k, t in enumerate(bars.time)}
+    for fill in journal.fills.values():
+        order = journal.orders[fill.client_order_id][0]
+        k = place[order.decision_time] + 1
+        opened = bars.open[k, bars.symbols.index(fill.symbol)]
+        assert fill.time == as_datetime(bars.opened[k])
+        assert (float(fill.price) > opened) == (fill.side == "buy")
+        assert abs(float(fill.price) / opened - 1) < 0.01
+    assert len(journal.fills) > 50
+
+
+def test_books_are_what_they_say():
+    """Equal weights published: the live book, control equal and control first are one; an agent that never speaks
+    has a flat shadow; each shadow depends on its own agent only."""
+    bars = make_bars(300, 3, 2)
+    journal = run_replay(bars)
+    equity = joined(journal, "equity")
+    np.testing.assert_array_equal(equity[:, 0], equity[:, 1 + CONTROLS.index("first")])
+    onchain = FIRST_SHADOW + AGENTS.names.index("OnChainAnalyst")
+    assert (equity[:, onchain] == 1e6).all()
+    assert journal.cycles[0].books[onchain] == "shadow:OnChainAnalyst"
+    assert np.ptp(equity[:, FIRST_SHADOW + AGENTS.names.index("TrendFollower")]) > 0
+
+
+def test_drawdown_halts_and_a_halted_desk_only_shrinks():
+    settings_ = Settings(risk={"reduce_drawdown": 0.005, "halt_drawdown": 0.01})
+    journal = run_replay(make_bars(400, 3, 4), settings_)
+    states, position = joined(journal, "risk_state"), joined(journal, "position")
+    halted = np.nonzero(states == 2)[0]
+    assert len(halted), "a limit of 1 % is reached"
+    first = halted[0]
+    assert (states[first:] == 2).all()
+    sizes = np.abs(position[first + 1 :])
+    assert (np.diff(sizes, axis=0) <= 1e-9).all()
+
+
+def test_order_ids_are_short_and_a_function_of_the_decision():
+    one = client_order_id("desk", T0, "AAPL")
+    assert one == client_order_id("desk", T0, "AAPL")
+    assert one != client_order_id("desk", T0, "MSFT")
+    assert len(one) <= 32
+    assert all(c.isalnum() or c == "-" for c in one)
+
+
+def test_state_moves_to_other_symbols_and_agents():
+    bars = make_bars(300, 3, 2)
+    packed = run_replay(bars).cycles[-1].state
+    more, _ = unpack_state(packed, ("NEW", *bars.symbols), AGENTS.names, 1e6)
+    same, _ = unpack_state(packed, bars.symbols, AGENTS.names, 1e6)
+    np.testing.assert_array_equal(more.position[:, 1:], same.position)
+    fewer, _ = unpack_state(packed, bars.symbols, AGENTS.names[1:], 1e6)
+    np.testing.assert_array_equal(fewer.position[0], same.position[0])
+    np.testing.assert_allclose(fewer.holding.sum(axis=1), fewer.position[0], atol=1e-9)
+
+
+PLAIN = """
+import sys, numpy as np
+sys.path.insert(0, sys.argv[1])
+from tests.unit.test_step import run_replay, joined
+from tests.market import make_bars
+journal = run_replay(make_bars(120, 2, 6, gaps=0.02, actions=True))
+np.save(sys.argv[2], np.hstack([joined(journal, n) for n in ("equity", "order_quantity", "contribution", "target_weight")]))
+"""
+
+
+def test_compilation_off_gives_the_same(tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    for name, off in (("plain", "1"), ("compiled", "0")):
+        environment = {**os.environ, "NUMBA_DISABLE_JIT": off}
+        subprocess.run([sys.executable, "-c", PLAIN, root, str(tmp_path / name)], env=environment, check=True, timeout=240)
+    plain, compiled = np.load(tmp_path / "plain.npy"), np.load(tmp_path / "compiled.npy")
+    np.testing.assert_allclose(plain, compiled, rtol=1e-12, atol=1e-9)
