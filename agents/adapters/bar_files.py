@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -130,11 +131,8 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
     bad: list[BadRow] = []
 
     def quarantine(row: pa.csv.InvalidRow) -> str:
-        if row.text.strip():
-            reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
-            bad.append(BadRow(row.number - 1, reason, row.text[:500]))
-        else:
-            bad.append(BadRow(row.number - 1, "", ""))
+        reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
+        bad.append(BadRow(row.number - 1, reason, row.text[:500]))
         return "skip"
 
     try:
@@ -157,7 +155,11 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
         raise DataError(f"{path}: is not a UTF-8 CSV file with a header: {str(error)[:200]}") from None
     skipped = np.array([row.row_number for row in bad], dtype=np.int64)
     numbers = np.arange(1, len(table) + len(bad) + 1, dtype=np.int64)
-    return table, np.setdiff1d(numbers, skipped, assume_unique=True), [row for row in bad if row.reason]
+    numbers = np.setdiff1d(numbers, skipped, assume_unique=True)
+    if b"\n\n" in data or b"\n\r\n" in data:  # empty lines count as rows, but hold nothing
+        blank = np.logical_and.reduce([pc.equal(column, "").to_numpy() for column in table.columns])
+        table, numbers = table.filter(pa.array(~blank)), numbers[~blank]
+    return table, numbers, bad
 
 
 def _parse_parquet(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:

@@ -311,20 +311,26 @@ def _drop_duplicates(
 
 
 def _spikes(symbols: tuple[str, ...], codes: Integers, price: Floats, last_close: dict[str, float] | None) -> Booleans:
-    """Rows whose price jumped by more than SPIKE_FACTOR from the row before and back with the next (or is the last)."""
+    """Rows whose price is more than SPIKE_FACTOR away from the last good one, unless the next row confirms it."""
+    spiked = np.zeros(len(price), dtype=bool)
     if len(price) == 0:
-        return np.zeros(0, dtype=bool)
+        return spiked
     before = np.concatenate([[np.nan], price[:-1]])
-    before[np.concatenate([[True], codes[1:] != codes[:-1]])] = np.nan
-    after = np.concatenate([price[1:], [np.nan]])
-    after[np.concatenate([codes[1:] != codes[:-1], [True]])] = np.nan
-    if last_close is not None:
-        for code, symbol in enumerate(symbols):
-            mine = np.nonzero(codes == code)[0]
-            before[mine[0]] = last_close.get(symbol, np.nan)
-            last_close[symbol] = float(price[mine[-1]])
-    limit = np.log(SPIKE_FACTOR)
+    starts = np.nonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))[0]
+    ends = np.concatenate([starts[1:], [len(price)]])
+    before[starts] = [(last_close or {}).get(symbols[codes[start]], np.nan) for start in starts]
+    limit = float(np.log(SPIKE_FACTOR))
     with np.errstate(invalid="ignore"):
-        jumped = np.abs(np.log(price / before)) > limit
-        back = ~(np.abs(np.log(after / price)) <= limit)
-    return np.asarray(jumped & back)
+        jumped = np.nonzero(np.abs(np.log(price / before)) > limit)[0]
+    for index in jumped:
+        group = int(np.searchsorted(starts, index, side="right")) - 1
+        good = [k for k in range(starts[group], index) if not spiked[k]][-1:]
+        reference = price[good[0]] if good else before[starts[group]]
+        if not abs(np.log(price[index] / reference)) > limit:
+            continue
+        confirmed = index + 1 < ends[group] and abs(np.log(price[index + 1] / price[index])) <= limit
+        spiked[index] = not confirmed
+    if last_close is not None:
+        for start, end in zip(starts, ends, strict=True):
+            last_close[symbols[codes[start]]] = float(price[end - 1])
+    return spiked

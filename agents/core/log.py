@@ -12,7 +12,7 @@ from pathlib import Path
 LOG_FILE_BYTES = 20_000_000
 LOG_FILES_KEPT = 5
 
-_SECRET = re.compile(r"(://[^:/@\s]+:)[^@\s]+(@)|((?:password|secret|token|api_key)\s*[=:]\s*)\S+", re.IGNORECASE)
+_SECRET = re.compile(r"(://[^:/@\s]*:)[^@\s]+(@)|((?:password|secret|token|api_key)\s*[=:]\s*)\S+", re.IGNORECASE)
 
 
 def mask_secrets(text: str) -> str:

@@ -1,0 +1,177 @@
+"""Weight sets: what is usable, the cache's text, and the fall from Redis to equal, never backwards in version."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal as D
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.adapters.memory import MemoryWeightCache, MemoryWeightStore
+from agents.core.errors import InvalidWeightsError, ServiceError
+from agents.core.types import WeightSet, WeightsLevel
+from agents.core.weights import from_text, normalised, require_usable, to_text
+from agents.orchestrator.weights import DeskWeights
+
+T0 = datetime(2024, 1, 1, tzinfo=UTC)
+AGENTS = ("A", "B", "C")
+GOOD = {"A": D("0.5"), "B": D("0.3"), "C": D("0.2")}
+
+
+def weight_set(weights=None, **changes) -> WeightSet:
+    base = WeightSet(
+        version=3, weights=weights or GOOD, created_at=T0, valid_until=None, level=WeightsLevel.DATABASE, reason="x"
+    )
+    return replace(base, **changes)
+
+
+BAD = [
+    {"A": D("NaN"), "B": D("0.5"), "C": D("0.5")},
+    {"A": D("Infinity"), "B": D("0.5"), "C": D("0.5")},
+    {"A": D("-0.2"), "B": D("0.7"), "C": D("0.5")},
+    {"A": D("0.7"), "B": D("0.5"), "C": D("0.5")},
+    {"A": D("0.5"), "B": D("0.5")},
+    {"A": D("0.5"), "B": D("0.3"), "C": D("0.1"), "X": D("0.1")},
+    {"A": D("1e-400"), "B": D("0.5"), "C": D("0.4")},
+]
+
+
+@pytest.mark.parametrize("weights", BAD)
+def test_unusable_weights_are_refused_whole(weights):
+    with pytest.raises(InvalidWeightsError):
+        require_usable(weight_set(weights), AGENTS, T0)
+
+
+def test_expired_weights_are_refused():
+    with pytest.raises(InvalidWeightsError, match="valid until"):
+        require_usable(weight_set(valid_until=T0), AGENTS, T0)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=3, max_size=3).filter(lambda v: sum(v) > 1e-3))
+def test_normalised_weights_sum_to_exactly_one(raw):
+    weights = normalised(dict(zip(AGENTS, raw, strict=True)), AGENTS)
+    assert sum(weights.values()) == 1
+    assert all(w >= 0 for w in weights.values())
+    assert all(abs(float(w) - r / sum(raw)) < 2e-6 for w, r in zip(weights.values(), raw, strict=True))
+
+
+@pytest.mark.parametrize("raw", [{}, {"A": 0.0}, {"A": -1.0, "B": 3.0}, {"A": float("nan")}, {"A": float("inf")}])
+def test_nothing_to_share_is_refused(raw):
+    with pytest.raises(InvalidWeightsError):
+        normalised(raw, AGENTS)
+
+
+def test_text_carries_key_version_and_checksum():
+    text = to_text(weight_set(valid_until=T0 + timedelta(days=1)), "k")
+    back = from_text(text, "k")
+    assert (back.version, back.weights, back.level) == (3, GOOD, WeightsLevel.REDIS)
+    with pytest.raises(InvalidWeightsError, match="another key"):
+        from_text(text, "other")
+    body = json.loads(text)
+    body["weights"]["A"] = "0.9"
+    with pytest.raises(InvalidWeightsError, match="checksum"):
+        from_text(json.dumps(body), "k")
+
+
+@given(st.one_of(st.binary(max_size=200), st.text(max_size=200)))
+def test_rubbish_in_the_cache_is_refused_not_raised(text):
+    with pytest.raises(InvalidWeightsError):
+        from_text(text, "k")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "1", '{"a": NaN}', '{"sha256": "x"}', "x" * 200_000, b"\xff\xfe", "[" * 5000, '{"key": Infinity}']
+)  # fmt: skip
+def test_known_rubbish(text):
+    with pytest.raises(InvalidWeightsError):
+        from_text(text, "k")
+
+
+class Desk:
+    """A desk's weights over twins."""
+
+    def __init__(self, static=None):
+        self.store, self.cache = MemoryWeightStore(), MemoryWeightCache()
+        self.weights = DeskWeights(AGENTS, self.store, self.cache, static or {}, 3600.0)
+
+    def publish(self, **weights):
+        return self.store.publish({k: D(str(v)) for k, v in weights.items()}, at=T0, method="m", reason="r")
+
+
+def test_levels_from_equal_to_redis():
+    assert Desk().weights.current(T0).level is WeightsLevel.EQUAL
+    desk = Desk({"A": 2.0, "B": 1.0, "C": 1.0})
+    assert desk.weights.current(T0).level is WeightsLevel.STATIC
+    assert desk.weights.current(T0).weights["A"] == D("0.5")
+    desk.publish(A=0.5, B=0.3, C=0.2)
+    later = T0 + timedelta(hours=2)
+    assert desk.weights.current(later).level is WeightsLevel.DATABASE, "first from the database, which fills the cache"
+    assert desk.weights.current(later + timedelta(hours=2)).level is WeightsLevel.REDIS
+    assert desk.weights.current(later + timedelta(hours=2)).version == 1
+
+
+def test_an_hour_passes_or_an_announcement_comes():
+    desk = Desk()
+    desk.publish(A=0.5, B=0.3, C=0.2)
+    desk.weights.current(T0)
+    desk.publish(A=0.2, B=0.3, C=0.5)
+    assert desk.weights.current(T0 + timedelta(minutes=59)).version == 1
+    assert desk.weights.current(T0 + timedelta(minutes=61)).version == 2
+    third = desk.publish(A=0.3, B=0.3, C=0.4)
+    desk.cache.write(third)
+    assert desk.weights.current(T0 + timedelta(minutes=62)).version == 3
+
+
+def test_losing_redis_changes_the_level_only():
+    desk = Desk()
+    desk.cache.write(desk.publish(A=0.5, B=0.3, C=0.2))
+    before = desk.weights.current(T0)
+    desk.cache.alive = False
+    after = desk.weights.current(T0 + timedelta(minutes=1))
+    assert (before.level, after.level) == (WeightsLevel.REDIS, WeightsLevel.DATABASE)
+    assert before.weights == after.weights
+    desk.cache.alive = True
+    assert desk.weights.current(T0 + timedelta(minutes=2)).level is WeightsLevel.REDIS
+
+
+def test_an_old_copy_never_wins_over_the_database():
+    desk = Desk()
+    old = desk.publish(A=0.5, B=0.3, C=0.2)
+    new = desk.publish(A=0.2, B=0.3, C=0.5)
+    desk.cache.write(old)
+    current = desk.weights.current(T0)
+    assert current.version == new.version
+    assert desk.cache.copy.version == new.version, "the copy is repaired"
+
+
+def test_a_copy_with_other_weights_for_the_same_version_is_not_used():
+    desk = Desk()
+    desk.cache.write(replace(desk.publish(A=0.5, B=0.3, C=0.2), weights={"A": D(1), "B": D(0), "C": D(0)}))
+    assert desk.weights.current(T0).weights["A"] == D("0.5")
+
+
+def test_both_down_keeps_what_was_known_else_falls_to_static():
+    desk = Desk({"A": 1.0})
+    desk.publish(A=0.5, B=0.3, C=0.2)
+    known = desk.weights.current(T0)
+
+    def gone():
+        raise ServiceError("gone")
+
+    desk.store.newest = gone
+    desk.cache.alive = False
+    assert desk.weights.current(T0 + timedelta(hours=3)).weights == known.weights
+    fresh = Desk({"A": 1.0})
+    fresh.store.newest = gone
+    fresh.cache.alive = False
+    assert fresh.weights.current(T0).level is WeightsLevel.STATIC
+
+
+def test_bad_rows_in_the_database_fall_through():
+    desk = Desk()
+    desk.publish(A=0.9, B=0.9, C=0.9)
+    assert desk.weights.current(T0).level is WeightsLevel.EQUAL
