@@ -324,8 +324,10 @@ def _spikes(symbols: tuple[str, ...], codes: Integers, price: Floats, last_close
         jumped = np.nonzero(np.abs(np.log(price / before)) > limit)[0]
     for index in jumped:
         group = int(np.searchsorted(starts, index, side="right")) - 1
-        good = [k for k in range(starts[group], index) if not spiked[k]][-1:]
-        reference = price[good[0]] if good else before[starts[group]]
+        good = index - 1
+        while good >= starts[group] and spiked[good]:
+            good -= 1
+        reference = price[good] if good >= starts[group] else before[starts[group]]
         if not abs(np.log(price[index] / reference)) > limit:
             continue
         confirmed = index + 1 < ends[group] and abs(np.log(price[index + 1] / price[index])) <= limit

@@ -22,6 +22,8 @@ COLUMNS = (
 VOLUME_COLUMN = COLUMNS.index("volume")
 LOAD_LOCK = 7710003
 QUARANTINE_LIMIT = 100_000
+DAY_US = 86_400_000_000
+"""Texts of the day before the first bar of all count for it."""
 _COMPARED = ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
 
 
@@ -215,6 +217,13 @@ def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
     if not rows:
         return bars
     stamps = bars.time.astype("datetime64[us]").astype(np.int64)
+    before = connection.execute(
+        text(
+            "SELECT (extract(epoch FROM max(time)) * 1000000)::bigint FROM bars WHERE time < :first AND symbol = ANY(:symbols)"
+        ),
+        {"first": f"{bars.time[0]}Z", "symbols": list(bars.symbols)},
+    ).scalar()
+    since = stamps[0] - DAY_US if before is None else before
     series: dict[str, Floats] = {}
     keys = sorted({(row[0], row[1]) for row in rows})
     for name, symbol in keys:
@@ -222,7 +231,9 @@ def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
         values = np.array([row[3] for row in rows if row[:2] == (name, symbol)], dtype=np.float64)
         grid = series.setdefault(name, np.full((len(bars.time), len(bars.symbols)), np.nan))
         columns = range(len(bars.symbols)) if symbol == "*" else [bars.symbols.index(symbol)]
-        aligned = _sums(stamps, known, values) if name.startswith("news_") else _newest(stamps, known, values)
+        aligned = (
+            _sums(stamps, int(since), known, values) if name.startswith("news_") else _newest(stamps, known, values)
+        )
         for s in columns:
             grid[:, s] = aligned
     return replace(bars, exogenous=series)
@@ -233,7 +244,8 @@ def _newest(stamps: np.ndarray[Any, Any], known: np.ndarray[Any, Any], values: F
     return np.where(place >= 0, values[np.maximum(place, 0)], np.nan)
 
 
-def _sums(stamps: np.ndarray[Any, Any], known: np.ndarray[Any, Any], values: Floats) -> Floats:
+def _sums(stamps: np.ndarray[Any, Any], since: int, known: np.ndarray[Any, Any], values: Floats) -> Floats:
+    """Sums of what became known after the bar before (after `since`, for the first bar) and by each bar's close."""
     totals = np.concatenate([[0.0], np.cumsum(values)])
-    upto = totals[np.searchsorted(known, stamps, side="right")]
-    return np.diff(upto, prepend=totals[np.searchsorted(known, stamps[0] - 1, side="right")] if len(stamps) else 0.0)
+    bounds = np.concatenate([[since], stamps])
+    return np.diff(totals[np.searchsorted(known, bounds, side="right")])

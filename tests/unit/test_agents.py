@@ -50,7 +50,9 @@ def test_poisoned_future_changes_nothing_before(name, poison):
         array = getattr(panel, field).copy()
         array[cut:] = poison
         changed[field] = array
-    exogenous = {key: np.vstack([series[:cut], np.full_like(series[cut:], poison)]) for key, series in panel.exogenous.items()}
+    exogenous = {
+        key: np.vstack([series[:cut], np.full_like(series[cut:], poison)]) for key, series in panel.exogenous.items()
+    }
     poisoned = replace(panel, **changed, exogenous=exogenous)
     before, after = AGENTS[name]().signals(panel), AGENTS[name]().signals(poisoned)
     assert np.array_equal(before.strength[:cut], after.strength[:cut])

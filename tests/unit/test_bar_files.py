@@ -41,7 +41,7 @@ def stamps(*iso: str) -> list[np.datetime64]:
 
 def test_a_session_date_becomes_the_exchange_hours_in_utc():
     """New York closes at 16:00: 21:00Z in winter, 20:00Z in summer."""
-    batch = load(HEAD + "A,2024-01-02,10,11,9,10.5,1000\nA,2023-07-02T00:00:00Z,10,11,9,10,1\n")
+    batch = load(HEAD + "A,2024-01-02,10,11,9,10.5,1000\nA,2023-07-02,10,11,9,10,1\n")
     assert sorted(batch.time.tolist()) == sorted(
         t.astype("datetime64[us]").tolist() for t in stamps("2024-01-02T21:00", "2023-07-02T20:00")
     )
@@ -277,5 +277,7 @@ def test_real_files():
     assert (len(clean.time), clean.bad) == (220_607, [])
     apple = (clean.symbol == clean.symbols.index("AAPL")) & (clean.split != 1)
     assert clean.split[apple].tolist() == [2.0, 2.0, 7.0]
-    dirty = validate_rows(read_table(SHARED_DATA / "dirty" / "gold_future_daily_2000_2018.csv.gz", {}), DataSettings(), at=NOW)
+    dirty = validate_rows(
+        read_table(SHARED_DATA / "dirty" / "gold_future_daily_2000_2018.csv.gz", {}), DataSettings(), at=NOW
+    )
     assert len(dirty.bad) == 441

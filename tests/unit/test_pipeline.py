@@ -300,7 +300,19 @@ def test_shares_of_a_bar_by_hand():
     holding, pool = np.array([60.0, 40.0, 0.0]), np.zeros(3)
     contribution, realised = np.zeros(3), np.zeros(3)
     pnl = attribute_bar(
-        100.0, 0.0, np.array([60.0, 40.0]), 9.5, 10.0, 11.0, 0.0, 0.0, holding, pool, contribution, realised, np.zeros(3)
+        100.0,
+        0.0,
+        np.array([60.0, 40.0]),
+        9.5,
+        10.0,
+        11.0,
+        0.0,
+        0.0,
+        holding,
+        pool,
+        contribution,
+        realised,
+        np.zeros(3),
     )
     assert pnl == pytest.approx(150.0)
     assert contribution.tolist() == pytest.approx([90.0, 60.0, 0.0])
@@ -312,7 +324,19 @@ def test_a_half_closed_position_realises_half_the_pool():
     holding, pool = np.array([80.0, 20.0, 0.0]), np.array([800.0, 200.0, 0.0])
     contribution, realised = np.zeros(3), np.zeros(3)
     attribute_bar(
-        100.0, -50.0, np.array([50.0, 0.0]), 10.0, 10.0, 10.0, 10.0, 0.0, holding, pool, contribution, realised, np.zeros(3)
+        100.0,
+        -50.0,
+        np.array([50.0, 0.0]),
+        10.0,
+        10.0,
+        10.0,
+        10.0,
+        0.0,
+        holding,
+        pool,
+        contribution,
+        realised,
+        np.zeros(3),
     )
     assert realised.tolist() == pytest.approx([400.0, 100.0, 0.0])
     assert pool.tolist() == pytest.approx([400.0, 100.0, 0.0])

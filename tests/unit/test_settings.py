@@ -27,11 +27,17 @@ def load(tmp_path: Path, text: str) -> Settings:
 
 
 WRONG = [
-    ("[risk]\ngross_capp = 1", r"unknown key 'risk.gross_capp' \(did you mean gross_cap\?\); allowed here: allow_short"),
+    (
+        "[risk]\ngross_capp = 1",
+        r"unknown key 'risk.gross_capp' \(did you mean gross_cap\?\); allowed here: allow_short",
+    ),
     ("[riks]\ngross_cap = 1", r"unknown key 'riks' \(did you mean risk\?\)"),
     ("[risk]\ngross_cap = -1", r"key 'risk.gross_cap': Input should be greater than 0, got -1"),
     ("[risk]\ngross_cap = nan", r"key 'risk.gross_cap'"),
-    ("[risk]\nreduce_drawdown = 0.5\nhalt_drawdown = 0.4", r"halt_drawdown \(0.4\) must be above reduce_drawdown \(0.5\)"),
+    (
+        "[risk]\nreduce_drawdown = 0.5\nhalt_drawdown = 0.4",
+        r"halt_drawdown \(0.4\) must be above reduce_drawdown \(0.5\)",
+    ),
     ("[data]\ninterval = '7m'", r"key 'data.interval': Input should be '1m', '5m'"),
     ("[data]\ntimezone = 'Mars/Olympus'", r"'Mars/Olympus' is not an IANA time zone"),
     ("[data]\nsymbols = ['A B']", r"key 'data.symbols.0'"),

@@ -108,7 +108,9 @@ def test_trade_shares_are_small_change_away_from_the_pools():
     bars = make_bars(500, 3, 3)
     journal = run_replay(bars)
     total = sum(float(t.pnl) for c in journal.cycles for t in c.trades)
-    agents_part = sum(float(r.contribution) for c in journal.cycles for r in c.contributions if r.agent_name != REMAINDER)
+    agents_part = sum(
+        float(r.contribution) for c in journal.cycles for r in c.contributions if r.agent_name != REMAINDER
+    )
     remainder = sum(float(r.contribution) for c in journal.cycles for r in c.contributions if r.agent_name == REMAINDER)
     assert agents_part + remainder == pytest.approx(total, abs=1e-6)
     gross = sum(abs(float(r.contribution)) for c in journal.cycles for r in c.contributions)
@@ -246,6 +248,8 @@ def test_compilation_off_gives_the_same(tmp_path):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name, off in (("plain", "1"), ("compiled", "0")):
         environment = {**os.environ, "NUMBA_DISABLE_JIT": off}
-        subprocess.run([sys.executable, "-c", PLAIN, root, str(tmp_path / name)], env=environment, check=True, timeout=240)
+        subprocess.run(
+            [sys.executable, "-c", PLAIN, root, str(tmp_path / name)], env=environment, check=True, timeout=240
+        )
     plain, compiled = np.load(tmp_path / "plain.npy"), np.load(tmp_path / "compiled.npy")
     np.testing.assert_allclose(plain, compiled, rtol=1e-12, atol=1e-9)

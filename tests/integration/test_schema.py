@@ -1,0 +1,234 @@
+"""Migrations, hypertables, checks, roles, and the queries that the README promises, on the real TimescaleDB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+
+from agents.adapters.database import open_engine, probe_timescaledb
+from agents.adapters.migrate import upgrade
+from agents.adapters.tables import APPEND_ONLY, HYPERTABLES, metadata
+from agents.core.errors import ServiceError
+from tests.conftest import SERVICES
+
+ROOT = Path(__file__).resolve().parents[2]
+VIEWS = ("v_positions", "v_equity", "v_trades", "v_agent_scorecard", "v_weights_current", "v_why_trade", "v_weight_changes",
+         "v_why_weight", "v_tuning_value_added", "v_health")  # fmt: skip
+
+README_QUERIES = (
+    "SELECT agent_weights, sharpe_improvement, timestamp FROM weight_history ORDER BY timestamp DESC LIMIT 1;",
+    "SELECT timestamp, agent_weights, reason FROM weight_history ORDER BY timestamp DESC LIMIT 10;",
+    "SELECT agent_name, sharpe_ratio, win_rate, total_signals FROM agent_performance WHERE date >= CURRENT_DATE - INTERVAL"
+    " '7 days' ORDER BY sharpe_ratio DESC;",
+    "SELECT date, agent_name, sharpe_ratio, win_rate FROM agent_performance WHERE agent_name = 'SentimentAnalyst' ORDER BY"
+    " date DESC LIMIT 30;",
+    "SELECT generated_at, summary, recommendations FROM project_reports ORDER BY generated_at DESC LIMIT 1;",
+)
+
+
+def run_alembic(engine: Engine, action, *arguments) -> None:
+    settings = Config(str(ROOT / "alembic.ini"))
+    with engine.connect() as connection:
+        settings.attributes["connection"] = connection
+        action(settings, *arguments)
+
+
+def test_schema_equals_metadata_and_survives_down_and_up(owner):
+    run_alembic(owner, command.check)
+    run_alembic(owner, command.downgrade, "base")
+    with owner.connect() as connection:
+        left = connection.execute(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).scalar()
+    assert left == 1, "only alembic's own table"
+    run_alembic(owner, command.upgrade, "head")
+    run_alembic(owner, command.check)
+
+
+def test_every_series_is_a_hypertable_with_fitting_chunks(owner):
+    with owner.connect() as connection:
+        found = dict(
+            connection.execute(
+                text("SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions")
+            ).tuples().all()
+        )  # fmt: skip
+    assert set(found) == set(HYPERTABLES)
+    assert {interval.days for interval in found.values()} == {1825}, "daily bars: five years in a chunk"
+    upgrade(owner, interval_s=60)
+    with owner.connect() as connection:
+        days = connection.execute(
+            text("SELECT DISTINCT time_interval FROM timescaledb_information.dimensions")
+        ).scalars()
+        assert [d.days for d in days] == [7]
+
+
+def test_two_migrators_at_once(services):
+    SERVICES.drop_database("quorum_two")
+    SERVICES.ensure_database("quorum_two")
+    url = SERVICES.database_url("quorum_two", "quorum_owner")
+    code = (
+        "import sys; from agents.adapters.database import open_engine; from agents.adapters.migrate import upgrade;"
+        "print(upgrade(open_engine(sys.argv[1]), interval_s=86400))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(3)
+    ]
+    answers = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], answers
+    SERVICES.drop_database("quorum_two")
+
+
+def test_readme_queries_word_for_word(owner):
+    readme = (ROOT / "README.md").read_text()
+    with owner.begin() as connection:
+        connection.execute(
+            text("INSERT INTO weight_history (timestamp, agent_weights, method, status, reason) VALUES (now(), :w, 'm',"
+                 " 'apply', 'because')"), {"w": json.dumps({"A": 0.4, "B": 0.6})},
+        )  # fmt: skip
+        for query in README_QUERIES:
+            assert query in " ".join(readme.split()), query
+            connection.execute(text(query)).all()
+        weights = connection.execute(text("SELECT agent_name, weight FROM v_weights_current ORDER BY 1")).all()
+    assert [(name, float(weight)) for name, weight in weights] == [("A", 0.4), ("B", 0.6)]
+
+
+def test_all_views_answer_on_an_empty_desk(owner):
+    with owner.connect() as connection:
+        for view in VIEWS:
+            connection.execute(text(f"SELECT * FROM {view}")).all()
+
+
+BAR = {"symbol": "A", "time": "2024-01-02T21:00Z", "bar_open": "2024-01-02T14:30Z", "available_at": "2024-01-02T21:00Z",
+       "open": 10, "high": 11, "low": 9, "close": 10, "volume": 5, "source": "t"}  # fmt: skip
+BAD_BARS = [
+    {"close": "NaN"}, {"close": "Infinity"}, {"close": 0}, {"low": -1}, {"high": 9}, {"low": 12}, {"close": 12},
+    {"volume": -1}, {"volume": "NaN"}, {"time": "0001-01-01Z"}, {"time": "9999-01-01Z"}, {"time": "infinity"},
+    {"available_at": "2024-01-02T20:00Z"}, {"bar_open": "2024-01-03Z"}, {"split": 0}, {"split": "NaN"},
+    {"dividend": -1}, {"adjustment": "Infinity"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BAD_BARS)
+def test_the_database_refuses_impossible_bars(trader, change):
+    row = {"split": 1, "dividend": 0, "adjustment": 1, **BAR, **change}
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    with pytest.raises((IntegrityError, DBAPIError)) as caught, trader.begin() as connection:
+        connection.execute(text(f"INSERT INTO bars ({names}) VALUES ({values})"), row)
+    assert caught.value.orig.sqlstate == "23514", "a CHECK constraint, not a crash"
+    with trader.connect() as connection:
+        chunks = connection.execute(text("SELECT count(*) FROM show_chunks('bars')")).scalar()
+    assert chunks == 0 or change.get("time") is None
+
+
+def test_a_good_bar_goes_in(trader):
+    names, values = ", ".join(BAR), ", ".join(f":{name}" for name in BAR)
+    with trader.begin() as connection:
+        connection.execute(text(f"INSERT INTO bars ({names}) VALUES ({values})"), BAR)
+
+
+def refused(engine: Engine, statement: str) -> bool:
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+    except ProgrammingError as error:
+        assert error.orig.sqlstate == "42501", error
+        return True
+    return False
+
+
+ORDER = ("INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)"
+         " VALUES ('x', now(), 'A', 'buy', 1, 'intent', '')")  # fmt: skip
+
+
+def test_roles_have_the_least_rights(database):
+    engines = {
+        role: open_engine(SERVICES.database_url(database, f"quorum_{role}")) for role in ("trader", "meta", "reader")
+    }
+    try:
+        assert not refused(engines["trader"], ORDER)
+        assert refused(engines["meta"], ORDER.replace("'x'", "'y'"))
+        assert refused(engines["reader"], ORDER.replace("'x'", "'z'"))
+        assert refused(engines["trader"], "DELETE FROM orders")
+        assert refused(engines["trader"], "TRUNCATE orders")
+        assert refused(engines["trader"], "DROP TABLE orders")
+        assert refused(engines["trader"], "CREATE TABLE mine (x int)")
+        assert refused(engines["trader"], "INSERT INTO weight_history (timestamp, agent_weights, method, status, reason)"
+                                          " VALUES (now(), '{}', 'm', 'apply', '')")  # fmt: skip
+        assert refused(engines["trader"], "SELECT * FROM email_config")
+        assert not refused(engines["meta"], "SELECT * FROM orders")
+        for view in VIEWS:
+            assert not refused(engines["reader"], f"SELECT * FROM {view}")
+        for table in metadata.tables:
+            assert refused(engines["reader"], f"SELECT * FROM {table}"), table
+    finally:
+        for engine in engines.values():
+            engine.dispose()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_the_journal_is_append_only_even_for_its_owner(owner, table):
+    rows = {
+        "decisions": "INSERT INTO decisions VALUES (now(), 0, 'equal', '{}', 'active', 1, 1, 0, 'r')",
+        "fills": ORDER + "; INSERT INTO fills VALUES ('f', 'x', now(), 'A', 'buy', 1, 1, 0, 0, 0)",
+        "corporate_actions": "INSERT INTO corporate_actions VALUES (now(), 'A', 'split', 2, 1, 0)",
+        "trades": "INSERT INTO trades VALUES ('t', 'A', now(), now(), 'long', 1, 1, 1, 0, 0)",
+        "trade_attribution": "INSERT INTO trades VALUES ('t', 'A', now(), now(), 'long', 1, 1, 1, 0, 0);"
+        " INSERT INTO trade_attribution VALUES ('t', 'A', 0)",
+    }
+    with owner.begin() as connection:
+        for statement in rows[table].split("; "):
+            connection.execute(text(statement))
+    for change in (
+        f"DELETE FROM {table}",
+        f"UPDATE {table} SET {'symbol' if table != 'decisions' else 'reason'} = 'B'",
+    ):
+        if table == "trade_attribution":
+            change = change.replace("SET symbol", "SET agent_name")
+        with pytest.raises(DBAPIError, match="never changed or deleted"), owner.begin() as connection:
+            connection.execute(text(change))
+
+
+def test_a_server_without_the_extension_is_refused_with_the_remedy(services):
+    import psycopg
+
+    with psycopg.connect(host=str(SERVICES.run), user="postgres", dbname="postgres", autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS quorum_plain")
+        connection.execute("CREATE DATABASE quorum_plain OWNER quorum_owner TEMPLATE template0")
+    engine = open_engine(SERVICES.database_url("quorum_plain", "quorum_owner"))
+    with pytest.raises(ServiceError, match="has no timescaledb extension; run CREATE EXTENSION"):
+        upgrade(engine, interval_s=60)
+    engine.dispose()
+    SERVICES.drop_database("quorum_plain")
+
+
+def test_the_edition_is_probed(owner):
+    with owner.connect() as connection:
+        version, edition = probe_timescaledb(connection)
+    assert version.startswith("2.")
+    assert edition in ("apache", "timescale")
+
+
+def test_an_unreachable_server_is_one_line_without_the_password():
+    engine = open_engine("postgresql://u:geheim@127.0.0.1:1/d")
+    with pytest.raises(ServiceError) as caught:
+        upgrade(engine, interval_s=60)
+    assert "geheim" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_times_are_utc(trader):
+    with trader.connect() as connection:
+        now = connection.execute(text("SELECT now()")).scalar()
+    assert isinstance(now, datetime)
+    assert now.utcoffset() == UTC.utcoffset(None)
