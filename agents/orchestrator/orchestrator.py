@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -117,7 +117,8 @@ class Orchestrator:
         weights = self._weights.current(at)
         outcomes = list(broker.settle(bar))
         panel = panel_of(window)
-        signals, work_log = self._agents.ask(panel, at, action="signals")
+        signals, asked = self._agents.ask(panel, at, action="signals")
+        work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
         raw = np.concatenate([self._history, raw_forecasts(signals)[-1:]])[-self.plan.scale_window_bars :]
         forecast, correlation = scale_forecasts(raw, self.plan.scale_window_bars, self.plan.parameters.forecast_cap)
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))

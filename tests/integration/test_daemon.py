@@ -1,0 +1,364 @@
+"""The daemon as its user runs it: a folder, a settings file, signals, SIGKILL at named points, Redis dying."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis as redis_client
+from sqlalchemy import Engine, text
+
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.journal import PostgresJournal
+from agents.adapters.memory import MemoryJournal
+from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.app import lots_of, parameters_of
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.settings import Settings
+from agents.core.types import Bars
+from agents.core.weights import normalised
+from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.orchestrator.weights import DeskWeights
+from agents.pipeline.record import as_datetime
+from agents.replay.replay import ReplayPlan, replay
+from tests.conftest import SERVICES
+from tests.contract.test_ports import batch_of
+from tests.market import all_agents, make_bars
+from tests.unit.test_step import T0
+
+BARS = make_bars(110, 2, 31)
+SETTINGS = """
+[desk]
+name = "t"
+[data]
+feed_folder = "bars"
+clock = "bars"
+poll_s = 0.1
+session_open = "15:00"
+session_close = "21:00"
+timezone = "UTC"
+"""
+WAIT_S = 60.0
+
+
+def csv_of(bars: Bars, first: int, last: int) -> str:
+    lines = []
+    for t in range(first, last):
+        for s, symbol in enumerate(bars.symbols):
+            values = ",".join(repr(float(getattr(bars, n)[t, s])) for n in ("open", "high", "low", "close", "volume"))
+            lines.append(f"{symbol},{str(bars.time[t])[:10]},{values}\n")
+    return "".join(lines)
+
+
+class Daemon:
+    """`quorum trade` in a folder of its own on a database of its own."""
+
+    def __init__(self, folder: Path, database: str, redis_url: str, engine: Engine) -> None:
+        self.folder, self.engine = folder, engine
+        (folder / "bars").mkdir()
+        (folder / "quorum.toml").write_text(SETTINGS)
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": f"postgresql://quorum_owner@/{database}?host={SERVICES.run}",
+            "REDIS_URL": redis_url,
+        }
+        self.process: subprocess.Popen[str] | None = None
+
+    def write(self, text_: str, mode: str = "a") -> None:
+        file = self.folder / "bars" / "all.csv"
+        if not file.exists():
+            file.write_text("symbol,time,open,high,low,close,volume\n")
+        with file.open(mode) as stream:
+            stream.write(text_)
+
+    def start(self, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "agents", "trade"], cwd=self.folder, env={**self.environment, **environment},
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def wait_for(self, decisions: int) -> None:
+        clock = SystemClock()
+        deadline = clock.monotonic_s() + WAIT_S
+        while self.scalar("SELECT count(*) FROM decisions") < decisions:
+            assert self.process is not None
+            assert self.process.poll() is None, self.process.communicate()[1][-3000:]
+            assert clock.monotonic_s() < deadline, "the daemon makes no decisions"
+            clock.sleep_s(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        assert self.process is not None
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=WAIT_S)
+        return self.process.returncode, err
+
+    def died(self) -> int:
+        assert self.process is not None
+        self.process.communicate(timeout=WAIT_S)
+        return self.process.returncode
+
+    def scalar(self, query: str):
+        with self.engine.connect() as connection:
+            return connection.execute(text(query)).scalar()
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, database: str, redis_url: str, owner: Engine) -> Iterator[Daemon]:
+    made = Daemon(tmp_path, database, redis_url, owner)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.communicate()
+
+
+def expected_of(bars: Bars) -> MemoryJournal:
+    """The replay of the same bars."""
+    settings = Settings()
+    agents, journal = all_agents(SystemClock()), MemoryJournal()
+    from tests.unit.test_step import weights
+
+    plan = ReplayPlan(
+        desk="t", book="paper", lots=lots_of(settings, bars.symbols),
+        parameters=parameters_of(settings)._replace(target_volatility=0.15 / 252**0.5), volatility_window_bars=40,
+        scale_window_bars=250,
+    )  # fmt: skip
+    replay(bars, plan, agents, weights().current, journal, SimulatedClock(T0), lambda *_: None)
+    return journal
+
+
+def test_the_daemon_trades_what_is_appended_and_equals_the_replay(daemon):
+    """Bars in two portions; SIGTERM; every decision, order and fill in the database is the replay's."""
+    daemon.write(csv_of(BARS, 0, 80))
+    daemon.start()
+    daemon.wait_for(80)
+    daemon.write(csv_of(BARS, 80, 110))
+    daemon.wait_for(110)
+    code, log = daemon.stop()
+    assert code == 0, log
+    assert "stopped" in log
+    assert (daemon.folder / "logs" / "orchestrator.log").read_text().count("msg=decided") == 110
+    journal = expected_of(BARS)
+    orders = [(o.client_order_id, o.symbol, o.side, o.quantity) for c in journal.cycles for o in c.orders]
+    assert orders, "this market makes orders"
+    assert sorted(daemon.rows("SELECT client_order_id, symbol, side, quantity FROM orders")) == sorted(orders)
+    fills = [(f.fill_id, f.time, f.quantity, f.price, f.fee) for f in journal.fills.values()]
+    assert sorted(daemon.rows("SELECT fill_id, time, quantity, price, fee FROM fills")) == sorted(fills)
+    trades = [(t.trade_id, t.pnl) for c in journal.cycles for t in c.trades]
+    assert sorted(daemon.rows("SELECT trade_id, pnl FROM trades")) == sorted(trades)
+    equity = np.array([row[0] for row in daemon.rows("SELECT equity FROM equity WHERE book = 'paper' ORDER BY time")])
+    np.testing.assert_allclose(equity, np.concatenate([c.equity[:, 0] for c in journal.cycles]), rtol=1e-9)
+    states = {key: state for key, (_, state, _) in journal.orders.items()}
+    assert dict(daemon.rows("SELECT client_order_id, state FROM orders")) == states
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_cleanly(daemon, signal_number):
+    daemon.write(csv_of(BARS, 0, 30))
+    daemon.start()
+    daemon.wait_for(5)
+    code, log = daemon.stop(signal_number)
+    assert code == 0
+    assert "Traceback" not in log
+
+
+@pytest.mark.fault
+def test_a_second_daemon_is_refused(daemon):
+    daemon.write(csv_of(BARS, 0, 10))
+    daemon.start()
+    daemon.wait_for(10)
+    second = subprocess.run(
+        [sys.executable, "-m", "agents", "trade"], cwd=daemon.folder, env=daemon.environment, capture_output=True, text=True,
+        timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert "another quorum process trades this desk already" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def assert_sound(daemon: Daemon) -> None:
+    """FAULTS' oracles: nothing doubled, nothing lost, the money adds up."""
+    assert daemon.scalar("SELECT count(*) FROM decisions") == 110
+    assert daemon.scalar("SELECT count(*) - count(DISTINCT (decision_time, symbol)) FROM orders") == 0
+    assert (
+        daemon.scalar("SELECT count(*) FROM (SELECT client_order_id FROM fills GROUP BY 1 HAVING count(*) > 1) d") == 0
+    )
+    assert (
+        daemon.scalar(
+            "SELECT count(*) FROM orders o WHERE quantity < (SELECT coalesce(sum(quantity), 0) FROM fills f"
+            " WHERE f.client_order_id = o.client_order_id)"
+        )
+        == 0
+    )
+    assert (
+        daemon.scalar(
+            "SELECT count(*) FROM orders o WHERE state IN ('filled', 'partial') <> EXISTS (SELECT 1 FROM fills f"
+            " WHERE f.client_order_id = o.client_order_id)"
+        )
+        == 0
+    )
+    cash = daemon.scalar(
+        "SELECT 1000000 - coalesce(sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END * price + fee), 0) FROM fills"
+    )
+    assert float(cash) == pytest.approx(
+        daemon.scalar("SELECT cash FROM decisions ORDER BY time DESC LIMIT 1"), abs=1e-4
+    )
+    held = daemon.rows(
+        "SELECT symbol, sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END) AS q FROM fills GROUP BY 1"
+        " HAVING sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END) <> 0 ORDER BY 1"
+    )
+    assert held == daemon.rows("SELECT symbol, quantity FROM positions ORDER BY 1")
+    assert (
+        daemon.scalar(
+            "SELECT count(*) FROM trades t WHERE pnl <> (SELECT sum(contribution) FROM trade_attribution a"
+            " WHERE a.trade_id = t.trade_id)"
+        )
+        == 0
+    )
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("point", "not_placed"),
+    [("decision.before_commit:60", 0), ("order.before_send:40", 1), ("order.before_ack_commit:40", 0)],
+)
+def test_killed_at_a_named_point_nothing_is_lost_or_doubled(daemon, point, not_placed):
+    """A01, A02, A04: SIGKILL, start again; orders that never left are NOT_PLACED, those that did are adopted."""
+    daemon.write(csv_of(BARS, 0, 110))
+    daemon.start(KILLPOINT=point)
+    assert daemon.died() == -signal.SIGKILL
+    reached = daemon.scalar("SELECT count(*) FROM decisions")
+    assert 0 < reached < 110
+    daemon.start()
+    daemon.wait_for(110)
+    assert daemon.stop()[0] == 0
+    assert_sound(daemon)
+    placed = daemon.rows("SELECT state, count(*) FROM orders GROUP BY 1")
+    assert (dict(placed).get("not_placed", 0) > 0) == bool(not_placed)
+    if not not_placed:
+        fills = {f.fill_id for f in expected_of(BARS).fills.values()}
+        assert {row[0] for row in daemon.rows("SELECT fill_id FROM fills")} == fills, "as if nothing had happened"
+
+
+@pytest.mark.fault
+def test_a_halted_desk_waits_for_a_person(daemon):
+    daemon.write(csv_of(BARS, 0, 70))
+    daemon.start()
+    daemon.wait_for(70)
+    daemon.stop()
+    for command in (["halt", "--reason", "test"], ["status", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "agents", *command], cwd=daemon.folder, env=daemon.environment, capture_output=True,
+            text=True, check=True, timeout=WAIT_S,
+        )  # fmt: skip
+    assert json.loads(done.stdout)["health"]["risk_state"] == "active"
+    daemon.write(csv_of(BARS, 70, 90))
+    daemon.start()
+    daemon.wait_for(90)
+    daemon.stop()
+    states = [row[0] for row in daemon.rows("SELECT risk_state FROM decisions ORDER BY time")]
+    assert states[:70] == ["active"] * 70
+    assert states[70:] == ["halted"] * 20
+    sizes = np.array([row[0] for row in daemon.rows(
+        "SELECT sum(abs(position)) FROM decision_details WHERE symbol = 'S0' GROUP BY time ORDER BY time")])  # fmt: skip
+    assert (np.diff(sizes[71:]) <= 0).all()
+    subprocess.run(
+        [sys.executable, "-m", "agents", "resume", "--reason", "checked"], cwd=daemon.folder, env=daemon.environment,
+        check=True, capture_output=True, timeout=WAIT_S,
+    )  # fmt: skip
+    daemon.write(csv_of(BARS, 90, 110))
+    daemon.start()
+    daemon.wait_for(110)
+    daemon.stop()
+    assert daemon.scalar("SELECT risk_state FROM decisions ORDER BY time DESC LIMIT 1") == "active"
+    assert_sound(daemon)
+
+
+def test_stale_history_is_warm_up_only(daemon):
+    """With the system's clock, bars of 2001 are no reason to trade."""
+    (daemon.folder / "quorum.toml").write_text(SETTINGS.replace('clock = "bars"', 'clock = "system"'))
+    daemon.write(csv_of(BARS, 0, 60))
+    daemon.start()
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + WAIT_S
+    log = daemon.folder / "logs" / "orchestrator.log"
+    while not (log.exists() and "warm-up only" in log.read_text()):
+        assert clock.monotonic_s() < deadline
+        clock.sleep_s(0.1)
+    assert daemon.stop()[0] == 0
+    assert daemon.scalar("SELECT count(*) FROM decisions") == 0
+    assert daemon.scalar("SELECT count(*) FROM bars") == 120
+
+
+@pytest.mark.fault
+def test_killing_redis_changes_only_the_recorded_level(owner, trader, tmp_path):
+    """D01: Redis is killed with -9 in the middle; the same orders, and the level falls from redis to database."""
+    server = SERVICES.prefix / "usr" / "bin" / "redis-server"
+    program = str(server) if server.exists() else shutil.which("redis-server")
+    socket = Path("/tmp") / f"quorum-test-{os.getpid()}.sock"
+    process = subprocess.Popen(
+        [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        orders, levels = _cycles_with_redis(owner, trader, f"unix://{socket}", process)
+    finally:
+        process.kill()
+        process.wait()
+        socket.unlink(missing_ok=True)
+    assert levels[0] == "redis"
+    assert levels[-1] == "database"
+    assert set(levels) == {"redis", "database"}
+    assert levels.index("database") >= 80
+    assert orders == [o for c in expected_of(BARS).cycles for o in c.orders]
+
+
+def _cycles_with_redis(owner, trader, url, process):
+    clock = SystemClock()
+    agents, settings = all_agents(clock), Settings()
+    store = BarsStore(trader, BARS.symbols)
+    store.load(batch_of(BARS))
+    cache = RedisWeightCache(url, "t", clock)
+    deadline = clock.monotonic_s() + 10
+    weights_store = PostgresWeightStore(owner)
+    published = weights_store.publish(
+        normalised(dict.fromkeys(agents.names, 1.0), agents.names), at=T0, method="equal", reason="start"
+    )
+    while not redis_client.Redis.from_url(url, socket_timeout=1).ping() and clock.monotonic_s() < deadline:
+        clock.sleep_s(0.05)
+    assert cache.write(published)
+    journal = PostgresJournal(trader)
+    journal.hold_desk()
+    plan = DeskPlan(
+        desk="t", book="paper", symbols=BARS.symbols, lots=lots_of(settings, BARS.symbols),
+        parameters=parameters_of(settings), volatility_window_bars=40, scale_window_bars=250,
+    )  # fmt: skip
+    desk = Orchestrator(plan, agents, DeskWeights(agents.names, weights_store, cache, {}, 3600.0), journal)
+    broker = PaperBroker(journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
+    desk.recover(broker, BARS.rows(0, 0), T0)
+    orders, levels = [], []
+    for t in range(len(BARS.time)):
+        if t == 80:
+            process.kill()
+            process.wait()
+        at = as_datetime(BARS.time[t])
+        cycle = desk.run_cycle(store.window(until=at, count=desk.bars_needed), broker, T0, stale=False)
+        orders += cycle.orders
+        levels.append(str(cycle.weights[0].level))
+    assert desk._get_agent_weights("S0") == published.weights
+    journal.release()
+    cache.close()
+    return orders, levels
