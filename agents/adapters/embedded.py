@@ -154,6 +154,7 @@ class EmbeddedServices:
                 connection.execute(f'CREATE DATABASE "{name}" OWNER quorum_owner TEMPLATE template0 ENCODING UTF8')
         with psycopg.connect(host=str(self.run), user=SUPERUSER, dbname=name, autocommit=True) as connection:
             connection.execute("SET client_min_messages = error")
+            connection.execute("SELECT pg_advisory_lock(7710001)")
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
 
     def drop_database(self, name: str) -> None:
@@ -231,9 +232,7 @@ class EmbeddedServices:
             say("creating the database cluster")
             self._init_cluster(programs)
         self._write_cluster_settings()
-        pid_file = self.data / "postmaster.pid"
-        if pid_file.exists():
-            pid_file.unlink()  # _postgres_pid found no postmaster of this data directory behind it
+        self._clear_stale_pid_file()
         log = self.logs / "postgresql.log"
         say("starting PostgreSQL")
         command = [
@@ -246,6 +245,16 @@ class EmbeddedServices:
             str(self.data),
         ]
         self._as_service([*command, "-l", str(log), "-s"], "PostgreSQL did not start")
+
+    def _clear_stale_pid_file(self) -> None:
+        """Remove the lock files of a dead server, once the last of its backends is gone: they share its memory."""
+        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+        while any(_working_folder(process) == str(self.data) for process in Path("/proc").glob("[0-9]*")):
+            if CLOCK.monotonic_s() > deadline:
+                raise ServiceError(f"processes of a dead PostgreSQL still use {self.data}; end them and try again")
+            CLOCK.sleep_s(0.05)
+        for stale in (self.data / "postmaster.pid", self.run / ".s.PGSQL.5432.lock", self.run / ".s.PGSQL.5432"):
+            stale.unlink(missing_ok=True)
 
     def _init_cluster(self, programs: Programs) -> None:
         fresh = self.root / "postgres.new"
@@ -328,7 +337,7 @@ class EmbeddedServices:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if b"redis-server" in command and str(self.run).encode() in _open_paths(pid, command) else None
+        return pid if b"redis-server" in command and _working_folder(Path(f"/proc/{pid}")) == str(self.run) else None
 
     def _wait_gone(self, pid: int, name: str) -> None:
         deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
@@ -389,11 +398,11 @@ def _require_reachable(folder: Path, owner: pwd.struct_passwd) -> None:
             )
 
 
-def _open_paths(pid: int, command: bytes) -> bytes:
+def _working_folder(process: Path) -> str:
     try:
-        return command + str(Path(f"/proc/{pid}/cwd").readlink()).encode()
+        return str((process / "cwd").readlink())
     except OSError:
-        return command
+        return ""
 
 
 def _process_state(pid: int) -> str:

@@ -1,0 +1,246 @@
+"""The demo and the command line as a new user meets them; and the demo killed with -9 at random moments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from agents.adapters.database import open_engine
+from agents.app import DEMO_DATABASE, DESK_DATABASE
+from agents.core.clock import SystemClock
+from tests.conftest import SERVICES
+
+WAIT_S = 240.0
+ENVIRONMENT = {**os.environ, "QUORUM_STATE_DIR": str(SERVICES.root), "COLUMNS": "140"}
+TABLES = {
+    "decisions": "time, weights_version, weights_level, weights, risk_state, equity, cash, orders, reason",
+    "signals": "time, agent_name, symbol, strength, confidence, abstained, forecast, reason",
+    "decision_details": "*",
+    "orders": "client_order_id, decision_time, symbol, side, quantity, state, reason",
+    "fills": "fill_id, client_order_id, time, symbol, side, quantity, price, fee, spread_cost, impact_cost",
+    "trades": "*",
+    "trade_attribution": "*",
+    "corporate_actions": "*",
+    "equity": "*",
+    "shadow_returns": "*",
+    "bar_contributions": "*",
+    "positions": "*",
+}
+
+
+def quorum(*arguments: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "agents", *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_S,
+        check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    if code is not None:
+        assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("user")
+
+
+@pytest.fixture(scope="module")
+def demo(folder, services) -> dict:
+    """One undisturbed run from nothing, as JSON."""
+    SERVICES.drop_database(DEMO_DATABASE)
+    SERVICES.drop_database(DESK_DATABASE)
+    return json.loads(quorum("demo", "--json", cwd=folder).stdout)
+
+
+@pytest.fixture(scope="module")
+def engine(demo) -> Engine:
+    made = open_engine(SERVICES.database_url(DEMO_DATABASE, "quorum_owner"))
+    yield made
+    made.dispose()
+
+
+def fingerprint(engine: Engine) -> dict[str, str]:
+    """A digest of every journal table's content, in a fixed order."""
+    found = {}
+    with engine.connect() as connection:
+        for table, columns in TABLES.items():
+            rows = connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3")).all()
+            found[table] = hashlib.sha256(repr(sorted(map(repr, rows))).encode()).hexdigest()[:16] + f" {len(rows)}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(demo, engine) -> dict[str, str]:
+    return fingerprint(engine)
+
+
+def test_the_demo_trades_real_history_through_all_agents(demo):
+    assert demo["counts"]["decisions"] == 3270
+    assert demo["counts"]["trades"] > 1000
+    assert demo["period"][0].startswith("2000-03-01")
+    assert set(demo["controls"]) == {"equal", "first", "inverse_volatility"}
+    agents = {row["agent_name"]: row for row in demo["agents"]}
+    assert len(agents) == 7, "six agents and the remainder"
+    total = sum(row["contribution"] for row in agents.values())
+    assert total == pytest.approx(demo["live"]["equity"] - 1_000_000, abs=0.01)
+    assert agents["TrendFollower"]["shadow_sharpe"] is not None
+    assert agents["OnChainAnalyst"]["shadow_sharpe"] is None, "it abstains: undefined, not 0"
+    assert demo["psql"].endswith("-d quorum_demo")
+
+
+def test_the_money_in_the_database_adds_up(engine, demo):
+    with engine.connect() as connection:
+        wrong = connection.execute(
+            text("SELECT count(*) FROM trades t WHERE pnl IS DISTINCT FROM (SELECT sum(contribution) FROM"
+                 " trade_attribution a WHERE a.trade_id = t.trade_id)")
+        ).scalar()  # fmt: skip
+        cash = connection.execute(
+            text("SELECT 1000000 - (SELECT sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END * price + fee) FROM"
+                 " fills) + (SELECT coalesce(sum(cash), 0) FROM corporate_actions)")
+        ).scalar()  # fmt: skip
+        value, unrealised = connection.execute(text("SELECT sum(value), sum(unrealised_pnl) FROM v_positions")).one()
+        realised = connection.execute(text("SELECT sum(pnl) FROM trades")).scalar()
+        splits = connection.execute(text("SELECT count(*) FROM corporate_actions WHERE kind = 'split'")).scalar()
+    assert wrong == 0
+    assert float(cash) + value == pytest.approx(demo["live"]["equity"], rel=1e-6)
+    assert float(realised) + unrealised == pytest.approx(demo["live"]["equity"] - 1_000_000, abs=0.01)
+    assert splits >= 1, "Apple and Microsoft split in these years"
+
+
+def test_the_result_does_not_depend_on_the_run(folder, undisturbed, engine):
+    """A finished demo starts anew and gives the same bytes."""
+    done = quorum("demo", cwd=folder)
+    assert "the last run is complete: starting anew" in done.stderr
+    assert fingerprint(engine) == undisturbed
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    "point", ["decision.before_commit:9", "decision.after_commit:9", "random-1", "random-2", "interrupt"]
+)
+def test_killed_demo_resumes_to_the_same_bytes(folder, undisturbed, engine, point):
+    """kill -9 at a named point, at random moments, and Ctrl-C: nothing doubled, nothing missing."""
+    environment = dict(ENVIRONMENT)
+    if ":" in point:
+        environment["KILLPOINT"] = point
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agents", "demo", "--restart"], cwd=folder, env=environment, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    if ":" not in point:
+        clock = SystemClock()
+        _wait_for_decisions(engine, clock, process)
+        clock.sleep_s(random.SystemRandom().uniform(0.0, 1.0))
+        process.send_signal(signal.SIGINT if point == "interrupt" else signal.SIGKILL)
+    _, said = process.communicate(timeout=WAIT_S)
+    if point == "interrupt":
+        assert process.returncode in (0, 130)
+        assert "Traceback" not in said
+    with engine.connect() as connection:
+        reached = connection.execute(text("SELECT count(*) FROM decisions")).scalar()
+    done = quorum("demo", cwd=folder)
+    if reached < 3270:
+        assert "continuing after" in done.stderr
+    assert fingerprint(engine) == undisturbed
+
+
+def _wait_for_decisions(engine: Engine, clock: SystemClock, process: subprocess.Popen) -> None:
+    """Until the restarted run has wiped the old decisions and made some of its own."""
+    for _ in range(2000):
+        with engine.connect() as connection:
+            if 0 < connection.execute(text("SELECT count(*) FROM decisions")).scalar() < 3270:
+                return
+        if process.poll() is not None:
+            return
+        clock.sleep_s(0.02)
+
+
+def test_why_explains_one_decision(folder, demo):
+    shown = quorum("why", "AAPL", "--at", "2008-10-10", "--demo", cwd=folder).stdout
+    for word in ("TrendFollower", "MeanReversion", "abstains", "combined forecast", "2008-10-10 20:00"):
+        assert word in shown
+    document = json.loads(quorum("why", "AAPL", "--at", "2008-10-10", "--demo", "--json", cwd=folder).stdout)
+    assert len(document["votes"]) == 6
+    assert document["weights_level"] in ("equal", "redis", "database", "static")
+
+
+ERRORS = [
+    (["why", "NOPE", "--demo"], 2, "no decision about 'NOPE'; decided upon were: AAPL, FB"),
+    (["why", "AAPL", "--at", "1999-01-01", "--demo"], 2, "no decision about AAPL at or before 1999-01-01"),
+    (["why", "AAPL", "--at", "yesterday"], 2, "'yesterday' is no ISO 8601 time"),
+    (["import-bars", "nowhere.csv"], 1, "nowhere.csv: cannot be read"),
+    (["import-bars", "nowhere.csv", "--map", "close"], 2, "expected OURS=THEIRS"),
+    (["status", "--settings", "none.toml"], 2, "none.toml: no such settings file"),
+    (["bogus"], 2, "invalid choice: 'bogus'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), ERRORS)
+def test_mistakes_are_one_clear_line(folder, demo, arguments, code, message):
+    done = quorum(*arguments, cwd=folder, code=code)
+    assert message in done.stderr
+
+
+def test_import_status_and_weights(folder, demo):
+    head = "symbol,time,open,high,low,close,volume\n"
+    (folder / "few.csv").write_text(head + "A,2024-01-02,10,11,9,10,100\nA,2024-01-03,0,11,9,10,100\n")
+    (report,) = json.loads(quorum("import-bars", "few.csv", "--json", cwd=folder).stdout)
+    assert (report["loaded"], report["quarantined"][0]["row"], report["quarantined"][0]["reason"]) == (
+        1,
+        2,
+        "open is not positive",
+    )
+    assert report["rows_per_second"] > 0
+    assert "no decisions yet" in quorum("status", cwd=folder).stdout
+    assert "no weights yet" in quorum("weights", "show", cwd=folder).stdout
+    shown = json.loads(quorum("weights", "show", "--demo", "--json", cwd=folder).stdout)
+    assert sum(float(row["weight"]) for row in shown) == pytest.approx(1.0)
+    status = json.loads(quorum("status", "--demo", "--json", cwd=folder).stdout)
+    assert status["health"]["risk_state"] in ("active", "reducing")
+    assert {row["symbol"] for row in status["positions"]} <= {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
+
+
+def test_psql_runs_on_the_demo(folder, demo):
+    done = quorum("psql", "--demo", "--", "-tAc", "SELECT count(*) FROM v_equity WHERE book = 'paper'", cwd=folder)
+    assert done.stdout.strip() == "3270"
+
+
+def test_services_and_doctor(folder, demo):
+    document = json.loads(quorum("services", "status", "--json", cwd=folder).stdout)
+    assert [service["running"] for service in document] == [True, True]
+    (folder / "bars").mkdir(exist_ok=True)
+    (folder / "bars" / "x.csv").write_text("time\n")
+    checks = json.loads(quorum("doctor", "--json", cwd=folder).stdout)
+    assert {check["check"] for check in checks} == {
+        "python",
+        "settings",
+        "disk",
+        "clock",
+        "programs",
+        "database",
+        "redis",
+        "feed",
+    }
+    assert all(check["ok"] for check in checks), checks
+    assert "apache edition" in str(checks) or "timescale edition" in str(checks)
+    (folder / "bad.toml").write_text("[risk]\nfoo = 1\n")
+    bad = quorum("doctor", "--settings", "bad.toml", cwd=folder, code=1)
+    assert "unknown key 'risk.foo'" in bad.stdout
+
+
+@pytest.mark.parametrize("command", ["", "trade", "demo", "import-bars", "import-series", "status", "psql", "why", "weights",
+                                     "halt", "resume", "doctor", "services"])  # fmt: skip
+def test_every_command_has_help(folder, command):
+    done = quorum(*([command] if command else []), "--help", cwd=folder)
+    assert "example" in done.stdout or command in ("doctor",)
+    if command:
+        assert "--json" in done.stdout

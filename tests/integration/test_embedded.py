@@ -1,0 +1,222 @@
+"""The embedded services: private, idempotent, two at once, killed, stale; and archives that must be refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from agents.adapters.debian import KEYRING, DebianSource, fetch_prefix
+from agents.adapters.embedded import EmbeddedServices, find_installed, service_user
+from agents.core.clock import SystemClock
+from agents.core.errors import ServiceError
+from tests.conftest import SERVICES
+
+CLOCK = SystemClock()
+
+
+def quiet(_line: str) -> None:
+    return None
+
+
+@pytest.fixture
+def fresh(services: EmbeddedServices) -> Iterator[EmbeddedServices]:
+    """Services in a new state directory, with the programs of the suite's."""
+    folder = Path(tempfile.mkdtemp(prefix="quorum-services-"))
+    folder.chmod(0o755)
+    made = EmbeddedServices(folder)
+    made.prefix = SERVICES.prefix
+    yield made
+    made.down()
+    shutil.rmtree(folder)
+
+
+def pids(services: EmbeddedServices) -> tuple[int | None, int | None]:
+    return services._postgres_pid(), services._redis_pid()
+
+
+def test_servers_are_private_and_unprivileged(fresh):
+    fresh.up(quiet)
+    assert stat.S_IMODE(fresh.run.stat().st_mode) == 0o700
+    assert stat.S_IMODE(fresh.data.stat().st_mode) == 0o700
+    owner = service_user()
+    for pid in pids(fresh):
+        assert pid is not None
+        uid = Path(f"/proc/{pid}").stat().st_uid
+        assert uid == (owner.pw_uid if owner else os.geteuid())
+        assert uid != 0
+    with psycopg.connect(host=str(fresh.run), user="postgres", dbname="postgres") as connection:
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+        assert connection.execute("SHOW unix_socket_permissions").fetchone() == ("0700",)
+    client = redis.Redis.from_url(fresh.redis_url)
+    assert client.config_get("port") == {"port": "0"}
+    client.close()
+
+
+def test_up_twice_is_up_once_and_down_stops_only_its_own(fresh, services):
+    fresh.up(quiet)
+    before = pids(fresh)
+    fresh.up(quiet)
+    assert pids(fresh) == before
+    assert sorted(fresh.down()) == ["postgresql", "redis"]
+    assert fresh.down() == []
+    assert all(status.running for status in services.status()), "the suite's own servers still run"
+    assert [status.running for status in fresh.status()] == [False, False]
+
+
+def test_two_commands_at_once(fresh):
+    code = (
+        "import sys; from pathlib import Path; from agents.adapters.embedded import EmbeddedServices;"
+        "s = EmbeddedServices(Path(sys.argv[1])); s.prefix = Path(sys.argv[2]); s.up(print); s.ensure_database('quorum')"
+    )
+    command = [sys.executable, "-c", code, str(fresh.root), str(SERVICES.prefix)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    answers = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], answers
+    assert sum("creating the database cluster" in out for out, _ in answers) == 1
+    assert any("waiting for another quorum command" in out for out, _ in answers)
+
+
+@pytest.mark.fault
+def test_killed_servers_and_stale_pid_files(fresh):
+    fresh.up(quiet)
+    for pid in pids(fresh):
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(100):
+        if pids(fresh) == (None, None):
+            break
+        CLOCK.sleep_s(0.05)
+    # A pid that lives, but is somebody else's: ours.
+    lines = (fresh.data / "postmaster.pid").read_text().split("\n")
+    (fresh.data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]))
+    fresh.up(quiet)
+    assert all(status.running for status in fresh.status())
+
+
+def test_an_interrupted_first_start_begins_anew(fresh):
+    (fresh.root / "postgres.new").mkdir()
+    (fresh.root / "postgres.new" / "half").write_text("x")
+    fresh.up(quiet)
+    fresh.ensure_database("quorum")
+    fresh.ensure_database("quorum")
+    with psycopg.connect(host=str(fresh.run), user="quorum_owner", dbname="quorum") as connection:
+        row = connection.execute("SELECT extname FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    assert row == ("timescaledb",)
+
+
+def test_a_long_state_directory_gets_a_short_socket(services):
+    deep = EmbeddedServices(Path("/tmp") / ("x" * 120))
+    assert len(str(deep.run)) < 60
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the servers to another user")
+def test_a_state_directory_that_the_servers_cannot_reach_is_one_line(tmp_path):
+    tmp_path.chmod(0o700)
+    with pytest.raises(ServiceError, match="may not enter .* set QUORUM_STATE_DIR"):
+        EmbeddedServices(tmp_path / "state").up(quiet)
+
+
+# ---------------------------------------------------------------- archives
+
+needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None or not KEYRING.exists(), reason="not a Debian")
+
+
+def make_unsigned(folder: Path) -> DebianSource:
+    release = folder / "dists" / "trixie"
+    (release / "main" / "binary-amd64").mkdir(parents=True)
+    (release / "main" / "binary-amd64" / "Packages").write_text("")
+    (release / "Release").write_text(
+        "Origin: Debian\nSuite: trixie\nCodename: trixie\nComponents: main\nArchitectures: amd64\n"
+    )
+    return DebianSource(mirror=f"file:{folder}")
+
+
+@needs_apt
+def test_an_unsigned_archive_is_refused(tmp_path):
+    source = make_unsigned(tmp_path / "mirror")
+    with pytest.raises(ServiceError, match="cannot be used.*(not signed|NO_PUBKEY|InRelease|does not have)"):
+        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+    assert not (tmp_path / "prefix").exists()
+
+
+@pytest.fixture(scope="module")
+def genuine_release() -> bytes:
+    try:
+        with urllib.request.urlopen("http://deb.debian.org/debian/dists/trixie/InRelease", timeout=20) as answer:
+            return answer.read()
+    except OSError:
+        pytest.skip("Debian's archive cannot be reached")
+
+
+@needs_apt
+def test_a_tampered_archive_is_refused(tmp_path, genuine_release):
+    """Debian's own signed index with one line changed: the signature no longer fits."""
+    source = make_unsigned(tmp_path / "mirror")
+    tampered = genuine_release.replace(b"Codename: trixie", b"Codename: trixiE", 1)
+    assert tampered != genuine_release
+    (tmp_path / "mirror" / "dists" / "trixie" / "InRelease").write_bytes(tampered)
+    with pytest.raises(ServiceError, match="cannot be used"):
+        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+    assert not (tmp_path / "prefix").exists()
+
+
+@needs_apt
+def test_a_genuine_index_with_other_packages_is_refused(tmp_path, genuine_release):
+    """A signature that fits, but a package list that the signed index does not know."""
+    source = make_unsigned(tmp_path / "mirror")
+    (tmp_path / "mirror" / "dists" / "trixie" / "InRelease").write_bytes(genuine_release)
+    (tmp_path / "mirror" / "dists" / "trixie" / "main" / "binary-amd64" / "Packages").write_text(
+        "Package: evil\nVersion: 1\n\n"
+    )
+    with pytest.raises(ServiceError, match="cannot be used"):
+        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+
+
+@needs_apt
+@pytest.mark.slow
+@pytest.mark.skipif(find_installed() is not None, reason="a server is installed, so nothing is fetched")
+def test_a_fetch_that_was_killed_resumes_and_leaves_the_system_alone(tmp_path, genuine_release):
+    watched = [Path("/var/lib/dpkg/status"), Path("/var/lib/apt/lists"), Path("/var/cache/apt/archives")]
+    before = [path.stat().st_mtime_ns for path in watched if path.exists()]
+    code = (
+        "import sys; from pathlib import Path; from agents.adapters.debian import fetch_prefix;"
+        "fetch_prefix(Path(sys.argv[1]), Path(sys.argv[2]), print)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "prefix"), str(tmp_path / "work")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    archives = tmp_path / "work" / "cache" / "archives"
+    while len(list(archives.glob("*.deb"))) < 5 and process.poll() is None:
+        CLOCK.sleep_s(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "prefix").exists(), "never half a prefix"
+    kept = {path: path.stat().st_mtime_ns for path in archives.glob("*.deb")}
+    stamps: dict[Path, int] = {}
+
+    def note(line: str) -> None:
+        if line.startswith("unpacking"):
+            stamps.update({path: path.stat().st_mtime_ns for path in kept if path.exists()})
+
+    fetch_prefix(tmp_path / "prefix", tmp_path / "work", note)
+    assert kept
+    assert stamps == kept, "what was complete was not fetched again"
+    version = subprocess.run(
+        [next((tmp_path / "prefix").glob("usr/lib/postgresql/*/bin/postgres")), "--version"], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert "PostgreSQL" in version.stdout
+    assert not (tmp_path / "work").exists()
+    fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, DebianSource(mirror="http://127.0.0.1:1/none"))
+    assert [path.stat().st_mtime_ns for path in watched if path.exists()] == before
