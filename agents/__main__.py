@@ -192,8 +192,7 @@ def demo(options: argparse.Namespace, screen: Screen) -> int:
         document["psql"] = line
         screen.result(
             document, *summary_tables(document),
-            f"look around:  quorum psql --demo   (that is: {line})\n"
-            "              quorum why AAPL --at 2008-10-10 --demo",
+            f"look around:\n  {line}\n  {_program()} why AAPL --at 2008-10-10 --demo\n  {_program()} status --demo",
         )  # fmt: skip
     finally:
         connections.close()
@@ -382,6 +381,11 @@ def services(options: argparse.Namespace, screen: Screen) -> int:
     document = [{"name": s.name, "running": s.running, "detail": s.detail} for s in found]
     screen.result(document, rows_table("Embedded services", document, ("name", "running", "detail")))
     return 0 if all(s.running for s in found) else 3
+
+
+def _program() -> str:
+    """How this user calls us: the path as it was typed, or `quorum` where it is on PATH."""
+    return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "quorum"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class Screen:
             print(json.dumps(document, default=_jsonable, indent=2, allow_nan=False))
             return
         for table in tables:
-            self.out.print(table)
+            self.out.print(table, soft_wrap=isinstance(table, str))
 
     def progress(self) -> Progress:
         """A progress display on stderr."""
