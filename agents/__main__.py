@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from agents import app, doctor
 from agents.adapters.reader import DeskReader, Row
@@ -21,6 +21,7 @@ from agents.core.errors import AgentsError, UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import RiskState
+from agents.daemon import TradingDaemon
 
 LOG_FILE = Path("logs/orchestrator.log")
 ROWS_SHOWN = 20
@@ -58,87 +59,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
+class Add(Protocol):
+    """Adds one command to the parser."""
+
+    def __call__(self, name: str, command: Command, text: str, example: str = "") -> argparse.ArgumentParser:
+        """`text` starts small and has no full stop; `example` is a whole line."""
+        ...
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     common.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
+    raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
-        prog="quorum", description="A self-tuning trading desk.", epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="quorum", description="A self-tuning trading desk.", epilog=EXAMPLES, formatter_class=raw
+    )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str, example: str = "") -> argparse.ArgumentParser:
+        about = text[0].upper() + text[1:] + "."
         epilog = f"example:\n  {example}" if example else None
         sub = commands.add_parser(
-            name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+            name, parents=[common], help=text, description=about, epilog=epilog, formatter_class=raw
+        )
         sub.set_defaults(command=command)
         return sub
 
+    _add_trading(add)
+    _add_loading(add)
+    _add_looking(add)
+    return top
+
+
+def _add_trading(add: Add) -> None:
     add("trade", trade, "run the trading daemon in the foreground", "quorum trade --settings quorum.toml")
     sub = add("demo", demo, "trade real market history through all agents", "quorum demo --restart")
     mode = sub.add_mutually_exclusive_group()
-    mode.add_argument(
-        "--resume", dest="mode", action="store_const", const="resume", help="go on where the last run stopped"
-    )
-    mode.add_argument("--restart", dest="mode", action="store_const", const="restart", help="forget the last run")
+    for name, text in (("resume", "go on where the last run stopped"), ("restart", "forget the last run")):
+        mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=text)
     sub.set_defaults(mode="auto")
-    sub = add("import-bars", import_bars, "load bar files into the desk's database",
-              "quorum import-bars data/*.csv.gz --map close=Last --map adj_close='Adj Close'")  # fmt: skip
+    text = "let positions only shrink from the next decision on"
+    sub = add("halt", halt, text, "quorum halt --reason 'exchange trouble'")
+    sub.add_argument("--reason", required=True)
+    sub = add("resume", resume, "leave the halted state", "quorum resume --reason 'checked the fills by hand'")
+    sub.add_argument("--reason", required=True)
+    text = "start, stop or show the embedded PostgreSQL and Redis"
+    sub = add("services", services, text, "quorum services status")
+    sub.add_argument("action", choices=("up", "down", "status"))
+
+
+def _add_loading(add: Add) -> None:
+    example = "quorum import-bars data/*.csv.gz --map close=Last --map adj_close='Adj Close'"
+    sub = add("import-bars", import_bars, "load bar files into the desk's database", example)
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files")
-    sub = add("import-series", import_series, "load on-chain figures, fear-and-greed indexes or dated texts",
-              "quorum import-series headlines.csv --texts --symbol AAPL")  # fmt: skip
+    example = "quorum import-series headlines.csv --texts --symbol AAPL"
+    sub = add("import-series", import_series, "load on-chain figures, fear-and-greed indexes or dated texts", example)
     sub.add_argument("files", nargs="+", type=Path, metavar="FILE")
     sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a series' column in the files")
-    sub.add_argument(
-        "--lag-hours",
-        type=float,
-        default=24.0,
-        metavar="H",
-        help="a value is known this much after its time (default 24)",
-    )
+    text = "a value is known this much after its time (default 24)"
+    sub.add_argument("--lag-hours", type=float, default=24.0, metavar="H", help=text)
     sub.add_argument("--symbol", help="for files without a column symbol; '*' means every symbol")
     sub.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
+
+
+def _add_looking(add: Add) -> None:
     sub = add("status", status, "performance, positions and health of the desk", "quorum status --demo")
     _add_demo(sub)
-    sub = add(
-        "psql",
-        psql,
-        "open psql on the desk's database",
-        "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'",
-    )
-    _add_demo(sub)
-    sub.add_argument("arguments", nargs="*", metavar="-- ARGS", help="arguments for psql")
-    sub = add("why", why, "who said what about a symbol, with which weight, and what became of it",
-              "quorum why AAPL --at 2008-10-10 --demo")  # fmt: skip
+    text = "who said what about a symbol, with which weight, and what became of it"
+    sub = add("why", why, text, "quorum why AAPL --at 2008-10-10 --demo")
     _add_demo(sub)
     sub.add_argument("symbol", metavar="SYMBOL")
     sub.add_argument("--at", type=_moment, metavar="TIME", help="the newest decision at or before this time (UTC)")
     sub = add("weights", weights, "the agents' weights in force", "quorum weights show --json")
     sub.add_argument("action", choices=("show",))
     _add_demo(sub)
-    sub = add(
-        "halt",
-        halt,
-        "let positions only shrink from the next decision on",
-        "quorum halt --reason 'exchange trouble'",
-    )
-    sub.add_argument("--reason", required=True)
-    sub = add("resume", resume, "leave the halted state", "quorum resume --reason 'checked the fills by hand'")
-    sub.add_argument("--reason", required=True)
-    add("doctor", examine, "check this machine; each line says ok or what to do")
-    sub = add(
-        "services",
-        services,
-        "start, stop or show the embedded PostgreSQL and Redis",
-        "quorum services status",
-    )
-    sub.add_argument("action", choices=("up", "down", "status"))
-    return top
+    example = "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'"
+    sub = add("psql", psql, "open psql on the desk's database", example)
+    _add_demo(sub)
+    sub.add_argument("arguments", nargs="*", metavar="-- ARGS", help="arguments for psql")
+    add("doctor", examine, "check this machine; each line says ok or what to do", "quorum doctor --json")
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:
@@ -168,7 +170,7 @@ def trade(options: argparse.Namespace, screen: Screen) -> int:
     connections = app.connect(settings, demo=False, say=screen.say)
     try:
         with app.desk_journal(connections) as journal:
-            app.TradingDaemon(settings, connections, journal, SystemClock()).run()
+            TradingDaemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
     return 0

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from agents.adapters.bars_store import BarsStore, LoadReport
 from agents.adapters.database import normalise_url, open_engine, transaction
 from agents.adapters.embedded import EmbeddedServices
-from agents.adapters.folder_feed import FolderFeed, import_file
+from agents.adapters.folder_feed import import_file
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.migrate import upgrade
 from agents.adapters.reader import DeskReader
@@ -27,14 +25,11 @@ from agents.adapters.series_files import SeriesReport, SeriesStore, read_series,
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError
-from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
-from agents.core.types import Bars, Floats, RiskState
-from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
+from agents.core.types import Floats, RiskState
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.record import as_datetime
-from agents.pipeline.step import Parameters
+from agents.pipeline.state import Parameters
 from agents.replay.replay import Progress, ReplayPlan, replay
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
@@ -245,7 +240,7 @@ def run_demo(
             say(f"continuing after {last.time:%Y-%m-%d}")
         clock = SimulatedClock(as_datetime(bars.time[0]))
         agents = agents_of(settings, SystemClock())
-        weights = _desk_weights(settings, connections, agents)
+        weights = desk_weights(settings, connections, agents)
         plan = ReplayPlan(
             desk=settings.desk.name, book="paper", lots=lots_of(settings, bars.symbols),
             parameters=parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
@@ -266,147 +261,13 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
         journal.release()
 
 
-def _desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
+def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
+    """The weights in force for a desk, over its database and Redis."""
     cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
     return DeskWeights(
         agents.names, PostgresWeightStore(connections.trader), cache, settings.agents.static_weights,
         settings.agents.weights_refresh_s,
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------- the daemon
-
-
-class TradingDaemon:
-    """Polls the feed, runs one cycle for each new bar, until `stop`."""
-
-    def __init__(self, settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._store = BarsStore(connections.trader, settings.data.symbols)
-        self._feed = FolderFeed(settings.data, self._store)
-        self._agents = agents_of(settings, clock)
-        self._weights = _desk_weights(settings, connections, self._agents)
-        self._journal = journal
-        self._stopping = threading.Event()
-        self._orchestrator: Orchestrator | None = None
-        self._broker: PaperBroker | None = None
-        self._last: datetime | None = None
-        self._window: Bars | None = None
-
-    def stop(self, *_: object) -> None:
-        """Finish the cycle that runs and return from `run`."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Until `stop`; SIGTERM and SIGINT stop too. Errors of the outside world are logged and tried again."""
-        signal.signal(signal.SIGTERM, self.stop)
-        signal.signal(signal.SIGINT, self.stop)
-        folder = self._settings.data.feed_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        log_event(logger, "trading", desk=self._settings.desk.name, feed=folder, agents=",".join(self._agents.names))
-        problem = ""
-        while not self._stopping.is_set():
-            try:
-                self.turn()
-                problem = ""
-            except (ServiceError, DataError) as error:
-                if str(error) != problem:  # an alarm on the edge, not for each poll
-                    log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
-                problem = str(error)
-            self._stopping.wait(self._settings.data.poll_s)
-        log_event(logger, "stopped", last_decision=self._last)
-
-    def turn(self) -> int:
-        """One poll: load new bars, decide on those that nobody decided on; returns how many decisions were made."""
-        now = self._clock.now()
-        self._feed.poll(now)
-        if self._orchestrator is None and not self._open(now):
-            return 0
-        assert self._orchestrator is not None and self._broker is not None
-        made = 0
-        news = self._store.after(self._last, limit=BACKLOG_BARS)
-        for t in range(len(news.time)):
-            if self._stopping.is_set():
-                break
-            self._decide(news.rows(t, t + 1))
-            made += 1
-        return made
-
-    def _open(self, now: datetime) -> bool:
-        """Take up the desk once there are bars; False while there is nothing to trade."""
-        symbols = self._store.symbols()
-        newest = self._store.window(until=now, count=1) if symbols else None
-        if newest is None or not len(newest.time):
-            return False
-        settings = self._settings
-        plan = DeskPlan(
-            desk=settings.desk.name, book=settings.desk.broker, symbols=symbols, lots=lots_of(settings, symbols),
-            parameters=parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
-            scale_window_bars=settings.combine.scale_window_bars,
-        )  # fmt: skip
-        # The universe stays what it was when the desk was opened; a new symbol joins at the next start.
-        self._store = self._store.narrowed(symbols)
-        orchestrator = Orchestrator(plan, self._agents, self._weights, self._journal)
-        broker = PaperBroker(self._journal, orchestrator.account, symbols, plan.lots, plan.parameters)
-        history = self._store.window(until=now, count=orchestrator.bars_needed + plan.scale_window_bars)
-        fresh = [t for t in range(len(history.time)) if not self._is_stale(as_datetime(history.time[t]), now)]
-        split = fresh[0] if fresh else len(history.time)
-        self._last = orchestrator.recover(broker, history.rows(0, split), now)
-        if self._last is None and split > 0:
-            self._last = as_datetime(history.time[split - 1])
-            log_event(logger, "history up to here is warm-up only", bars=split, until=self._last)
-        self._window = self._store.window(until=self._last, count=orchestrator.bars_needed) if self._last else None
-        self._orchestrator, self._broker = orchestrator, broker
-        return True
-
-    def _decide(self, bar: Bars) -> None:
-        assert self._orchestrator is not None and self._broker is not None
-        now = self._clock.now()
-        closed = as_datetime(bar.time[0])
-        self._window = bar if self._window is None else _appended(self._window, bar, self._orchestrator.bars_needed)
-        stale = self._is_stale(closed, now)
-        cycle = self._orchestrator.run_cycle(self._window, self._broker, now, stale=stale)
-        self._last = closed
-        log_event(
-            logger, "decided", bar=closed.isoformat(), equity=f"{cycle.equity[0, 0]:.2f}", weights=cycle.weights[0].level,
-            version=cycle.weights[0].version, stale=stale, what=cycle.reason[0],
-        )  # fmt: skip
-
-    def _is_stale(self, closed: datetime, now: datetime) -> bool:
-        data = self._settings.data
-        if data.clock == "bars":
-            return False
-        limit = timedelta(seconds=INTERVALS_S[data.interval] * data.stale_after_intervals)
-        return now - closed > limit
-
-
-def _appended(window: Bars, bar: Bars, count: int) -> Bars:
-    """`window` with one bar more, at most `count` long."""
-    names = set(window.exogenous) | set(bar.exogenous)
-    missing = np.full(bar.open.shape, np.nan)
-    start = max(0, len(window.time) + 1 - count)
-    arrays = {
-        name: np.concatenate([getattr(window, name)[start:], getattr(bar, name)])
-        for name in (
-            "time",
-            "opened",
-            "open",
-            "high",
-            "low",
-            "close",
-            "volume",
-            "adjustment",
-            "split",
-            "dividend",
-        )
-    }
-    blank = np.full(window.open.shape, np.nan)
-    exogenous = {
-        name: np.concatenate([window.exogenous.get(name, blank)[start:], bar.exogenous.get(name, missing)])
-        for name in names
-    }
-    return Bars(**arrays, symbols=window.symbols, exogenous=exogenous)
 
 
 def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agents import app
 from agents.adapters.database import normalise_url, open_engine, probe_timescaledb, transaction
 from agents.adapters.embedded import find_installed
+from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import Settings, load_settings
 
@@ -76,9 +76,10 @@ def _clock(settings: Settings) -> Finding:
 
 
 def _clock_step_s() -> float:
-    wall, steady = time.time(), time.monotonic()
-    time.sleep(0.2)
-    return abs((time.time() - wall) - (time.monotonic() - steady))
+    clock = SystemClock()
+    wall, steady_s = clock.now(), clock.monotonic_s()
+    clock.sleep_s(0.2)
+    return abs((clock.now() - wall).total_seconds() - (clock.monotonic_s() - steady_s))
 
 
 def _programs(settings: Settings) -> Finding:

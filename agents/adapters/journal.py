@@ -153,13 +153,17 @@ class PostgresJournal:
         with transaction(self._engine) as connection:
             connection.execute(text("UPDATE risk_events SET applied_at = :at WHERE applied_at IS NULL"), {"at": at})
 
-    def accept(self, order: Order) -> None:
-        """The paper venue keeps an order, in a transaction of its own."""
+    def accept(self, orders: Sequence[Order]) -> None:
+        """The paper venue keeps orders, in a transaction of its own."""
+        if not orders:
+            return
         with transaction(self._engine) as connection:
             connection.execute(
-                text("INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
-                     " VALUES (:id, :symbol, :side, :quantity) ON CONFLICT DO NOTHING"),
-                {"id": order.client_order_id, "symbol": order.symbol, "side": order.side, "quantity": order.quantity},
+                text("INSERT INTO paper_orders (client_order_id, symbol, side, quantity) SELECT * FROM unnest("
+                     "CAST(:ids AS text[]), CAST(:symbols AS text[]), CAST(:sides AS text[]), CAST(:quantities AS numeric[]))"
+                     " ON CONFLICT DO NOTHING"),
+                {"ids": [o.client_order_id for o in orders], "symbols": [o.symbol for o in orders],
+                 "sides": [o.side for o in orders], "quantities": [o.quantity for o in orders]},
             )  # fmt: skip
 
     def has(self, client_order_id: str) -> bool:

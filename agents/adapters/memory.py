@@ -103,9 +103,9 @@ class MemoryJournal:
     def mark_commands_obeyed(self, at: datetime) -> None:
         self._commands.clear()
 
-    def accept(self, order: Order) -> None:
-        """The paper venue keeps an order."""
-        self._accepted.add(order.client_order_id)
+    def accept(self, orders: Sequence[Order]) -> None:
+        """The paper venue keeps orders."""
+        self._accepted.update(order.client_order_id for order in orders)
 
     def has(self, client_order_id: str) -> bool:
         """Whether the paper venue knows an order."""

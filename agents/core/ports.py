@@ -128,8 +128,8 @@ class WeightCache(Protocol):
 class Broker(Protocol):
     """Where orders go. Refusals are values; an outcome that is not known is "unknown", never "rejected"."""
 
-    def place(self, order: Order) -> OrderOutcome:
-        """Send one order; the same client order id twice is one order."""
+    def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
+        """Send the orders of one decision; the same client order id twice is one order. One answer for each."""
         ...
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:

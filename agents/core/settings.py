@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
 
     @classmethod
-    def settings_customise_sources(  # type: ignore[explicit-any, unused-ignore]
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

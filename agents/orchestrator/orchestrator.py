@@ -37,17 +37,8 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import as_datetime, build_cycle, orders_of, unpack_state
-from agents.pipeline.step import (
-    FIRST_SHADOW,
-    LIVE,
-    Inputs,
-    Parameters,
-    State,
-    copy_state,
-    new_outputs,
-    new_state,
-    run_bars,
-)
+from agents.pipeline.state import FIRST_SHADOW, LIVE, Inputs, Parameters, State, copy_state, new_outputs, new_state
+from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
@@ -183,24 +174,20 @@ class Orchestrator:
         )  # fmt: skip
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
+        if not orders:
+            return
         killpoint("order.before_send")
-        answers = []
-        for order in orders:
-            try:
-                answers.append(broker.place(order))
-            except Exception as error:
-                # Whatever went wrong, the order may exist at the broker: unknown, never failed.
-                log_event(
-                    logger,
-                    "order outcome unknown",
-                    level=logging.ERROR,
-                    order=order.client_order_id,
-                    error=error,
-                )
-                answers.append(OrderOutcome(client_order_id=order.client_order_id, state="unknown", reason=str(error)))
+        try:
+            answers = list(broker.place(orders))
+        except Exception as error:
+            # Whatever went wrong, the orders may exist at the broker: unknown, never failed.
+            log_event(logger, "outcome of orders unknown", level=logging.ERROR, orders=len(orders), error=error)
+            answers = [
+                OrderOutcome(client_order_id=order.client_order_id, state="unknown", reason=str(error))
+                for order in orders
+            ]
         killpoint("order.before_ack_commit")
-        if answers:
-            self._journal.record_outcomes(at, answers)
+        self._journal.record_outcomes(at, answers)
         self._drop_pending([a.client_order_id for a in answers if a.state == "rejected"], orders)
         for order, answer in zip(orders, answers, strict=True):
             if answer.state == "unknown":

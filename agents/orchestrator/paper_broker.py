@@ -10,14 +10,15 @@ import numpy as np
 from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome
 from agents.pipeline.fills import match_orders
 from agents.pipeline.record import as_datetime, make_fill, outcome_of
-from agents.pipeline.step import LIVE, Parameters, State, apply_actions, copy_state
+from agents.pipeline.state import LIVE, Parameters, State, copy_state
+from agents.pipeline.step import apply_actions
 
 
 class PaperVenue(Protocol):
     """The venue's durable list of orders that it accepted."""
 
-    def accept(self, order: Order) -> None:
-        """Keep an order; the same id again changes nothing."""
+    def accept(self, orders: Sequence[Order]) -> None:
+        """Keep orders, all or none; the same id again changes nothing."""
         ...
 
     def has(self, client_order_id: str) -> bool: ...
@@ -42,17 +43,22 @@ class PaperBroker:
         self._halted = halted
         self._working: dict[str, Order] = {}
 
-    def place(self, order: Order) -> OrderOutcome:
-        refusal = None
+    def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
+        refusals = {order.client_order_id: self._refusal(order) for order in orders}
+        accepted = [order for order in orders if refusals[order.client_order_id] is None]
+        self._venue.accept(accepted)
+        self._working.update({order.client_order_id: order for order in accepted})
+        return [
+            OrderOutcome(
+                client_order_id=key, state="acked" if refusal is None else "rejected", reason=str(refusal or "")
+            )
+            for key, refusal in refusals.items()
+        ]
+
+    def _refusal(self, order: Order) -> FillStatus | None:
         if order.symbol not in self._symbols:
-            refusal = FillStatus.UNKNOWN_SYMBOL
-        elif order.symbol in self._halted:
-            refusal = FillStatus.HALTED
-        if refusal is not None:
-            return OrderOutcome(client_order_id=order.client_order_id, state="rejected", reason=str(refusal))
-        self._venue.accept(order)
-        self._working[order.client_order_id] = order
-        return OrderOutcome(client_order_id=order.client_order_id, state="acked")
+            return FillStatus.UNKNOWN_SYMBOL
+        return FillStatus.HALTED if order.symbol in self._halted else None
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         if self._venue.has(client_order_id):

@@ -34,7 +34,7 @@ from agents.core.types import (
 )
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.ledger import Ledger, fold_fills
-from agents.pipeline.step import CONTROLS, Outputs, State, new_state
+from agents.pipeline.state import CONTROLS, Outputs, State, new_state
 
 STATE_FORMAT = 1
 

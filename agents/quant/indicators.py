@@ -50,30 +50,45 @@ def ewma(values: Floats, span: float) -> Floats:
 
 @compiled
 def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats, Floats]:
-    """Mean and population standard deviation of the last `window` bars, missing bars left out; NaN where fewer
-    than `minimum` are there. Two passes for each window: exact, and the same bits wherever the data start."""
+    """Mean and population standard deviation of the last `window` bars, missing bars left out; NaN where fewer than
+    `minimum` are there.
+
+    Nothing is ever subtracted from a running sum, so no error builds up: a window is a tail of one block of `window`
+    bars and a head of the next, and the two are merged (Chan, Golub, LeVeque, "Updating formulae and a pairwise
+    algorithm for computing sample variances", 1979).
+    """
     bars, symbols = values.shape
     mean = np.full((bars, symbols), np.nan)
     deviation = np.full((bars, symbols), np.nan)
+    tail = np.zeros((window + 1, 3))  # count, mean, squares of the last k bars of the block before
     for s in range(symbols):
+        count, centre, squares = 0.0, 0.0, 0.0  # of the block that is being filled
+        tail[:] = 0.0
         for t in range(bars):
-            total, count = 0.0, 0
-            start = max(0, t - window + 1)
-            for u in range(start, t + 1):
-                value = values[u, s]
-                if np.isfinite(value):
-                    total += value
-                    count += 1
-            if count < minimum:
-                continue
-            centre = total / count
-            squares = 0.0
-            for u in range(start, t + 1):
-                value = values[u, s]
-                if np.isfinite(value):
-                    squares += (value - centre) * (value - centre)
-            mean[t, s] = centre
-            deviation[t, s] = math.sqrt(squares / count)
+            value = values[t, s]
+            if np.isfinite(value):
+                count += 1.0
+                step = value - centre
+                centre += step / count
+                squares += step * (value - centre)
+            filled = t % window + 1
+            n1, m1, q1 = tail[window - filled]
+            n = n1 + count
+            if n >= minimum:
+                apart = centre - m1 if count > 0.0 and n1 > 0.0 else 0.0
+                mean[t, s] = m1 + apart * count / n if n1 > 0.0 else centre
+                deviation[t, s] = math.sqrt((q1 + squares + apart * apart * n1 * count / n) / n)
+            if filled == window:
+                n0, m0, q0 = 0.0, 0.0, 0.0
+                for k in range(1, window + 1):
+                    value = values[t - k + 1, s]
+                    if np.isfinite(value):
+                        n0 += 1.0
+                        step = value - m0
+                        m0 += step / n0
+                        q0 += step * (value - m0)
+                    tail[k] = (n0, m0, q0)
+                count, centre, squares = 0.0, 0.0, 0.0
     return mean, deviation
 
 

@@ -32,7 +32,8 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import as_datetime, build_cycle, orders_of, outcomes_of, unpack_state
-from agents.pipeline.step import Inputs, Parameters, State, new_outputs, new_state, run_bars
+from agents.pipeline.state import Inputs, Parameters, State, new_outputs, new_state
+from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 SEGMENT_BARS = 128

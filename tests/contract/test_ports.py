@@ -117,8 +117,9 @@ def test_commands_are_pending_until_obeyed(journal):
 def test_the_venue_knows_what_it_accepted(journal):
     order = CYCLES[0].orders[0]
     assert not journal.has(order.client_order_id)
-    journal.accept(order)
-    journal.accept(order)
+    journal.accept([order])
+    journal.accept([order])
+    journal.accept([])
     assert journal.has(order.client_order_id)
 
 

@@ -165,7 +165,7 @@ def test_lots_round_towards_zero(quantity, lot, expected):
 @given(quantity=st.floats(-1e7, 1e7), lot=st.sampled_from([1e-6, 0.001, 0.01, 1.0, 100.0]))
 def test_rounding_never_grows_a_quantity(quantity, lot):
     rounded = round_to_lot(quantity, lot)
-    assert abs(rounded) <= abs(quantity) + lot * 1e-8
+    assert abs(rounded) <= abs(quantity) * (1 + 1e-15) + lot * 1e-8
     assert abs(rounded / lot - round(rounded / lot)) < 1e-6
 
 

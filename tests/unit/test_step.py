@@ -23,7 +23,7 @@ from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.record import as_datetime, client_order_id, unpack_state
-from agents.pipeline.step import CONTROLS, FIRST_SHADOW
+from agents.pipeline.state import CONTROLS, FIRST_SHADOW
 from agents.replay.replay import ReplayPlan, replay
 from tests.market import all_agents, make_bars
 
