@@ -10,9 +10,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
 from agents.adapters.database import normalise_url
+from agents.adapters.migrate import MIGRATION_LOCK
 from agents.adapters.tables import metadata
-
-MIGRATION_LOCK = 7710002
 
 
 def include_name(

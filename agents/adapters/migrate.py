@@ -14,6 +14,8 @@ from agents.adapters.database import first_line, probe_timescaledb, safe_url
 from agents.adapters.tables import HYPERTABLES
 from agents.core.errors import ServiceError
 
+MIGRATION_LOCK = 7710002
+"""The lock that migrations/env.py takes."""
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK_DAYS = {60: 7, 300: 30, 900: 60, 1800: 90, 3600: 180, 14400: 365, 86400: 1825}
 """Bar interval in seconds -> days in a chunk: about a hundred thousand rows of signals each."""
@@ -50,6 +52,7 @@ def upgrade(engine: Engine, *, interval_s: int) -> bool:
 def _fit_chunks(engine: Engine, interval_s: int) -> None:
     days = CHUNK_DAYS[min(CHUNK_DAYS, key=lambda s: abs(s - interval_s))]
     with engine.begin() as connection:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         rows = connection.execute(
             text("SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions"
                  " WHERE hypertable_schema = 'public' AND dimension_number = 1")

@@ -166,7 +166,7 @@ def test_lots_round_towards_zero(quantity, lot, expected):
 def test_rounding_never_grows_a_quantity(quantity, lot):
     rounded = round_to_lot(quantity, lot)
     assert abs(rounded) <= abs(quantity) * (1 + 1e-15) + lot * 1e-8
-    assert abs(rounded / lot - round(rounded / lot)) < 1e-6
+    assert abs(rounded - round(rounded / lot) * lot) <= lot * 1e-6 + abs(rounded) * 1e-15
 
 
 def decide(combined, *, position=0.0, price=100.0, capital=100_000.0, unit=0.2, lot=1.0, buffer=0.1, minimum=0.0,
