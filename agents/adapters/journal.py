@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Connection, Engine, text
+import psycopg
+from sqlalchemy import Engine, PoolProxiedConnection, Table, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
-from agents.adapters.database import copy_rows, driver_connection, transaction, weights_json
+from agents.adapters.database import driver_connection, first_line, safe_url, transaction
+from agents.adapters.journal_rows import TableRows, decision_rows, ledger_rows, moment_of, series_rows
+from agents.adapters.tables import metadata
 from agents.core.clock import require_utc
 from agents.core.errors import DeskBusyError, JournalError, ServiceError
 from agents.core.ports import Resumption
-from agents.core.types import (
-    CLAMPS,
-    NO_TRADES,
-    REMAINDER,
-    RISK_STATES,
-    CycleRecord,
-    Floats,
-    Order,
-    OrderOutcome,
-    Position,
-    RiskState,
-)
+from agents.core.types import CycleRecord, Floats, Order, OrderOutcome, Position, RiskState
 
+Driver = psycopg.Connection[Any]
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
+PIPELINE_ROWS = 2000
+"""Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
 DESK_LOCK = 7710004
 FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
 JOURNAL_TABLES = (
@@ -36,28 +35,28 @@ JOURNAL_TABLES = (
 
 
 class PostgresJournal:
-    """The journal of one desk. `hold_desk` must have succeeded before anything is recorded."""
+    """The journal of one desk. `hold_desk` must have succeeded before anything is recorded.
+
+    One session holds the desk's lock and does all the writing: when it is lost, so is the right to write, and both
+    are taken up again together or not at all.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock: Connection | None = None
+        self._held = False
+        self._session: PoolProxiedConnection | None = None
 
     def hold_desk(self) -> None:
         """Become the only trader of this database until `release`; DeskBusyError where another process is."""
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if not connection.execute(text(f"SELECT pg_try_advisory_lock({DESK_LOCK})")).scalar():
-            connection.close()
-            raise DeskBusyError(
-                "another quorum process trades this desk already; stop it first or use another database"
-            )
-        self._lock = connection
+        with transaction(self._engine):
+            pass  # an unreachable server is one clear error
+        self._writer()
+        self._held = True
 
     def release(self) -> None:
         """Let another process trade this desk."""
-        if self._lock is not None:
-            self._lock.invalidate()
-            self._lock.close()
-            self._lock = None
+        self._held = False
+        self._drop_session()
 
     def last(self) -> Resumption | None:
         with transaction(self._engine) as connection:
@@ -71,26 +70,31 @@ class PostgresJournal:
         return Resumption(time=require_utc(row.time, "time"), state=bytes(row.state), positions=positions)
 
     def record(self, cycle: CycleRecord) -> None:
-        first, last = _moment(cycle.time[0]), _moment(cycle.time[-1])
-        with transaction(self._engine) as connection:
-            self._require_lock()
-            newest = connection.execute(text("SELECT max(time) FROM decisions")).scalar()
+        first, last = moment_of(cycle.time[0]), moment_of(cycle.time[-1])
+        before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
+        large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
+        with self._writing() as connection:
+            found = connection.execute("SELECT max(time) FROM decisions").fetchone()
+            newest = found[0] if found else None
             if newest is not None and newest >= first:
                 if newest == last:
                     return  # recorded before: the answer to that COMMIT was lost
-                raise JournalError(
-                    f"decisions up to {newest} are recorded; a cycle of {first} to {last} does not follow"
+                raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
+            with nullcontext() if large else connection.pipeline():
+                for part in before:
+                    _insert(connection, part, large=large)
+                _record_outcomes(connection, cycle.outcomes, last)
+                connection.execute("DELETE FROM positions")
+                for part in after:
+                    _insert(connection, part, large=large)
+                connection.execute(
+                    "INSERT INTO desk_state (id, time, state) VALUES (1, %s, %s)"
+                    " ON CONFLICT (id) DO UPDATE SET time = excluded.time, state = excluded.state",
+                    (last, cycle.state),
                 )
-            _insert_decisions(connection, cycle)
-            _insert_orders(connection, cycle)
-            _record_outcomes(connection, cycle.outcomes, last)
-            _insert_ledger(connection, cycle)
-            _insert_series(connection, cycle)
-            _insert_state(connection, cycle, last)
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
-        with transaction(self._engine) as connection:
-            self._require_lock()
+        with self._writing(durable=False) as connection:
             _record_outcomes(connection, outcomes, at)
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
@@ -143,11 +147,11 @@ class PostgresJournal:
             )  # fmt: skip
 
     def pending_command(self) -> RiskState | None:
-        with transaction(self._engine) as connection:
-            wanted = connection.execute(
-                text("SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1")
-            ).scalar()
-        return RiskState(wanted) if wanted else None
+        with self._writing() as connection:
+            row = connection.execute(
+                "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        return RiskState(row[0]) if row else None
 
     def mark_commands_obeyed(self, at: datetime) -> None:
         with transaction(self._engine) as connection:
@@ -157,13 +161,12 @@ class PostgresJournal:
         """The paper venue keeps orders, in a transaction of its own."""
         if not orders:
             return
-        with transaction(self._engine) as connection:
+        with self._writing(durable=False) as connection:
             connection.execute(
-                text("INSERT INTO paper_orders (client_order_id, symbol, side, quantity) SELECT * FROM unnest("
-                     "CAST(:ids AS text[]), CAST(:symbols AS text[]), CAST(:sides AS text[]), CAST(:quantities AS numeric[]))"
-                     " ON CONFLICT DO NOTHING"),
-                {"ids": [o.client_order_id for o in orders], "symbols": [o.symbol for o in orders],
-                 "sides": [o.side for o in orders], "quantities": [o.quantity for o in orders]},
+                "INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
+                " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[]) ON CONFLICT DO NOTHING",
+                ([o.client_order_id for o in orders], [o.symbol for o in orders], [o.side for o in orders],
+                 [o.quantity for o in orders]),
             )  # fmt: skip
 
     def has(self, client_order_id: str) -> bool:
@@ -179,171 +182,106 @@ class PostgresJournal:
         with transaction(self._engine) as connection:
             connection.execute(text(f"TRUNCATE {', '.join(JOURNAL_TABLES)}"))
 
-    def _require_lock(self) -> None:
-        if self._lock is None:
+    @contextmanager
+    def _writing(self, *, durable: bool = True) -> Iterator[Driver]:
+        """One transaction on the session that holds the desk; ServiceError where the session breaks.
+
+        Not `durable`: the server may lose it when it crashes in the next moments (never out of order). That is enough
+        where a lost write is only asked about again: what the broker said of an order whose intent is durable.
+        """
+        if not self._held:
             raise JournalError("this process does not hold the desk")
         try:
-            self._lock.execute(text("SELECT 1"))
-        except Exception as error:
-            self.release()
-            raise ServiceError("the session that holds the desk was lost; nothing was recorded") from error
+            with self._writer() as connection, connection.transaction():
+                if not durable:
+                    connection.execute("SET LOCAL synchronous_commit = off")
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self._drop_session()
+            raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
+
+    def _writer(self) -> _Kept:
+        """The session that holds the lock, made anew where it was lost; DeskBusyError where another took the desk."""
+        if self._session is None:
+            try:
+                session = self._engine.raw_connection()
+            except DBAPIError as error:
+                raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
+            driver = _driver(session)
+            driver.autocommit = True
+            row = driver.execute("SELECT pg_try_advisory_lock(%s)", (DESK_LOCK,)).fetchone()
+            if row is None or not row[0]:
+                session.close()
+                raise DeskBusyError(
+                    "another quorum process trades this desk already; stop it first or use another database"
+                )
+            self._session = session
+        return _Kept(_driver(self._session))
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.invalidate()
+            self._session = None
 
 
-def _moment(time: np.datetime64) -> datetime:
-    return datetime.fromisoformat(f"{time.astype('datetime64[us]')}+00:00")
+class _Kept(AbstractContextManager[Driver]):
+    """A connection that leaving the block does not close."""
+
+    def __init__(self, connection: Driver) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Driver:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
 
-def _moments(cycle: CycleRecord) -> list[datetime]:
-    return [_moment(time) for time in cycle.time]
+def _driver(session: PoolProxiedConnection) -> Driver:
+    return cast("Driver", session.driver_connection)
 
 
-def _nullable(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _insert(connection: Driver, part: TableRows, *, large: bool) -> None:
+    """By COPY where there is much, else one INSERT, which fits into a pipeline with the others."""
+    if not part.rows:
+        return
+    names = ", ".join(f'"{column}"' for column in part.columns)
+    if large:
+        with connection.cursor() as cursor, cursor.copy(f"COPY {part.table} ({names}) FROM STDIN") as copy:
+            for row in part.rows:
+                copy.write_row(row)
+        return
+    table = metadata.tables[part.table]
+    arrays = ", ".join(f"%s::{_array_type(table, column)}[]" for column in part.columns)
+    values = [list(column) for column in zip(*part.rows, strict=True)]
+    connection.execute(f"INSERT INTO {part.table} ({names}) SELECT * FROM unnest({arrays})", values)  # noqa: S608 - our own names
 
 
-def _insert_decisions(connection: Connection, cycle: CycleRecord) -> None:
-    ordered = np.count_nonzero(cycle.order_quantity, axis=1)
-    rows = []
-    for t, at in enumerate(_moments(cycle)):
-        weights = cycle.weights[t]
-        rows.append((
-            at, weights.version, str(weights.level), weights_json(weights.weights),
-            str(RISK_STATES[cycle.risk_state[t]]), float(cycle.equity[t, 0]), float(cycle.cash[t, 0]),
-            int(ordered[t]), cycle.reason[t],
-        ))  # fmt: skip
-    columns = (
-        "time",
-        "weights_version",
-        "weights_level",
-        "weights",
-        "risk_state",
-        "equity",
-        "cash",
-        "orders",
-        "reason",
-    )
-    copy_rows(connection, "decisions", columns, rows)
+def _array_type(table: Table, column: str) -> str:
+    return str(table.c[column].type.compile(DIALECT))
 
 
-def _insert_orders(connection: Connection, cycle: CycleRecord) -> None:
-    rows = [(o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, "intent", "") for o in cycle.orders]
-    columns = ("client_order_id", "decision_time", "symbol", "side", "quantity", "state", "reason")
-    copy_rows(connection, "orders", columns, rows)
-
-
-def _record_outcomes(connection: Connection, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
+def _record_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
     outcomes = list(outcomes)
     if not outcomes:
         return
     fills = [fill for outcome in outcomes for fill in outcome.fills]
     if fills:
         connection.execute(
-            text("INSERT INTO fills (fill_id, client_order_id, time, symbol, side, quantity, price, fee, spread_cost,"
-                 " impact_cost) SELECT * FROM unnest(CAST(:fill_id AS text[]), CAST(:order_id AS text[]),"
-                 " CAST(:time AS timestamptz[]), CAST(:symbol AS text[]), CAST(:side AS text[]),"
-                 " CAST(:quantity AS numeric[]), CAST(:price AS numeric[]), CAST(:fee AS numeric[]),"
-                 " CAST(:spread AS numeric[]), CAST(:impact AS numeric[])) ON CONFLICT (fill_id) DO NOTHING"),
-            {"fill_id": [f.fill_id for f in fills], "order_id": [f.client_order_id for f in fills],
-             "time": [f.time for f in fills], "symbol": [f.symbol for f in fills], "side": [f.side for f in fills],
-             "quantity": [f.quantity for f in fills], "price": [f.price for f in fills], "fee": [f.fee for f in fills],
-             "spread": [f.spread_cost for f in fills], "impact": [f.impact_cost for f in fills]},
+            "INSERT INTO fills (fill_id, client_order_id, time, symbol, side, quantity, price, fee, spread_cost, impact_cost)"
+            " SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::numeric[],"
+            " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[]) ON CONFLICT (fill_id) DO NOTHING",
+            [
+                [getattr(fill, name) for fill in fills]
+                for name in ("fill_id", "client_order_id", "time", "symbol", "side", "quantity", "price", "fee",
+                             "spread_cost", "impact_cost")
+            ],
         )  # fmt: skip
     # Of several answers about one order in this batch the last counts; final states never change again.
     newest = {outcome.client_order_id: outcome for outcome in outcomes}
     connection.execute(
-        text("UPDATE orders SET state = n.state, reason = n.reason, updated_at = :at"
-             " FROM unnest(CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:reasons AS text[]))"
-             " AS n(id, state, reason) WHERE client_order_id = n.id AND orders.state <> ALL(:final)"),
-        {"at": at, "ids": list(newest), "states": [o.state for o in newest.values()],
-         "reasons": [o.reason for o in newest.values()], "final": list(FINAL_STATES)},
-    )  # fmt: skip
-
-
-def _insert_ledger(connection: Connection, cycle: CycleRecord) -> None:
-    actions = [(a.time, a.symbol, a.kind, a.ratio, a.quantity_change, a.cash) for a in cycle.actions]
-    copy_rows(
-        connection,
-        "corporate_actions",
-        ("time", "symbol", "kind", "ratio", "quantity_change", "cash"),
-        actions,
+        "UPDATE orders SET state = n.state, reason = n.reason, updated_at = %s"
+        " FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(id, state, reason)"
+        " WHERE client_order_id = n.id AND orders.state <> ALL(%s)",
+        (at, list(newest), [o.state for o in newest.values()], [o.reason for o in newest.values()], list(FINAL_STATES)),
     )
-    copy_rows(
-        connection, "trades",
-        ("trade_id", "symbol", "opened_at", "closed_at", "side", "quantity", "entry_price", "exit_price", "fees", "pnl"),
-        [(t.trade_id, t.symbol, t.opened_at, t.closed_at, t.side, t.quantity, t.entry_price, t.exit_price, t.fees, t.pnl)
-         for t in cycle.trades],
-    )  # fmt: skip
-    copy_rows(
-        connection, "trade_attribution", ("trade_id", "agent_name", "contribution"),
-        [(c.trade_id, c.agent_name, c.contribution) for c in cycle.contributions],
-    )  # fmt: skip
-    connection.execute(text("DELETE FROM positions"))
-    copy_rows(
-        connection, "positions", ("symbol", "quantity", "cost", "carried", "opened_at"),
-        [(s, p.quantity, p.cost, p.carried, p.opened_at) for s, p in cycle.positions.items()],
-    )  # fmt: skip
-
-
-def _insert_series(connection: Connection, cycle: CycleRecord) -> None:
-    moments = _moments(cycle)
-    copy_rows(
-        connection, "signals",
-        ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"),
-        _signal_rows(cycle, moments),
-    )  # fmt: skip
-    clamps = {bits: ", ".join(n for b, n in CLAMPS.items() if bits & b) for bits in set(cycle.clamps.ravel().tolist())}
-    columns = [cycle.combined.tolist(), cycle.multiplier.tolist(), cycle.raw_weight.tolist(),
-               cycle.target_weight.tolist(), cycle.clamps.tolist(), cycle.no_trade.tolist(),
-               cycle.order_quantity.tolist(), cycle.position.tolist(), cycle.mark.tolist()]  # fmt: skip
-    details = []
-    for t, at in enumerate(moments):
-        for s, symbol in enumerate(cycle.symbols):
-            combined, multiplier, raw, target, bits, code, order, position, mark = (c[t][s] for c in columns)
-            details.append((at, symbol, _nullable(combined), _nullable(multiplier), _nullable(raw), target,
-                            clamps[bits], str(NO_TRADES[code]), order, position, _nullable(mark)))  # fmt: skip
-    copy_rows(
-        connection, "decision_details",
-        ("time", "symbol", "combined", "multiplier", "raw_weight", "target_weight", "clamps", "no_trade",
-         "order_quantity", "position", "mark"), details,
-    )  # fmt: skip
-    copy_rows(
-        connection, "equity", ("time", "book", "equity", "cash", "turnover"),
-        [(at, book, float(cycle.equity[t, b]), float(cycle.cash[t, b]), float(cycle.turnover[t, b]))
-         for t, at in enumerate(moments) for b, book in enumerate(cycle.books)],
-    )  # fmt: skip
-    copy_rows(
-        connection, "shadow_returns", ("time", "agent_name", "return", "hits", "calls"),
-        [(at, name, float(cycle.shadow_return[t, a]), int(cycle.hits[t, a]), int(cycle.calls[t, a]))
-         for t, at in enumerate(moments) for a, name in enumerate(cycle.agents)],
-    )  # fmt: skip
-    copy_rows(
-        connection, "bar_contributions", ("time", "agent_name", "contribution"),
-        [(at, name, float(cycle.contribution[t, k]))
-         for t, at in enumerate(moments) for k, name in enumerate((*cycle.agents, REMAINDER))],
-    )  # fmt: skip
-    copy_rows(
-        connection, "agent_work_log", ("time", "agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
-        [(e.time, e.agent_name, e.action, e.duration_ms, e.opinions, e.ok, e.detail) for e in cycle.work_log],
-    )  # fmt: skip
-
-
-def _signal_rows(cycle: CycleRecord, moments: list[datetime]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    for a, name in enumerate(cycle.agents):
-        signals = cycle.signals[a]
-        strength, confidence = signals.strength.tolist(), signals.confidence.tolist()
-        abstained, forecast = signals.abstained.tolist(), cycle.forecast[:, :, a].tolist()
-        for t, at in enumerate(moments):
-            for s, symbol in enumerate(cycle.symbols):
-                silent = abstained[t][s]
-                rows.append((at, name, symbol, strength[t][s], confidence[t][s], silent,
-                             None if silent else forecast[t][s], cycle.reasons[a][t][s]))  # fmt: skip
-    return rows
-
-
-def _insert_state(connection: Connection, cycle: CycleRecord, last: datetime) -> None:
-    connection.execute(
-        text("INSERT INTO desk_state (id, time, state) VALUES (1, :time, :state)"
-             " ON CONFLICT (id) DO UPDATE SET time = excluded.time, state = excluded.state"),
-        {"time": last, "state": cycle.state},
-    )  # fmt: skip

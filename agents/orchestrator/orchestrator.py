@@ -28,7 +28,6 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
-    Signals,
     to_decimal,
     to_float,
 )
@@ -110,7 +109,7 @@ class Orchestrator:
         panel = panel_of(window)
         signals, asked = self._agents.ask(panel, at, action="signals")
         work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
-        raw = np.concatenate([self._history, raw_forecasts(signals)[-1:]])[-self.plan.scale_window_bars :]
+        raw = np.concatenate([self._history, raw_forecasts(signals)])[-self.plan.scale_window_bars :]
         forecast, correlation = scale_forecasts(raw, self.plan.scale_window_bars, self.plan.parameters.forecast_cap)
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
         volatility = bar_volatility(recent, self.plan.volatility_window_bars)
@@ -129,7 +128,7 @@ class Orchestrator:
         )
         cycle, ledger = build_cycle(
             bars=bar, out=out, state=state, ledger=self._ledger, agents=self._agents.names, live_book=self.plan.book,
-            signals=[_last_row(s) for s in signals], reasons=reasons, forecast=forecast[-1:], weights=[weights],
+            signals=signals, reasons=reasons, forecast=forecast[-1:], weights=[weights],
             orders=orders, outcomes=[outcomes], placed=[], work_log=work_log,
         )  # fmt: skip
         killpoint("decision.before_commit")
@@ -247,13 +246,3 @@ class Orchestrator:
         log_event(logger, "risk state changed", level=logging.WARNING, before=was, after=now, reason=reason)
         at = as_datetime(cycle.time[-1])
         self._journal.record_risk_event(at, before=was, after=now, reason=reason, actor="desk", applied=True)
-
-
-def _last_row(signals: Signals) -> Signals:
-    evidence = {name: values[-1:] for name, values in signals.evidence.items()}
-    return Signals(
-        strength=signals.strength[-1:],
-        confidence=signals.confidence[-1:],
-        abstained=signals.abstained[-1:],
-        evidence=evidence,
-    )

@@ -93,6 +93,41 @@ def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats,
 
 
 @compiled
+def trend_crossover(prices: Floats, bar_volatility: Floats, fast: float, slow: float) -> tuple[Floats, Floats]:
+    """(x, response) of two exponential means of log `prices` [T, S], as `ewma` defines them.
+
+    x = (mean(fast) - mean(slow)) / (bar volatility x sqrt(slow - fast)), about 1 for a usual trend at any speed.
+    The response x exp(-x^2 / 4) / (sqrt(2) exp(-1/2)) rises to 1 at x = sqrt(2) and falls again: stretched trends
+    turn. Source: Baz, Granger, Harvey, Le Roux, Rattray, "Dissecting Investment Strategies in the Cross Section and
+    Time Series", 2015.
+    """
+    bars, symbols = prices.shape
+    crossing = np.full((bars, symbols), np.nan)
+    response = np.full((bars, symbols), np.nan)
+    keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
+    size = math.sqrt(slow - fast)
+    peak = math.sqrt(2.0) * math.exp(-0.5)
+    for s in range(symbols):
+        sum_fast, weight_fast, sum_slow, weight_slow = 0.0, 0.0, 0.0, 0.0
+        for t in range(bars):
+            sum_fast *= keep_fast
+            weight_fast *= keep_fast
+            sum_slow *= keep_slow
+            weight_slow *= keep_slow
+            price = prices[t, s]
+            if not math.isfinite(price):
+                continue
+            sum_fast += price
+            weight_fast += 1.0
+            sum_slow += price
+            weight_slow += 1.0
+            x = (sum_fast / weight_fast - sum_slow / weight_slow) / (bar_volatility[t, s] * size)
+            crossing[t, s] = x
+            response[t, s] = x * math.exp(-0.25 * x * x) / peak
+    return crossing, response
+
+
+@compiled
 def rolling_extreme(values: Floats, window: int, minimum: int, sign: float) -> Floats:
     """The largest (`sign` 1) or smallest (`sign` -1) of the last `window` bars; NaN where fewer than `minimum`."""
     bars, symbols = values.shape

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from agents.core.clock import Clock
 from agents.core.ports import Agent
-from agents.core.types import Panel, Signals, WorkLogEntry
+from agents.core.types import Floats, Panel, Signals, WorkLogEntry
 from agents.trading.base import TradingAgent
 
 DETAIL_LIMIT = 300
 RANGE_TOLERANCE = 1e-12
+REPLAY_PATIENCE = 20.0
+"""How many timeouts an agent may take for a whole history."""
 
 
 @dataclass
@@ -59,49 +61,56 @@ class AgentPanel:
         return max(agent.bars_needed for agent in self.agents)
 
     def ask(self, panel: Panel, at: datetime, *, action: str) -> tuple[list[Signals], list[WorkLogEntry]]:
-        """Every agent's signals on its own trailing window of `panel` (the whole of it when action is "replay"); an
-        agent that failed abstains everywhere. Rows older than its window abstain."""
+        """Every agent's signals: on all of `panel` when action is "replay", else one row, for its last bar, from the
+        agent's own trailing window. An agent that failed abstains. All are asked at the same time."""
+        whole = action == "replay"
+        calls = [self._start(agent, panel, at, whole=whole) for agent in self.agents]
+        deadline_s = self._clock.monotonic_s() + self._timeout_s * (REPLAY_PATIENCE if whole else 1.0)
         results, log = [], []
-        for agent in self.agents:
-            started_s = self._clock.monotonic_s()
-            signals, problem = self._ask_one(agent, panel, at, whole=action == "replay")
-            spent_ms = (self._clock.monotonic_s() - started_s) * 1000.0
-            results.append(signals or silence(panel))
-            opinions = (
-                int((~results[-1].abstained).sum()) if action == "replay" else int((~results[-1].abstained[-1]).sum())
-            )
+        for agent, call in zip(self.agents, calls, strict=True):
+            signals, problem = self._finish(agent, call, at, deadline_s)
+            if signals is None:
+                signals = silence(panel.close.shape if whole else (1, len(panel.symbols)))
+            elif not whole:
+                signals = last_row(signals)
+            results.append(signals)
             log.append(
                 WorkLogEntry(
                     time=at,
                     agent_name=agent.name,
                     action=action,
-                    duration_ms=spent_ms,
-                    opinions=opinions,
+                    duration_ms=call.spent_ms if isinstance(call, _Call) else 0.0,
+                    opinions=int((~signals.abstained).sum()),
                     ok=not problem,
                     detail=problem[:DETAIL_LIMIT],
                 )
             )
         return results, log
 
-    def _ask_one(self, agent: Agent, panel: Panel, at: datetime, *, whole: bool) -> tuple[Signals | None, str]:
+    def _start(self, agent: Agent, panel: Panel, at: datetime, *, whole: bool) -> _Call | str:
+        """A call on its way, or why this agent is not asked."""
         breaker = self._breakers[agent.name]
         if breaker.running is not None and breaker.running.is_alive():
-            return None, self._count(breaker, at, "an earlier call still hangs")
+            return self._count(breaker, at, "an earlier call still hangs")
         if breaker.open_since is not None and at - breaker.open_since < self._retry:
-            return None, f"circuit breaker open since {breaker.open_since:%Y-%m-%d %H:%M:%S}"
-        window = panel if whole else panel.rows(max(0, len(panel.time) - agent.bars_needed), len(panel.time))
-        box: list[Signals | str] = []
-        thread = threading.Thread(target=_call, args=(agent, window, box), name=f"agent-{agent.name}", daemon=True)
-        thread.start()
-        thread.join(self._timeout_s * (20.0 if whole else 1.0))
-        if thread.is_alive():
-            breaker.running = thread
+            return f"circuit breaker open since {breaker.open_since:%Y-%m-%d %H:%M:%S}"
+        first = 0 if whole else max(0, len(panel.time) - agent.bars_needed)
+        call = _Call(agent, read_only(panel.rows(first, len(panel.time))), self._clock)
+        call.thread.start()
+        return call
+
+    def _finish(self, agent: Agent, call: _Call | str, at: datetime, deadline_s: float) -> tuple[Signals | None, str]:
+        if isinstance(call, str):
+            return None, call
+        breaker = self._breakers[agent.name]
+        call.thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
+        if call.thread.is_alive():
+            breaker.running = call.thread
             return None, self._count(breaker, at, f"no answer within {self._timeout_s} s")
-        answer = box[0] if box else "the call ended without an answer"
-        if isinstance(answer, str):
-            return None, self._count(breaker, at, answer)
+        if isinstance(call.answer, str):
+            return None, self._count(breaker, at, call.answer)
         breaker.failures, breaker.open_since, breaker.running = 0, None, None
-        return _padded(answer, panel), ""
+        return call.answer, ""
 
     def _count(self, breaker: _Breaker, at: datetime, problem: str) -> str:
         breaker.failures += 1
@@ -111,12 +120,37 @@ class AgentPanel:
         return f"{problem}; failure {breaker.failures} in a row"
 
 
-def _call(agent: Agent, panel: Panel, box: list[Signals | str]) -> None:
-    try:
-        signals = agent.signals(panel)
-        box.append(fault_of(signals, panel) or signals)
-    except BaseException as error:
-        box.append(f"{type(error).__name__}: {error}")
+class _Call:
+    """One call of one agent in a thread of its own; `answer` is a problem until there is a sound one."""
+
+    def __init__(self, agent: Agent, panel: Panel, clock: Clock) -> None:
+        self.answer: Signals | str = "the call ended without an answer"
+        self.spent_ms = 0.0
+        self._agent, self._panel, self._clock = agent, panel, clock
+        self.thread = threading.Thread(target=self._run, name=f"agent-{agent.name}", daemon=True)
+
+    def _run(self) -> None:
+        started_s = self._clock.monotonic_s()
+        try:
+            signals = self._agent.signals(self._panel)
+            self.answer = fault_of(signals, self._panel) or signals
+        except BaseException as error:
+            self.answer = f"{type(error).__name__}: {error}"
+        self.spent_ms = (self._clock.monotonic_s() - started_s) * 1000.0
+
+
+def read_only(panel: Panel) -> Panel:
+    """The same panel on arrays that cannot be written: an agent must not change what the next one sees."""
+
+    def locked(array: Floats) -> Floats:
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    return replace(
+        panel, open=locked(panel.open), high=locked(panel.high), low=locked(panel.low), close=locked(panel.close),
+        volume=locked(panel.volume), exogenous={name: locked(series) for name, series in panel.exogenous.items()},
+    )  # fmt: skip
 
 
 def fault_of(signals: object, panel: Panel) -> str:
@@ -140,22 +174,18 @@ def fault_of(signals: object, panel: Panel) -> str:
     return ""
 
 
-def silence(panel: Panel) -> Signals:
+def silence(shape: tuple[int, ...]) -> Signals:
     """Abstention everywhere."""
-    shape = panel.close.shape
     return Signals(strength=np.zeros(shape), confidence=np.zeros(shape), abstained=np.ones(shape, dtype=bool))
 
 
-def _padded(signals: Signals, panel: Panel) -> Signals:
-    missing = len(panel.time) - len(signals.strength)
-    if missing == 0:
-        return signals
-    rows = ((missing, 0), (0, 0))
+def last_row(signals: Signals) -> Signals:
+    """The opinions on the newest bar alone, [1, S]."""
     return Signals(
-        strength=np.pad(signals.strength, rows),
-        confidence=np.pad(signals.confidence, rows),
-        abstained=np.pad(signals.abstained, rows, constant_values=True),
-        evidence={name: np.pad(values, rows, constant_values=np.nan) for name, values in signals.evidence.items()},
+        strength=signals.strength[-1:],
+        confidence=signals.confidence[-1:],
+        abstained=signals.abstained[-1:],
+        evidence={name: values[-1:] for name, values in signals.evidence.items()},
     )
 
 

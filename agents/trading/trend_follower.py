@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.core.types import Floats, Panel, Signals
-from agents.quant.indicators import ewma, forgetting_bars, volatility
+from agents.core.types import Panel, Signals
+from agents.quant.indicators import forgetting_bars, trend_crossover, volatility
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
@@ -21,12 +21,9 @@ class TrendParameters:
 
 
 class TrendFollower(TradingAgent):
-    """Mean over the speeds of a crossover's response.
-
-    A crossover is EWMA(fast) - EWMA(slow) of log prices over the bar volatility times sqrt(slow - fast), so that it
-    is about 1 for a usual trend at any speed. The response x * exp(-x^2 / 4) / 0.858 rises to 1 at x = sqrt(2) and
-    falls again, since stretched trends turn. Source: Baz, Granger, Harvey, Le Roux, Rattray, "Dissecting
-    Investment Strategies in the Cross Section and Time Series", 2015. Confidence is the speeds' agreement in sign.
+    """Mean over the speeds of a crossover's response (`quant.indicators.trend_crossover`): exponential means of log
+    prices, their difference in bar volatilities, answered by a curve that fades for stretched trends. Confidence is
+    the speeds' agreement in sign. Abstains until the fastest pair has seen its own slow span of bars.
     """
 
     name = "TrendFollower"
@@ -41,8 +38,8 @@ class TrendFollower(TradingAgent):
         prices = np.log(panel.close)
         seen = np.cumsum(np.isfinite(prices), axis=0)
         bar_volatility = volatility(panel.close, p.volatility_window, p.volatility_window // 2)
-        crossovers = [_crossover(prices, bar_volatility, fast, slow) for fast, slow in p.speeds]
-        responses = [x * np.exp(-(x**2) / 4.0) / (np.sqrt(2.0) * np.exp(-0.5)) for x in crossovers]
+        pairs = [trend_crossover(prices, bar_volatility, float(fast), float(slow)) for fast, slow in p.speeds]
+        crossovers, responses = [x for x, _ in pairs], [response for _, response in pairs]
         strength = sum(responses[1:], responses[0]) / len(responses)
         signs = [np.sign(x) for x in crossovers]
         agreement = np.abs(sum(signs[1:], signs[0])) / len(signs)
@@ -53,9 +50,3 @@ class TrendFollower(TradingAgent):
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         shown = ", ".join(f"{name[1:]} bars {x:+.2f}" for name, x in evidence.items())
         return f"{direction(strength)}: crossovers in volatilities: {shown}"
-
-
-def _crossover(prices: Floats, bar_volatility: Floats, fast: int, slow: int) -> Floats:
-    difference = ewma(prices, float(fast)) - ewma(prices, float(slow))
-    crossover: Floats = difference / (bar_volatility * np.sqrt(float(slow - fast)))
-    return crossover

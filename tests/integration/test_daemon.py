@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import redis as redis_client
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.journal import PostgresJournal
@@ -89,11 +90,18 @@ class Daemon:
     def wait_for(self, decisions: int) -> None:
         clock = SystemClock()
         deadline = clock.monotonic_s() + WAIT_S
-        while self.scalar("SELECT count(*) FROM decisions") < decisions:
+        while (self.reached() or 0) < decisions:
             assert self.process is not None
             assert self.process.poll() is None, self.process.communicate()[1][-3000:]
             assert clock.monotonic_s() < deadline, "the daemon makes no decisions"
             clock.sleep_s(0.05)
+
+    def reached(self) -> int | None:
+        """Decisions so far; None while the database is away."""
+        try:
+            return self.scalar("SELECT count(*) FROM decisions")
+        except OperationalError:
+            return None
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         assert self.process is not None
@@ -285,6 +293,26 @@ def test_a_halted_desk_waits_for_a_person(daemon):
     daemon.stop()
     assert daemon.scalar("SELECT risk_state FROM decisions ORDER BY time DESC LIMIT 1") == "active"
     assert_sound(daemon)
+
+
+@pytest.mark.fault
+def test_the_database_dies_and_returns(daemon):
+    """C03, C04: every server process is killed; the daemon waits, takes the desk up again, and nothing is doubled."""
+    daemon.write(csv_of(BARS, 0, 110))
+    daemon.start()
+    daemon.wait_for(40)
+    pid = SERVICES._postgres_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    daemon.engine.dispose()
+    SERVICES.up(lambda _line: None)
+    daemon.wait_for(110)
+    code, log = daemon.stop()
+    assert code == 0
+    assert "Traceback" not in log
+    assert_sound(daemon)
+    fills = {f.fill_id for f in expected_of(BARS).fills.values()}
+    assert {row[0] for row in daemon.rows("SELECT fill_id FROM fills")} == fills
 
 
 def test_stale_history_is_warm_up_only(daemon):

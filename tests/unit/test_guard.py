@@ -58,7 +58,13 @@ def recurse(panel):
     return recurse(panel)
 
 
+def vandalise(panel):
+    panel.close[:] = 1.0
+    return signals_of(panel)
+
+
 HOSTILE = [
+    (vandalise, "read-only"),
     (explode, "ValueError: no such column"),
     (leave, "SystemExit"),
     (recurse, "RecursionError"),
@@ -122,5 +128,6 @@ def test_an_agent_sees_its_own_window_only():
     agent = Hostile(lambda p: seen.append(len(p.time)) or signals_of(p))
     signals, _ = guarded(agent).ask(PANEL, AT, action="signals")
     assert seen == [50]
-    assert signals[0].strength.shape == PANEL.close.shape
-    assert signals[0].abstained[:150].all()
+    assert signals[0].strength.shape == (1, 2), "one row: the newest bar"
+    whole, _ = guarded(agent).ask(PANEL, AT, action="replay")
+    assert (seen[-1], whole[0].strength.shape) == (200, PANEL.close.shape)

@@ -18,6 +18,7 @@ from agents.quant.indicators import (
     rolling_extreme,
     rolling_mean_std,
     rsi,
+    trend_crossover,
 )
 from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio
 from tests.market import make_prices
@@ -88,6 +89,20 @@ def test_macd_histogram_by_its_definition():
     line = logs.ewm(span=12, adjust=True).mean() - logs.ewm(span=26, adjust=True).mean()
     expected = line - line.ewm(span=9, adjust=True).mean()
     np.testing.assert_allclose(macd_histogram(close, 12, 26, 9)[:, 0], expected.to_numpy(), atol=1e-12)
+
+
+def test_trend_crossover_by_its_definition():
+    close = make_prices(300, 2, 5)
+    close[50:55, 1] = np.nan
+    logs = np.log(close)
+    volatility = np.full(close.shape, 0.02)
+    x, response = trend_crossover(logs, volatility, 8.0, 32.0)
+    expected = (ewma(logs, 8.0) - ewma(logs, 32.0)) / (0.02 * np.sqrt(24.0))
+    np.testing.assert_allclose(x, expected, atol=1e-10)
+    np.testing.assert_allclose(
+        response, expected * np.exp(-(expected**2) / 4) / (np.sqrt(2) * np.exp(-0.5)), atol=1e-10
+    )
+    assert np.nanmax(np.abs(response)) <= 1.0
 
 
 def test_percent_b_is_one_at_the_upper_band():
