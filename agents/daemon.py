@@ -115,10 +115,10 @@ class TradingDaemon:
         assert self._orchestrator is not None and self._broker is not None
         now = self._clock.now()
         closed = as_datetime(bar.time[0])
-        self._window = bar if self._window is None else _appended(self._window, bar, self._orchestrator.bars_needed)
+        window = bar if self._window is None else _appended(self._window, bar, self._orchestrator.bars_needed)
         stale = self._is_stale(closed, now)
-        cycle = self._orchestrator.run_cycle(self._window, self._broker, now, stale=stale)
-        self._last = closed
+        cycle = self._orchestrator.run_cycle(window, self._broker, now, stale=stale)
+        self._window, self._last = window, closed  # only now: a cycle that failed is tried again
         log_event(
             logger, "decided", bar=closed.isoformat(), equity=f"{cycle.equity[0, 0]:.2f}", weights=cycle.weights[0].level,
             version=cycle.weights[0].version, stale=stale, what=cycle.reason[0],

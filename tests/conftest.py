@@ -4,6 +4,8 @@ cloned for each test (pytest-postgresql), and the embedded Redis."""
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,5 +103,28 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     was_running = SERVICES.status()[0].running
     SERVICES.up(lambda line: print("·", line))
+    _drop_leftovers()
     if not was_running:
         config.add_cleanup(lambda: SERVICES.down())
+
+
+def _drop_leftovers() -> None:
+    """Databases of a run that was killed would be in this one's way."""
+    with psycopg.connect(host=str(SERVICES.run), user="postgres", dbname="postgres", autocommit=True) as session:
+        session.execute("UPDATE pg_database SET datistemplate = false WHERE datname LIKE 'quorum\\_tests%'")
+        for (name,) in session.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'quorum\\_tests%'"
+        ).fetchall():
+            session.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def fresh(services: EmbeddedServices) -> Iterator[EmbeddedServices]:
+    """Services in a new state directory, with the programs of the suite's: to be killed at will."""
+    folder = Path(tempfile.mkdtemp(prefix="quorum-services-"))
+    folder.chmod(0o755)
+    made = EmbeddedServices(folder)
+    made.prefix = SERVICES.prefix
+    yield made
+    made.down()
+    shutil.rmtree(folder)

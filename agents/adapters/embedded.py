@@ -226,7 +226,7 @@ class EmbeddedServices:
     # ------------------------------------------------------------ PostgreSQL
 
     def _start_postgres(self, programs: Programs, say: Say) -> None:
-        if self._postgres_pid() is not None:
+        if self._postgres_answers():
             return
         if not (self.data / "PG_VERSION").exists():
             say("creating the database cluster")
@@ -245,6 +245,19 @@ class EmbeddedServices:
             str(self.data),
         ]
         self._as_service([*command, "-l", str(log), "-s"], "PostgreSQL did not start")
+
+    def _postgres_answers(self) -> bool:
+        """True once the running server answers; False when there is none, also when it dies while we wait."""
+        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+        while self._postgres_pid() is not None:
+            try:
+                psycopg.connect(host=str(self.run), user=SUPERUSER, dbname="postgres", connect_timeout=5).close()
+                return True
+            except psycopg.Error as error:
+                if CLOCK.monotonic_s() > deadline:
+                    raise ServiceError(f"PostgreSQL runs but does not answer: {error}; see {self.logs}") from None
+                CLOCK.sleep_s(0.1)
+        return False
 
     def _clear_stale_pid_file(self) -> None:
         """Remove the lock files of a dead server, once the last of its backends is gone: they share its memory."""

@@ -42,6 +42,7 @@ class PaperBroker:
         self._parameters = parameters
         self._halted = halted
         self._working: dict[str, Order] = {}
+        self._settled: tuple[np.datetime64, list[OrderOutcome]] | None = None
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
         refusals = {order.client_order_id: self._refusal(order) for order in orders}
@@ -71,9 +72,11 @@ class PaperBroker:
 
     def settle(self, bars: Bars) -> list[OrderOutcome]:
         """What the one bar of `bars` makes of the working orders; asking again about the same bar gives the same."""
+        if self._settled is not None and self._settled[0] == bars.time[0]:
+            return self._settled[1]
         orders = sorted(self._working.values(), key=lambda order: order.symbol)
         if not orders:
-            return []
+            return self._remember(bars, [])
         state, p = copy_state(self._account()), self._parameters
         count = len(self._symbols)
         scratch = np.zeros((2, count))
@@ -96,11 +99,14 @@ class PaperBroker:
             p.participation, p.leverage, quantity, price, fee, spread, impact, status,
         )  # fmt: skip
         results = {"quantity": quantity, "price": price, "fee": fee, "spread_cost": spread, "impact_cost": impact}
+        statuses = {order.symbol: FILL_STATUSES[status[self._symbols.index(order.symbol)]] for order in orders}
+        return self._remember(bars, [self._outcome(order, bars, results, statuses[order.symbol]) for order in orders])
+
+    def _remember(self, bars: Bars, outcomes: list[OrderOutcome]) -> list[OrderOutcome]:
+        """The answer about a bar stays the same, however often its cycle has to be tried."""
+        self._settled = (bars.time[0], outcomes)
         self._working.clear()
-        return [
-            self._outcome(order, bars, results, FILL_STATUSES[status[self._symbols.index(order.symbol)]])
-            for order in orders
-        ]
+        return outcomes
 
     def _outcome(self, order: Order, bars: Bars, results: dict[str, Floats], status: FillStatus) -> OrderOutcome:
         s = self._symbols.index(order.symbol)

@@ -18,8 +18,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from agents.adapters.bars_store import BarsStore
+from agents.adapters.database import open_engine
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.memory import MemoryJournal
+from agents.adapters.migrate import upgrade
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.app import lots_of, parameters_of
 from agents.core.clock import SimulatedClock, SystemClock
@@ -63,13 +65,13 @@ def csv_of(bars: Bars, first: int, last: int) -> str:
 class Daemon:
     """`quorum trade` in a folder of its own on a database of its own."""
 
-    def __init__(self, folder: Path, database: str, redis_url: str, engine: Engine) -> None:
+    def __init__(self, folder: Path, url: str, redis_url: str, engine: Engine) -> None:
         self.folder, self.engine = folder, engine
         (folder / "bars").mkdir()
         (folder / "quorum.toml").write_text(SETTINGS)
         self.environment = {
             **os.environ,
-            "DATABASE_URL": f"postgresql://quorum_owner@/{database}?host={SERVICES.run}",
+            "DATABASE_URL": url,
             "REDIS_URL": redis_url,
         }
         self.process: subprocess.Popen[str] | None = None
@@ -93,7 +95,7 @@ class Daemon:
         while (self.reached() or 0) < decisions:
             assert self.process is not None
             assert self.process.poll() is None, self.process.communicate()[1][-3000:]
-            assert clock.monotonic_s() < deadline, "the daemon makes no decisions"
+            assert clock.monotonic_s() < deadline, (self.folder / "logs" / "orchestrator.log").read_text()[-3000:]
             clock.sleep_s(0.05)
 
     def reached(self) -> int | None:
@@ -125,7 +127,7 @@ class Daemon:
 
 @pytest.fixture
 def daemon(tmp_path: Path, database: str, redis_url: str, owner: Engine) -> Iterator[Daemon]:
-    made = Daemon(tmp_path, database, redis_url, owner)
+    made = Daemon(tmp_path, SERVICES.database_url(database, "quorum_owner"), redis_url, owner)
     yield made
     if made.process is not None and made.process.poll() is None:
         made.process.kill()
@@ -296,16 +298,21 @@ def test_a_halted_desk_waits_for_a_person(daemon):
 
 
 @pytest.mark.fault
-def test_the_database_dies_and_returns(daemon):
+def test_the_database_dies_and_returns(tmp_path, fresh):
     """C03, C04: every server process is killed; the daemon waits, takes the desk up again, and nothing is doubled."""
+    fresh.up(lambda _line: None)
+    fresh.ensure_database("mortal")
+    url = fresh.database_url("mortal", "quorum_owner")
+    daemon = Daemon(tmp_path, url, fresh.redis_url, open_engine(url))
+    upgrade(daemon.engine, interval_s=86400)
     daemon.write(csv_of(BARS, 0, 110))
     daemon.start()
     daemon.wait_for(40)
-    pid = SERVICES._postgres_pid()
+    pid = fresh._postgres_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     daemon.engine.dispose()
-    SERVICES.up(lambda _line: None)
+    fresh.up(lambda _line: None)
     daemon.wait_for(110)
     code, log = daemon.stop()
     assert code == 0
@@ -313,6 +320,7 @@ def test_the_database_dies_and_returns(daemon):
     assert_sound(daemon)
     fills = {f.fill_id for f in expected_of(BARS).fills.values()}
     assert {row[0] for row in daemon.rows("SELECT fill_id FROM fills")} == fills
+    daemon.engine.dispose()
 
 
 def test_stale_history_is_warm_up_only(daemon):

@@ -8,9 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -28,18 +26,6 @@ CLOCK = SystemClock()
 
 def quiet(_line: str) -> None:
     return None
-
-
-@pytest.fixture
-def fresh(services: EmbeddedServices) -> Iterator[EmbeddedServices]:
-    """Services in a new state directory, with the programs of the suite's."""
-    folder = Path(tempfile.mkdtemp(prefix="quorum-services-"))
-    folder.chmod(0o755)
-    made = EmbeddedServices(folder)
-    made.prefix = SERVICES.prefix
-    yield made
-    made.down()
-    shutil.rmtree(folder)
 
 
 def pids(services: EmbeddedServices) -> tuple[int | None, int | None]:
