@@ -26,11 +26,10 @@ from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
-from agents.core.types import Floats, RiskState
+from agents.core.types import Floats, RiskState, as_datetime
 from agents.orchestrator.weights import DeskWeights
-from agents.pipeline.record import as_datetime
-from agents.pipeline.state import Parameters
-from agents.replay.replay import Progress, ReplayPlan, replay
+from agents.pipeline.state import DeskPlan, Parameters
+from agents.replay.replay import Progress, replay
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 from agents.trading.text_scores import score_texts
@@ -178,6 +177,19 @@ def lots_of(settings: Settings, symbols: tuple[str, ...]) -> Floats:
     return np.array([settings.execution.lot_sizes.get(symbol, settings.execution.lot_size) for symbol in symbols])
 
 
+def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
+    """The fixed part of a desk."""
+    return DeskPlan(
+        desk=settings.desk.name,
+        book=settings.desk.broker,
+        symbols=symbols,
+        lots=lots_of(settings, symbols),
+        parameters=parameters_of(settings),
+        volatility_window_bars=settings.combine.volatility_window_bars,
+        scale_window_bars=settings.combine.scale_window_bars,
+    )
+
+
 def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     """The enabled agents behind their guard."""
     chosen = settings.agents
@@ -241,11 +253,7 @@ def run_demo(
         clock = SimulatedClock(as_datetime(bars.time[0]))
         agents = agents_of(settings, SystemClock())
         weights = desk_weights(settings, connections, agents)
-        plan = ReplayPlan(
-            desk=settings.desk.name, book="paper", lots=lots_of(settings, bars.symbols),
-            parameters=parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
-            scale_window_bars=settings.combine.scale_window_bars,
-        )  # fmt: skip
+        plan = plan_of(settings, bars.symbols)
         replay(bars, plan, agents, weights.current, journal, clock, progress)
     return DeskReader(connections.trader), last is not None
 

@@ -17,10 +17,9 @@ from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, Settings
-from agents.core.types import Bars
-from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.core.types import Bars, as_datetime
+from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.pipeline.record import as_datetime
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
@@ -91,11 +90,7 @@ class TradingDaemon:
         if newest is None or not len(newest.time):
             return False
         settings = self._settings
-        plan = DeskPlan(
-            desk=settings.desk.name, book=settings.desk.broker, symbols=symbols, lots=app.lots_of(settings, symbols),
-            parameters=app.parameters_of(settings), volatility_window_bars=settings.combine.volatility_window_bars,
-            scale_window_bars=settings.combine.scale_window_bars,
-        )  # fmt: skip
+        plan = app.plan_of(settings, symbols)
         # The universe stays what it was when the desk was opened; a new symbol joins at the next start.
         self._store = self._store.narrowed(symbols)
         orchestrator = Orchestrator(plan, self._agents, self._weights, self._journal)

@@ -33,16 +33,15 @@ from agents.adapters.embedded import EmbeddedServices
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.memory import MemoryBars, MemoryWeightCache, MemoryWeightStore
 from agents.adapters.migrate import upgrade
-from agents.app import lots_of, parameters_of
+from agents.app import lots_of, parameters_of, plan_of
 from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings
-from agents.core.types import Bars, Panel
-from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.core.types import Bars, Panel, as_datetime
+from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import as_datetime
 from agents.pipeline.state import Inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts
@@ -237,8 +236,7 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     journal.hold_desk()
     settings = Settings()
     agents = AgentPanel(make_agents([]), clock, timeout_s=10.0, breaker_failures=10, breaker_retry_s=3600.0)
-    plan = DeskPlan(desk="bench", book="paper", symbols=bars.symbols, lots=lots_of(settings, bars.symbols),
-                    parameters=parameters_of(settings), volatility_window_bars=40, scale_window_bars=250)  # fmt: skip
+    plan = plan_of(settings, bars.symbols)
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
     broker = PaperBroker(journal, desk.account, bars.symbols, plan.lots, plan.parameters)

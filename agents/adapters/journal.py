@@ -14,12 +14,12 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 from agents.adapters.database import driver_connection, first_line, safe_url, transaction
-from agents.adapters.journal_rows import TableRows, decision_rows, ledger_rows, moment_of, series_rows
+from agents.adapters.journal_rows import TableRows, decision_rows, ledger_rows, series_rows
 from agents.adapters.tables import metadata
 from agents.core.clock import require_utc
 from agents.core.errors import DeskBusyError, JournalError, ServiceError
 from agents.core.ports import Resumption
-from agents.core.types import CycleRecord, Floats, Order, OrderOutcome, Position, RiskState
+from agents.core.types import CycleRecord, Floats, Order, OrderOutcome, Position, RiskState, as_datetime
 
 Driver = psycopg.Connection[Any]
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
@@ -70,7 +70,7 @@ class PostgresJournal:
         return Resumption(time=require_utc(row.time, "time"), state=bytes(row.state), positions=positions)
 
     def record(self, cycle: CycleRecord) -> None:
-        first, last = moment_of(cycle.time[0]), moment_of(cycle.time[-1])
+        first, last = as_datetime(cycle.time[0]), as_datetime(cycle.time[-1])
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
         with self._writing() as connection:

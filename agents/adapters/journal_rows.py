@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from agents.adapters.database import weights_json
-from agents.core.types import CLAMPS, NO_TRADES, REMAINDER, RISK_STATES, CycleRecord
+from agents.core.types import CLAMPS, NO_TRADES, REMAINDER, RISK_STATES, CycleRecord, as_datetime
 
 Row = tuple[object, ...]
 
@@ -23,11 +23,6 @@ class TableRows:
     rows: Sequence[Row]
 
 
-def moment_of(time: np.datetime64) -> datetime:
-    """A bar time as an aware UTC datetime."""
-    return datetime.fromisoformat(f"{time.astype('datetime64[us]')}+00:00")
-
-
 def decision_rows(cycle: CycleRecord) -> list[TableRows]:
     """Decisions and their orders, which are intents until a broker has answered."""
     ordered = np.count_nonzero(cycle.order_quantity, axis=1)
@@ -35,7 +30,7 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
     for t, time in enumerate(cycle.time):
         weights = cycle.weights[t]
         decisions.append((
-            moment_of(time), weights.version, str(weights.level), weights_json(weights.weights),
+            as_datetime(time), weights.version, str(weights.level), weights_json(weights.weights),
             str(RISK_STATES[cycle.risk_state[t]]), float(cycle.equity[t, 0]), float(cycle.cash[t, 0]), int(ordered[t]),
             cycle.reason[t],
         ))  # fmt: skip
@@ -81,7 +76,7 @@ def ledger_rows(cycle: CycleRecord) -> list[TableRows]:
 
 def series_rows(cycle: CycleRecord) -> list[TableRows]:
     """Signals with their reasons, details of every symbol, equity of every book, shadows, contributions, work log."""
-    moments = [moment_of(time) for time in cycle.time]
+    moments = [as_datetime(time) for time in cycle.time]
     return [
         TableRows(
             "signals", ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"),

@@ -23,6 +23,8 @@ from agents.core.types import (
     RiskState,
     WeightSet,
     WeightsLevel,
+    as_datetime,
+    as_stamp,
 )
 
 FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
@@ -35,11 +37,11 @@ class MemoryBars:
         self._bars = bars
 
     def window(self, *, until: datetime, count: int) -> Bars:
-        stop = int(np.searchsorted(self._bars.time, _stamp(until), side="right"))
+        stop = int(np.searchsorted(self._bars.time, as_stamp(until), side="right"))
         return self._bars.rows(max(0, stop - count), stop)
 
     def after(self, time: datetime | None, *, limit: int) -> Bars:
-        start = 0 if time is None else int(np.searchsorted(self._bars.time, _stamp(time), side="right"))
+        start = 0 if time is None else int(np.searchsorted(self._bars.time, as_stamp(time), side="right"))
         return self._bars.rows(start, min(len(self._bars.time), start + limit))
 
 
@@ -58,18 +60,18 @@ class MemoryJournal:
         if not self.cycles:
             return None
         newest = self.cycles[-1]
-        return Resumption(time=_moment(newest.time[-1]), state=newest.state, positions=newest.positions)
+        return Resumption(time=as_datetime(newest.time[-1]), state=newest.state, positions=newest.positions)
 
     def record(self, cycle: CycleRecord) -> None:
         last = self.last()
-        if last is not None and _moment(cycle.time[0]) <= last.time:
-            if _moment(cycle.time[-1]) == last.time:
+        if last is not None and as_datetime(cycle.time[0]) <= last.time:
+            if as_datetime(cycle.time[-1]) == last.time:
                 return
             raise JournalError(f"decisions up to {last.time} are recorded; {cycle.time[0]} does not follow")
         self.cycles.append(cycle)
         for order in cycle.orders:
             self.orders[order.client_order_id] = (order, "intent", "")
-        self.record_outcomes(_moment(cycle.time[-1]), cycle.outcomes)
+        self.record_outcomes(as_datetime(cycle.time[-1]), cycle.outcomes)
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         for outcome in outcomes:
@@ -83,7 +85,7 @@ class MemoryJournal:
         rows = []
         for cycle in self.cycles:
             for t in range(len(cycle.time)):
-                if _moment(cycle.time[t]) <= until:
+                if as_datetime(cycle.time[t]) <= until:
                     rows.append(_forecast_row(cycle, t, agents, symbols))
         return np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
 
@@ -169,11 +171,3 @@ def _forecast_row(cycle: CycleRecord, t: int, agents: Sequence[str], symbols: Se
                 if not signals.abstained[t, k]:
                     row[a, s] = signals.strength[t, k] * signals.confidence[t, k]
     return row
-
-
-def _stamp(moment: datetime) -> np.datetime64:
-    return np.datetime64(require_utc(moment, "moment").replace(tzinfo=None), "us")
-
-
-def _moment(time: np.datetime64) -> datetime:
-    return datetime.fromisoformat(f"{time.astype('datetime64[us]')}+00:00")

@@ -41,6 +41,16 @@ def to_float(value: Decimal) -> float:
     return float(value)
 
 
+def as_datetime(moment: np.datetime64) -> datetime:
+    """A time of an array as an aware UTC datetime, to the microsecond."""
+    return datetime.fromisoformat(f"{moment.astype('datetime64[us]')}+00:00")
+
+
+def as_stamp(moment: datetime) -> np.datetime64:
+    """An aware datetime as a time of an array; ValueError for a naive one."""
+    return np.datetime64(require_utc(moment, "moment").replace(tzinfo=None), "us")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
     """Raw bars of several symbols on one time axis, as they were traded.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -28,6 +28,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
+    as_datetime,
     to_decimal,
     to_float,
 )
@@ -35,26 +36,22 @@ from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import as_datetime, build_cycle, orders_of, unpack_state
-from agents.pipeline.state import FIRST_SHADOW, LIVE, Inputs, Parameters, State, copy_state, new_outputs, new_state
+from agents.pipeline.record import build_cycle, orders_of, unpack_state
+from agents.pipeline.state import (
+    FIRST_SHADOW,
+    LIVE,
+    DeskPlan,
+    Inputs,
+    State,
+    copy_state,
+    new_outputs,
+    new_state,
+)
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeskPlan:
-    """The fixed part of a desk: names, symbols, numbers."""
-
-    desk: str
-    book: str
-    symbols: tuple[str, ...]
-    lots: Floats
-    parameters: Parameters
-    volatility_window_bars: int
-    scale_window_bars: int
 
 
 class Orchestrator:

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome
+from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
 from agents.pipeline.fills import match_orders
-from agents.pipeline.record import as_datetime, make_fill, outcome_of
+from agents.pipeline.record import settle_order
 from agents.pipeline.state import LIVE, Parameters, State, copy_state
 from agents.pipeline.step import apply_actions
 
@@ -98,27 +98,24 @@ class PaperBroker:
             state.volatility, self._lots, p.commission, p.minimum_commission, p.half_spread, p.impact,
             p.participation, p.leverage, quantity, price, fee, spread, impact, status,
         )  # fmt: skip
-        results = {"quantity": quantity, "price": price, "fee": fee, "spread_cost": spread, "impact_cost": impact}
-        statuses = {order.symbol: FILL_STATUSES[status[self._symbols.index(order.symbol)]] for order in orders}
-        return self._remember(bars, [self._outcome(order, bars, results, statuses[order.symbol]) for order in orders])
+        opened, answers = as_datetime(bars.opened[0]), []
+        for order in orders:
+            s = self._symbols.index(order.symbol)
+            costs = (float(fee[s]), float(spread[s]), float(impact[s])) if quantity[s] else (0.0, 0.0, 0.0)
+            answers.append(
+                settle_order(
+                    order,
+                    FILL_STATUSES[status[s]],
+                    opened,
+                    quantity=float(quantity[s]),
+                    price=float(price[s]),
+                    costs=costs,
+                )  # fmt: skip
+            )
+        return self._remember(bars, answers)
 
     def _remember(self, bars: Bars, outcomes: list[OrderOutcome]) -> list[OrderOutcome]:
         """The answer about a bar stays the same, however often its cycle has to be tried."""
         self._settled = (bars.time[0], outcomes)
         self._working.clear()
         return outcomes
-
-    def _outcome(self, order: Order, bars: Bars, results: dict[str, Floats], status: FillStatus) -> OrderOutcome:
-        s = self._symbols.index(order.symbol)
-        if status is FillStatus.NONE:
-            return OrderOutcome(client_order_id=order.client_order_id, state="expired", reason="split")
-        fill = None
-        if results["quantity"][s] != 0.0:
-            costs = (
-                float(results["fee"][s]),
-                float(results["spread_cost"][s]),
-                float(results["impact_cost"][s]),
-            )
-            opened = as_datetime(bars.opened[0])
-            fill = make_fill(order, opened, float(results["quantity"][s]), float(results["price"][s]), costs)
-        return outcome_of(order, status, fill)

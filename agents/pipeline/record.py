@@ -7,7 +7,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from agents.core.types import (
     Trade,
     WeightSet,
     WorkLogEntry,
+    as_datetime,
     to_decimal,
 )
 from agents.pipeline.attribution import exact_shares
@@ -37,11 +38,6 @@ from agents.pipeline.ledger import Ledger, fold_fills
 from agents.pipeline.state import CONTROLS, Outputs, State, new_state
 
 STATE_FORMAT = 1
-
-
-def as_datetime(moment: np.datetime64) -> datetime:
-    """A bar time as an aware UTC datetime, to the microsecond."""
-    return datetime.fromtimestamp(int(moment.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
 
 
 def book_names(live: str, agents: Sequence[str]) -> tuple[str, ...]:
@@ -73,39 +69,38 @@ def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
     return result
 
 
-def outcome_of(order: Order, status: FillStatus, fill: Fill | None) -> OrderOutcome:
-    """A matcher's verdict on a working order as a value; the unfilled rest of a one-bar order has expired."""
-    states: dict[FillStatus, OrderState] = {
-        FillStatus.FILLED: "filled",
-        FillStatus.PARTIAL: "partial",
-        FillStatus.NO_BAR: "expired",
-        FillStatus.NO_VOLUME: "expired",
-    }
-    reason = "the rest expired: share of volume" if status is FillStatus.PARTIAL else ""
-    if status not in (FillStatus.FILLED, FillStatus.PARTIAL):
-        reason = str(status)
-    return OrderOutcome(
-        client_order_id=order.client_order_id,
-        state=states.get(status, "rejected"),
-        reason=reason,
-        fills=(fill,) if fill else (),
-    )
+def settle_order(
+    order: Order,
+    status: FillStatus,
+    opened: datetime,
+    *,
+    quantity: float,
+    price: float,
+    costs: tuple[float, float, float],
+) -> OrderOutcome:
+    """A matcher's verdict on a working order as a value; `costs` are (fee, spread, impact). The unfilled rest of a
+    one-bar order has expired, and so has an order that a split rounded away (no status)."""
+    fills: tuple[Fill, ...] = ()
+    if quantity != 0.0:
+        fee, spread, impact = (to_decimal(cost) for cost in costs)
+        fills = (
+            Fill(
+                fill_id=f"{order.client_order_id}.1", client_order_id=order.client_order_id, time=opened,
+                symbol=order.symbol, side=order.side, quantity=to_decimal(abs(quantity)), price=to_decimal(price), fee=fee,
+                spread_cost=spread, impact_cost=impact,
+            ),
+        )  # fmt: skip
+    state, reason = _FATES.get(status, ("rejected", str(status)))
+    return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason, fills=fills)
 
 
-def make_fill(order: Order, time: datetime, quantity: float, price: float, costs: tuple[float, float, float]) -> Fill:
-    """A fill in money; `costs` are (fee, spread, impact)."""
-    return Fill(
-        fill_id=f"{order.client_order_id}.1",
-        client_order_id=order.client_order_id,
-        time=time,
-        symbol=order.symbol,
-        side=order.side,
-        quantity=to_decimal(abs(quantity)),
-        price=to_decimal(price),
-        fee=to_decimal(costs[0]),
-        spread_cost=to_decimal(costs[1]),
-        impact_cost=to_decimal(costs[2]),
-    )
+_FATES: dict[FillStatus, tuple[OrderState, str]] = {
+    FillStatus.NONE: ("expired", "split"),
+    FillStatus.FILLED: ("filled", ""),
+    FillStatus.PARTIAL: ("partial", "the rest expired: share of volume"),
+    FillStatus.NO_BAR: ("expired", str(FillStatus.NO_BAR)),
+    FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
+}
 
 
 def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) -> list[list[OrderOutcome]]:
@@ -116,21 +111,10 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
         answers = []
         for order in orders:
             s = column[order.symbol]
-            status = FILL_STATUSES[out.fill_status[t, s]]
-            if status is FillStatus.NONE:
-                # A split rounded the working order away.
-                answers.append(OrderOutcome(client_order_id=order.client_order_id, state="expired", reason="split"))
-                continue
-            fill = None
-            if out.fill_quantity[t, s] != 0.0:
-                costs = (
-                    float(out.fill_fee[t, s]),
-                    float(out.fill_spread[t, s]),
-                    float(out.fill_impact[t, s]),
-                )
-                opened = as_datetime(bars.opened[t])
-                fill = make_fill(order, opened, float(out.fill_quantity[t, s]), float(out.fill_price[t, s]), costs)
-            answers.append(outcome_of(order, status, fill))
+            costs = (float(out.fill_fee[t, s]), float(out.fill_spread[t, s]), float(out.fill_impact[t, s]))
+            quantity, price = float(out.fill_quantity[t, s]), float(out.fill_price[t, s])
+            status, opened = FILL_STATUSES[out.fill_status[t, s]], as_datetime(bars.opened[t])
+            answers.append(settle_order(order, status, opened, quantity=quantity, price=price, costs=costs))
         result.append(answers)
     return result
 

@@ -6,6 +6,7 @@ that trade with equal, first and inverse-volatility weights; one shadow for each
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,19 @@ class Parameters(NamedTuple):
     participation: float
     leverage: float
     initial_cash: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPlan:
+    """What does not change while a desk runs: its name (part of order ids), its live book, symbols, lots, numbers."""
+
+    desk: str
+    book: str
+    symbols: tuple[str, ...]
+    lots: Floats
+    parameters: Parameters
+    volatility_window_bars: int
+    scale_window_bars: int
 
 
 class State(NamedTuple):

@@ -25,14 +25,15 @@ from agents.core.types import (
     Signals,
     WeightSet,
     WorkLogEntry,
+    as_datetime,
     to_decimal,
     to_float,
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import as_datetime, build_cycle, orders_of, outcomes_of, unpack_state
-from agents.pipeline.state import Inputs, Parameters, State, new_outputs, new_state
+from agents.pipeline.record import build_cycle, orders_of, outcomes_of, unpack_state
+from agents.pipeline.state import DeskPlan, Inputs, State, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
@@ -40,18 +41,6 @@ SEGMENT_BARS = 128
 
 Progress = Callable[[int, int, datetime, float], None]
 """(bars done, bars in all, simulated time, equity)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayPlan:
-    """What does not change during a replay."""
-
-    desk: str
-    book: str
-    lots: Floats
-    parameters: Parameters
-    volatility_window_bars: int
-    scale_window_bars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +55,7 @@ class Prepared:
 
 
 def replay(
-    bars: Bars, plan: ReplayPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
+    bars: Bars, plan: DeskPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
     clock: SimulatedClock, progress: Progress,
 ) -> int:  # fmt: skip
     """Trade `bars`, from where the journal ends; returns the number of bars that were decided on now."""
@@ -100,7 +89,7 @@ def replay(
     return total - start
 
 
-def _prepare(bars: Bars, plan: ReplayPlan, agents: AgentPanel) -> Prepared:
+def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     panel = panel_of(bars)
     signals, log = agents.ask(panel, as_datetime(bars.time[-1]), action="replay")
     forecast, correlation = scale_forecasts(
@@ -110,7 +99,7 @@ def _prepare(bars: Bars, plan: ReplayPlan, agents: AgentPanel) -> Prepared:
 
 
 def _run_segment(
-    segment: Bars, rows: slice, plan: ReplayPlan, agents: AgentPanel, prepared: Prepared, weights: WeightSet,
+    segment: Bars, rows: slice, plan: DeskPlan, agents: AgentPanel, prepared: Prepared, weights: WeightSet,
     journal: Journal, before: tuple[State, Ledger, list[Order]],
 ) -> tuple[State, Ledger, list[Order], float]:  # fmt: skip
     state, ledger, working = before

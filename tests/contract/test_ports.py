@@ -15,8 +15,7 @@ from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache,
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import SystemClock
 from agents.core.errors import DeskBusyError, JournalError
-from agents.core.types import OrderOutcome, RiskState, WeightSet, WeightsLevel
-from agents.pipeline.record import as_datetime
+from agents.core.types import OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
 from tests.market import make_bars
 from tests.unit.test_step import AGENTS, joined, run_replay
 from tests.unit.test_weights import GOOD

@@ -23,16 +23,15 @@ from agents.adapters.journal import PostgresJournal
 from agents.adapters.memory import MemoryJournal
 from agents.adapters.migrate import upgrade
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.app import lots_of, parameters_of
+from agents.app import plan_of
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
-from agents.core.types import Bars
+from agents.core.types import Bars, as_datetime
 from agents.core.weights import normalised
-from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
-from agents.pipeline.record import as_datetime
-from agents.replay.replay import ReplayPlan, replay
+from agents.replay.replay import replay
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import all_agents, make_bars
@@ -140,11 +139,7 @@ def expected_of(bars: Bars) -> MemoryJournal:
     agents, journal = all_agents(SystemClock()), MemoryJournal()
     from tests.unit.test_step import weights
 
-    plan = ReplayPlan(
-        desk="t", book="paper", lots=lots_of(settings, bars.symbols),
-        parameters=parameters_of(settings)._replace(target_volatility=0.15 / 252**0.5), volatility_window_bars=40,
-        scale_window_bars=250,
-    )  # fmt: skip
+    plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), bars.symbols)
     replay(bars, plan, agents, weights().current, journal, SimulatedClock(T0), lambda *_: None)
     return journal
 
@@ -378,10 +373,7 @@ def _cycles_with_redis(owner, trader, url, process):
     assert cache.write(published)
     journal = PostgresJournal(trader)
     journal.hold_desk()
-    plan = DeskPlan(
-        desk="t", book="paper", symbols=BARS.symbols, lots=lots_of(settings, BARS.symbols),
-        parameters=parameters_of(settings), volatility_window_bars=40, scale_window_bars=250,
-    )  # fmt: skip
+    plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), BARS.symbols)
     desk = Orchestrator(plan, agents, DeskWeights(agents.names, weights_store, cache, {}, 3600.0), journal)
     broker = PaperBroker(journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
     desk.recover(broker, BARS.rows(0, 0), T0)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from agents.core.clock import SystemClock
-from agents.core.types import Signals
-from agents.pipeline.record import as_datetime
+from agents.core.types import Signals, as_datetime
 from agents.trading.breakout import Breakout
 from agents.trading.guard import AgentPanel, word_reason
 from tests.market import make_panel

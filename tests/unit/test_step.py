@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
-from agents.app import lots_of, parameters_of
+from agents.app import plan_of
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
-from agents.core.types import REMAINDER, Bars
-from agents.orchestrator.orchestrator import DeskPlan, Orchestrator
+from agents.core.types import REMAINDER, Bars, as_datetime
+from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
-from agents.pipeline.record import as_datetime, client_order_id, unpack_state
-from agents.pipeline.state import CONTROLS, FIRST_SHADOW
-from agents.replay.replay import ReplayPlan, replay
+from agents.pipeline.record import client_order_id, unpack_state
+from agents.pipeline.state import CONTROLS, FIRST_SHADOW, DeskPlan
+from agents.replay.replay import replay
 from tests.market import all_agents, make_bars
 
 T0 = datetime(2000, 1, 1, tzinfo=UTC)
@@ -35,11 +35,8 @@ def weights() -> DeskWeights:
     return DeskWeights(AGENTS.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
 
 
-def plan(settings_: Settings, symbols: tuple[str, ...]) -> ReplayPlan:
-    return ReplayPlan(
-        desk="demo", book="paper", lots=lots_of(settings_, symbols), parameters=parameters_of(settings_),
-        volatility_window_bars=40, scale_window_bars=250,
-    )  # fmt: skip
+def plan(settings_: Settings, symbols: tuple[str, ...]) -> DeskPlan:
+    return plan_of(settings_.model_copy(update={"desk": settings_.desk.model_copy(update={"name": "demo"})}), symbols)
 
 
 def run_replay(bars: Bars, settings_: Settings | None = None, journal: MemoryJournal | None = None) -> MemoryJournal:
@@ -60,11 +57,7 @@ def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> Memor
     settings_ = settings_ or Settings()
     journal, clock = MemoryJournal(), SimulatedClock(T0)
     base = plan(settings_, bars.symbols)
-    desk = Orchestrator(
-        DeskPlan(desk=base.desk, book=base.book, symbols=bars.symbols, lots=base.lots, parameters=base.parameters,
-                 volatility_window_bars=40, scale_window_bars=250),
-        AGENTS, weights(), journal,
-    )  # fmt: skip
+    desk = Orchestrator(base, AGENTS, weights(), journal)
     broker = PaperBroker(journal, desk.account, bars.symbols, base.lots, base.parameters)
     source = MemoryBars(bars)
     desk.recover(broker, bars.rows(0, start), clock.now())
