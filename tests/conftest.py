@@ -103,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     was_running = SERVICES.status()[0].running
     SERVICES.up(lambda line: print("·", line))
+    SERVICES.ensure_database("quorum")  # and with it the roles
     _drop_leftovers()
     if not was_running:
         config.add_cleanup(lambda: SERVICES.down())

@@ -110,7 +110,7 @@ class PaperBroker:
                     quantity=float(quantity[s]),
                     price=float(price[s]),
                     costs=costs,
-                )  # fmt: skip
+                )
             )
         return self._remember(bars, answers)
 
