@@ -26,7 +26,7 @@ settings.register_profile(
 settings.load_profile("suite")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-for variable in [v for v in os.environ if v.startswith("QUORUM_") and v != "QUORUM_TEST_STATE"]:
+for variable in [v for v in os.environ if v.startswith("QUORUM_")]:
     del os.environ[variable]
 for variable in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(variable, None)
@@ -34,7 +34,7 @@ for variable in ("DATABASE_URL", "REDIS_URL"):
 
 def _state_dir() -> Path:
     """One state directory for all runs of the suite, so that the servers' packages are fetched once."""
-    named = os.environ.get("QUORUM_TEST_STATE")
+    named = os.environ.get("TESTS_STATE_DIR")
     if named:
         return Path(named)
     return Path("/var/lib/quorum-tests") if os.geteuid() == 0 else Path.home() / ".cache" / "quorum-tests"
