@@ -10,7 +10,7 @@ fail() { printf 'quorum: %s\n' "$*" >&2; exit 1; }
 
 find_python() {
     local candidate
-    for candidate in "${QUORUM_PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.14; do
+    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.14; do
         [ -n "$candidate" ] || continue
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
