@@ -227,6 +227,7 @@ def _import_one(
 ) -> Row:
     clock = SystemClock()
     started_s = clock.monotonic_s()
+    screen.say(f"reading {file}")
     try:
         report = app.import_bars(settings, connections, file, columns)
     except AgentsError as error:

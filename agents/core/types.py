@@ -93,7 +93,7 @@ _BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adju
                "split", "dividend")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Panel:
     """What agents see: adjusted prices (splits and dividends folded in), known at each bar's close.
 
@@ -141,7 +141,7 @@ def _check_axis(time: Times, symbols: int, *arrays: Floats) -> None:
             raise ValueError(f"an array has shape {array.shape}, expected {(len(time), symbols)}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Signals:
     """One agent's opinions, [T, S] each: `strength` in [-1, 1] (conviction, positive = long), `confidence` in
     [0, 1], `abstained` True where the agent has no opinion (strength and confidence are then 0 and mean nothing).
