@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
-from agents.pipeline.fills import match_orders
+from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.record import settle_order
 from agents.pipeline.state import LIVE, Parameters, State, copy_state
 from agents.pipeline.step import apply_actions
@@ -93,10 +93,14 @@ class PaperBroker:
         quantities = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
         quantity, price, fee, spread, impact = (np.zeros(count) for _ in range(5))
         status = np.zeros(count, dtype=np.int64)
+        available, slope = np.zeros(count), np.zeros(count)
+        market_depth(
+            bars.volume[0], state.volatility, self._lots, p.participation, p.impact, available, np.zeros(count), slope
+        )
         match_orders(
-            quantities, state.position[LIVE], float(state.cash[LIVE]), state.mark, bars.open[0], bars.volume[0],
-            state.volatility, self._lots, p.commission, p.minimum_commission, p.half_spread, p.impact,
-            p.participation, p.leverage, quantity, price, fee, spread, impact, status,
+            quantities, state.position[LIVE], float(state.cash[LIVE]), state.mark, bars.open[0], available, slope,
+            p.commission, p.minimum_commission, p.half_spread, p.leverage,
+            quantity, price, fee, spread, impact, status,
         )  # fmt: skip
         opened, answers = as_datetime(bars.opened[0]), []
         for order in orders:

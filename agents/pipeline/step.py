@@ -14,11 +14,11 @@ import numpy as np
 from agents.core.types import Booleans, Floats, Integers
 from agents.pipeline.attribution import attribute_bar, attribute_cash
 from agents.pipeline.combine import combine
-from agents.pipeline.fills import match_orders
+from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import TRADED, decide_orders, target_positions, unit_weights
 from agents.pipeline.risk import next_risk_state
 from agents.pipeline.state import EQUAL, FIRST, FIRST_SHADOW, LIVE, Inputs, Outputs, Parameters, State
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled, compiled_inline
 
 SHADOW_DECAY = 1.0 - 2.0 / 121.0
 """Exponential memory of the shadow books' variance, a span of 120 bars."""
@@ -43,7 +43,9 @@ class _Work(NamedTuple):
     fee: Floats
     spread: Floats
     impact: Floats
-    no_lots: Floats
+    whole: Floats
+    units: Floats
+    slope: Floats
     no_trade: Integers
     clamps: Integers
     status: Integers
@@ -57,18 +59,18 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
     """Take `state` through the n bars of `inputs`, writing `out`; nothing at bar t looks beyond bar t."""
     bars, symbols = inputs.open.shape
     agents = state.asked.shape[1]
-    f = np.zeros((13, symbols))
+    f = np.zeros((15, symbols))
     whole = np.zeros((3, symbols), dtype=np.int64)
     work = _Work(
         np.empty(symbols, dtype=np.bool_), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12],
-        whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(state.position.shape[0]),
+        f[13], f[14], whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(state.position.shape[0]),
     )  # fmt: skip
     if not math.isfinite(state.first_weights[0]):
         state.first_weights[:] = inputs.weights
     for t in range(bars):
         for s in range(symbols):
             work.has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
-        work.last_equity[:] = state.equity
+        _copy_row(state.equity, work.last_equity)
         apply_actions(
             state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
             out.contribution[t],
@@ -79,7 +81,7 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
         unit_weights(inputs.volatility[t], p.target_volatility, p.instrument_multiplier_cap, work.unit)
         _decide_books(state, inputs, t, p, lots, work, out)
         _decide_shadows(state, inputs, t, p, work)
-        state.volatility[:] = inputs.volatility[t]
+        _copy_row(inputs.volatility[t], state.volatility)
 
 
 @compiled
@@ -87,20 +89,19 @@ def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, w
     """Fill every book's working orders at the open; the live book's fills may come from a broker instead."""
     symbols = len(lots)
     quantity, price, fee, status = work.quantity, work.price, work.fee, work.status
-    open_price, volume, cash = inputs.open[t], inputs.volume[t], state.cash
-    work.before[:] = state.position[LIVE]
+    open_price, cash, whole, units, slope = inputs.open[t], state.cash, work.whole, work.units, work.slope
+    market_depth(inputs.volume[t], state.volatility, lots, p.participation, p.impact, whole, units, slope)
+    _copy_row(state.position[LIVE], work.before)
     for b in range(state.position.shape[0]):
         shadow = b >= FIRST_SHADOW
         position = state.position[b]
         if b == LIVE and inputs.external:
-            quantity[:] = inputs.external_quantity[t]
-            price[:] = inputs.external_price[t]
-            fee[:] = inputs.external_fee[t]
+            _copy_row(inputs.external_quantity[t], quantity)
+            _copy_row(inputs.external_price[t], price)
+            _copy_row(inputs.external_fee[t], fee)
         elif not match_orders(
-            state.pending[b], position, cash[b], state.mark, open_price, volume,
-            state.volatility, work.no_lots if shadow else lots, p.commission,
-            0.0 if shadow else p.minimum_commission, p.half_spread, p.impact, p.participation,
-            math.inf if shadow else p.leverage,
+            state.pending[b], position, cash[b], state.mark, open_price, units if shadow else whole, slope, p.commission,
+            0.0 if shadow else p.minimum_commission, p.half_spread, math.inf if shadow else p.leverage,
             quantity, price, fee, work.spread, work.impact, status,
         ):  # fmt: skip
             continue
@@ -174,8 +175,8 @@ def _value_books(state: State, t: int, p: Parameters, work: _Work, out: Outputs)
             state.risk_state[b] = next_risk_state(
                 state.risk_state[b], 1.0 - value / peak[b], p.reduce_drawdown, p.halt_drawdown
             )
-    out.equity[t] = equity
-    out.cash[t] = cash
+    _copy_row(equity, out.equity[t])
+    _copy_row(cash, out.cash[t])
     _learn_shadow_variance(state, work.last_equity, p.initial_cash, out.shadow_return[t])
     out.risk_state[t] = state.risk_state[LIVE]
 
@@ -185,11 +186,11 @@ def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Flo
     """Orders of the live book and of the controls; they differ in their weights only."""
     for b in range(FIRST_SHADOW):
         if b == LIVE:
-            work.weights[:] = inputs.weights
+            _copy_row(inputs.weights, work.weights)
         elif b == EQUAL:
             work.weights[:] = 1.0
         elif b == FIRST:
-            work.weights[:] = state.first_weights
+            _copy_row(state.first_weights, work.weights)
         else:
             _inverse_volatility(state, work.weights)
         combine(
@@ -206,19 +207,34 @@ def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Flo
             p.reducing_scale, work.raw_weight, work.weight, work.current, work.clamps, work.no_trade, state.pending[b],
         )  # fmt: skip
         if b == LIVE:
-            out.combined[t] = work.combined
-            out.multiplier[t] = work.multiplier
-            out.raw_weight[t] = work.raw_weight
-            out.target_weight[t] = work.weight
-            out.clamps[t] = work.clamps
-            out.no_trade[t] = work.no_trade
-            out.order[t] = state.pending[LIVE]
-            out.position[t] = state.position[LIVE]
-            out.mark[t] = state.mark
+            _note_decision(state, t, work, out)
             _remember_asked(
                 state, inputs.forecast[t], work.weights, work.combined, work.unit, work.raw_weight, work.weight,
                 work.clamps, capital,
             )  # fmt: skip
+
+
+@compiled
+def _note_decision(state: State, t: int, work: _Work, out: Outputs) -> None:
+    position, pending, mark = state.position[LIVE], state.pending[LIVE], state.mark
+    combined, multiplier, raw_weight, weight = work.combined, work.multiplier, work.raw_weight, work.weight
+    for s in range(len(mark)):
+        out.combined[t, s] = combined[s]
+        out.multiplier[t, s] = multiplier[s]
+        out.raw_weight[t, s] = raw_weight[s]
+        out.target_weight[t, s] = weight[s]
+        out.clamps[t, s] = work.clamps[s]
+        out.no_trade[t, s] = work.no_trade[s]
+        out.order[t, s] = pending[s]
+        out.position[t, s] = position[s]
+        out.mark[t, s] = mark[s]
+
+
+@compiled_inline
+def _copy_row(source: Floats, target: Floats) -> None:
+    """A loop, since compiled slice assignment costs far more than twenty numbers."""
+    for k in range(len(source)):
+        target[k] = source[k]
 
 
 @compiled

@@ -13,7 +13,7 @@ from agents.pipeline import fills as fills_module
 from agents.pipeline import orders as orders_module
 from agents.pipeline.attribution import attribute_bar, attribute_cash, exact_shares, split_position
 from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, combine, scale_forecasts
-from agents.pipeline.fills import match_orders
+from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
 from agents.pipeline.risk import ACTIVE, HALTED, REDUCING, apply_limits, next_risk_state
 
@@ -225,10 +225,11 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, volatility
     get = lambda given_, default: np.array(given_, dtype=float) if given_ is not None else np.full(n, default)  # noqa: E731
     out = {name: np.zeros(n) for name in ("quantity", "price", "fee", "spread", "impact")}
     status = np.zeros(n, dtype=np.int64)
+    whole, units, slope = np.zeros(n), np.zeros(n), np.zeros(n)
+    market_depth(get(volume, 1e9), get(volatility, 0.02), get(lots, 1.0), participation, impact, whole, units, slope)
     match_orders(
-        order, get(position, 0.0), cash, get(open_, 100.0), get(open_, 100.0), get(volume, 1e9), get(volatility, 0.02),
-        get(lots, 1.0), commission, minimum, half_spread, impact, participation, leverage,
-        out["quantity"], out["price"], out["fee"], out["spread"], out["impact"], status,
+        order, get(position, 0.0), cash, get(open_, 100.0), get(open_, 100.0), whole, slope, commission, minimum,
+        half_spread, leverage, out["quantity"], out["price"], out["fee"], out["spread"], out["impact"], status,
     )  # fmt: skip
     return out, [FILL_STATUSES[code] for code in status]
 
