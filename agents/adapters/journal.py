@@ -147,10 +147,9 @@ class PostgresJournal:
             )  # fmt: skip
 
     def pending_command(self) -> RiskState | None:
-        with self._writing() as connection:
-            row = connection.execute(
-                "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
-            ).fetchone()
+        query = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
+        with self._session_errors(), self._writer() as connection:
+            row = connection.execute(query).fetchone()
         return RiskState(row[0]) if row else None
 
     def mark_commands_obeyed(self, at: datetime) -> None:
@@ -191,11 +190,15 @@ class PostgresJournal:
         """
         if not self._held:
             raise JournalError("this process does not hold the desk")
+        with self._session_errors(), self._writer() as connection, connection.transaction():
+            if not durable:
+                connection.execute("SET LOCAL synchronous_commit = off")
+            yield connection
+
+    @contextmanager
+    def _session_errors(self) -> Iterator[None]:
         try:
-            with self._writer() as connection, connection.transaction():
-                if not durable:
-                    connection.execute("SET LOCAL synchronous_commit = off")
-                yield connection
+            yield
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._drop_session()
             raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
