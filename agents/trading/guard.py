@@ -1,11 +1,12 @@
 """Calling agents that may raise, hang or return rubbish: the others go on, failures are counted, a breaker opens.
 
-A hung call cannot be killed inside one process: its thread is left behind, and while it lives the agent counts as
-failed without a new call, so at most one thread for each agent is ever lost.
+Each agent has a thread of its own. A hung call cannot be killed inside one process: while it lasts the agent counts as
+failed without a new call, so nothing piles up and at most one thread for each agent is ever lost.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,8 @@ REPLAY_PATIENCE = 20.0
 class _Breaker:
     failures: int = 0
     open_since: datetime | None = None
-    running: threading.Thread | None = None
+    hung: _Call | None = None
+    worker: _Worker | None = None
 
 
 class AgentPanel:
@@ -90,26 +92,26 @@ class AgentPanel:
     def _start(self, agent: Agent, panel: Panel, at: datetime, *, whole: bool) -> _Call | str:
         """A call on its way, or why this agent is not asked."""
         breaker = self._breakers[agent.name]
-        if breaker.running is not None and breaker.running.is_alive():
+        if breaker.hung is not None and not breaker.hung.done.is_set():
             return self._count(breaker, at, "an earlier call still hangs")
         if breaker.open_since is not None and at - breaker.open_since < self._retry:
             return f"circuit breaker open since {breaker.open_since:%Y-%m-%d %H:%M:%S}"
         first = 0 if whole else max(0, len(panel.time) - agent.bars_needed)
         call = _Call(agent, read_only(panel.rows(first, len(panel.time))), self._clock)
-        call.thread.start()
+        breaker.worker = breaker.worker or _Worker(agent.name)
+        breaker.worker.submit(call)
         return call
 
     def _finish(self, agent: Agent, call: _Call | str, at: datetime, deadline_s: float) -> tuple[Signals | None, str]:
         if isinstance(call, str):
             return None, call
         breaker = self._breakers[agent.name]
-        call.thread.join(max(0.0, deadline_s - self._clock.monotonic_s()))
-        if call.thread.is_alive():
-            breaker.running = call.thread
+        if not call.done.wait(max(0.0, deadline_s - self._clock.monotonic_s())):
+            breaker.hung = call
             return None, self._count(breaker, at, f"no answer within {self._timeout_s} s")
         if isinstance(call.answer, str):
             return None, self._count(breaker, at, call.answer)
-        breaker.failures, breaker.open_since, breaker.running = 0, None, None
+        breaker.failures, breaker.open_since, breaker.hung = 0, None, None
         return call.answer, ""
 
     def _count(self, breaker: _Breaker, at: datetime, problem: str) -> str:
@@ -121,15 +123,16 @@ class AgentPanel:
 
 
 class _Call:
-    """One call of one agent in a thread of its own; `answer` is a problem until there is a sound one."""
+    """One call of one agent; `answer` is a problem until there is a sound one."""
 
     def __init__(self, agent: Agent, panel: Panel, clock: Clock) -> None:
         self.answer: Signals | str = "the call ended without an answer"
         self.spent_ms = 0.0
+        self.done = threading.Event()
         self._agent, self._panel, self._clock = agent, panel, clock
-        self.thread = threading.Thread(target=self._run, name=f"agent-{agent.name}", daemon=True)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Ask, and say when it is over, whatever happened."""
         started_s = self._clock.monotonic_s()
         try:
             signals = self._agent.signals(self._panel)
@@ -137,6 +140,22 @@ class _Call:
         except BaseException as error:
             self.answer = f"{type(error).__name__}: {error}"
         self.spent_ms = (self._clock.monotonic_s() - started_s) * 1000.0
+        self.done.set()
+
+
+class _Worker:
+    """A thread that makes one agent's calls; a thread for each call would fault its memory in anew each time."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=f"agent-{name}", daemon=True).start()
+
+    def submit(self, call: _Call) -> None:
+        self._calls.put(call)
+
+    def _run(self) -> None:
+        while True:
+            self._calls.get().run()
 
 
 def read_only(panel: Panel) -> Panel:
