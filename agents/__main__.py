@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import subprocess
@@ -57,6 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        # A defect of ours: one line for the user, the whole story in the log.
+        if not logging.getLogger("agents").handlers:
+            configure_logging(LOG_FILE, console=False)
+        logging.getLogger("agents").exception("unexpected error")
+        screen.err.print(
+            f"quorum: unexpected {type(error).__name__}: {error}; details are in {LOG_FILE.parent}/", markup=False
+        )
+        return 70
 
 
 class Add(Protocol):

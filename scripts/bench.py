@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agents.adapters.bar_files import read_table
 from agents.adapters.bar_rows import validate_rows
 from agents.adapters.bars_store import COLUMNS, BarsStore, _block
-from agents.adapters.database import copy_block, copy_rows, open_engine, transaction
+from agents.adapters.database import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.embedded import EmbeddedServices
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.memory import MemoryBars, MemoryWeightCache, MemoryWeightStore
@@ -275,7 +275,11 @@ def _bare_inserts(engine) -> float:
     def insert() -> None:
         with transaction(engine) as connection:
             for table in tables:
-                copy_rows(connection, f"bare_{table}", columns[table], rows[table])
+                names = ", ".join(f'"{c}"' for c in columns[table])
+                statement = f"COPY bare_{table} ({names}) FROM STDIN"
+                with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
+                    for row in rows[table]:
+                        copy.write_row(row)
 
     return median_s(insert, 60)
 

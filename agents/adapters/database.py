@@ -12,9 +12,10 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 
-from agents.core.errors import ServiceError
+from agents.core.errors import ServiceError, SettingsError
 from agents.core.log import mask_secrets
 
 CONNECT_TIMEOUT_S = 5
@@ -57,20 +58,29 @@ def open_engine(url: str, *, role: str | None = None, application: str = "quorum
 
 
 def normalise_url(url: str) -> str:
-    """Any spelling of a PostgreSQL URL as the one SQLAlchemy needs for psycopg 3."""
-    for prefix in ("postgres://", "postgresql://"):
+    """Any spelling of a PostgreSQL URL as the one SQLAlchemy needs for psycopg 3; SettingsError for anything else."""
+    for prefix in ("postgres://", "postgresql://", "postgresql+psycopg://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url[len(prefix) :]
+            url = "postgresql+psycopg://" + url[len(prefix) :]
+            break
+    else:
+        raise SettingsError("DATABASE_URL is not of the form postgresql://user:password@host:port/database")
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "DATABASE_URL cannot be read; expected postgresql://user:password@host:port/database"
+        ) from None
     return url
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction; ServiceError, without secrets, where the server cannot be reached or the session breaks."""
+    """One transaction; ServiceError, without secrets, where the server cannot be reached, breaks, or takes no writes."""
     try:
         with engine.begin() as connection:
             yield connection
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:
         raise ServiceError(f"database {safe_url(engine)}: {first_line(error)}") from error
 
 
@@ -88,19 +98,6 @@ def first_line(error: BaseException) -> str:
 def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
     """The psycopg connection below, for COPY."""
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-
-
-def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """COPY of Python rows; part of the caller's transaction."""
-    if not rows:
-        return
-    names = ", ".join(f'"{c}"' for c in columns)
-    with (
-        driver_connection(connection).cursor() as cursor,
-        cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
-    ):
-        for row in rows:
-            copy.write_row(row)
 
 
 def copy_block(connection: Connection, table: str, columns: Sequence[str], blocks: Sequence[bytes]) -> None:

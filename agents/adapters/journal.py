@@ -199,7 +199,7 @@ class PostgresJournal:
     def _session_errors(self) -> Iterator[None]:
         try:
             yield
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
             self._drop_session()
             raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
 

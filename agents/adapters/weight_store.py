@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from agents.adapters.database import transaction, weights_json
 from agents.core.clock import Clock, require_utc
-from agents.core.errors import InvalidWeightsError
+from agents.core.errors import InvalidWeightsError, SettingsError
 from agents.core.log import log_event
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weights import from_text, to_text
@@ -71,6 +71,8 @@ class RedisWeightCache:
         self._clock = clock
         self._key = f"quorum:{desk}:weights"
         self._channel = f"quorum:{desk}:weights:announce"
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise SettingsError("REDIS_URL is not of the form redis://host:port/0 or unix:///path/to.sock")
         self._client: redis.Redis = redis.Redis.from_url(
             url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False, health_check_interval=0,

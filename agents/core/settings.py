@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -260,14 +259,3 @@ def _keys_beside(path: list[str]) -> list[str]:
         if model is None:
             return []
     return sorted(model.model_fields)
-
-
-def flatten(settings: Settings) -> Mapping[str, str]:
-    """Every key with its value as text, secrets hidden; for `doctor` and run manifests."""
-    flat: dict[str, str] = {}
-    for name, value in settings.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{key}": str(inner) for key, inner in value.items()})
-        else:
-            flat[name] = str(value)
-    return flat

@@ -184,6 +184,25 @@ ERRORS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("DATABASE_URL", "mysql://u:geheim@h/d", "DATABASE_URL is not of the form postgresql://"),
+        ("DATABASE_URL", "postgresql://u:geheim@127.0.0.1:1/d", "127.0.0.1"),
+        ("DATABASE_URL", "postgresql://u:geheim@h:port/d", "DATABASE_URL cannot be read"),
+    ],
+)
+def test_a_wrong_url_is_one_line_without_the_password(folder, variable, value, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "agents", "status"], cwd=folder, env={**ENVIRONMENT, variable: value, "REDIS_URL": "redis://x"},
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "geheim" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "code", "message"), ERRORS)
 def test_mistakes_are_one_clear_line(folder, demo, arguments, code, message):
     done = quorum(*arguments, cwd=folder, code=code)
