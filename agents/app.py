@@ -241,6 +241,9 @@ def run_demo(
     if report.loaded:
         say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
     bars = store.after(None, limit=1_000_000)
+    agents = agents_of(settings, SystemClock())
+    weights = desk_weights(settings, connections, agents)
+    plan = plan_of(settings, bars.symbols)
     with desk_journal(connections) as journal:
         last = journal.last()
         finished = last is not None and last.time >= as_datetime(bars.time[-1])
@@ -251,9 +254,6 @@ def run_demo(
         if last is not None:
             say(f"continuing after {last.time:%Y-%m-%d}")
         clock = SimulatedClock(as_datetime(bars.time[0]))
-        agents = agents_of(settings, SystemClock())
-        weights = desk_weights(settings, connections, agents)
-        plan = plan_of(settings, bars.symbols)
         replay(bars, plan, agents, weights.current, journal, clock, progress)
     return DeskReader(connections.trader), last is not None
 

@@ -110,6 +110,12 @@ class Daemon:
         _, err = self.process.communicate(timeout=WAIT_S)
         return self.process.returncode, err
 
+    def kill(self) -> None:
+        """End it whatever it does."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
     def died(self) -> int:
         assert self.process is not None
         self.process.communicate(timeout=WAIT_S)
@@ -128,9 +134,7 @@ class Daemon:
 def daemon(tmp_path: Path, database: str, redis_url: str, owner: Engine) -> Iterator[Daemon]:
     made = Daemon(tmp_path, SERVICES.database_url(database, "quorum_owner"), redis_url, owner)
     yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.kill()
-        made.process.communicate()
+    made.kill()
 
 
 def expected_of(bars: Bars) -> MemoryJournal:
@@ -300,22 +304,25 @@ def test_the_database_dies_and_returns(tmp_path, fresh):
     url = fresh.database_url("mortal", "quorum_owner")
     daemon = Daemon(tmp_path, url, fresh.redis_url, open_engine(url))
     upgrade(daemon.engine, interval_s=86400)
-    daemon.write(csv_of(BARS, 0, 110))
-    daemon.start()
-    daemon.wait_for(40)
-    pid = fresh._postgres_pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    daemon.engine.dispose()
-    fresh.up(lambda _line: None)
-    daemon.wait_for(110)
-    code, log = daemon.stop()
-    assert code == 0
-    assert "Traceback" not in log
-    assert_sound(daemon)
-    fills = {f.fill_id for f in expected_of(BARS).fills.values()}
-    assert {row[0] for row in daemon.rows("SELECT fill_id FROM fills")} == fills
-    daemon.engine.dispose()
+    try:
+        daemon.write(csv_of(BARS, 0, 110))
+        daemon.start()
+        daemon.wait_for(40)
+        pid = fresh._postgres_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        daemon.engine.dispose()
+        fresh.up(lambda _line: None)
+        daemon.wait_for(110)
+        code, log = daemon.stop()
+        assert code == 0
+        assert "Traceback" not in log
+        assert_sound(daemon)
+        fills = {f.fill_id for f in expected_of(BARS).fills.values()}
+        assert {row[0] for row in daemon.rows("SELECT fill_id FROM fills")} == fills
+    finally:
+        daemon.kill()
+        daemon.engine.dispose()
 
 
 def test_stale_history_is_warm_up_only(daemon):
