@@ -129,7 +129,7 @@ def why_tables(row: Row) -> list[Table | str]:
     lines = [
         f"combined forecast {number(row['combined'], sign=True)} (diversification x{number(row['multiplier'])}),"
         f" weights version {row['weights_version']} from {row['weights_level']}, risk state {row['risk_state']}",
-        f"asked for {percent(row['raw_weight'])} of equity, allowed {percent(row['target_weight'])}"
+        f"asked for {percent(row['raw_weight'])} of equity, after buffer and limits {percent(row['target_weight'])}"
         + (f" (limited by: {row['clamps']})" if row["clamps"] else "")
         + f"; held {row['position']:g}",
     ]
