@@ -1,0 +1,186 @@
+"""How sure can one be of a Sharpe ratio, or of the difference of two? Intervals, probabilities and the guard's test.
+
+All Sharpe ratios here are per period, not annualised; kurtosis is 3 for a normal variable.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from agents.core.types import Floats, Integers
+from agents.quant.compiled import compiled
+
+EULER = 0.5772156649015329
+RESAMPLES = 499
+
+
+def probabilistic_sharpe(sharpe: float, benchmark: float, periods: float, skew: float, kurtosis: float) -> float:
+    """Probability that the true ratio exceeds `benchmark`; NaN where it is not defined (fewer than 3 periods).
+
+    Source: Bailey and Lopez de Prado, The Sharpe Ratio Efficient Frontier (2012).
+    """
+    spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
+    if not (periods >= 3 and spread > 0.0 and math.isfinite(sharpe) and math.isfinite(benchmark)):
+        return math.nan
+    return float(special.ndtr((sharpe - benchmark) * math.sqrt(periods - 1.0) / math.sqrt(spread)))
+
+
+def expected_best_sharpe(variance: float, trials: int) -> float:
+    """The ratio that the best of `trials` skill-less strategies shows on average, `variance` being that of the
+    trials' ratios; 0 for a single trial. Source: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014)."""
+    if trials <= 1:
+        return 0.0
+    first = special.ndtri(1.0 - 1.0 / trials)
+    second = special.ndtri(1.0 - 1.0 / (trials * math.e))
+    return math.sqrt(max(variance, 0.0)) * float((1.0 - EULER) * first + EULER * second)
+
+
+def minimum_track_record(sharpe: float, benchmark: float, skew: float, kurtosis: float, confidence: float) -> float:
+    """Periods after which a ratio of `sharpe` would exceed `benchmark` with `confidence`; NaN where it never would."""
+    spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
+    if not (sharpe > benchmark and spread > 0.0):
+        return math.nan
+    return 1.0 + spread * float(special.ndtri(confidence) / (sharpe - benchmark)) ** 2
+
+
+def block_length(periods: int) -> int:
+    """Length of a bootstrap block: 1.5 x the cube root of the sample, so that mild autocorrelation stays inside."""
+    return max(1, min(periods, round(1.5 * periods ** (1.0 / 3.0))))
+
+
+def block_starts(periods: int, resamples: int, seed: int) -> tuple[Integers, int]:
+    """Starts [resamples, blocks] of circular blocks, and their length (Politis and Romano 1992)."""
+    length = block_length(periods)
+    blocks = -(-periods // length)
+    starts = np.random.default_rng(seed).integers(0, periods, (resamples, blocks))
+    return starts, length
+
+
+def sharpe_interval(returns: Floats, *, seed: int, level: float = 0.90) -> tuple[float, float]:
+    """Circular block bootstrap percentile interval of the per-period Sharpe ratio of [T]; NaNs below 20 periods or
+    without movement."""
+    if len(returns) < 20 or float(np.std(returns)) < 1e-15:
+        return math.nan, math.nan
+    starts, length = block_starts(len(returns), RESAMPLES, seed)
+    ratios = _resampled_sharpe(np.ascontiguousarray(returns, dtype=np.float64), starts, length)
+    low, high = np.quantile(ratios, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    return float(low), float(high)
+
+
+@compiled
+def _resampled_sharpe(returns: Floats, starts: Integers, length: int) -> Floats:
+    sums = _circular_sums(returns, length)
+    squares = _circular_sums(returns * returns, length)
+    count = starts.shape[1] * length
+    result = np.empty(starts.shape[0])
+    for b in range(starts.shape[0]):
+        total, square = 0.0, 0.0
+        for k in range(starts.shape[1]):
+            total += sums[starts[b, k]]
+            square += squares[starts[b, k]]
+        mean = total / count
+        variance = (square / count - mean * mean) * count / (count - 1.0)
+        result[b] = mean / math.sqrt(variance) if variance > 1e-300 else 0.0
+    return result
+
+
+@compiled
+def _circular_sums(values: Floats, length: int) -> Floats:
+    """Sum of the `length` values from each place on, going round the end."""
+    n = len(values)
+    result = np.empty(n)
+    total = 0.0
+    for k in range(length):
+        total += values[k % n]
+    for t in range(n):
+        result[t] = total
+        total += values[(t + length) % n] - values[t]
+    return result
+
+
+@compiled
+def _resampled_sums(values: Floats, starts: Integers, length: int) -> Floats:
+    sums = _circular_sums(values, length)
+    result = np.empty(starts.shape[0])
+    for b in range(starts.shape[0]):
+        total = 0.0
+        for k in range(starts.shape[1]):
+            total += sums[starts[b, k]]
+        result[b] = total
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedTest:
+    """Outcome of `sharpe_difference`: the annual Sharpe gained, its 90 % interval, and how many standard errors it is.
+
+    `t` is 0 where the two portfolios are the same to rounding.
+    """
+
+    difference: float
+    low: float
+    high: float
+    t: float
+    periods: float
+
+
+def sharpe_difference(new: Floats, old: Floats, weights: Floats, periods_per_year: float, *, seed: int) -> PairedTest:
+    """Does the portfolio with returns `new` [T] have a higher Sharpe ratio than `old`, on the same periods?
+
+    Paired: tests the mean of the difference of the two ratios' influence values, z' - z - (S' z'^2 - S z^2 + S - S') / 2
+    (Ledoit and Wolf 2008 in linear form), weighted by `weights` [T] (summing to 1); its standard error comes from a
+    circular block bootstrap, so autocorrelation within a block is accounted for.
+    """
+    effective = 1.0 / float(np.sum(weights**2))
+    scale = math.sqrt(periods_per_year)
+    z_new, sharpe_new = _standardised(new, weights)
+    z_old, sharpe_old = _standardised(old, weights)
+    influence = (z_new - sharpe_new) - (z_old - sharpe_old)
+    influence -= 0.5 * (sharpe_new * ((z_new - sharpe_new) ** 2 - 1.0) - sharpe_old * ((z_old - sharpe_old) ** 2 - 1.0))
+    difference = sharpe_new - sharpe_old
+    if float(np.std(influence)) < 1e-12:
+        return PairedTest(difference=0.0, low=0.0, high=0.0, t=0.0, periods=effective)
+    starts, length = block_starts(len(new), RESAMPLES, seed)
+    drawn = _resampled_sums(influence * weights, starts, length) * len(new) / (starts.shape[1] * length)
+    error = float(np.std(drawn, ddof=1))
+    low, high = np.quantile(drawn - drawn.mean(), [0.05, 0.95])
+    return PairedTest(
+        difference=difference * scale,
+        low=(difference + float(low)) * scale,
+        high=(difference + float(high)) * scale,
+        t=difference / max(error, 1e-12),
+        periods=effective,
+    )
+
+
+def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
+    mean = float(weights @ returns)
+    deviation = math.sqrt(max(float(weights @ (returns - mean) ** 2), 1e-300))
+    return returns / deviation, mean / deviation
+
+
+def required_t(false_changes_per_year: float, *, looks_per_year: float, contrasts: int, trials: int, periods: float) -> float:
+    """Standard errors that a change must show so that on skill-less agents changes happen at most
+    `false_changes_per_year`: Sidak's correction for the independent looks in a year, for the directions among which
+    the best was picked, and for the trials on record; Student's tail with the sample's degrees of freedom."""
+    tests = max(1.0, looks_per_year * contrasts * trials)
+    level = -math.expm1(math.log1p(-false_changes_per_year) / tests)
+    return -float(special.stdtrit(max(periods - 1.0, 1.0), level))
+
+
+def inflation(returns: Floats) -> float:
+    """How many times larger the variance of a mean is than independence would make it: 1 + 2 sum of the first
+    autocorrelations of [T, A] pooled over agents, over a block's length, with Bartlett's taper; between 0.5 and 5."""
+    length = block_length(len(returns))
+    centred = returns - np.nanmean(returns, axis=0)
+    spread = np.nanstd(returns, axis=0)
+    scaled = np.where(np.isfinite(centred), centred / np.where(spread > 0, spread, 1.0), 0.0)
+    count = max(float(np.sum(scaled != 0.0)), 1.0)
+    total = 1.0
+    for lag in range(1, min(length, len(returns) - 1) + 1):
+        total += 2.0 * (1.0 - lag / (length + 1.0)) * float(np.sum(scaled[lag:] * scaled[:-lag])) / count
+    return min(5.0, max(0.5, total))

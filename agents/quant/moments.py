@@ -1,0 +1,133 @@
+"""returns [T, A] -> what can be believed of their means, volatilities and correlations.
+
+Estimates are exponentially weighted with a half-life chosen a priori, winsorised (for estimation only, never for
+accounting) and shrunk: correlations towards none (OAS), Sharpe ratios towards their grand mean (empirical Bayes). NaN means that
+an agent did not exist; it is left out, never taken as zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.core.types import Booleans, Floats
+
+WINSOR_DEVIATIONS = 6.0
+EIGENVALUE_FLOOR = 1e-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Per period, [A] or [A, A]. `sample` is the effective number of periods behind each agent's mean, `sharpe` mean /
+    volatility, `shrinkage` the share of the correlation matrix that is the identity."""
+
+    mean: Floats
+    volatility: Floats
+    sharpe: Floats
+    sample: Floats
+    correlation: Floats
+    covariance: Floats
+    shrinkage: float
+
+
+def decay_weights(periods: int, half_life: float) -> Floats:
+    """[T] positive weights summing to 1, the newest largest; a half-life of inf gives equal weights."""
+    ages = np.arange(periods - 1, -1, -1, dtype=np.float64)
+    raw = np.exp2(-ages / half_life)
+    return np.asarray(raw / raw.sum()) if periods else raw
+
+
+def winsorised(returns: Floats) -> Floats:
+    """Returns with what lies further than 6 robust deviations (1.4826 x median absolute deviation, and never less than
+    the sample deviation's third) from an agent's median pulled in to there."""
+    with np.errstate(invalid="ignore"):
+        middle = np.nanmedian(returns, axis=0)
+        spread = np.maximum(
+            1.4826 * np.nanmedian(np.abs(returns - middle), axis=0), np.nanstd(returns, axis=0) / 3.0
+        )
+        reach = WINSOR_DEVIATIONS * spread
+        return np.clip(returns, middle - reach, middle + reach)
+
+
+def estimate(returns: Floats, half_life: float) -> Moments:
+    """Moments of [T, A] returns, each column with at least two finite values and some movement."""
+    clipped = winsorised(returns)
+    present = np.isfinite(clipped)
+    weights = decay_weights(len(clipped), half_life)[:, None] * present
+    total = weights.sum(axis=0)
+    filled = np.where(present, clipped, 0.0)
+    mean = (weights * filled).sum(axis=0) / total
+    deviation = np.where(present, filled - mean, 0.0)
+    sample = total**2 / (weights**2).sum(axis=0)
+    bessel = sample / np.maximum(sample - 1.0, 1e-9)
+    variance = (weights * deviation**2).sum(axis=0) / total * bessel
+    volatility = np.sqrt(variance)
+    scaled = deviation / np.where(volatility > 0.0, volatility, 1.0)
+    pair_weight = np.sqrt(weights[:, :, None] * weights[:, None, :]).sum(axis=0) if not present.all() else None
+    both = (np.sqrt(weights) * scaled).T @ (np.sqrt(weights) * scaled)
+    raw = both * bessel.mean() / (pair_weight if pair_weight is not None else total[0])
+    raw = np.where(np.isfinite(raw), np.clip(raw, -1.0, 1.0), 0.0)
+    np.fill_diagonal(raw, 1.0)
+    rows = float(np.min(sample))
+    shrinkage = 1.0 if rows <= len(mean) else oas_shrinkage(raw, rows)
+    correlation = positive_definite((1.0 - shrinkage) * raw + shrinkage * np.eye(len(mean)))
+    return Moments(
+        mean=mean,
+        volatility=volatility,
+        sharpe=mean / np.where(volatility > 0.0, volatility, np.nan),
+        sample=sample,
+        correlation=correlation,
+        covariance=correlation * np.outer(volatility, volatility),
+        shrinkage=shrinkage,
+    )
+
+
+def oas_shrinkage(matrix: Floats, sample: float) -> float:
+    """Share of the scaled identity in the oracle approximating shrinkage of a sample covariance [A, A] of `sample`
+    rows. Source: Chen, Wiesel, Eldar, Hero, Shrinkage Algorithms for MMSE Covariance Estimation (2010), eq. 23."""
+    size = len(matrix)
+    square, trace = float(np.sum(matrix**2)), float(np.trace(matrix))
+    above = (1.0 - 2.0 / size) * square + trace**2
+    below = (sample + 1.0 - 2.0 / size) * (square - trace**2 / size)
+    return 1.0 if below <= 1e-15 else min(1.0, above / below)
+
+
+def positive_definite(matrix: Floats) -> Floats:
+    """The matrix with eigenvalues below 1e-8 of the largest lifted there; unit diagonals stay unit."""
+    values, vectors = np.linalg.eigh(matrix)
+    floor = EIGENVALUE_FLOOR * max(float(values[-1]), 1.0)
+    if values[0] >= floor:
+        return matrix
+    lifted = (vectors * np.maximum(values, floor)) @ vectors.T
+    scale = np.sqrt(np.diag(matrix) / np.diag(lifted))
+    return np.asarray(lifted * np.outer(scale, scale))
+
+
+def shrink_to_grand_mean(sharpe: Floats, sample: Floats, correlation: Floats, inflation: float) -> tuple[Floats, float]:
+    """Empirical-Bayes estimates of per-period Sharpe ratios [A], and the share of each that is its own.
+
+    The model: true ratios ~ N(grand mean, tau^2), estimates scatter around them with variance inflation / sample and
+    the agents' correlation. tau^2 is what the observed spread exceeds the spread that equal skill would show
+    (method of moments; Efron and Morris 1975, with correlated errors). Where it exceeds nothing, the share is 0 and
+    all agents get the grand mean.
+    """
+    size = len(sharpe)
+    error = inflation / sample
+    noise = correlation * np.sqrt(np.outer(error, error))
+    centring = np.eye(size) - np.full((size, size), 1.0 / size)
+    expected = float(np.trace(centring @ noise))
+    observed = float(np.sum((sharpe - sharpe.mean()) ** 2))
+    between = max(0.0, (observed - expected) / max(size - 1, 1))
+    contrast_error = expected / max(size - 1, 1)
+    own = between / (between + contrast_error) if between > 0.0 else 0.0
+    grand = float(np.average(sharpe, weights=sample))
+    return grand + own * (sharpe - grand), own
+
+
+def measurable(returns: Floats, minimum: int) -> Booleans:
+    """[A] True for agents with at least `minimum` periods in which their book moved, and some variance."""
+    finite = np.isfinite(returns)
+    moved = (finite & (returns != 0.0)).sum(axis=0)
+    spread = np.array([np.ptp(column[ok]) if ok.any() else 0.0 for column, ok in zip(returns.T, finite.T, strict=True)])
+    return np.asarray((moved >= minimum) & (spread > 1e-12))
