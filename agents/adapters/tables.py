@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.schema import SchemaItem
@@ -347,10 +348,29 @@ weight_history = Table(
     _number("realised_improvement", nullable=True),
     Column("causes", JSONB),
     Column("valid_until", MOMENT),
+    Column("decided_for", MOMENT, comment="the optimizer run that this row belongs to; one row for each"),
+    Column("evidence", JSONB),
+    Column("realised_at", MOMENT, comment="when realised_improvement was measured"),
     _recorded_at(),
     _sane_time("timestamp"),
-    _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial')"),
+    _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial', 'trial')"),
+    UniqueConstraint("decided_for"),
     Index("ix_weight_history_timestamp", "timestamp"),
+)  # fmt: skip
+
+agent_days = Table(
+    "agent_days", metadata,
+    Column("date", Date, primary_key=True, comment="UTC day; what the analyzer has aggregated so far"),
+    Column("agent_name", Text, primary_key=True),
+    Column("return", Double, comment="shadow book, over its constant capital; NULL: no book on that day"),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0")
+        for name in ("signals", "hits", "calls", "trades", "ic_count", "brier_count")
+    ),
+    *(
+        Column(name, Double, nullable=False, server_default="0")
+        for name in ("pnl", "turnover", "ic_x", "ic_y", "ic_xx", "ic_yy", "ic_xy", "brier_sum")
+    ),
 )  # fmt: skip
 
 agent_performance = Table(
@@ -400,6 +420,7 @@ project_reports = Table(
     Column("summary", JSONB, nullable=False),
     Column("recommendations", JSONB, nullable=False),
     _text("html"), _text("text"),
+    Column("subject", Text, nullable=False, server_default=""),
     UniqueConstraint("period_start", "period_end", name="uq_project_reports_period"),
     Index("ix_project_reports_generated_at", "generated_at"),
 )  # fmt: skip
@@ -452,6 +473,7 @@ email_config = Table(
     _text("mode"),
     Column("frequency_s", Integer, nullable=False),
     Column("quiet_hours", JSONB),
+    Column("timezone", Text, nullable=False, server_default="UTC"),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     _check("one_row", "id = 1"),
     _check("port_range", "port BETWEEN 1 AND 65535"),
@@ -465,6 +487,8 @@ job_runs = Table(
     _text("job"), _time("due_at"),
     Column("started_at", MOMENT), Column("finished_at", MOMENT),
     _text("status"), _text("detail"),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("missed", Integer, nullable=False, server_default="0", comment="due times before this one that nobody ran"),
     UniqueConstraint("job", "due_at", name="uq_job_runs_due"),
     _check("status_known", "status IN ('running', 'succeeded', 'failed', 'skipped')"),
 )  # fmt: skip
@@ -477,6 +501,8 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", MOMENT),
     _text("detail"),
+    Column("message", LargeBinary, comment="the very bytes to be mailed; NULL once they are"),
+    Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     UniqueConstraint("report_id"),
     _check("state_known", "state IN ('pending', 'sent', 'failed', 'skipped')"),
@@ -488,4 +514,15 @@ system_metrics = Table(
     Column("name", Text, primary_key=True),
     _number("value"),
     _sane_time(),
+)  # fmt: skip
+
+alarms = Table(
+    "alarms", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("kind"), _text("subject"), _text("severity"), _text("detail"),
+    _time("opened_at"),
+    Column("closed_at", MOMENT),
+    _sane_time("opened_at"),
+    _check("severity_known", "severity IN ('info', 'low', 'medium', 'high', 'critical')"),
+    Index("uq_alarms_open", "kind", "subject", unique=True, postgresql_where=text("closed_at IS NULL")),
 )  # fmt: skip

@@ -93,7 +93,13 @@ def propose(
     start, notes = _feasible_start(previous, limits)
     brought_in = bool(np.max(np.abs(start - previous), initial=0.0) > 1e-6)
     able = measurable(returns, limits.minimum_signals)
-    base = {"method": method, "agents": agents, "periods": len(returns), "trials": trials, "measurable": int(able.sum())}
+    base = {
+        "method": method,
+        "agents": agents,
+        "periods": len(returns),
+        "trials": trials,
+        "measurable": int(able.sum()),
+    }
     if int(able.sum()) < 2:
         reason = f"{int(able.sum())} of {agents} agents have {limits.minimum_signals} signals or more; 2 are needed"
         return _stay(start, brought_in, "fallback", reason, base, notes)
@@ -106,7 +112,9 @@ def propose(
     try:
         plan = _candidate(returns, able, moments, method, limits, periods_per_year, base)
     except SolverError as error:
-        return _stay(start, brought_in, "fallback", f"the solver gave no answer ({error}); previous weights kept", base, notes)
+        return _stay(
+            start, brought_in, "fallback", f"the solver gave no answer ({error}); previous weights kept", base, notes
+        )
     if plan.refusal:
         return _stay(start, brought_in, "hold", plan.refusal, base, [*notes, *plan.notes], plan.target)
     judged = _Judge(returns[:, able], moments, plan.sharpe, limits, periods_per_year, turnover_cost, trials, seed, able)
@@ -206,11 +214,15 @@ def _candidate(
         refusal = "the agents differ by no more than chance would make them differ"
     elif method in ("adaptive", "max_sharpe"):
         if gated.all():
-            refusal = f"no agent shows a Sharpe ratio above {limits.minimum_sharpe:g}; a person should look at the exposure"
+            refusal = (
+                f"no agent shows a Sharpe ratio above {limits.minimum_sharpe:g}; a person should look at the exposure"
+            )
         elif gated.any():
             room = (left - cap * float((~gated).sum())) / float(gated.sum())
             high = np.where(gated, max(floor, room), high)
-            notes.append(f"{int(gated.sum())} agents below Sharpe {limits.minimum_sharpe:g} keep the floor or what the cap leaves over")
+            notes.append(
+                f"{int(gated.sum())} agents below Sharpe {limits.minimum_sharpe:g} keep the floor or what the cap leaves over"
+            )
     if refusal:
         return _Plan(target=_fill(equal, able, floor), sharpe=believed, causes=(), notes=notes, refusal=refusal)
     scale = 1.0 / left
@@ -241,7 +253,13 @@ def _stages(
     mean = believed * moments.volatility
     final = max_sharpe(mean, moments.covariance, low, high)
     unbounded = max_sharpe(mean, moments.covariance, 0.0 * flat, wide)
-    return [("equal", equal), ("mean", mean_only), ("volatility", with_volatility), ("correlation", unbounded), ("cap", final)]
+    return [
+        ("equal", equal),
+        ("mean", mean_only),
+        ("volatility", with_volatility),
+        ("correlation", unbounded),
+        ("cap", final),
+    ]
 
 
 def _split(stages: list[tuple[str, Floats]], left: float, able: Booleans) -> tuple[dict[str, float], ...]:
@@ -309,7 +327,11 @@ class _Judge:
                     f" a step back towards equal"
                 )
                 return self._move(start, back, gain, gain_return, reason, plan, evidence, notes)
-        short = f"{test.t:.1f} standard errors where {needed:.1f} are needed" if test.t < needed else "its turnover costs more than it gains"
+        short = (
+            f"{test.t:.1f} standard errors where {needed:.1f} are needed"
+            if test.t < needed
+            else "its turnover costs more than it gains"
+        )
         return _stay(start, brought_in, "hold", f"{said}: {short}", evidence, notes, plan.target)
 
     def test(self, new: Floats, old: Floats) -> PairedTest:

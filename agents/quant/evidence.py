@@ -163,7 +163,9 @@ def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
     return returns / deviation, mean / deviation
 
 
-def required_t(false_changes_per_year: float, *, looks_per_year: float, contrasts: int, trials: int, periods: float) -> float:
+def required_t(
+    false_changes_per_year: float, *, looks_per_year: float, contrasts: int, trials: int, periods: float
+) -> float:
     """Standard errors that a change must show so that on skill-less agents changes happen at most
     `false_changes_per_year`: Sidak's correction for the independent looks in a year, for the directions among which
     the best was picked, and for the trials on record; Student's tail with the sample's degrees of freedom."""

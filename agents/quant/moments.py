@@ -43,9 +43,7 @@ def winsorised(returns: Floats) -> Floats:
     the sample deviation's third) from an agent's median pulled in to there."""
     with np.errstate(invalid="ignore"):
         middle = np.nanmedian(returns, axis=0)
-        spread = np.maximum(
-            1.4826 * np.nanmedian(np.abs(returns - middle), axis=0), np.nanstd(returns, axis=0) / 3.0
-        )
+        spread = np.maximum(1.4826 * np.nanmedian(np.abs(returns - middle), axis=0), np.nanstd(returns, axis=0) / 3.0)
         reach = WINSOR_DEVIATIONS * spread
         return np.clip(returns, middle - reach, middle + reach)
 

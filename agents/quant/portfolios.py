@@ -122,7 +122,9 @@ def hierarchical_risk_parity(correlation: Floats, volatility: Floats) -> Floats:
     weights = np.ones(size)
     groups = [order]
     while groups:
-        halves = [half for group in groups if len(group) > 1 for half in (group[: len(group) // 2], group[len(group) // 2 :])]
+        halves = [
+            half for group in groups if len(group) > 1 for half in (group[: len(group) // 2], group[len(group) // 2 :])
+        ]
         for left, right in zip(halves[::2], halves[1::2], strict=True):
             risk = [_cluster_variance(covariance[np.ix_(part, part)]) for part in (left, right)]
             share = 1.0 - risk[0] / (risk[0] + risk[1])

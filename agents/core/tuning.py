@@ -1,0 +1,161 @@
+"""The meta plane's records, in the order in which they flow: days -> scorecards -> weight decision -> alarms,
+recommendations -> report -> mail; and the runs of the jobs that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from agents.core.clock import require_utc
+from agents.core.types import Floats, Integers, Times
+
+DecisionStatus = Literal["apply", "hold", "fallback", "revert", "initial", "trial"]
+IN_FORCE: tuple[DecisionStatus, ...] = ("apply", "revert", "initial")
+"""Statuses whose weights the desk trades with; the others are kept for the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDays:
+    """What every agent did on each UTC day that had a bar: `date` datetime64[D] [D], the arrays [D, A].
+
+    `returns` is the shadow book's P&L over its constant capital (skill), NaN where the agent had no book yet; `pnl`
+    the agent's contribution to the live book (money). `calls` are symbol-bars on which the shadow book held
+    something that moved, `hits` those that moved its way. `correlation_sums` [6, D, A] are n, sum x, sum y, sum xx,
+    sum yy, sum xy of (strength x confidence, the symbol's next return); `brier_sums` [2, D, A] are n and the sum of
+    (stated confidence - came true)^2.
+    """
+
+    date: Times
+    agents: tuple[str, ...]
+    returns: Floats
+    signals: Integers
+    hits: Integers
+    calls: Integers
+    trades: Integers
+    pnl: Floats
+    turnover: Floats
+    correlation_sums: Floats
+    brier_sums: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """One agent over one window (days; 0 = all history) ending on `date`. `figures` maps the names of
+    agent_performance to a number, or None where it is undefined; `undefined` says why."""
+
+    date: date
+    agent_name: str
+    window_days: int
+    figures: Mapping[str, float | int | None]
+    undefined: Mapping[str, str]
+    pnl: Decimal
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightDecision:
+    """One decision about the weights, for `decided_for` (the job's due time; None for a person's), as it is recorded.
+
+    `weights` are those in force after it. `causes` maps an agent to the parts of its change.
+    """
+
+    at: datetime
+    decided_for: datetime | None
+    weights: Mapping[str, Decimal]
+    previous: Mapping[str, Decimal] | None
+    method: str
+    status: DecisionStatus
+    reason: str
+    window_days: int | None = None
+    sample_size: int | None = None
+    trials: int | None = None
+    inputs_hash: str | None = None
+    sharpe_improvement: float | None = None
+    return_improvement: float | None = None
+    causes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_utc(self.at, "at")
+
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Something is wrong now. `subject` makes it one of its kind (a job, a symbol); it opens once and closes once."""
+
+    kind: str
+    subject: str
+    severity: Severity
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """Something a person should do, with the numbers behind it; `fingerprint` recognises it in the next report."""
+
+    fingerprint: str
+    kind: Literal["architecture", "security", "performance", "strategy"]
+    severity: Severity
+    title: str
+    action: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """A job that falls due every `every` at multiples of it since 1970 (UTC), and may run for `deadline_s`."""
+
+    name: str
+    every: timedelta
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """One row of job_runs."""
+
+    job: str
+    due_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    status: Literal["running", "succeeded", "failed", "skipped"]
+    detail: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report as it is stored and mailed; `html` shows its pictures by `cid:NAME`, for which `images` holds PNGs."""
+
+    id: int
+    generated_at: datetime
+    period_start: datetime
+    period_end: datetime
+    subject: str
+    html: str
+    text: str
+    images: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """How reports are mailed; the password is in the file `secret_file` (readable by its owner only), never here."""
+
+    server: str
+    port: int
+    security: Literal["starttls", "tls"]
+    account: str
+    sender: str
+    secret_file: str | None
+    recipients: tuple[str, ...]
+    mode: Literal["every_report", "only_if_changed", "daily_digest"]
+    frequency_s: int
+    quiet_hours: tuple[str, str] | None
+    timezone: str = "UTC"
