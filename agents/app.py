@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,9 @@ from agents.adapters.series_files import SeriesReport, SeriesStore, read_series,
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
+from agents.core.tuning import Alarm
 from agents.core.types import Floats, RiskState, as_datetime
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.state import DeskPlan, Parameters
@@ -48,6 +50,7 @@ class Connections:
 
     owner: Engine
     trader: Engine
+    meta: Engine
     redis_url: str
     psql: tuple[str, ...]
     psql_environment: Mapping[str, str]
@@ -56,6 +59,7 @@ class Connections:
         """Drop all sessions."""
         self.owner.dispose()
         self.trader.dispose()
+        self.meta.dispose()
 
 
 def services_of(settings: Settings) -> EmbeddedServices:
@@ -73,6 +77,7 @@ def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
         embedded.ensure_database(database)
         owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
         trader = open_engine(embedded.database_url(database, "quorum_trader"), application="quorum-trader")
+        meta = open_engine(embedded.database_url(database, "quorum_meta"), application="quorum-meta")
         psql: tuple[str, ...] = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
         environment: dict[str, str] = {}
     else:
@@ -80,16 +85,16 @@ def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
         if demo:
             url = _ensure_beside(url.render_as_string(hide_password=False))
         owner = open_engine(url.render_as_string(hide_password=False), application="quorum-owner")
-        trader = owner
+        trader = meta = owner
         secret = str(url.password) if url.password else ""
         plain = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
         psql, environment = ("psql", plain), {"PGPASSWORD": secret} if secret else {}
     say(f"database {owner.url.database}")
     upgrade(owner, interval_s=86400 if demo else INTERVALS_S[settings.data.interval])
     if settings.database_url is not None:
-        trader = _as_trader(owner)
+        trader, meta = _as_role(owner, "quorum_trader"), _as_role(owner, "quorum_meta")
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
-    return Connections(owner, trader, redis_url, psql, environment)
+    return Connections(owner, trader, meta, redis_url, psql, environment)
 
 
 def _ensure_beside(url: str) -> URL:
@@ -115,17 +120,25 @@ def _ensure_beside(url: str) -> URL:
     return demo
 
 
-def _as_trader(owner: Engine) -> Engine:
-    """Sessions that act with the trader's rights, where this user may take them."""
+def _as_role(owner: Engine, role: str) -> Engine:
+    """Sessions that act with a role's rights, where this user may take them."""
     with transaction(owner) as connection:
         allowed = connection.execute(
-            text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = 'quorum_trader'")
+            text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = :role"), {"role": role}
         ).scalar()
     if not allowed:
         return owner
-    return open_engine(
-        owner.url.render_as_string(hide_password=False), role="quorum_trader", application="quorum-trader"
-    )
+    application = role.replace("_", "-")
+    return open_engine(owner.url.render_as_string(hide_password=False), role=role, application=application)
+
+
+def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
+    """Each alarm is logged once when it opens and once when it closes."""
+    for alarm in opened:
+        level = logging.ERROR if alarm.severity in ("critical", "high") else logging.WARNING
+        log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
+    for alarm in closed:
+        log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
 
 
 # ---------------------------------------------------------------- numbers from settings

@@ -137,6 +137,46 @@ class ExecutionSettings(Section):
     leverage: Positive = 1.0
 
 
+class TuningSettings(Section):
+    """How the weights are tuned, and what counts as a good or a weak agent."""
+
+    method: Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"] = (
+        "adaptive"
+    )
+    floor: Fraction = 0.05
+    cap: Annotated[float, Field(gt=0, le=1)] = 0.40
+    step: Annotated[float, Field(gt=0, le=1)] = 0.05
+    minimum_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 0.3
+    minimum_signals: Annotated[int, Field(ge=1)] = 10
+    false_changes_per_year: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    look_back_days: Annotated[int, Field(ge=5)] = 30
+    history_days: Annotated[int, Field(ge=30)] = 1095
+    turnover_cost_bps: NonNegative = 5.0
+    score_after_days: Annotated[int, Field(ge=1)] = 30
+    top_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 1.5
+    under_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 0.5
+    under_win_rate: Fraction = 0.45
+
+    @model_validator(mode="after")
+    def _cap_above_floor(self) -> TuningSettings:
+        if self.cap < self.floor:
+            raise ValueError(f"cap ({self.cap}) must not be below floor ({self.floor})")
+        return self
+
+
+class MetaSettings(Section):
+    """When the scheduled jobs run, for how long at most, and how long the machine's numbers are kept."""
+
+    analyzer_hours: Positive = 6.0
+    optimizer_hours: Positive = 24.0
+    report_hours: Positive = 2.0
+    deadline_s: Positive = 600.0
+    tick_s: Positive = 30.0
+    own_process: bool = True
+    keep_metrics_days: Annotated[int, Field(ge=1)] = 400
+    demo_every_days: Positive = 7.0
+
+
 class Settings(BaseSettings):
     """All that can be set; `quorum.toml.example` documents every key."""
 
@@ -150,6 +190,8 @@ class Settings(BaseSettings):
     combine: CombineSettings = CombineSettings()
     risk: RiskSettings = RiskSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    tuning: TuningSettings = TuningSettings()
+    meta: MetaSettings = MetaSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_dir: Path | None = None
     database_url: SecretStr | None = None
@@ -195,6 +237,23 @@ def cache_dir() -> Path:
     """Where what can be made again is kept: XDG_CACHE_HOME or ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "quorum"
+
+
+def notify_socket() -> str | None:
+    """Where a supervisor such as systemd listens for "ready" and "alive"; None where there is none."""
+    return os.environ.get("NOTIFY_SOCKET") or None
+
+
+def secrets_dir(state_dir: Path | None) -> Path:
+    """The folder of this user's secret files: beside the services' state, or in the configuration folder."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return state_dir / "secrets" if state_dir else (Path(base) if base else Path.home() / ".config") / "quorum"
+
+
+def credentials_dir() -> Path | None:
+    """Where systemd puts credentials for this unit."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
 
 
 def child_environment(**changes: str) -> dict[str, str]:

@@ -84,7 +84,9 @@ class PerformanceAnalyzerAgent:
 
 def _outcome(days: AgentDays, cards: Sequence[Scorecard]) -> dict[str, Any]:
     whole = [card for card in cards if card.window_days == 0]
-    ranked = sorted(whole, key=lambda c: c.figures["sharpe_ratio"] if c.figures["sharpe_ratio"] is not None else -math.inf)
+    ranked = sorted(
+        whole, key=lambda c: c.figures["sharpe_ratio"] if c.figures["sharpe_ratio"] is not None else -math.inf
+    )
     return {
         "agents_analyzed": len(whole),
         "top_performers": [c.agent_name for c in reversed(ranked) if c.verdict.startswith("top")],
@@ -98,7 +100,9 @@ def _outcome(days: AgentDays, cards: Sequence[Scorecard]) -> dict[str, Any]:
 # ---------------------------------------------------------------- pure
 
 
-def analyze(days: AgentDays, thresholds: Thresholds, *, trials: int, windows: Sequence[int] = WINDOWS_DAYS) -> list[Scorecard]:
+def analyze(
+    days: AgentDays, thresholds: Thresholds, *, trials: int, windows: Sequence[int] = WINDOWS_DAYS
+) -> list[Scorecard]:
     """A scorecard for each agent and window that ends on the newest day; none where there are no days.
 
     `trials` counts all agents and variants ever tried, for the deflated Sharpe ratio; the variance among trials is
@@ -163,8 +167,12 @@ def _figures(
         "information_coefficient": pooled_correlation(pairs),
         "brier_score": squares / count if count >= MINIMUM_PERIODS else math.nan,
         "probabilistic_sharpe": probabilistic_sharpe(sharpe, 0.0, len(returns), skew, kurtosis) if enough else math.nan,
-        "deflated_sharpe": probabilistic_sharpe(sharpe, best_by_chance, len(returns), skew, kurtosis) if enough else math.nan,
-        "minimum_track_record": minimum_track_record(sharpe, 0.0, skew, kurtosis, TRACK_RECORD_CONFIDENCE) if enough else math.nan,
+        "deflated_sharpe": probabilistic_sharpe(sharpe, best_by_chance, len(returns), skew, kurtosis)
+        if enough
+        else math.nan,
+        "minimum_track_record": minimum_track_record(sharpe, 0.0, skew, kurtosis, TRACK_RECORD_CONFIDENCE)
+        if enough
+        else math.nan,
         "sharpe_low": low * annual,
         "sharpe_high": high * annual,
         "periods_per_year": per_year,
@@ -172,7 +180,9 @@ def _figures(
     }
 
 
-WHOLE_NUMBERS = frozenset({"total_signals", "total_trades", "longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials"})
+WHOLE_NUMBERS = frozenset(
+    {"total_signals", "total_trades", "longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials"}
+)
 
 
 def _number(key: str, value: float) -> float | int:
@@ -185,7 +195,9 @@ def _why(key: str, raw: Mapping[str, float]) -> str:
         return "no signals in this window"
     if key == "win_rate":
         return "no position moved in this window"
-    if key in ("profit_factor", "payoff_ratio", "average_loss", "sortino_ratio") and not math.isfinite(raw["average_loss"]):
+    if key in ("profit_factor", "payoff_ratio", "average_loss", "sortino_ratio") and not math.isfinite(
+        raw["average_loss"]
+    ):
         return "no losing day in this window"
     if key in ("profit_factor", "payoff_ratio", "average_win") and not math.isfinite(raw["average_win"]):
         return "no winning day in this window"
@@ -210,9 +222,13 @@ def verdict(figures: Mapping[str, float | int | None], thresholds: Thresholds) -
         return "not measurable yet"
     interval = f"90 % interval [{low:.2f}, {high:.2f}]"
     if sharpe > thresholds.top_sharpe:
-        return f"top: Sharpe {sharpe:.2f}, " + (f"significant: {interval}" if low > thresholds.top_sharpe else f"not significant: {interval}")
+        return f"top: Sharpe {sharpe:.2f}, " + (
+            f"significant: {interval}" if low > thresholds.top_sharpe else f"not significant: {interval}"
+        )
     if sharpe < thresholds.under_sharpe:
-        return f"under: Sharpe {sharpe:.2f}, " + (f"significant: {interval}" if high < thresholds.under_sharpe else f"not significant: {interval}")
+        return f"under: Sharpe {sharpe:.2f}, " + (
+            f"significant: {interval}" if high < thresholds.under_sharpe else f"not significant: {interval}"
+        )
     if win_rate is not None and win_rate < thresholds.under_win_rate:
         return f"under: win rate {win_rate:.1%} below {thresholds.under_win_rate:.0%}, Sharpe {sharpe:.2f} {interval}"
     return f"middle: Sharpe {sharpe:.2f}, {interval}"

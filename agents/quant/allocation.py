@@ -9,27 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from agents.core.types import Booleans, Floats
-from agents.quant.evidence import PairedTest, inflation, required_t, sharpe_difference
+from agents.quant.evidence import PairedTest, inflation, level_of_a_look, required_t, sharpe_difference, spread_of_skill
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
 from agents.quant.portfolios import METHODS, SolverError, max_sharpe, project
 
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
 
-HALF_LIFE_YEARS = 1.0
-"""Memory of the estimates, fixed before any data were seen; tuning it on the same returns would be a trial."""
+HALF_LIVES_YEARS = (1.0, 0.25)
+"""Memories of the estimates, fixed before any data were seen; tuning them on the same returns would be a trial. The
+adaptive method asks both, the long one for lasting differences, the short one for drifting skill, and pays for asking
+twice in the guard; the other methods ask the first."""
 PRIOR_PERIODS = 60.0
 """The candidate is blended with equal weights as if these had been seen for so many periods."""
-LOOKS_PER_YEAR = 12.0
+LOOKS_PER_YEAR = 3.0
 """Independent looks that a year of daily ones amounts to, since neighbouring ones share nearly all their data; held
 to account by scripts/calibrate_guard.py."""
 RELEASE_T = 0.5
 """A tilt away from equal weights that shows fewer standard errors than this is taken back."""
+OPEN_T = 1.0
+OPEN_HALF_LIFE_YEARS = 0.5
+"""Once it is established that the agents' skills differ, this memory and so many standard errors suffice."""
+RECENT_YEARS = 0.5
+RECENT_RELEASE_T = -1.5
+"""So is one that the last half year speaks against by so many standard errors: skill can die."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +102,7 @@ def propose(
     start, notes = _feasible_start(previous, limits)
     brought_in = bool(np.max(np.abs(start - previous), initial=0.0) > 1e-6)
     able = measurable(returns, limits.minimum_signals)
-    base = {
+    base: dict[str, object] = {
         "method": method,
         "agents": agents,
         "periods": len(returns),
@@ -103,22 +112,30 @@ def propose(
     if int(able.sum()) < 2:
         reason = f"{int(able.sum())} of {agents} agents have {limits.minimum_signals} signals or more; 2 are needed"
         return _stay(start, brought_in, "fallback", reason, base, notes)
-    moments = estimate(returns[:, able], HALF_LIFE_YEARS * periods_per_year)
-    sample = float(np.min(moments.sample))
-    base |= {"effective_periods": round(sample, 1), "correlation_shrinkage": round(moments.shrinkage, 4)}
-    if sample < limits.minimum_periods:
-        reason = f"{sample:.0f} effective periods are seen, {limits.minimum_periods} are needed for a change"
-        return _stay(start, brought_in, "hold", reason, base, notes)
-    try:
-        plan = _candidate(returns, able, moments, method, limits, periods_per_year, base)
-    except SolverError as error:
-        return _stay(
-            start, brought_in, "fallback", f"the solver gave no answer ({error}); previous weights kept", base, notes
-        )
-    if plan.refusal:
-        return _stay(start, brought_in, "hold", plan.refusal, base, [*notes, *plan.notes], plan.target)
-    judged = _Judge(returns[:, able], moments, plan.sharpe, limits, periods_per_year, turnover_cost, trials, seed, able)
-    return judged.verdict(start, brought_in, plan, base, [*notes, *plan.notes])
+    memories = HALF_LIVES_YEARS if method == "adaptive" else HALF_LIVES_YEARS[:1]
+    judge = _Judge(
+        returns[:, able], limits, periods_per_year, turnover_cost, trials * (len(memories) + 1), seed, able, start
+    )
+    differ = method == "adaptive" and judge.skills_differ(base)
+    if differ:
+        memories = (OPEN_HALF_LIFE_YEARS,)
+    cases = []
+    for years in memories:
+        moments = estimate(returns[:, able], years * periods_per_year)
+        sample = float(np.min(moments.sample))
+        evidence = {**base, "half_life_years": years, "effective_periods": round(sample, 1),
+                    "correlation_shrinkage": round(moments.shrinkage, 4)}  # fmt: skip
+        if sample < limits.minimum_periods:
+            reason = f"{sample:.0f} effective periods are seen, {limits.minimum_periods} are needed for a change"
+            return _stay(start, brought_in, "hold", reason, evidence, notes)
+        try:
+            plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence)
+        except SolverError as error:
+            reason = f"the solver gave no answer ({error}); previous weights kept"
+            return _stay(start, brought_in, "fallback", reason, evidence, notes)
+        cases.append(judge.case(plan, moments, years, evidence, OPEN_T if differ else None))
+    best = max(cases, key=lambda case: case.margin)
+    return judge.verdict(best, brought_in, [*notes, *best.plan.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +194,7 @@ def _stay(
 ) -> Proposal:  # fmt: skip
     if brought_in and status == "hold":
         status, reason = "apply", f"previous weights brought inside the limits; beyond that: {reason}"
-    nothing = {name: 0.0 for name in CAUSES}
+    nothing = dict.fromkeys(CAUSES, 0.0)
     return Proposal(
         weights=start, status=status, reason=reason, expected_sharpe_improvement=0.0, expected_return_improvement=0.0,
         candidate=start if candidate is None else candidate, evidence={**evidence, "notes": notes},
@@ -264,7 +281,7 @@ def _stages(
 
 def _split(stages: list[tuple[str, Floats]], left: float, able: Booleans) -> tuple[dict[str, float], ...]:
     parts = {name: np.zeros(len(able)) for name in CAUSES}
-    for (_, before), (name, after) in zip(stages, stages[1:], strict=False):
+    for (_, before), (name, after) in pairwise(stages):
         parts[name][able] += (after - before) * left
     return tuple({name: float(values[k]) for name, values in parts.items()} for k in range(len(able)))
 
@@ -272,7 +289,7 @@ def _split(stages: list[tuple[str, Floats]], left: float, able: Booleans) -> tup
 def _fill(known: Floats, able: Booleans, floor: float) -> Floats:
     whole = np.full(len(able), floor)
     whole[able] = known
-    return whole / whole.sum()
+    return np.asarray(whole / whole.sum())
 
 
 def _spread(values: Floats, able: Booleans) -> Floats:
@@ -281,65 +298,108 @@ def _spread(values: Floats, able: Booleans) -> Floats:
     return whole
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A plan before the guard: by how much its test exceeds what is needed (-inf where the plan refuses itself)."""
+
+    plan: _Plan
+    moments: Moments
+    years: float
+    evidence: dict[str, object]
+    test: PairedTest
+    lately: PairedTest
+    needed: float
+    margin: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """The guard: does the evidence support going from `start` towards a target?"""
+    """The guard: does the evidence support going from `start` towards a plan's target?"""
 
     returns: Floats
-    moments: Moments
-    sharpe: Floats
     limits: Limits
     periods_per_year: float
     turnover_cost: float
     trials: int
     seed: int
     able: Booleans
+    start: Floats
 
-    def verdict(
-        self, start: Floats, brought_in: bool, plan: _Plan, evidence: dict[str, object], notes: list[str]
-    ) -> Proposal:
-        """Apply a step where it is supported, take a tilt back where its support has gone, else hold."""
-        equal = _fill(np.full(int(self.able.sum()), 1.0), self.able, 1.0)
-        test = self.test(plan.target, start)
-        contrasts = max(1, int(self.able.sum()) - 1)
-        needed = required_t(
-            self.limits.false_changes_per_year, looks_per_year=LOOKS_PER_YEAR, contrasts=contrasts, trials=self.trials,
-            periods=test.periods,
+    def skills_differ(self, evidence: dict[str, object]) -> bool:
+        """Whether it is established that these agents' skills differ, lastingly or drifting; at the guard's own level."""
+        block = round(RECENT_YEARS * self.periods_per_year)
+        if len(self.returns) < 2 * block:
+            return False
+        moments = estimate(self.returns, math.inf)
+        p = spread_of_skill(self.returns, moments.correlation, block)
+        level = level_of_a_look(self.limits.false_changes_per_year, LOOKS_PER_YEAR * self.trials)
+        evidence |= {"same_skill_p": round(p, 6), "same_skill_level": round(level, 6)}
+        return p < level
+
+    def case(
+        self, plan: _Plan, moments: Moments, years: float, evidence: dict[str, object], open_t: float | None
+    ) -> _Case:
+        """The evidence for one plan, with the memory that made it; `open_t` is what is needed where skills are known to
+        differ."""
+        test = self.test(plan.target, self.start, years)
+        lately = self.test(plan.target, self.start, None)
+        needed = open_t if open_t is not None else required_t(
+            self.limits.false_changes_per_year, looks_per_year=LOOKS_PER_YEAR, contrasts=max(1, int(self.able.sum()) - 1),
+            trials=self.trials, periods=test.periods,
         )  # fmt: skip
-        stepped = self.step(start, plan.target)
-        gain, gain_return = self.expected(stepped, start)
-        evidence |= {
-            "t": round(test.t, 3), "t_needed": round(needed, 3), "sharpe_difference": round(test.difference, 4),
-            "interval": [round(test.low, 4), round(test.high, 4)], "net_gain": round(gain, 5),
-        }  # fmt: skip
-        said = f"the candidate's annual Sharpe is {test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}] against the weights in force"
-        if test.t >= needed and gain > 0.0:
-            reason = f"{said}: {test.t:.1f} standard errors, {needed:.1f} needed; moved by at most {self.limits.step:.0%} a weight"
-            return self._move(start, stepped, gain, gain_return, reason, plan, evidence, notes)
-        tilt = self.test(start, equal)
-        evidence["tilt_t"] = round(tilt.t, 3)
-        if np.max(np.abs(start - equal)[self.able]) > 1e-4 and tilt.t < RELEASE_T:
-            back = self.step(start, self._towards_equal(equal))
-            if np.max(np.abs(back - start)) > 1e-6:
-                gain, gain_return = self.expected(back, start)
-                reason = (
-                    f"the present tilt shows {tilt.t:.1f} standard errors over equal weights, {RELEASE_T} keep it:"
-                    f" a step back towards equal"
-                )
-                return self._move(start, back, gain, gain_return, reason, plan, evidence, notes)
-        short = (
-            f"{test.t:.1f} standard errors where {needed:.1f} are needed"
-            if test.t < needed
-            else "its turnover costs more than it gains"
+        if not plan.refusal:
+            evidence |= {
+                "t": round(test.t, 3), "t_needed": round(needed, 3), "sharpe_difference": round(test.difference, 4),
+                "interval": [round(test.low, 4), round(test.high, 4)], "recent_t": round(lately.t, 3),
+            }  # fmt: skip
+        margin = -math.inf if plan.refusal else test.t - needed
+        return _Case(
+            plan=plan,
+            moments=moments,
+            years=years,
+            evidence=evidence,
+            test=test,
+            lately=lately,
+            needed=needed,
+            margin=margin,
         )
-        return _stay(start, brought_in, "hold", f"{said}: {short}", evidence, notes, plan.target)
 
-    def test(self, new: Floats, old: Floats) -> PairedTest:
-        """The paired comparison over the measurable agents; a missing agent leaves the denominator."""
-        weights = decay_weights(len(self.returns), HALF_LIFE_YEARS * self.periods_per_year)
-        return sharpe_difference(
-            self._portfolio(new), self._portfolio(old), weights, self.periods_per_year, seed=self.seed
-        )
+    def verdict(self, case: _Case, brought_in: bool, notes: list[str]) -> Proposal:
+        """Apply a step where it is supported, take a tilt back where its support has gone, else hold."""
+        start, plan, test, lately = self.start, case.plan, case.test, case.lately
+        stepped = self.step(plan.target)
+        gain, gain_return = self.expected(stepped, case)
+        said = f"the candidate's annual Sharpe is {test.difference:+.2f} [{test.low:+.2f}, {test.high:+.2f}] against the weights in force"
+        if case.margin >= 0.0 and lately.t > RECENT_RELEASE_T and gain > 0.0:
+            reason = f"{said}: {test.t:.1f} standard errors, {case.needed:.1f} needed; no weight moved by more than {self.limits.step:.0%}"
+            return self._move(stepped, (gain, gain_return), reason, case, notes)
+        equal = self._equal()
+        tilt, recent = self.test(start, equal, HALF_LIVES_YEARS[0]), self.test(start, equal, None)
+        case.evidence.update({"tilt_t": round(tilt.t, 3), "recent_tilt_t": round(recent.t, 3)})
+        back = self.step(equal)
+        if np.max(np.abs(back - start)) > 1e-4 and (tilt.t < RELEASE_T or recent.t < RECENT_RELEASE_T):
+            reason = (
+                f"the present tilt away from equal weights has lost its support ({tilt.t:.1f} standard errors, in the last half"
+                f" year {recent.t:.1f}): a step back towards equal"
+            )
+            return self._move(back, self.expected(back, case), reason, case, notes)
+        reason = plan.refusal or f"{said}: {self._short(case, gain)}"
+        return _stay(start, brought_in, "hold", reason, case.evidence, notes, plan.target)
+
+    def _short(self, case: _Case, gain: float) -> str:
+        if case.margin < 0.0:
+            return f"{case.test.t:.1f} standard errors where {case.needed:.1f} are needed"
+        if gain <= 0.0:
+            return "its turnover costs more than it gains"
+        return f"the last half year speaks against it ({case.lately.t:.1f} standard errors)"
+
+    def test(self, new: Floats, old: Floats, years: float | None) -> PairedTest:
+        """The paired comparison over the measurable agents with a half-life of `years`, or, where None, over the last half
+        year; a missing agent leaves the denominator."""
+        rows = slice(None if years else -max(20, round(RECENT_YEARS * self.periods_per_year)), None)
+        a, b = self._portfolio(new)[rows], self._portfolio(old)[rows]
+        weights = decay_weights(len(a), years * self.periods_per_year if years else math.inf)
+        return sharpe_difference(a, b, weights, self.periods_per_year, seed=self.seed)
 
     def _portfolio(self, weights: Floats) -> Floats:
         present = np.isfinite(self.returns)
@@ -347,41 +407,39 @@ class _Judge:
         total = share.sum(axis=1)
         return np.asarray((share * np.where(present, self.returns, 0.0)).sum(axis=1) / np.where(total > 0, total, 1.0))
 
-    def step(self, start: Floats, target: Floats) -> Floats:
-        """Towards the target, no weight by more than the step."""
-        change = target - start
+    def step(self, target: Floats) -> Floats:
+        """From the start towards the target, no weight by more than the step."""
+        change = target - self.start
         largest = float(np.max(np.abs(change)))
-        return start + change * min(1.0, self.limits.step / largest) if largest > 0 else start
+        return self.start + change * min(1.0, self.limits.step / largest) if largest > 0 else self.start
 
-    def _towards_equal(self, equal: Floats) -> Floats:
-        floor, cap, _ = bounds(len(equal), self.limits)
-        return project(equal, np.full(len(equal), floor), np.full(len(equal), cap))
+    def _equal(self) -> Floats:
+        floor, cap, _ = bounds(len(self.start), self.limits)
+        size = len(self.start)
+        return project(np.full(size, 1.0 / size), np.full(size, floor), np.full(size, cap))
 
-    def expected(self, new: Floats, old: Floats) -> tuple[float, float]:
-        """Annual (Sharpe, return) gained by the believed means, net of the cost of moving, which a half-life of
-        memory has to earn."""
-        mean = self.sharpe * self.moments.volatility
-        cost = self.turnover_cost * float(np.abs(new - old).sum()) / (HALF_LIFE_YEARS * self.periods_per_year)
+    def expected(self, new: Floats, case: _Case) -> tuple[float, float]:
+        """Annual (Sharpe, return) gained by the believed means, net of the cost of moving, which a year has to earn."""
+        mean = case.plan.sharpe * case.moments.volatility
+        cost = self.turnover_cost * float(np.abs(new - self.start).sum()) / self.periods_per_year
         figures = []
-        for weights, fee in ((new, cost), (old, 0.0)):
+        for weights, fee in ((new, cost), (self.start, 0.0)):
             share = weights[self.able] / weights[self.able].sum()
             earned = float(share @ mean) - fee
-            figures.append((earned, earned / math.sqrt(float(share @ self.moments.covariance @ share))))
+            figures.append((earned, earned / math.sqrt(float(share @ case.moments.covariance @ share))))
         scale = self.periods_per_year
         return (figures[0][1] - figures[1][1]) * math.sqrt(scale), (figures[0][0] - figures[1][0]) * scale
 
     def _move(
-        self, start: Floats, stepped: Floats, gain: float, gain_return: float, reason: str, plan: _Plan,
-        evidence: dict[str, object], notes: list[str],
-    ) -> Proposal:  # fmt: skip
+        self, stepped: Floats, gains: tuple[float, float], reason: str, case: _Case, notes: list[str]
+    ) -> Proposal:
         causes = []
-        for k, parts in enumerate(plan.causes):
-            change = float(stepped[k] - start[k])
-            whole = {**parts, "guard": 0.0}
-            whole["guard"] = change - sum(whole.values())
+        for k in range(len(stepped)):
+            whole = dict(case.plan.causes[k]) if case.plan.causes else dict.fromkeys(CAUSES, 0.0)
+            whole["guard"] = float(stepped[k] - self.start[k]) - sum(v for name, v in whole.items() if name != "guard")
             causes.append(whole)
         return Proposal(
-            weights=stepped, status="apply", reason=reason, expected_sharpe_improvement=gain,
-            expected_return_improvement=gain_return, candidate=plan.target, evidence={**evidence, "notes": notes},
+            weights=stepped, status="apply", reason=reason, expected_sharpe_improvement=gains[0],
+            expected_return_improvement=gains[1], candidate=case.plan.target, evidence={**case.evidence, "notes": notes},
             causes=tuple(causes),
         )  # fmt: skip

@@ -49,7 +49,7 @@ def minimum_track_record(sharpe: float, benchmark: float, skew: float, kurtosis:
 
 def block_length(periods: int) -> int:
     """Length of a bootstrap block: 1.5 x the cube root of the sample, so that mild autocorrelation stays inside."""
-    return max(1, min(periods, round(1.5 * periods ** (1.0 / 3.0))))
+    return max(1, min(periods, round(1.5 * float(periods) ** (1.0 / 3.0))))
 
 
 def block_starts(periods: int, resamples: int, seed: int) -> tuple[Integers, int]:
@@ -169,9 +169,36 @@ def required_t(
     """Standard errors that a change must show so that on skill-less agents changes happen at most
     `false_changes_per_year`: Sidak's correction for the independent looks in a year, for the directions among which
     the best was picked, and for the trials on record; Student's tail with the sample's degrees of freedom."""
-    tests = max(1.0, looks_per_year * contrasts * trials)
-    level = -math.expm1(math.log1p(-false_changes_per_year) / tests)
+    level = level_of_a_look(false_changes_per_year, looks_per_year * contrasts * trials)
     return -float(special.stdtrit(max(periods - 1.0, 1.0), level))
+
+
+def level_of_a_look(false_changes_per_year: float, tests: float) -> float:
+    """The level of one of `tests` independent tests of which a share `false_changes_per_year` may err once (Sidak)."""
+    return -math.expm1(math.log1p(-false_changes_per_year) / max(1.0, tests))
+
+
+def spread_of_skill(returns: Floats, correlation: Floats, block: int) -> float:
+    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A] without gaps larger
+    than a few periods. Sums over stretches the weighted spread of the agents' ratios, which is chi-squared with A - 1 degrees of
+    freedom each; so it also sees skill that drifts and averages out. 1 below two stretches."""
+    stretches = len(returns) // block
+    if stretches < 2:
+        return 1.0
+    size = returns.shape[1]
+    centring = np.eye(size) - np.full((size, size), 1.0 / size)
+    inverse = np.linalg.pinv(centring @ correlation @ centring)
+    total = 0.0
+    for k in range(stretches):
+        part = returns[len(returns) - (k + 1) * block : len(returns) - k * block]
+        seen = np.isfinite(part).sum(axis=0)
+        if (seen < block // 2).any():
+            return 1.0
+        spread = np.nanstd(part, axis=0, ddof=1)
+        ratio = np.nanmean(part, axis=0) / np.where(spread > 0.0, spread, np.inf) * np.sqrt(seen)
+        centred = centring @ ratio
+        total += float(centred @ inverse @ centred) / inflation(part)
+    return float(special.chdtrc(stretches * (size - 1), total))
 
 
 def inflation(returns: Floats) -> float:

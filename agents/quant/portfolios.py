@@ -60,7 +60,7 @@ def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> F
     scale = float(mean @ best)
     problem = _charnes_cooper(size)
     deviation = float(np.sqrt(best @ covariance @ best))
-    factor = np.linalg.cholesky(covariance / deviation**2).T
+    factor = _factor(covariance / deviation**2)
     solution = _solve(problem, {"mean": mean / scale, "factor": factor, "low": low, "high": high})
     total = float(solution.sum())
     if not total > 0.0:
@@ -71,7 +71,7 @@ def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> F
 def min_variance(covariance: Floats, low: Floats, high: Floats) -> Floats:
     """Weights of the lowest variance within the bounds."""
     scale = float(np.mean(np.diag(covariance)))
-    factor = np.linalg.cholesky(covariance / scale).T
+    factor = _factor(covariance / scale)
     solution = _solve(_least_variance(len(covariance)), {"factor": factor, "low": low, "high": high})
     return _verified(_polished(solution, None, covariance, low, high), low, high)
 
@@ -208,7 +208,7 @@ def _polished(weights: Floats, mean: Floats | None, covariance: Floats, low: Flo
     free = (weights > low + TOLERANCE) & (weights < high - TOLERANCE)
     fixed = np.where(weights - low < high - weights, low, high)
     start = project(np.where(free, weights, fixed), low, high)
-    if not free.any() or mean is not None and not float(mean @ start) > 0.0:
+    if not free.any() or (mean is not None and not float(mean @ start) > 0.0):
         return start
     f = np.flatnonzero(free)
     held = np.where(free, 0.0, fixed)
@@ -243,6 +243,14 @@ def _polished(weights: Floats, mean: Floats | None, covariance: Floats, low: Flo
 def _objective(weights: Floats, mean: Floats | None, covariance: Floats) -> float:
     variance = float(weights @ covariance @ weights)
     return variance if mean is None else -float(mean @ weights) / math.sqrt(variance)
+
+
+def _factor(covariance: Floats) -> Floats:
+    """F with F'F = covariance; SolverError where it is not positive definite."""
+    try:
+        return np.asarray(np.linalg.cholesky(covariance).T, dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise SolverError("the covariance is not positive definite") from None
 
 
 def _greedy(mean: Floats, low: Floats, high: Floats) -> Floats:

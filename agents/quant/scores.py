@@ -75,7 +75,11 @@ def calmar_ratio(returns: Floats, periods: float) -> float:
     """Annual mean return over the deepest fall, both of the constant capital; NaN without a fall or for fewer than 20
     returns."""
     deepest, _ = capital_drawdown(returns)
-    return float(np.mean(returns)) * periods / deepest if len(returns) >= MINIMUM_PERIODS and deepest > 1e-15 else float("nan")
+    return (
+        float(np.mean(returns)) * periods / deepest
+        if len(returns) >= MINIMUM_PERIODS and deepest > 1e-15
+        else float("nan")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,113 @@
+"""series -> PNG bytes for the report; quiet pictures that read well small, on white as on dark paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agents.core.types import Floats, Times
+
+WIDTH_INCHES, HEIGHT_INCHES, DPI = 6.0, 2.5, 150
+INK, MUTED, GRID, PAPER = "#1f2933", "#7b8794", "#e4e7eb", "#ffffff"
+LIVE_COLOUR = "#0b6e4f"
+CONTROL_COLOURS = ("#c17817", "#52606d", "#8d5fa8")
+AGENT_COLOURS = (
+    "#0b6e4f",
+    "#2f80c2",
+    "#c17817",
+    "#8d5fa8",
+    "#b83a4b",
+    "#5c7080",
+    "#3aa6a0",
+    "#a68a3a",
+    "#6b4f3a",
+    "#d0668c",
+)
+
+
+def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats]) -> bytes:
+    """Growth of the live book and the controls, all starting at 100."""
+    figure, axes = _canvas()
+    for (name, curve), colour in zip(controls.items(), CONTROL_COLOURS, strict=False):
+        axes.plot(time, 100.0 * curve / curve[0], color=colour, linewidth=1.0, label=name.replace("_", " "))
+    axes.plot(time, 100.0 * live / live[0], color=LIVE_COLOUR, linewidth=1.9, label="live")
+    axes.axhline(100.0, color=MUTED, linewidth=0.6, linestyle=(0, (4, 4)))
+    _legend(axes, len(controls) + 1)
+    return _png(figure)
+
+
+def drawdown_chart(time: Times, live: Floats, control: Floats | None) -> bytes:
+    """How far below its own peak the live book stood, in percent; the equal-weight control as a line."""
+    figure, axes = _canvas(height=1.9)
+    fall = 100.0 * (live / np.maximum.accumulate(live) - 1.0)
+    axes.fill_between(time, fall, 0.0, color=LIVE_COLOUR, alpha=0.28, linewidth=0.0)
+    axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
+    if control is not None:
+        axes.plot(
+            time,
+            100.0 * (control / np.maximum.accumulate(control) - 1.0),
+            color=CONTROL_COLOURS[0],
+            linewidth=1.0,
+            label="equal",
+        )
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    _legend(axes, 2)
+    return _png(figure)
+
+
+def weights_chart(time: Times, weights: Mapping[str, Floats]) -> bytes:
+    """Weights as stacked steps over time, in percent."""
+    figure, axes = _canvas()
+    names = list(weights)
+    axes.stackplot(
+        time, [100.0 * weights[name] for name in names], labels=names, colors=AGENT_COLOURS[: len(names)], step="post", alpha=0.88, linewidth=0.0,
+    )  # fmt: skip
+    axes.set_ylim(0.0, 100.0)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.margins(x=0.0)
+    _legend(axes, min(4, len(names)), below=True)
+    return _png(figure)
+
+
+def sharpe_chart(names: Sequence[str], ratios: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
+    """Each agent's annual Sharpe ratio with its 90 % interval; best on top."""
+    figure, axes = _canvas(height=0.8 + 0.32 * len(names))
+    order = np.argsort(ratios)
+    for row, k in enumerate(order):
+        colour = LIVE_COLOUR if low[k] > 0 else AGENT_COLOURS[4] if high[k] < 0 else MUTED
+        axes.plot([low[k], high[k]], [row, row], color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round")
+        axes.plot([ratios[k]], [row], "o", color=colour, markersize=6)
+    axes.axvline(0.0, color=MUTED, linewidth=0.8)
+    axes.set_yticks(range(len(names)), [names[k] for k in order])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=0.7)
+    axes.grid(visible=False, axis="y")
+    return _png(figure)
+
+
+def _canvas(height: float = HEIGHT_INCHES) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # takes half a second to load, and only reports draw
+
+    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_facecolor(PAPER)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(colors=MUTED, labelsize=8, length=0)
+    axes.grid(visible=True, axis="y", color=GRID, linewidth=0.7)
+    return figure, axes
+
+
+def _legend(axes: Any, columns: int, *, below: bool = False) -> None:
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)} if below else {"loc": "upper left"}
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=columns, handlelength=1.2, columnspacing=1.0, **place)
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
