@@ -14,15 +14,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from agents import app, doctor
+from agents import app, doctor, meta_commands
 from agents.adapters.reader import DeskReader, Row
-from agents.console import Screen, rows_table, summary, summary_tables, why_tables
+from agents.console import Screen, rows_table, summary, summary_tables, tuning_line, why_tables
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError, UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import RiskState
 from agents.daemon import TradingDaemon
+from agents.demo import run_demo
 
 LOG_FILE = Path("logs/orchestrator.log")
 ROWS_SHOWN = 20
@@ -32,6 +33,9 @@ EXAMPLES = """examples:
   quorum import-bars prices.csv --map close=Last
   quorum trade                                  the daemon, as quorum.toml says
   quorum status
+  quorum meta                                   the scheduled jobs: analyzer, optimizer, project manager
+  quorum report --demo --open
+  quorum weights why --demo
   quorum why AAPL --at 2008-10-10 --demo
   quorum psql --demo -- -c 'SELECT * FROM v_agent_scorecard'
   quorum doctor
@@ -100,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
     _add_trading(add)
     _add_loading(add)
     _add_looking(add)
+    meta_commands.add_commands(add, _add_demo)
     return top
 
 
@@ -143,9 +148,6 @@ def _add_looking(add: Add) -> None:
     _add_demo(sub)
     sub.add_argument("symbol", metavar="SYMBOL")
     sub.add_argument("--at", type=_moment, metavar="TIME", help="the newest decision at or before this time (UTC)")
-    sub = add("weights", weights, "the agents' weights in force", "quorum weights show --json")
-    sub.add_argument("action", choices=("show",))
-    _add_demo(sub)
     example = "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'"
     sub = add("psql", psql, "open psql on the desk's database", example)
     _add_demo(sub)
@@ -198,13 +200,14 @@ def demo(options: argparse.Namespace, screen: Screen) -> int:
                 display.update(task, completed=done, total=total, date=f"{at:%Y-%m-%d}", equity=f"{equity:,.0f}")
 
             screen.say("agents are reading the history")
-            reader, _ = app.run_demo(settings, connections, mode=options.mode, say=screen.say, progress=show)
+            reader, report = run_demo(settings, connections, mode=options.mode, say=screen.say, progress=show)
         document = summary(reader)
-        line = shlex.join(connections.psql)
-        document["psql"] = line
+        line, program = shlex.join(connections.psql), _program()
+        document |= {"psql": line, "report": str(report), "tuning": reader.tuning()}
         screen.result(
-            document, *summary_tables(document),
-            f"look around:\n  {line}\n  {_program()} why AAPL --at 2008-10-10 --demo\n  {_program()} status --demo",
+            document, *summary_tables(document), tuning_line(document["tuning"]),
+            f"look around:\n  {line}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
+            f"  {program} status --demo\nthe report, as it would be mailed: {report}",
         )  # fmt: skip
     finally:
         connections.close()
@@ -310,19 +313,6 @@ def why(options: argparse.Namespace, screen: Screen) -> int:
                 )
             raise UsageError(f"no decision about {options.symbol} at or before {at:%Y-%m-%d %H:%M} UTC")
         screen.result(decision, *why_tables(decision))
-        return 0
-
-    return _with_reader(options, show)
-
-
-def weights(options: argparse.Namespace, screen: Screen) -> int:
-    def show(reader: DeskReader) -> int:
-        rows = reader.weights()
-        columns = ("agent_name", "weight", "version", "timestamp", "source", "reason")
-        screen.result(
-            rows,
-            rows_table("Weights in force", rows, columns) if rows else "no weights yet: no decision was made",
-        )
         return 0
 
     return _with_reader(options, show)

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from importlib.util import find_spec
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.bars_store import BarsStore, LoadReport
 from agents.adapters.database import normalise_url, open_engine, transaction
+from agents.adapters.desk_facts import DeskFacts
 from agents.adapters.embedded import EmbeddedServices
 from agents.adapters.folder_feed import import_file
 from agents.adapters.journal import PostgresJournal
@@ -23,15 +23,14 @@ from agents.adapters.migrate import upgrade
 from agents.adapters.reader import DeskReader
 from agents.adapters.series_files import SeriesReport, SeriesStore, read_series, read_texts
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.core.clock import Clock, SimulatedClock, SystemClock
-from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.clock import Clock, SystemClock
+from agents.core.errors import ServiceError, SettingsError
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
 from agents.core.tuning import Alarm
-from agents.core.types import Floats, RiskState, as_datetime
+from agents.core.types import Floats, RiskState
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.state import DeskPlan, Parameters
-from agents.replay.replay import Progress, replay
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 from agents.trading.text_scores import score_texts
@@ -132,6 +131,12 @@ def _as_role(owner: Engine, role: str) -> Engine:
     return open_engine(owner.url.render_as_string(hide_password=False), role=role, application=application)
 
 
+def forget_old_metrics(connections: Connections, at: datetime, metrics_days: int) -> int:
+    """Drop old chunks of system_metrics, which only their owner may."""
+    cache = RedisWeightCache(connections.redis_url, "none", SystemClock())
+    return DeskFacts(connections.owner, cache, SystemClock(), Path.cwd()).forget_old(at, metrics_days=metrics_days)
+
+
 def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
     """Each alarm is logged once when it opens and once when it closes."""
     for alarm in opened:
@@ -221,17 +226,6 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
 # ---------------------------------------------------------------- the demo
 
 
-def demo_file() -> Path:
-    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
-    spec = find_spec("bokeh_sampledata")
-    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
-    if file is None or not file.exists():
-        raise DataError(
-            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
-        )
-    return file
-
-
 def demo_settings(settings: Settings) -> Settings:
     """The demo's desk: the user's limits and costs on daily sessions of US stocks. No person watches it, so drawdown
     reduces its positions but does not halt it."""
@@ -241,34 +235,6 @@ def demo_settings(settings: Settings) -> Settings:
         "risk": settings.risk.model_copy(update={"halt_drawdown": 1.0}),
     }
     return settings.model_copy(update=changes)
-
-
-def run_demo(
-    settings: Settings, connections: Connections, *, mode: str, say: Say, progress: Progress
-) -> tuple[DeskReader, bool]:
-    """Load the history, trade it through all agents; `mode` is "auto" (an unfinished run goes on, a finished one
-    starts anew), "resume" or "restart". Returns a reader of the result and whether an earlier run was continued."""
-    settings = demo_settings(settings)
-    store = BarsStore(connections.trader)
-    report = import_file(demo_file(), settings.data, store, {}, SystemClock().now())
-    if report.loaded:
-        say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
-    bars = store.after(None, limit=1_000_000)
-    agents = agents_of(settings, SystemClock())
-    weights = desk_weights(settings, connections, agents)
-    plan = plan_of(settings, bars.symbols)
-    with desk_journal(connections) as journal:
-        last = journal.last()
-        finished = last is not None and last.time >= as_datetime(bars.time[-1])
-        if last is not None and (mode == "restart" or (mode == "auto" and finished)):
-            say("starting anew" if mode == "restart" else "the last run is complete: starting anew")
-            PostgresJournal(connections.owner).wipe()
-            last = None
-        if last is not None:
-            say(f"continuing after {last.time:%Y-%m-%d}")
-        clock = SimulatedClock(as_datetime(bars.time[0]))
-        replay(bars, plan, agents, weights.current, journal, clock, progress)
-    return DeskReader(connections.trader), last is not None
 
 
 @contextmanager

@@ -113,6 +113,14 @@ def summary_tables(document: Row) -> list[Table | str]:
     return [books, agents, line]
 
 
+def tuning_line(tuning: Row) -> str:
+    """What became of the weights."""
+    if not tuning["decisions"]:
+        return "the optimizer has not decided anything yet"
+    text = f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds, {tuning['fallbacks']:,} without an answer"
+    return text + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else "")
+
+
 def why_tables(row: Row) -> list[Table | str]:
     """One decision about one symbol: votes, combination, limits, order, fills."""
     weights = row["weights"]

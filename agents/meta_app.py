@@ -54,6 +54,7 @@ class MetaPlane:
     connections: app.Connections
     clock: Clock
     with_pictures: bool = True
+    every: timedelta | None = None
 
     @cached_property
     def agents(self) -> tuple[str, ...]:
@@ -103,35 +104,42 @@ class MetaPlane:
 
     def project_manager(self, period: timedelta | None = None) -> ProjectManagerAgent:
         """The job of the same name."""
-        usual = period or timedelta(hours=self.settings.meta.report_hours)
+        usual = period or self.every or timedelta(hours=self.settings.meta.report_hours)
         reporting = Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
         return ProjectManagerAgent(self.facts, self.outbox, reporting)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
         """One job, here and now; UsageError for a name that is none."""
         if name == "performance_analyzer":
-            self.facts.register_variants(at or self.clock.now(), *variants_of(self.settings))
+            now = at or self.clock.now()
+            self.facts.register_variants(now, *variants_of(self.settings))
+            app.forget_old_metrics(self.connections, now, self.settings.meta.keep_metrics_days)
             return self.analyzer().execute(at)
         if name == "weight_optimizer":
             return self.optimizer().execute(at, due_at)
         if name == "project_manager":
+            self.raise_alarms(at or self.clock.now())
             return self.project_manager().execute(at)
         raise UsageError(f"no job is named '{name}'; known are {', '.join(JOBS)}")
 
     def watch(self, at: datetime) -> None:
-        """Alarms by their edges, a heartbeat, waiting mail, old metrics."""
-        plans = plans_of(self.settings)
-        facts = self.facts.facts(start=at - timedelta(hours=1), at=at)
+        """Alarms, a heartbeat, and waiting mail."""
+        open_now = self.raise_alarms(at)
+        self.facts.record_metrics(at, {"meta.heartbeat": 1.0, "alarms.open": float(open_now)})
+        deliver(self.outbox, SmtpMailer(), at)
+
+    def raise_alarms(self, at: datetime) -> int:
+        """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
+        plans = plans_of(self.settings, paced_by=self.every)
+        facts = self.facts.alarm_facts(at)
         stale = timedelta(
             seconds=INTERVALS_S[self.settings.data.interval] * max(2.0, self.settings.data.stale_after_intervals)
         )
         wrong = job_alarms(plans, {plan.name: self.jobs.newest(plan.name) for plan in plans}, at)
-        if self.settings.data.clock == "system":
-            wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
+        wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
         opened, closed = self.facts.sync_alarms(at, wrong)
         app.tell_alarms(opened, closed)
-        self.facts.record_metrics(at, {"meta.heartbeat": 1.0, "alarms.open": float(len(wrong))})
-        deliver(self.outbox, SmtpMailer(), at)
+        return len(wrong)
 
 
 def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
@@ -151,14 +159,14 @@ def tuning_of(settings: Settings) -> Tuning:
     )  # fmt: skip
 
 
-def plans_of(settings: Settings, only: str | None = None) -> tuple[JobPlan, ...]:
-    """The jobs with their pace, in the order in which they run; UsageError where `only` names none."""
+def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
+    """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
     meta = settings.meta
     hours = dict(zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.report_hours), strict=True))
     if only is not None and only not in hours:
         raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
     return tuple(
-        JobPlan(name=name, every=timedelta(hours=every), deadline_s=meta.deadline_s)
+        JobPlan(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
         for name, every in hours.items()
         if only in (None, name)
     )

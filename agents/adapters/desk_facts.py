@@ -103,6 +103,9 @@ _SECTIONS = {
 }  # fmt: skip
 
 
+_ALARM_SECTIONS = ("now", "freshness", "changes", "open_orders", "outbox")
+
+
 class DeskFacts:
     """ReportDesk and AlarmStore over one desk's database."""
 
@@ -129,6 +132,15 @@ class DeskFacts:
             }
             found["system"] = self._system(connection)
         return found | {"period_start": start, "period_end": at}
+
+    def alarm_facts(self, at: datetime) -> dict[str, Any]:
+        """The few sections that alarms look at."""
+        with transaction(self._engine) as connection:
+            found: dict[str, Any] = {
+                name: _rows(connection, _SECTIONS[name], start=at, at=at, **ROWS) for name in _ALARM_SECTIONS
+            }
+            found["system"] = self._system(connection)
+        return found
 
     def _system(self, connection: Connection) -> Row:
         memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._folder)
@@ -256,8 +268,15 @@ class DeskFacts:
                 )  # fmt: skip
 
     def forget_old(self, at: datetime, *, metrics_days: int) -> int:
-        """Drop chunks of system_metrics that are older; refuses nothing else and touches no journal table."""
+        """Drop chunks of system_metrics that are older, and of nothing else; returns how many. Refuses, and drops nothing, where
+        more than half of all chunks would go: then the clock is wrong rather than the metrics old."""
         with transaction(self._engine) as connection:
+            counted = _rows(
+                connection, "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
+                " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'", before=at - timedelta(days=metrics_days),
+            )[0]  # fmt: skip
+            if not counted["old"] or 2 * counted["old"] > counted["chunks"]:
+                return 0
             dropped = connection.execute(
                 text("SELECT drop_chunks('system_metrics', older_than => CAST(:before AS timestamptz))"),
                 {"before": at - timedelta(days=metrics_days)},

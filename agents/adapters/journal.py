@@ -32,6 +32,10 @@ JOURNAL_TABLES = (
     "trade_attribution", "trades", "fills", "orders", "corporate_actions", "positions", "desk_state", "decisions",
     "risk_events", "paper_orders",
 )  # fmt: skip
+META_TABLES = (
+    "weight_history", "agent_days", "agent_performance", "project_reports", "outbox", "improvement_suggestions", "alarms",
+    "job_runs", "system_metrics", "strategy_variants", "ml_models",
+)  # fmt: skip
 
 
 class PostgresJournal:
@@ -177,9 +181,10 @@ class PostgresJournal:
         return found is not None
 
     def wipe(self) -> None:
-        """Forget every decision of this desk (the bars stay); for a demo or replay database only, as its owner."""
+        """Forget every decision of this desk and all that was learnt from them (the bars stay); for a demo or replay
+        database only, as its owner."""
         with transaction(self._engine) as connection:
-            connection.execute(text(f"TRUNCATE {', '.join(JOURNAL_TABLES)}"))
+            connection.execute(text(f"TRUNCATE {', '.join((*JOURNAL_TABLES, *META_TABLES))} RESTART IDENTITY"))
 
     @contextmanager
     def _writing(self, *, durable: bool = True) -> Iterator[Driver]:

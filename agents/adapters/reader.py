@@ -71,6 +71,15 @@ class DeskReader:
             rows.append({**empty, "agent_name": "remainder", "contribution": rest[0]["contribution"]})
         return rows
 
+    def tuning(self) -> Row:
+        """How many weight decisions there were, by outcome, and the reason of the newest change."""
+        return self.rows(
+            "SELECT count(*) AS decisions, count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,"
+            " count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds, count(*) FILTER (WHERE status = 'fallback') AS fallbacks,"
+            " (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert') ORDER BY version DESC LIMIT 1) AS last_reason"
+            " FROM weight_history WHERE status <> 'trial'"
+        )[0]
+
     def health(self) -> Row:
         """The one row of v_health."""
         return self.rows("SELECT * FROM v_health")[0]

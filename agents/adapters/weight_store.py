@@ -94,6 +94,10 @@ class RedisWeightCache:
 
         return bool(self._guarded(put))
 
+    def forget(self) -> None:
+        """Remove the copy; for a desk that starts anew."""
+        self._guarded(lambda: self._client.delete(self._key))
+
     def announced(self) -> int | None:
         def poll() -> int | None:
             if self._subscription is None:

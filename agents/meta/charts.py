@@ -103,7 +103,11 @@ def _canvas(height: float = HEIGHT_INCHES) -> tuple[Any, Any]:
 
 
 def _legend(axes: Any, columns: int, *, below: bool = False) -> None:
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)} if below else {"loc": "upper left"}
+    place = (
+        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
+        if below
+        else {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0)}
+    )
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=columns, handlelength=1.2, columnspacing=1.0, **place)
 
 

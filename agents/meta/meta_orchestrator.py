@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -35,12 +35,8 @@ SUPERVISE_S = 5.0
 TICK_LATE_S = 120.0
 
 
-class Runner(Protocol):
-    """Runs one job to its end or its deadline."""
-
-    def __call__(self, plan: JobPlan, due_at: datetime) -> str:
-        """A line on what came out; raises where the job failed."""
-        ...
+Runner = Callable[[JobPlan, datetime], str]
+"""Runs one job, for a due time, to its end or its deadline; a line on what came out. Raises where the job failed."""
 
 
 @dataclass(frozen=True, slots=True)

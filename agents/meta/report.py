@@ -467,7 +467,7 @@ def pictures(facts: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _weight_series(facts: Mapping[str, Any]) -> tuple[Times, dict[str, Floats]] | None:
     rows = facts["changes"]
-    if not rows:
+    if not rows or rows[0]["timestamp"] >= facts["period_end"]:
         return None
     names = sorted({name for row in rows for name in row["agent_weights"]})
     moments = [row["timestamp"] for row in rows] + [facts["period_end"]]

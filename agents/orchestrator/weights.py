@@ -59,7 +59,15 @@ class DeskWeights:
         truth, database_answered = self._from_store(at)
         copy = self._from_cache(at)
         floor = self._current.version if self._current else 0
-        if copy is not None and copy.version >= max(floor, truth.version if truth else 0):
+        known = truth.version if truth is not None else 0
+        if copy is not None and copy.version > known and database_answered:
+            log_event(
+                logger,
+                "redis holds a version that the database does not have",
+                level=logging.WARNING,
+                version=copy.version,
+            )
+        elif copy is not None and copy.version >= max(floor, known):
             if truth is None or copy.weights == truth.weights:
                 return copy
             log_event(

@@ -17,7 +17,7 @@ import numpy as np
 from agents.core.types import Booleans, Floats
 from agents.quant.evidence import PairedTest, inflation, level_of_a_look, required_t, sharpe_difference, spread_of_skill
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
-from agents.quant.portfolios import METHODS, SolverError, max_sharpe, project
+from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, max_sharpe, project
 
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
@@ -37,7 +37,7 @@ OPEN_T = 1.0
 OPEN_HALF_LIFE_YEARS = 0.5
 """Once it is established that the agents' skills differ, this memory and so many standard errors suffice."""
 RECENT_YEARS = 0.5
-RECENT_RELEASE_T = -1.5
+RECENT_RELEASE_T = -1.0
 """So is one that the last half year speaks against by so many standard errors: skill can die."""
 
 
@@ -216,8 +216,8 @@ def _candidate(
     annual = math.sqrt(periods_per_year)
     evidence |= {
         "own_share_of_sharpe": round(own, 4),
-        "annual_sharpe": [round(float(s), 4) for s in _spread(moments.sharpe * annual, able)],
-        "shrunk_annual_sharpe": [round(float(s), 4) for s in _spread(shrunk * annual, able)],
+        "annual_sharpe": _spread(moments.sharpe * annual, able),
+        "shrunk_annual_sharpe": _spread(shrunk * annual, able),
     }
     notes: list[str] = []
     left = 1.0 - floor * (agents - known)
@@ -243,7 +243,11 @@ def _candidate(
     if refusal:
         return _Plan(target=_fill(equal, able, floor), sharpe=believed, causes=(), notes=notes, refusal=refusal)
     scale = 1.0 / left
-    stages = _stages(moments, believed, method, low * scale, high * scale, equal * scale)
+    try:
+        stages = _stages(moments, believed, method, low * scale, high * scale, equal * scale)
+    except NoPositiveMeanError:
+        refusal = "within the limits no weights have a positive expected return: a person should look at the exposure"
+        return _Plan(target=_fill(equal, able, floor), sharpe=believed, causes=(), notes=notes, refusal=refusal)
     if method == "adaptive":
         trust = float(np.min(moments.sample)) / (float(np.min(moments.sample)) + PRIOR_PERIODS)
         stages.append(("shrinkage", trust * stages[-1][1] + (1.0 - trust) * equal * scale))
@@ -292,10 +296,10 @@ def _fill(known: Floats, able: Booleans, floor: float) -> Floats:
     return np.asarray(whole / whole.sum())
 
 
-def _spread(values: Floats, able: Booleans) -> Floats:
-    whole = np.full(len(able), math.nan)
-    whole[able] = values
-    return whole
+def _spread(values: Floats, able: Booleans) -> list[float | None]:
+    """Values of the measurable agents in the places of all, None for the others: fit for JSON."""
+    found = iter(values)
+    return [round(float(next(found)), 4) if one else None for one in able]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def minimum_track_record(sharpe: float, benchmark: float, skew: float, kurtosis:
 
 def block_length(periods: int) -> int:
     """Length of a bootstrap block: 1.5 x the cube root of the sample, so that mild autocorrelation stays inside."""
-    return max(1, min(periods, round(1.5 * float(periods) ** (1.0 / 3.0))))
+    return max(1, min(periods, int(1.5 * float(periods) ** (1.0 / 3.0) + 0.5)))
 
 
 def block_starts(periods: int, resamples: int, seed: int) -> tuple[Integers, int]:
@@ -179,12 +179,17 @@ def level_of_a_look(false_changes_per_year: float, tests: float) -> float:
 
 
 def spread_of_skill(returns: Floats, correlation: Floats, block: int) -> float:
-    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A] without gaps larger
-    than a few periods. Sums over stretches the weighted spread of the agents' ratios, which is chi-squared with A - 1 degrees of
+    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A]; agents
+    that were silent for more than half of a stretch are left out. Sums over stretches the weighted spread of the agents' ratios, which is chi-squared with A - 1 degrees of
     freedom each; so it also sees skill that drifts and averages out. 1 below two stretches."""
     stretches = len(returns) // block
     if stretches < 2:
         return 1.0
+    cut = np.isfinite(returns[len(returns) - stretches * block :]).reshape(stretches, block, -1)
+    dense = (cut.sum(axis=1) >= block // 2).all(axis=0)
+    if int(dense.sum()) < 2:
+        return 1.0
+    returns, correlation = returns[:, dense], correlation[np.ix_(dense, dense)]
     size = returns.shape[1]
     centring = np.eye(size) - np.full((size, size), 1.0 / size)
     inverse = np.linalg.pinv(centring @ correlation @ centring)
@@ -192,8 +197,6 @@ def spread_of_skill(returns: Floats, correlation: Floats, block: int) -> float:
     for k in range(stretches):
         part = returns[len(returns) - (k + 1) * block : len(returns) - k * block]
         seen = np.isfinite(part).sum(axis=0)
-        if (seen < block // 2).any():
-            return 1.0
         spread = np.nanstd(part, axis=0, ddof=1)
         ratio = np.nanmean(part, axis=0) / np.where(spread > 0.0, spread, np.inf) * np.sqrt(seen)
         centred = centring @ ratio

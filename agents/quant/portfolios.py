@@ -29,6 +29,10 @@ class SolverError(Exception):
     """No weights: infeasible, unbounded, inaccurate, or the solver broke."""
 
 
+class NoPositiveMeanError(SolverError):
+    """Every feasible portfolio is expected to lose."""
+
+
 def project(weights: Floats, low: Floats, high: Floats) -> Floats:
     """The nearest vector (least squares) within [low, high] that sums to 1; SolverError where there is none."""
     if not np.isfinite(weights).all():
@@ -56,7 +60,7 @@ def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> F
     size = len(mean)
     best = _greedy(mean, low, high)
     if not float(mean @ best) > 0.0:
-        raise SolverError("no portfolio within the bounds has a positive mean")
+        raise NoPositiveMeanError("no portfolio within the bounds has a positive mean")
     scale = float(mean @ best)
     problem = _charnes_cooper(size)
     deviation = float(np.sqrt(best @ covariance @ best))

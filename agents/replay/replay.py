@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from agents.core.types import (
     WeightSet,
     WorkLogEntry,
     as_datetime,
+    as_stamp,
     to_decimal,
     to_float,
 )
@@ -43,6 +45,19 @@ Progress = Callable[[int, int, datetime, float], None]
 """(bars done, bars in all, simulated time, equity)."""
 
 
+class Interludes(Protocol):
+    """What falls due between bars: the meta plane's jobs on simulated time. A job due at D sees every bar up to D, and
+    the bars after D are traded with the weights that it left."""
+
+    def next_due(self, after: datetime) -> datetime:
+        """The first due time later than `after`."""
+        ...
+
+    def run(self, at: datetime) -> None:
+        """Run what is due at `at`; again, after a kill, it does what is left of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What is computed once for the whole history."""
@@ -56,9 +71,12 @@ class Prepared:
 
 def replay(
     bars: Bars, plan: DeskPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
-    clock: SimulatedClock, progress: Progress,
+    clock: SimulatedClock, progress: Progress, interludes: Interludes | None = None,
 ) -> int:  # fmt: skip
-    """Trade `bars`, from where the journal ends; returns the number of bars that were decided on now."""
+    """Trade `bars`, from where the journal ends; returns the number of bars that were decided on now.
+
+    Segments are cut where an interlude falls due; it runs after the bars up to its due time are on record.
+    """
     names = agents.names
     last = journal.last()
     start = 0
@@ -76,15 +94,25 @@ def replay(
     if start >= total:
         return 0
     prepared = _prepare(bars, plan, agents)
-    for first in range(start, total, SEGMENT_BARS):
-        stop = min(total, first + SEGMENT_BARS)
+    first, now = start, last.time if last is not None else as_datetime(bars.time[start])
+    while first < total:
+        due = interludes.next_due(now) if interludes is not None else None
+        reach = total if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
+        stop = min(total, first + SEGMENT_BARS, reach)
+        if stop == first:
+            assert interludes is not None and due is not None
+            clock.advance_to(due)
+            interludes.run(due)
+            now = due
+            continue
         segment = bars.rows(first, stop)
         clock.advance_to(as_datetime(segment.time[0]))
         weights = weights_at(clock.now())
         state, ledger, working, equity = _run_segment(
             segment, slice(first, stop), plan, agents, prepared, weights, journal, (state, ledger, working)
         )
-        clock.advance_to(as_datetime(segment.time[-1]))
+        first, now = stop, as_datetime(segment.time[-1])
+        clock.advance_to(now)
         progress(stop, total, clock.now(), equity)
     return total - start
 

@@ -1,0 +1,444 @@
+"""The commands of the meta plane: run it, look at its jobs, agents and weights, and make or mail a report."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import webbrowser
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from agents import meta_app
+from agents.adapters.mailer import SmtpMailer
+from agents.adapters.notify import notify
+from agents.adapters.reader import DeskReader, Row
+from agents.console import Screen, number, percent, rows_table
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.errors import AgentsError, UsageError
+from agents.core.log import configure_logging
+from agents.core.settings import Settings, load_settings
+from agents.core.tuning import JobPlan, Report, WeightDecision
+from agents.core.types import WeightSet, WeightsLevel
+from agents.core.weights import require_usable
+from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator, Ran, Ticker
+from agents.meta.report import message, standalone_html
+from agents.meta.schedule import lateness, slot
+from agents.returns_file import optimize_file
+
+LOGS = Path("logs")
+MAIN_LOG = LOGS / "meta_orchestrator.log"
+METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
+HISTORY_ROWS = 20
+
+
+def add_commands(
+    add: Callable[..., argparse.ArgumentParser], add_demo: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Register them."""
+    sub = add(
+        "meta",
+        meta,
+        "run the scheduled jobs: analyzer, optimizer, project manager",
+        "quorum meta --once --only weight_optimizer",
+    )
+    sub.add_argument("--once", action="store_true", help="run every job once, now, and end")
+    sub.add_argument("--only", choices=JOBS, metavar="JOB", help=f"this job alone: {', '.join(JOBS)}")
+    sub = add("job", job, "run one job for a due time, as the daemon does", "quorum job weight_optimizer --json")
+    sub.add_argument("name", metavar="JOB")
+    sub.add_argument(
+        "--due-at", type=datetime.fromisoformat, metavar="TIME", help="the due time it stands for (default: now)"
+    )
+    add_demo(add("jobs", jobs, "what ran, what is due, what failed", "quorum jobs --json"))
+    sub = add(
+        "agents",
+        agents,
+        "scorecards: how good each agent is, and whether that is shown",
+        "quorum agents --window 90 --demo",
+    )
+    sub.add_argument("--window", type=int, default=0, metavar="DAYS", help="7, 30, 90 or 0 for all history (default)")
+    add_demo(sub)
+    _add_weights(add, add_demo)
+    sub = add(
+        "report",
+        report,
+        "the report that would be mailed, on the screen or in a file",
+        "quorum report --demo --out report.html",
+    )
+    add_demo(sub)
+    where = sub.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", type=Path, metavar="FILE", help="FILE.html: one self-contained page; FILE.eml: the very message"
+    )
+    where.add_argument("--open", action="store_true", help="show it in a browser")
+    where.add_argument("--send-test", action="store_true", help="mail it to the configured recipients now")
+    sub.add_argument(
+        "--days", type=float, default=None, metavar="N", help="the last N days (default: since the last report)"
+    )
+
+
+def _add_weights(
+    add: Callable[..., argparse.ArgumentParser], add_demo: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    sub = add("weights", weights, "the agents' weights: in force, in the past, why, and what a method would choose",
+              "quorum weights optimize --returns returns.csv --previous weights.json --json")  # fmt: skip
+    sub.add_argument("action", choices=("show", "history", "why", "propose", "revert", "optimize"))
+    sub.add_argument("version", nargs="?", type=int, metavar="ID", help="a version, for why and revert")
+    sub.add_argument("--method", choices=METHODS, help="for propose and optimize (default: adaptive)")
+    sub.add_argument("--reason", default="", help="for revert: why")
+    sub.add_argument(
+        "--returns",
+        type=Path,
+        metavar="FILE.csv",
+        help="for optimize: a column of returns for each agent, oldest first",
+    )
+    sub.add_argument(
+        "--previous", type=Path, metavar="FILE.json", help="for optimize: the present weights by agent (default: equal)"
+    )
+    sub.add_argument("--periods-per-year", type=float, default=252.0, metavar="N", help="for optimize (default 252)")
+    sub.add_argument(
+        "--trials", type=int, default=1, metavar="N", help="for optimize: configurations tried on these returns"
+    )
+    add_demo(sub)
+
+
+# ---------------------------------------------------------------- running
+
+
+def meta(options: argparse.Namespace, screen: Screen) -> int:
+    """The daemon, or one cycle."""
+    settings = load_settings(options.settings)
+    log = MAIN_LOG if options.only is None else LOGS / f"{options.only}.log"
+    if options.once and options.only:
+        return _once_here(options, screen, settings, log)
+    configure_logging(log, level=settings.log_level, console=not options.once)
+    with meta_app.meta_plane(settings, demo=False, say=screen.say) as plane:
+        runner = meta_app.own_process(options.settings) if settings.meta.own_process else meta_app.here(plane)
+        plans = meta_app.plans_of(settings, options.only)
+        orchestrator = MetaOrchestrator(plane.jobs, plans, runner, plane.clock, plane.watch)
+        if options.once:
+            screen.say(f"running {', '.join(plan.name for plan in plans)}")
+            return _shown(orchestrator.run_now(), screen)
+        ticker = Ticker(
+            orchestrator.tick, plane.clock, every_s=settings.meta.tick_s, alive=lambda: notify("WATCHDOG=1")
+        )
+        for number_ in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number_, ticker.stop)
+        notify("READY=1")
+        ended = ticker.run()
+        notify("STOPPING=1")
+    return 0 if ended else 1
+
+
+def _once_here(options: argparse.Namespace, screen: Screen, settings: Settings, log: Path) -> int:
+    """One job in this process, with its outcome as the answer."""
+    configure_logging(log, level=settings.log_level, console=False)
+    outcomes: list[Row] = []
+    with meta_app.meta_plane(settings, demo=False, say=screen.say) as plane:
+
+        def run(plan: JobPlan, due_at: datetime) -> str:
+            outcomes.append(plane.run_job(plan.name, None, due_at))
+            return meta_app.headline(plan.name, outcomes[0])
+
+        ran = MetaOrchestrator(
+            plane.jobs, meta_app.plans_of(settings, options.only), run, plane.clock, plane.watch
+        ).run_now()
+    if not ran[0].ok:
+        raise AgentsError(ran[0].detail)
+    screen.result(outcomes[0], ran[0].detail)
+    return 0
+
+
+def _shown(ran: list[Ran], screen: Screen) -> int:
+    rows = [{"job": r.job, "outcome": "done" if r.ok else "FAILED", "detail": r.detail} for r in ran]
+    screen.result(rows, rows_table("One cycle", rows, ("job", "outcome", "detail")))
+    return 0 if all(r.ok for r in ran) else 1
+
+
+def job(options: argparse.Namespace, screen: Screen) -> int:
+    """One job's work without its bookkeeping: the daemon's child."""
+    settings = load_settings(options.settings)
+    configure_logging(LOGS / f"{options.name}.log", level=settings.log_level, console=False)
+    with meta_app.meta_plane(settings, demo=False, say=lambda _line: None) as plane:
+        outcome = plane.run_job(options.name, None, options.due_at)
+    screen.result(outcome, meta_app.headline(options.name, outcome))
+    return 0
+
+
+# ---------------------------------------------------------------- looking
+
+
+def jobs(options: argparse.Namespace, screen: Screen) -> int:
+    """Plans, lateness and the newest runs."""
+    settings = load_settings(options.settings)
+    with meta_app.meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
+        now = SystemClock().now()
+        plans = []
+        for plan in meta_app.plans_of(settings):
+            newest = plane.jobs.newest(plan.name)
+            late = None if options.demo else lateness(plan, newest, now)
+            plans.append({
+                "job": plan.name, "every": f"{plan.every.total_seconds() / 3600:g} h",
+                "next_due": None if options.demo else slot(plan.every, now) + plan.every, "last": newest.due_at if newest else None,
+                "status": newest.status if newest else "never ran", "late_by_s": late.total_seconds() if late else None,
+            })  # fmt: skip
+        runs = [
+            {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
+            for r in plane.jobs.recent(12)
+        ]
+    screen.result(
+        {"plans": plans, "runs": runs}, rows_table("Jobs", plans, ("job", "every", "last", "status", "next_due", "late_by_s")),
+        rows_table("Newest runs", runs, ("job", "due_at", "status", "attempts", "detail")),
+    )  # fmt: skip
+    return 0
+
+
+def agents(options: argparse.Namespace, screen: Screen) -> int:
+    """The newest scorecards of one window."""
+    if options.window not in (0, 7, 30, 90):
+        raise UsageError(f"--window {options.window}: windows are 7, 30, 90 and 0 for all history")
+    settings = load_settings(options.settings)
+    with meta_app.meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
+        rows = DeskReader(plane.engine).rows(
+            "SELECT * FROM agent_performance WHERE window_days = :w AND date = (SELECT max(date) FROM agent_performance)"
+            " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name", w=options.window,
+        )  # fmt: skip
+    shown = [
+        {"agent": r["agent_name"], "signals": r["total_signals"], "trades": r["total_trades"], "Sharpe": number(r["sharpe_ratio"]),
+         "90 %": f"{number(r['sharpe_low'])} .. {number(r['sharpe_high'])}", "sure": percent(r["deflated_sharpe"]),
+         "hits": percent(r["win_rate"]), "factor": number(r["profit_factor"]), "drawdown": percent(r["max_drawdown"]),
+         "IC": number(r["information_coefficient"]), "verdict": r["verdict"]}
+        for r in rows
+    ]  # fmt: skip
+    title = (
+        f"Agents, {'all history' if options.window == 0 else f'{options.window} days'} to {rows[0]['date']}"
+        if rows
+        else ""
+    )
+    table = (
+        rows_table(title, shown, tuple(shown[0]))
+        if shown
+        else "no scorecards yet; run: quorum meta --once --only performance_analyzer"
+    )
+    screen.result(rows, table)
+    return 0
+
+
+# ---------------------------------------------------------------- weights
+
+
+def weights(options: argparse.Namespace, screen: Screen) -> int:
+    """The six actions."""
+    if options.action == "optimize":
+        return _optimize(options, screen)
+    with meta_app.meta_plane(load_settings(options.settings), demo=options.demo, say=lambda _line: None) as plane:
+        actions = {"show": _show, "history": _history, "why": _why, "propose": _propose, "revert": _revert}
+        return actions[options.action](options, screen, plane)
+
+
+def _show(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
+    rows = DeskReader(plane.engine).weights()
+    columns = ("agent_name", "weight", "version", "timestamp", "source", "reason")
+    screen.result(
+        rows, rows_table("Weights in force", rows, columns) if rows else "no weights yet: no decision was made"
+    )
+    return 0
+
+
+def _history(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
+    rows = DeskReader(plane.engine).rows(
+        "SELECT version, timestamp, status, method, agent_weights, sharpe_improvement, realised_improvement, sample_size, trials, reason"
+        " FROM weight_history ORDER BY version DESC LIMIT :n", n=HISTORY_ROWS,
+    )  # fmt: skip
+    shown = [
+        {**row, "weights": " ".join(f"{name} {float(w):.0%}" for name, w in row["agent_weights"].items()),
+         "expected": number(row["sharpe_improvement"], sign=True), "realised": number(row["realised_improvement"], sign=True)}
+        for row in rows
+    ]  # fmt: skip
+    columns = ("version", "timestamp", "status", "weights", "expected", "realised", "reason")
+    screen.result(rows, rows_table("Weight decisions", shown, columns) if rows else "no decision about weights yet")
+    return 0
+
+
+def _why(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
+    reader = DeskReader(plane.engine)
+    version = options.version or next(
+        iter(r["version"] for r in reader.rows("SELECT max(version) AS version FROM weight_history")), None
+    )
+    row = plane.store.decision(version) if version is not None else None
+    if row is None:
+        known = (
+            "there is no decision yet"
+            if version is None
+            else f"there is no version {version}; see: quorum weights history"
+        )
+        raise UsageError(f"weights why: {known}")
+    causes, previous = row["causes"] or {}, row["previous_weights"] or {}
+    shown = [
+        {"agent": name, "before": percent(previous.get(name)), "after": percent(weight),
+         **{cause: f"{100 * part:+.2f}" for cause, part in causes.get(name, {}).items()}}
+        for name, weight in row["agent_weights"].items()
+    ]  # fmt: skip
+    line = f"version {row['version']}, {row['timestamp']:%Y-%m-%d %H:%M} UTC, {row['method']}: {row['status']}. {row['reason']}"
+    facts = ", ".join(
+        f"{k.replace('_', ' ')} {v}" for k, v in (row["evidence"] or {}).items() if isinstance(v, (int, float, str))
+    )
+    columns = tuple(shown[0]) if shown else ()
+    screen.result(
+        row, line, rows_table("Changes in points, by cause", shown, columns), f"evidence: {facts}" if facts else ""
+    )
+    return 0
+
+
+def _propose(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
+    """What a method would do now; recorded as a trial, since looking at many methods is a search."""
+    method = options.method or plane.settings.tuning.method
+    proposal, decision = plane.optimizer().try_method(method)
+    document = {
+        "method": method, "status": proposal.status, "reason": proposal.reason, "trials": decision.trials,
+        "candidate": {name: float(w) for name, w in decision.weights.items()},
+        "previous": {name: float(w) for name, w in (decision.previous or {}).items()},
+        "expected_sharpe_improvement": proposal.expected_sharpe_improvement, "evidence": dict(proposal.evidence),
+    }  # fmt: skip
+    rows = [
+        {"agent": n, "now": percent((decision.previous or {}).get(n)), "candidate": percent(w)}
+        for n, w in decision.weights.items()
+    ]
+    remark = f"recorded as a trial ({decision.trials} methods tried so far): later changes need that much more evidence"
+    screen.result(
+        document,
+        f"{method}: {proposal.status}. {proposal.reason}",
+        rows_table("Proposal", rows, ("agent", "now", "candidate")),
+        remark,
+    )
+    return 0
+
+
+def _revert(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
+    if options.version is None:
+        raise UsageError("weights revert: name the version to go back to; see: quorum weights history")
+    row = plane.store.decision(options.version)
+    if row is None or row["status"] not in ("apply", "revert", "initial"):
+        raise UsageError(f"weights revert: version {options.version} was never in force; see: quorum weights history")
+    now = plane.clock.now()
+    wanted = {name: Decimal(str(weight)) for name, weight in row["agent_weights"].items()}
+    require_usable(
+        WeightSet(version=options.version, weights=wanted, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""),
+        plane.agents, now,
+    )  # fmt: skip
+    reason = f"a person went back to version {options.version}" + (f": {options.reason}" if options.reason else "")
+    before = plane.store.weights_in_force(now)
+    made = plane.store.publish(
+        WeightDecision(
+            at=now,
+            decided_for=None,
+            weights=wanted,
+            previous=dict(before.weights),
+            method="revert",
+            status="revert",
+            reason=reason,
+        )
+    )
+    screen.result(
+        {"version": made, "weights": {n: float(w) for n, w in wanted.items()}, "reason": reason},
+        f"version {made} is in force: {reason}. The optimizer goes on from here at its next run.",
+    )
+    return 0
+
+
+def _optimize(options: argparse.Namespace, screen: Screen) -> int:
+    if options.returns is None:
+        raise UsageError(
+            "weights optimize: --returns FILE.csv is needed, a column of returns for each agent, oldest first"
+        )
+    limits = meta_app.tuning_of(load_settings(options.settings)).limits
+    document = optimize_file(
+        options.returns, options.previous, method=options.method or "adaptive", limits=limits,
+        periods_per_year=options.periods_per_year, trials=options.trials,
+    )  # fmt: skip
+    rows = [
+        {
+            "agent": name,
+            "previous": percent(document["previous"][name]),
+            "weight": percent(weight),
+            "candidate": percent(document["candidate"][name]),
+        }
+        for name, weight in document["weights"].items()
+    ]
+    table = rows_table("Weights", rows, ("agent", "previous", "weight", "candidate"))
+    screen.result(document, f"{document['method']}: {document['status']}. {document['reason']}", table)
+    return 0
+
+
+# ---------------------------------------------------------------- the report
+
+
+def report(options: argparse.Namespace, screen: Screen) -> int:
+    """Compose one; show it, write it, or mail it. Nothing is recorded."""
+    settings = load_settings(options.settings)
+    if options.out is not None and options.out.suffix not in (".html", ".eml"):
+        raise UsageError(f"--out {options.out}: the name must end in .html or .eml")
+    with meta_app.meta_plane(settings, demo=options.demo, say=screen.say) as plane:
+        at = _end_of(plane) if options.demo else plane.clock.now()
+        start = (
+            at - timedelta(days=options.days)
+            if options.days
+            else (at - timedelta(days=settings.meta.demo_every_days) if options.demo else None)
+        )
+        screen.say("drawing")
+        made, summary, _ = plane.project_manager().compose(at, keep_suggestions=False, start=start)
+        if options.send_test:
+            return _send_test(plane, made, screen)
+        if options.out is None and not options.open:
+            screen.result({"subject": made.subject, "summary": summary, "text": made.text}, made.text)
+            return 0
+        path = options.out or Path(tempfile.mkdtemp(prefix="quorum-report-")) / "report.html"
+        _write(path, plane, made)
+        shown = options.open and webbrowser.open(path.resolve().as_uri())
+        screen.result(
+            {"file": str(path), "subject": made.subject}, f"{'opened' if shown else 'wrote'} {path}: {made.subject}"
+        )
+    return 0
+
+
+def _end_of(plane: meta_app.MetaPlane) -> datetime:
+    rows = DeskReader(plane.engine).rows("SELECT max(time) AS newest FROM decisions")
+    newest = rows[0]["newest"]
+    if not isinstance(newest, datetime):
+        raise UsageError("the demo has not run yet; run: quorum demo")
+    return SimulatedClock(newest.astimezone(UTC)).now()
+
+
+def _write(path: Path, plane: meta_app.MetaPlane, made: Report) -> None:
+    try:
+        if path.suffix == ".eml":
+            settings = plane.outbox.mail_settings()
+            sender, recipients = (
+                (settings.sender, settings.recipients)
+                if settings
+                else ("quorum@localhost.invalid", ("you@localhost.invalid",))
+            )
+            path.write_bytes(
+                message(made, desk=plane.settings.desk.name, sender=sender, recipients=recipients).as_bytes()
+            )
+        else:
+            path.write_text(standalone_html(made), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _send_test(plane: meta_app.MetaPlane, made: Report, screen: Screen) -> int:
+    settings = plane.outbox.mail_settings()
+    if settings is None:
+        raise UsageError("no mail server is configured; run scripts/configure_email.py")
+    finished = message(
+        made, desk=plane.settings.desk.name, sender=settings.sender, recipients=settings.recipients
+    ).as_bytes()
+    screen.say(f"sending to {', '.join(settings.recipients)} through {settings.server}")
+    problem = SmtpMailer().send(settings, finished)
+    if problem:
+        raise AgentsError(f"the test report was not sent: {problem}")
+    screen.result({"sent": True, "recipients": settings.recipients}, f"sent: {made.subject}")
+    return 0
