@@ -117,7 +117,10 @@ def tuning_line(tuning: Row) -> str:
     """What became of the weights."""
     if not tuning["decisions"]:
         return "the optimizer has not decided anything yet"
-    text = f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds, {tuning['fallbacks']:,} without an answer"
+    text = (
+        f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds,"
+        f" {tuning['fallbacks']:,} without an answer"
+    )
     return text + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from agents.adapters.journal import PostgresJournal
 from agents.adapters.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import DataError
+from agents.core.log import log_event
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator
@@ -22,6 +24,7 @@ from agents.meta.schedule import next_due
 from agents.meta_app import MetaPlane, here, plans_of
 from agents.replay.replay import Progress, replay
 
+logger = logging.getLogger(__name__)
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
 
@@ -38,7 +41,8 @@ class JobsBetween:
         return next_due(self._plans, after)
 
     def run(self, at: datetime) -> None:
-        """Every job that is due and not done."""
+        """Every job that is due at `at`, where the clock stands now, and not done."""
+        log_event(logger, "jobs between bars", at=at)
         self._orchestrator.tick()
 
 

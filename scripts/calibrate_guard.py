@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.quant.allocation import HALF_LIVES_YEARS, Limits, propose
+from agents.quant.allocation import Limits, propose
 
 YEAR = 252
 VOLATILITY, CORRELATION = 0.01, 0.2
@@ -96,9 +96,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = Table(
-        title=f"{options.seeds} desks x {options.years:g} years of daily looks; memories {HALF_LIVES_YEARS} years"
-    )
+    table = Table(title=f"{options.seeds} desks x {options.years:g} years of daily looks")
     for column in ("case", "false changes a year", "stated", "median days", "90 % within", "moved rightly"):
         table.add_column(column, justify="left" if column == "case" else "right")
     for r in rows:

@@ -26,8 +26,9 @@ SLOW_QUERY_S = 5.0
 
 _SECTIONS = {
     "curves": f"""
-        SELECT book, time_bucket('1 day', time) AS day, last(equity, time) AS equity, sum(turnover) AS turnover
-        FROM equity WHERE ({LIVE_BOOKS} OR book LIKE 'control:%') AND time <= :at GROUP BY 1, 2 ORDER BY 2""",
+        SELECT book, array_agg((extract(epoch FROM day) / 86400)::int ORDER BY day) AS days, array_agg(equity ORDER BY day) AS equity
+        FROM (SELECT book, time_bucket('1 day', time) AS day, last(equity, time) AS equity FROM equity
+              WHERE ({LIVE_BOOKS} OR book LIKE 'control:%') AND time <= :at GROUP BY 1, 2) d GROUP BY book""",
     "now": """
         SELECT d.time, d.equity, d.cash, d.risk_state, d.weights_version, d.weights_level, d.reason, d.recorded_at
         FROM decisions d WHERE d.time <= :at ORDER BY d.time DESC LIMIT 1""",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database import transaction, weights_json
+from agents.adapters.database import driver_connection, transaction, weights_json
 from agents.core.clock import Clock
 from agents.core.errors import InvalidWeightsError
 from agents.core.killpoint import killpoint
@@ -70,6 +70,16 @@ ON CONFLICT (date, agent_name) DO UPDATE SET "return" = excluded."return", signa
 """
 
 
+DAY_ZERO = date(1970, 1, 1)
+_READ_DAYS = """
+SELECT (d.date - DATE '1970-01-01')::float8, (a.place - 1)::float8, coalesce(d."return", 'NaN'), d.signals::float8, d.hits::float8,
+       d.calls::float8, d.trades::float8, d.pnl, d.turnover, d.ic_count::float8, d.ic_x, d.ic_y, d.ic_xx, d.ic_yy, d.ic_xy,
+       d.brier_count::float8, d.brier_sum
+FROM agent_days d JOIN unnest(%s::text[]) WITH ORDINALITY AS a(agent_name, place) USING (agent_name)
+WHERE d.date >= %s ORDER BY d.date, a.place
+"""
+
+
 class MetaStore:
     """AnalyzerDesk and OptimizerDesk over one desk's database and cache."""
 
@@ -82,6 +92,8 @@ class MetaStore:
         self._agents = tuple(agents)
         self._static = dict(static)
         self._clock = clock
+        self._days = np.empty((0, 17))
+        self._refreshed_to: datetime | None = None
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -94,6 +106,9 @@ class MetaStore:
 
     def refresh_days(self) -> int:
         with transaction(self._engine) as connection:
+            newest_bar = connection.execute(text("SELECT max(time) FROM shadow_returns")).scalar()
+            if newest_bar == self._refreshed_to:
+                return 0
             recent = connection.execute(
                 text("SELECT DISTINCT date FROM agent_days ORDER BY date DESC LIMIT :n"), {"n": REPEATED_DAYS}
             ).scalars().all()  # fmt: skip
@@ -101,33 +116,32 @@ class MetaStore:
             connection.execute(text(_DAYS), {"start": start, "remainder": REMAINDER})
             newest = connection.execute(text("SELECT count(DISTINCT date) FROM agent_days WHERE date >= :d"),
                                         {"d": start.date()}).scalar_one()  # fmt: skip
+        self._refreshed_to = newest_bar
         return int(newest) - len(recent)
 
     def agent_days(self, *, until: datetime, whole_days_only: bool = False) -> AgentDays:
         last = until.astimezone(UTC).date() - timedelta(days=1 if whole_days_only else 0)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(
-                text("SELECT * FROM agent_days WHERE date <= :last AND agent_name = ANY(:agents) ORDER BY date"),
-                {"last": last, "agents": list(self._agents)},
-            ).all()  # fmt: skip
-        dates = sorted({row.date for row in rows})
-        place = {day: t for t, day in enumerate(dates)}
-        column = {name: k for k, name in enumerate(self._agents)}
-        shape = (len(dates), len(self._agents))
-        real = {name: np.zeros(shape) for name in ("pnl", "turnover")} | {"return": np.full(shape, np.nan)}
-        whole = {name: np.zeros(shape, dtype=np.int64) for name in ("signals", "hits", "calls", "trades")}
-        pairs, brier = np.zeros((6, *shape)), np.zeros((2, *shape))
-        for row in rows:
-            values = row._mapping
-            at = place[row.date], column[row.agent_name]
-            for name, array in (*real.items(), *whole.items()):
-                if values[name] is not None:
-                    array[at] = values[name]
-            pairs[(slice(None), *at)] = [values[n] for n in ("ic_count", "ic_x", "ic_y", "ic_xx", "ic_yy", "ic_xy")]
-            brier[(slice(None), *at)] = [row.brier_count, row.brier_sum]
+        # Only the newest days can have changed since they were read; a long replay would read all of them every time.
+        kept = self._days[: -REPEATED_DAYS * len(self._agents)] if len(self._days) else self._days
+        first = int(kept[-1, 0]) + 1 if len(kept) else None
+        with transaction(self._engine) as connection, driver_connection(connection).cursor(binary=True) as cursor:
+            cursor.execute(
+                _READ_DAYS, (list(self._agents), DAY_ZERO if first is None else DAY_ZERO + timedelta(days=first))
+            )
+            rows = np.array(cursor.fetchall(), dtype=np.float64).reshape(-1, 17)
+        self._days = np.concatenate([kept, rows]) if len(kept) else rows
+        wanted = self._days[self._days[:, 0] <= (last - DAY_ZERO).days]
+        dates, place = np.unique(wanted[:, 0], return_inverse=True)
+        column = wanted[:, 1].astype(np.int64)
+        table = np.zeros((15, len(dates), len(self._agents)))
+        table[0] = np.nan
+        table[:, place, column] = wanted[:, 2:].T
+        whole = {
+            name: table[k].astype(np.int64) for k, name in ((1, "signals"), (2, "hits"), (3, "calls"), (4, "trades"))
+        }
         return AgentDays(
-            date=np.array(dates, dtype="datetime64[D]"), agents=self._agents, returns=real["return"], pnl=real["pnl"],
-            turnover=real["turnover"], correlation_sums=pairs, brier_sums=brier, **whole,
+            date=np.datetime64(DAY_ZERO) + dates.astype("timedelta64[D]"), agents=self._agents, returns=table[0], pnl=table[5],
+            turnover=table[6], correlation_sums=table[7:13], brier_sums=table[13:15], **whole,
         )  # fmt: skip
 
     def variants_tried(self, agents: Sequence[str]) -> int:

@@ -98,19 +98,16 @@ def _float(value: object) -> float | None:
 
 def curves_of(facts: Mapping[str, Any]) -> Curves | None:
     """Daily equity of the live book and the controls; None before the second day."""
-    by_book: dict[str, dict[datetime, float]] = {}
-    for row in facts["curves"]:
-        by_book.setdefault(row["book"], {})[row["day"]] = row["equity"]
-    live = next((book for book in by_book if ":" not in book), None)
-    if live is None or len(by_book[live]) < 2:
+    books = {row["book"]: row for row in facts["curves"]}
+    live = next((row for book, row in books.items() if ":" not in book), None)
+    if live is None or len(live["days"]) < 2:
         return None
-    days = sorted(by_book[live])
-    time = np.array([day.astimezone(UTC).replace(tzinfo=None) for day in days], dtype="datetime64[us]")
+    time = np.array(live["days"], dtype="datetime64[D]").astype("datetime64[us]")
     controls = {
-        book.split(":")[1]: np.array([values[day] for day in days]) for book, values in sorted(by_book.items())
-        if ":" in book and all(day in values for day in days)
+        book.split(":")[1]: np.array(row["equity"], dtype=np.float64) for book, row in sorted(books.items())
+        if ":" in book and row["days"] == live["days"]
     }  # fmt: skip
-    return Curves(time, np.array([by_book[live][day] for day in days]), controls)
+    return Curves(time, np.array(live["equity"], dtype=np.float64), controls)
 
 
 def value_added(curves: Curves | None) -> list[Row]:

@@ -8,34 +8,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from agents.core.types import Booleans, Floats
-from agents.quant.evidence import PairedTest, inflation, level_of_a_look, required_t, sharpe_difference, spread_of_skill
+from agents.quant.evidence import (
+    PairedTest,
+    drifting_spread,
+    inflation,
+    lasting_spread,
+    level_of_a_look,
+    required_t,
+    sharpe_difference,
+)
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
 from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, max_sharpe, project
 
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
 
-HALF_LIVES_YEARS = (1.0, 0.25)
-"""Memories of the estimates, fixed before any data were seen; tuning them on the same returns would be a trial. The
-adaptive method asks both, the long one for lasting differences, the short one for drifting skill, and pays for asking
-twice in the guard; the other methods ask the first."""
+HALF_LIFE_YEARS = 1.0
+"""Memory of the evidence that agents differ, and of the methods that do not look at means; fixed before any data were seen:
+tuning it on the same returns would be a trial."""
+MOVING_HALF_LIFE_YEARS = 0.5
+MOVING_T = 1.0
+"""Once it is established that the agents' skills differ, means are remembered for this long, and so many standard errors for
+the candidate suffice."""
 PRIOR_PERIODS = 60.0
 """The candidate is blended with equal weights as if these had been seen for so many periods."""
-LOOKS_PER_YEAR = 3.0
-"""Independent looks that a year of daily ones amounts to, since neighbouring ones share nearly all their data; held
-to account by scripts/calibrate_guard.py."""
+TESTS_PER_YEAR = 45.0
+"""Independent tests that a year of daily looks at the two statistics of `skills_differ` amounts to, since neighbouring looks
+share nearly all their data: measured on noise by scripts/calibrate_guard.py."""
+LOOKS_PER_YEAR = 16.0
+"""The same for daily looks at one paired difference."""
+KEEP_MOVING_P = 0.05
+"""A desk that has left equal weights goes on moving while this is not exceeded; a second opening need not be as strong."""
 RELEASE_T = 0.5
 """A tilt away from equal weights that shows fewer standard errors than this is taken back."""
-OPEN_T = 1.0
-OPEN_HALF_LIFE_YEARS = 0.5
-"""Once it is established that the agents' skills differ, this memory and so many standard errors suffice."""
 RECENT_YEARS = 0.5
 RECENT_RELEASE_T = -1.0
 """So is one that the last half year speaks against by so many standard errors: skill can die."""
@@ -112,30 +124,26 @@ def propose(
     if int(able.sum()) < 2:
         reason = f"{int(able.sum())} of {agents} agents have {limits.minimum_signals} signals or more; 2 are needed"
         return _stay(start, brought_in, "fallback", reason, base, notes)
-    memories = HALF_LIVES_YEARS if method == "adaptive" else HALF_LIVES_YEARS[:1]
-    judge = _Judge(
-        returns[:, able], limits, periods_per_year, turnover_cost, trials * (len(memories) + 1), seed, able, start
-    )
-    differ = method == "adaptive" and judge.skills_differ(base)
-    if differ:
-        memories = (OPEN_HALF_LIFE_YEARS,)
-    cases = []
-    for years in memories:
-        moments = estimate(returns[:, able], years * periods_per_year)
-        sample = float(np.min(moments.sample))
-        evidence = {**base, "half_life_years": years, "effective_periods": round(sample, 1),
-                    "correlation_shrinkage": round(moments.shrinkage, 4)}  # fmt: skip
-        if sample < limits.minimum_periods:
-            reason = f"{sample:.0f} effective periods are seen, {limits.minimum_periods} are needed for a change"
-            return _stay(start, brought_in, "hold", reason, evidence, notes)
-        try:
-            plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence)
-        except SolverError as error:
-            reason = f"the solver gave no answer ({error}); previous weights kept"
-            return _stay(start, brought_in, "fallback", reason, evidence, notes)
-        cases.append(judge.case(plan, moments, years, evidence, OPEN_T if differ else None))
-    best = max(cases, key=lambda case: case.margin)
-    return judge.verdict(best, brought_in, [*notes, *best.plan.notes])
+    seen = int(np.isfinite(returns[:, able]).sum(axis=0).min())
+    if seen < limits.minimum_periods:
+        reason = f"{seen} periods are seen, {limits.minimum_periods} are needed for a change"
+        return _stay(start, brought_in, "hold", reason, base, notes)
+    judge = _Judge(returns[:, able], limits, periods_per_year, turnover_cost, trials, seed, able, start)
+    by_means = method in ("adaptive", "max_sharpe")
+    refusal = judge.sameness(base) if by_means else ""
+    if refusal and method == "adaptive" and not judge.tilted:
+        return _stay(start, brought_in, "hold", refusal, base, notes)
+    years = MOVING_HALF_LIFE_YEARS if by_means and not refusal else HALF_LIFE_YEARS
+    moments = estimate(returns[:, able], years * periods_per_year)
+    evidence = {**base, "half_life_years": years, "effective_periods": round(float(np.min(moments.sample)), 1),
+                "correlation_shrinkage": round(moments.shrinkage, 4)}  # fmt: skip
+    try:
+        plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence)
+    except SolverError as error:
+        reason = f"the solver gave no answer ({error}); previous weights kept"
+        return _stay(start, brought_in, "fallback", reason, evidence, notes)
+    plan = replace(plan, refusal=plan.refusal or refusal)
+    return judge.verdict(judge.case(plan, moments, years, evidence, by_means), brought_in, [*notes, *plan.notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +254,9 @@ def _candidate(
     try:
         stages = _stages(moments, believed, method, low * scale, high * scale, equal * scale)
     except NoPositiveMeanError:
-        refusal = "within the limits no weights have a positive expected return: a person should look at the exposure"
-        return _Plan(target=_fill(equal, able, floor), sharpe=believed, causes=(), notes=notes, refusal=refusal)
+        notes.append("within the limits no weights have a positive expected return: the candidate loses least")
+        least = highest_mean(believed * moments.volatility, low * scale, high * scale)
+        stages = [("equal", equal * scale), ("mean", least)]
     if method == "adaptive":
         trust = float(np.min(moments.sample)) / (float(np.min(moments.sample)) + PRIOR_PERIODS)
         stages.append(("shrinkage", trust * stages[-1][1] + (1.0 - trust) * equal * scale))
@@ -329,27 +338,34 @@ class _Judge:
     able: Booleans
     start: Floats
 
-    def skills_differ(self, evidence: dict[str, object]) -> bool:
-        """Whether it is established that these agents' skills differ, lastingly or drifting; at the guard's own level."""
-        block = round(RECENT_YEARS * self.periods_per_year)
-        if len(self.returns) < 2 * block:
-            return False
-        moments = estimate(self.returns, math.inf)
-        p = spread_of_skill(self.returns, moments.correlation, block)
-        level = level_of_a_look(self.limits.false_changes_per_year, LOOKS_PER_YEAR * self.trials)
-        evidence |= {"same_skill_p": round(p, 6), "same_skill_level": round(level, 6)}
-        return p < level
+    @property
+    def tilted(self) -> bool:
+        """Whether the weights in force are away from equal ones."""
+        return float(np.max(np.abs(self.start - self._equal())[self.able])) > 1e-4
 
-    def case(
-        self, plan: _Plan, moments: Moments, years: float, evidence: dict[str, object], open_t: float | None
-    ) -> _Case:
-        """The evidence for one plan, with the memory that made it; `open_t` is what is needed where skills are known to
-        differ."""
+    def sameness(self, evidence: dict[str, object]) -> str:
+        """ "" where it is established that these agents' skills differ, lastingly or drifting; else the reason to hold."""
+        year = self.periods_per_year
+        p = min(
+            lasting_spread(self.returns, decay_weights(len(self.returns), HALF_LIFE_YEARS * year)),
+            drifting_spread(self.returns, round(RECENT_YEARS * year)),
+        )
+        level = level_of_a_look(self.limits.false_changes_per_year, TESTS_PER_YEAR * self.trials)
+        if self.tilted:
+            level = max(level, KEEP_MOVING_P)
+        evidence |= {"same_skill_p": float(f"{p:.3g}"), "same_skill_level": float(f"{level:.3g}")}
+        return (
+            ""
+            if p < level
+            else f"that all agents are equally good has a probability of {p:.2g}, below {level:.2g} they would be re-weighted"
+        )
+
+    def case(self, plan: _Plan, moments: Moments, years: float, evidence: dict[str, object], by_means: bool) -> _Case:
+        """The evidence for one plan; a direction that was not picked by means has to convince by itself."""
         test = self.test(plan.target, self.start, years)
         lately = self.test(plan.target, self.start, None)
-        needed = open_t if open_t is not None else required_t(
-            self.limits.false_changes_per_year, looks_per_year=LOOKS_PER_YEAR, contrasts=max(1, int(self.able.sum()) - 1),
-            trials=self.trials, periods=test.periods,
+        needed = MOVING_T if by_means else required_t(
+            self.limits.false_changes_per_year, looks_per_year=LOOKS_PER_YEAR, trials=self.trials, periods=test.periods
         )  # fmt: skip
         if not plan.refusal:
             evidence |= {
@@ -378,7 +394,7 @@ class _Judge:
             reason = f"{said}: {test.t:.1f} standard errors, {case.needed:.1f} needed; no weight moved by more than {self.limits.step:.0%}"
             return self._move(stepped, (gain, gain_return), reason, case, notes)
         equal = self._equal()
-        tilt, recent = self.test(start, equal, HALF_LIVES_YEARS[0]), self.test(start, equal, None)
+        tilt, recent = self.test(start, equal, HALF_LIFE_YEARS), self.test(start, equal, None)
         case.evidence.update({"tilt_t": round(tilt.t, 3), "recent_tilt_t": round(recent.t, 3)})
         back = self.step(equal)
         if np.max(np.abs(back - start)) > 1e-4 and (tilt.t < RELEASE_T or recent.t < RECENT_RELEASE_T):

@@ -163,45 +163,83 @@ def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
     return returns / deviation, mean / deviation
 
 
-def required_t(
-    false_changes_per_year: float, *, looks_per_year: float, contrasts: int, trials: int, periods: float
-) -> float:
-    """Standard errors that a change must show so that on skill-less agents changes happen at most
-    `false_changes_per_year`: Sidak's correction for the independent looks in a year, for the directions among which
-    the best was picked, and for the trials on record; Student's tail with the sample's degrees of freedom."""
-    level = level_of_a_look(false_changes_per_year, looks_per_year * contrasts * trials)
+def required_t(false_changes_per_year: float, *, looks_per_year: float, trials: int, periods: float) -> float:
+    """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it happens in at
+    most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials on record."""
+    level = level_of_a_look(false_changes_per_year, looks_per_year * trials)
     return -float(special.stdtrit(max(periods - 1.0, 1.0), level))
 
 
 def level_of_a_look(false_changes_per_year: float, tests: float) -> float:
-    """The level of one of `tests` independent tests of which a share `false_changes_per_year` may err once (Sidak)."""
+    """The level of one of `tests` independent tests of which, all in all, a share `false_changes_per_year` may err once
+    (Sidak)."""
     return -math.expm1(math.log1p(-false_changes_per_year) / max(1.0, tests))
 
 
-def spread_of_skill(returns: Floats, correlation: Floats, block: int) -> float:
-    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A]; agents
-    that were silent for more than half of a stretch are left out. Sums over stretches the weighted spread of the agents' ratios, which is chi-squared with A - 1 degrees of
-    freedom each; so it also sees skill that drifts and averages out. 1 below two stretches."""
+def lasting_spread(returns: Floats, weights: Floats) -> float:
+    """p-value of "all agents have the same Sharpe ratio" from [T, A] returns and weights [T] summing to 1.
+
+    Hotelling's T-squared over the A - 1 contrasts of the agents' ratios, which covers every direction that a search among
+    them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation. NaN counts as
+    the agent's mean. 1 where there is too little to say anything.
+    """
+    size = returns.shape[1]
+    moments_of = np.where(np.isfinite(returns), returns, np.nan)
+    share = weights[:, None] * np.isfinite(moments_of)
+    mean = np.nansum(share * np.nan_to_num(moments_of), axis=0) / share.sum(axis=0)
+    centred = np.where(np.isfinite(moments_of), moments_of - mean, 0.0)
+    effective = float(np.min(share.sum(axis=0) ** 2 / (share**2).sum(axis=0)))
+    contrasts = size - 1
+    if effective < contrasts + 10:
+        return 1.0
+    covariance = (
+        (share * centred).T
+        @ centred
+        / np.sqrt(np.outer(share.sum(axis=0), share.sum(axis=0)))
+        * effective
+        / (effective - 1.0)
+    )
+    spread = np.sqrt(np.diag(covariance))
+    ratio = mean / spread
+    basis = np.eye(size)[:-1] - 1.0 / size
+    differences = basis @ ratio
+    noise = basis @ (covariance / np.outer(spread, spread)) @ basis.T
+    squared = effective * float(differences @ np.linalg.pinv(noise, hermitian=True) @ differences) / inflation(returns)
+    return float(
+        special.fdtrc(
+            contrasts, effective - contrasts, squared * (effective - contrasts) / ((effective - 1.0) * contrasts)
+        )
+    )
+
+
+def drifting_spread(returns: Floats, block: int) -> float:
+    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A].
+
+    Sums over stretches the squared spread of the agents' ratios, chi-squared with A - 1 degrees of freedom each, so that it
+    also sees skill that wanders and averages out. Agents that were silent for more than half of a stretch are left out;
+    1 below two stretches.
+    """
     stretches = len(returns) // block
     if stretches < 2:
         return 1.0
-    cut = np.isfinite(returns[len(returns) - stretches * block :]).reshape(stretches, block, -1)
+    recent = returns[len(returns) - stretches * block :]
+    cut = np.isfinite(recent).reshape(stretches, block, -1)
     dense = (cut.sum(axis=1) >= block // 2).all(axis=0)
-    if int(dense.sum()) < 2:
+    size = int(dense.sum())
+    if size < 2:
         return 1.0
-    returns, correlation = returns[:, dense], correlation[np.ix_(dense, dense)]
-    size = returns.shape[1]
-    centring = np.eye(size) - np.full((size, size), 1.0 / size)
-    inverse = np.linalg.pinv(centring @ correlation @ centring)
+    kept = np.where(np.isfinite(recent[:, dense]), recent[:, dense], np.nan)
+    basis = np.eye(size)[:-1] - 1.0 / size
+    scaled = np.nan_to_num((kept - np.nanmean(kept, axis=0)) / np.maximum(np.nanstd(kept, axis=0), 1e-300))
+    noise = np.linalg.pinv(basis @ (scaled.T @ scaled / len(scaled)) @ basis.T, hermitian=True)
     total = 0.0
     for k in range(stretches):
-        part = returns[len(returns) - (k + 1) * block : len(returns) - k * block]
+        part = kept[k * block : (k + 1) * block]
         seen = np.isfinite(part).sum(axis=0)
         spread = np.nanstd(part, axis=0, ddof=1)
-        ratio = np.nanmean(part, axis=0) / np.where(spread > 0.0, spread, np.inf) * np.sqrt(seen)
-        centred = centring @ ratio
-        total += float(centred @ inverse @ centred) / inflation(part)
-    return float(special.chdtrc(stretches * (size - 1), total))
+        difference = basis @ (np.nanmean(part, axis=0) / np.where(spread > 0.0, spread, np.inf) * np.sqrt(seen))
+        total += float(difference @ noise @ difference)
+    return float(special.chdtrc(stretches * (size - 1), total / inflation(recent[:, dense])))
 
 
 def inflation(returns: Floats) -> float:

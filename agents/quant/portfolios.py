@@ -58,7 +58,7 @@ def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> F
     minimise y'Sy with mean'y = 1 and bounds scaled by k = sum(y), then w = y / k. SolverError where no feasible
     portfolio has a positive mean."""
     size = len(mean)
-    best = _greedy(mean, low, high)
+    best = highest_mean(mean, low, high)
     if not float(mean @ best) > 0.0:
         raise NoPositiveMeanError("no portfolio within the bounds has a positive mean")
     scale = float(mean @ best)
@@ -257,8 +257,8 @@ def _factor(covariance: Floats) -> Floats:
         raise SolverError("the covariance is not positive definite") from None
 
 
-def _greedy(mean: Floats, low: Floats, high: Floats) -> Floats:
-    """The feasible weights of the highest mean: floors first, then the best agents up to their caps."""
+def highest_mean(mean: Floats, low: Floats, high: Floats) -> Floats:
+    """The weights of the highest mean within the bounds: floors first, then the best agents up to their caps."""
     weights = low.copy()
     for k in np.argsort(-mean, kind="stable"):
         weights[k] += min(high[k] - low[k], max(0.0, 1.0 - weights.sum()))

@@ -1,0 +1,353 @@
+"""The meta plane's pure parts: scorecards, decisions, due times, alarms, recommendations, quiet hours."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.core.ports import PastChange
+from agents.core.tuning import AgentDays, JobPlan, JobRun, MailSettings
+from agents.core.types import WeightSet, WeightsLevel
+from agents.meta.alarms import desk_alarms, job_alarms
+from agents.meta.performance_analyzer import Thresholds, analyze, verdict
+from agents.meta.project_manager import hush
+from agents.meta.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
+from agents.meta.weight_optimizer import Tuning, decide, inputs_hash, realised
+
+NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
+NAMES = ("Good", "Bad", "Middling", "Silent")
+
+
+def make_days(count=400, *, seed=0, skills=(3.0, -3.0, 0.0, 0.0)):
+    rng = np.random.default_rng(seed)
+    shape = (count, len(NAMES))
+    returns = 0.01 * (np.array(skills) / np.sqrt(252) + rng.standard_normal(shape))
+    signals = np.full(shape, 5)
+    returns[:, 3], signals[:, 3] = 0.0, 0
+    calls = np.where(signals > 0, 5, 0)
+    hits = np.where(returns > 0, np.minimum(calls, 3), np.minimum(calls, 2))
+    end = np.datetime64("2024-06-13")
+    return AgentDays(
+        date=end - np.arange(count - 1, -1, -1), agents=NAMES, returns=returns, signals=signals, hits=hits, calls=calls,
+        trades=signals // 5, pnl=returns * 1e6, turnover=np.abs(returns), correlation_sums=np.zeros((6, *shape)),
+        brier_sums=np.zeros((2, *shape)),
+    )  # fmt: skip
+
+
+def equal_weights(version=1):
+    return WeightSet(
+        version=version,
+        weights=dict.fromkeys(NAMES, Decimal("0.25")),
+        created_at=NOW,
+        valid_until=None,
+        level=WeightsLevel.DATABASE,
+        reason="",
+    )
+
+
+# ---------------------------------------------------------------- analyzer
+
+
+def test_a_scorecard_for_each_agent_and_window():
+    cards = analyze(make_days(), Thresholds(), trials=4)
+    assert {(c.agent_name, c.window_days) for c in cards} == {(n, w) for n in NAMES for w in (7, 30, 90, 0)}
+    assert all(c.date == date(2024, 6, 13) for c in cards)
+
+
+def test_windows_are_calendar_days_and_totals_are_sums():
+    days = make_days()
+    cards = {(c.agent_name, c.window_days): c for c in analyze(days, Thresholds(), trials=4)}
+    assert cards["Good", 7].figures["total_signals"] == 7 * 5
+    assert cards["Good", 0].figures["total_signals"] == 400 * 5
+    assert float(cards["Good", 30].pnl) == pytest.approx(days.pnl[-30:, 0].sum(), abs=1e-4)
+    assert cards["Good", 90].figures["win_rate"] == pytest.approx(days.hits[-90:, 0].sum() / days.calls[-90:, 0].sum())
+
+
+def test_annualisation_follows_the_calendar_of_the_days():
+    """These days have no weekends off: about 365 a year; the Sharpe ratio scales by its root."""
+    days = make_days()
+    card = next(c for c in analyze(days, Thresholds(), trials=4) if c.agent_name == "Good" and c.window_days == 0)
+    per_year = card.figures["periods_per_year"]
+    assert per_year == pytest.approx(365.25, rel=1e-6)
+    raw = days.returns[:, 0].mean() / days.returns[:, 0].std(ddof=1)
+    assert card.figures["sharpe_ratio"] == pytest.approx(raw * np.sqrt(per_year), rel=1e-9)
+    assert card.figures["sharpe_low"] < card.figures["sharpe_ratio"] < card.figures["sharpe_high"]
+
+
+def test_undefined_is_none_with_a_reason():
+    cards = {(c.agent_name, c.window_days): c for c in analyze(make_days(), Thresholds(), trials=4)}
+    silent = cards["Silent", 0]
+    for name in ("sharpe_ratio", "win_rate", "profit_factor", "max_drawdown", "brier_score"):
+        assert silent.figures[name] is None
+        assert silent.undefined[name] == "no signals in this window"
+    week = cards["Good", 7]
+    assert week.figures["sharpe_ratio"] is None
+    assert "fewer than 20 days" in week.undefined["sharpe_ratio"]
+    assert cards["Bad", 0].figures["minimum_track_record"] is None
+    assert "not positive" in cards["Bad", 0].undefined["minimum_track_record"]
+    for card in cards.values():
+        assert set(card.undefined) == {name for name, value in card.figures.items() if value is None}
+
+
+def test_deflation_grows_with_trials():
+    few = {c.agent_name: c for c in analyze(make_days(), Thresholds(), trials=2) if c.window_days == 0}
+    many = {c.agent_name: c for c in analyze(make_days(), Thresholds(), trials=500) if c.window_days == 0}
+    assert (
+        many["Good"].figures["deflated_sharpe"]
+        < few["Good"].figures["deflated_sharpe"]
+        < few["Good"].figures["probabilistic_sharpe"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sharpe", "low", "high", "hits", "said"),
+    [
+        (2.0, 1.6, 2.4, 0.5, "top: Sharpe 2.00, significant"),
+        (2.0, 0.5, 3.5, 0.5, "top: Sharpe 2.00, not significant"),
+        (0.2, -1.0, 1.0, 0.5, "under: Sharpe 0.20, not significant"),
+        (-1.0, -2.0, -0.1, 0.5, "under: Sharpe -1.00, significant"),
+        (1.0, 0.0, 2.0, 0.44, "under: win rate 44.0% below 45%"),
+        (1.0, 0.0, 2.0, 0.50, "middle"),
+        (None, None, None, None, "not measurable yet"),
+    ],
+)
+def test_verdicts(sharpe, low, high, hits, said):
+    figures = {"sharpe_ratio": sharpe, "sharpe_low": low, "sharpe_high": high, "win_rate": hits}
+    assert verdict(figures, Thresholds()).startswith(said)
+
+
+def test_no_days_no_cards():
+    empty = make_days(0)
+    assert analyze(empty, Thresholds(), trials=1) == []
+
+
+# ---------------------------------------------------------------- optimizer
+
+
+def test_a_shown_difference_moves_the_weights_and_says_why():
+    made = decide(make_days(700), equal_weights(), Tuning(), at=NOW, decided_for=NOW, trials=1)
+    assert made.status == "apply"
+    assert made.weights["Good"] == Decimal("0.25") + Decimal("0.05")
+    assert sum(made.weights.values()) == 1
+    assert made.previous["Good"] == Decimal("0.25")
+    assert "standard errors" in made.reason
+    for name in NAMES:
+        assert sum(made.causes[name].values()) == pytest.approx(
+            float(made.weights[name] - made.previous[name]), abs=1e-9
+        )
+
+
+def test_the_first_decision_gives_the_weights_a_version():
+    made = decide(
+        make_days(60, skills=(0, 0, 0, 0)), equal_weights(version=0), Tuning(), at=NOW, decided_for=NOW, trials=1
+    )
+    assert made.status == "initial"
+    assert made.weights == equal_weights().weights
+
+
+def test_the_same_inputs_have_the_same_hash():
+    days, before, tuning = make_days(), equal_weights(), Tuning()
+    first = inputs_hash(days.returns, days, before, tuning)
+    assert first == inputs_hash(days.returns.copy(), days, before, tuning)
+    assert first != inputs_hash(days.returns * 1.0000001, days, before, tuning)
+    assert first != inputs_hash(days.returns, days, before, Tuning(method="equal"))
+
+
+def test_a_change_is_scored_on_the_days_after_it():
+    """From the days after the change only: returns before it are turned to garbage and change nothing."""
+    days = make_days(200)
+    change = PastChange(3, datetime(2024, 4, 1, tzinfo=UTC), {"Good": 1.0, "Bad": 0.0}, {"Good": 0.0, "Bad": 1.0})
+    value = realised(days, change, 30)
+    after = (days.date > np.datetime64("2024-04-01")) & (days.date <= np.datetime64("2024-05-01"))
+    pace = np.sqrt(365.25)
+    expected = [days.returns[after, k].mean() / days.returns[after, k].std(ddof=1) * pace for k in (0, 1)]
+    assert value == pytest.approx(expected[0] - expected[1], rel=1e-3)
+    spoiled = days.returns.copy()
+    spoiled[days.date <= np.datetime64("2024-04-01")] = 9.0
+    days.returns[:] = spoiled
+    assert realised(days, change, 30) == pytest.approx(value)
+
+
+def test_a_change_that_cannot_be_measured_scores_none():
+    assert realised(make_days(200), PastChange(1, NOW, {"Good": 1.0}, {"Bad": 1.0}), 30) is None
+
+
+# ---------------------------------------------------------------- schedule
+
+DAILY = JobPlan(name="weight_optimizer", every=timedelta(hours=24), deadline_s=600.0)
+TWO_HOURS = JobPlan(name="project_manager", every=timedelta(hours=2), deadline_s=600.0)
+
+
+def run(due_at, status="succeeded", *, started=None, finished=None, attempts=1, plan=DAILY):
+    return JobRun(
+        job=plan.name,
+        due_at=due_at,
+        started_at=started or due_at,
+        finished_at=finished,
+        status=status,
+        detail="",
+        attempts=attempts,
+    )
+
+
+def simulate(plan, starts, *, step, end, begin=NOW):
+    """Due times that ran, for a daemon that is up during `starts` = [(from, to)] and ticks every `step`."""
+    newest, ran, at = None, [], begin
+    while at < end:
+        if any(a <= at < b for a, b in starts):
+            found = due(plan, newest, at)
+            if found is not None:
+                ran.append((found.due_at, found.missed))
+                newest = run(found.due_at, plan=plan, finished=at)
+        at += step
+    return ran
+
+
+def test_a_daemon_that_restarts_every_20_hours_runs_its_daily_job_daily():
+    """E01; ten days."""
+    ups = [(NOW + timedelta(hours=20 * k), NOW + timedelta(hours=20 * k + 19.9)) for k in range(12)]
+    ran = simulate(DAILY, ups, step=timedelta(minutes=10), end=NOW + timedelta(days=10))
+    assert len(ran) == len({slot_ for slot_, _ in ran}) == 11
+    assert all(missed == 0 for _, missed in ran)
+
+
+def test_three_days_down_is_one_run_that_says_so():
+    """E02."""
+    ups = [(NOW, NOW + timedelta(hours=1)), (NOW + timedelta(days=3, hours=1), NOW + timedelta(days=3, hours=2))]
+    ran = simulate(TWO_HOURS, ups, step=timedelta(minutes=5), end=NOW + timedelta(days=4))
+    assert len(ran) == 2
+    assert ran[1] == (slot(TWO_HOURS.every, NOW + timedelta(days=3, hours=1)), 35)
+
+
+@given(st.lists(st.integers(-120, 240), min_size=5, max_size=60))
+def test_no_due_time_runs_twice_whatever_the_clock_does(steps):
+    """E03, E04: the clock jumps to and fro by up to hours between ticks."""
+    newest, ran, at = None, [], NOW
+    for minutes in steps:
+        at += timedelta(minutes=minutes)
+        found = due(TWO_HOURS, newest, at)
+        if found is not None:
+            ran.append(found.due_at)
+            newest = run(found.due_at, plan=TWO_HOURS, finished=at)
+    assert ran == sorted(set(ran))
+
+
+def test_a_jump_of_a_year_is_one_catch_up():
+    newest = run(slot(DAILY.every, NOW))
+    later = NOW + timedelta(days=365)
+    found = due(DAILY, newest, later)
+    assert found.missed == 364
+    assert due(DAILY, run(found.due_at, finished=later), later + timedelta(hours=1)) is None
+
+
+def test_failure_is_tried_again_thrice_then_left_to_the_next_slot():
+    at = slot(DAILY.every, NOW) + timedelta(minutes=1)
+    failed = run(slot(DAILY.every, NOW), "failed", finished=at)
+    assert due(DAILY, failed, at + timedelta(minutes=4)) is None
+    assert due(DAILY, failed, at + timedelta(minutes=6)).due_at == failed.due_at
+    spent = run(slot(DAILY.every, NOW), "failed", finished=at, attempts=ATTEMPTS)
+    assert due(DAILY, spent, at + timedelta(hours=1)) is None
+    assert due(DAILY, spent, at + timedelta(hours=24)).due_at == failed.due_at + timedelta(days=1)
+
+
+def test_a_killed_run_is_taken_up_after_its_deadline():
+    started = slot(DAILY.every, NOW) + timedelta(minutes=1)
+    dead = run(slot(DAILY.every, NOW), "running", started=started)
+    assert due(DAILY, dead, started + timedelta(seconds=601)) is None
+    assert due(DAILY, dead, started + timedelta(seconds=700)).due_at == dead.due_at
+
+
+def test_due_times_are_multiples_since_1970_in_utc():
+    """E05, E06: no time zone and no daylight saving is in it."""
+    assert slot(timedelta(hours=6), datetime(2024, 3, 31, 1, 30, tzinfo=UTC)) == datetime(2024, 3, 31, 0, 0, tzinfo=UTC)
+    assert (slot(timedelta(hours=5), NOW) - EPOCH) % timedelta(hours=5) == timedelta(0)
+    with pytest.raises(ValueError, match="naive"):
+        slot(timedelta(hours=5), datetime(2024, 1, 1))  # noqa: DTZ001 - the point
+    assert next_due((DAILY, TWO_HOURS), NOW) == NOW + timedelta(hours=2)
+
+
+def test_lateness_alarms_after_a_grace():
+    at = slot(DAILY.every, NOW)
+    assert lateness(DAILY, run(at), at + timedelta(hours=3)) is None
+    old = run(at - timedelta(days=1))
+    assert lateness(DAILY, old, at + timedelta(hours=11)) is None
+    assert lateness(DAILY, old, at + timedelta(hours=13)) == timedelta(hours=13)
+    failed = run(at, "failed")
+    assert lateness(DAILY, failed, at + timedelta(hours=13)) is not None
+
+
+# ---------------------------------------------------------------- alarms and quiet hours
+
+
+def desk_facts(**changes):
+    facts = {
+        "freshness": [{"symbol": "A", "newest": NOW - timedelta(hours=1)}],
+        "now": [{"risk_state": "active", "weights_level": "redis"}],
+        "changes": [], "open_orders": [], "outbox": [],
+        "system": {"redis_alive": True, "disk_free_bytes": 1e11, "memory_percent": 20.0},
+    }  # fmt: skip
+    return facts | changes
+
+
+WRONG = [
+    ({"freshness": [{"symbol": "A", "newest": NOW - timedelta(days=9)}]}, "data_stale", "high"),
+    ({"freshness": [{"symbol": "A", "newest": None}]}, "data_stale", "high"),
+    ({"now": [{"risk_state": "halted", "weights_level": "redis"}]}, "risk_state", "critical"),
+    ({"now": [{"risk_state": "active", "weights_level": "equal"}], "changes": [{}]}, "weights_fallback", "medium"),
+    ({"open_orders": [{"state": "unknown", "client_order_id": "x"}]}, "orders_unknown", "critical"),
+    ({"system": {"redis_alive": False, "disk_free_bytes": 1e11, "memory_percent": 20.0}}, "redis_down", "medium"),
+    ({"system": {"redis_alive": True, "disk_free_bytes": 1e8, "memory_percent": 20.0}}, "disk_full", "high"),
+    ({"outbox": [{"state": "pending", "mails": 3, "oldest": NOW - timedelta(hours=9)}]}, "mail_late", "medium"),
+]
+
+
+def test_a_healthy_desk_has_no_alarm():
+    assert desk_alarms(desk_facts(), stale_after=timedelta(days=2), at=NOW) == []
+
+
+@pytest.mark.parametrize(("change", "kind", "severity"), WRONG)
+def test_each_trouble_has_its_alarm(change, kind, severity):
+    (alarm,) = desk_alarms(desk_facts(**change), stale_after=timedelta(days=2), at=NOW)
+    assert (alarm.kind, alarm.severity) == (kind, severity)
+    assert alarm.detail
+
+
+def test_failed_and_late_jobs_alarm():
+    at = slot(DAILY.every, NOW)
+    kinds = {a.kind for a in job_alarms((DAILY,), {DAILY.name: run(at, "failed")}, at + timedelta(hours=20))}
+    assert kinds == {"job_failed", "job_late"}
+
+
+def mail_settings(**changes):
+    values = {
+        "server": "localhost", "port": 465, "security": "tls", "account": "", "sender": "a@b.c", "secret_file": None, "recipients": ("x@y.z",),
+        "mode": "every_report", "frequency_s": 7200, "quiet_hours": None,
+    }  # fmt: skip
+    return MailSettings(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "hour", "last_hours_ago", "changed", "silent"),
+    [
+        ({}, 12, None, False, False),
+        ({}, 12, 1.0, False, True),
+        ({}, 12, 2.0, False, False),
+        ({"quiet_hours": ("22:00", "07:00")}, 23, None, True, True),
+        ({"quiet_hours": ("22:00", "07:00")}, 6, None, True, True),
+        ({"quiet_hours": ("22:00", "07:00")}, 7, None, True, False),
+        ({"quiet_hours": ("22:00", "07:00"), "timezone": "America/New_York"}, 3, None, True, True),
+        ({"mode": "only_if_changed"}, 12, None, False, True),
+        ({"mode": "only_if_changed"}, 12, None, True, False),
+        ({"mode": "daily_digest"}, 12, 20.0, True, True),
+        ({"mode": "daily_digest"}, 12, 24.0, True, False),
+    ],
+)
+def test_quiet_hours_and_modes(changes, hour, last_hours_ago, changed, silent):
+    at = NOW.replace(hour=hour)
+    last = at - timedelta(hours=last_hours_ago) if last_hours_ago else None
+    assert bool(hush(mail_settings(**changes), at=at, last_sent=last, changed=changed)) is silent
