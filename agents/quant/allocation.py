@@ -25,7 +25,7 @@ from agents.quant.evidence import (
     sharpe_difference,
 )
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
-from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, max_sharpe, project
+from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, highest_mean, max_sharpe, project
 
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
