@@ -56,7 +56,7 @@ def first_change(task: tuple[int, float, float | None, str, int, int]) -> tuple[
     returns = returns_of(agents, periods, skill, star, kind, seed)
     weights = np.full(agents, 1.0 / agents)
     for day in range(20, periods):
-        made = propose(returns[max(0, day - 3 * YEAR) : day], weights, periods_per_year=YEAR)
+        made = propose(returns[max(0, day - 8 * YEAR) : day], weights, periods_per_year=YEAR)
         if made.status == "apply":
             return day, bool(made.weights[0] > weights[0])
     return None, False

@@ -32,7 +32,7 @@ from agents.quant.portfolios import METHODS, SolverError, max_sharpe
 
 AGENTS, YEAR = 6, 252
 WARM_UP = 60
-LOOK_BACK = 3 * YEAR
+LOOK_BACK = 8 * YEAR
 LOOK_BACK_TEXTBOOK = 90
 """What a textbook optimizer looks back on: the longest of the usual 30 to 90 days."""
 COST = 0.0005

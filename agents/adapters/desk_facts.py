@@ -20,7 +20,7 @@ from agents.core.tuning import Alarm, Recommendation, Report
 
 Row = dict[str, Any]
 LIVE_BOOKS = "book NOT LIKE '%:%'"
-ROWS = {"trades": 500, "fills": 2000, "jobs": 60, "history": 200, "work": 200}
+ROWS = {"trades": 500, "fills": 2000, "jobs": 60, "history": 40, "work": 200}
 """At most so many rows of each are read for one report."""
 SLOW_QUERY_S = 5.0
 

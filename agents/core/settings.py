@@ -150,7 +150,7 @@ class TuningSettings(Section):
     minimum_signals: Annotated[int, Field(ge=1)] = 10
     false_changes_per_year: Annotated[float, Field(gt=0, lt=1)] = 0.10
     look_back_days: Annotated[int, Field(ge=5)] = 30
-    history_days: Annotated[int, Field(ge=30)] = 1095
+    history_days: Annotated[int, Field(ge=30)] = 2920
     turnover_cost_bps: NonNegative = 5.0
     score_after_days: Annotated[int, Field(ge=1)] = 30
     top_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 1.5

@@ -37,7 +37,7 @@ class Tuning:
     method: Method = "adaptive"
     limits: Limits = field(default_factory=Limits)
     look_back_days: int = 30
-    history_days: int = 1095
+    history_days: int = 2920
     turnover_cost: float = 0.0005
     score_after_days: int = 30
 

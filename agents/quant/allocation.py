@@ -30,16 +30,18 @@ from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, h
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
 
+EVIDENCE_HALF_LIFE_YEARS = 3.0
+"""Memory of the question whether the agents differ at all; fixed before any data were seen: tuning it on the same returns would be
+a trial."""
 HALF_LIFE_YEARS = 1.0
-"""Memory of the evidence that agents differ, and of the methods that do not look at means; fixed before any data were seen:
-tuning it on the same returns would be a trial."""
+"""Memory of the methods that do not look at means, and of whether a tilt is still supported."""
 MOVING_HALF_LIFE_YEARS = 0.5
 MOVING_T = 1.0
 """Once it is established that the agents' skills differ, means are remembered for this long, and so many standard errors for
 the candidate suffice."""
 PRIOR_PERIODS = 60.0
 """The candidate is blended with equal weights as if these had been seen for so many periods."""
-TESTS_PER_YEAR = 45.0
+TESTS_PER_YEAR = 32.0
 """Independent tests that a year of daily looks at the two statistics of `skills_differ` amounts to, since neighbouring looks
 share nearly all their data: measured on noise by scripts/calibrate_guard.py."""
 LOOKS_PER_YEAR = 16.0
@@ -347,7 +349,7 @@ class _Judge:
         """ "" where it is established that these agents' skills differ, lastingly or drifting; else the reason to hold."""
         year = self.periods_per_year
         p = min(
-            lasting_spread(self.returns, decay_weights(len(self.returns), HALF_LIFE_YEARS * year)),
+            lasting_spread(self.returns, decay_weights(len(self.returns), EVIDENCE_HALF_LIFE_YEARS * year)),
             drifting_spread(self.returns, round(RECENT_YEARS * year)),
         )
         level = level_of_a_look(self.limits.false_changes_per_year, TESTS_PER_YEAR * self.trials)
