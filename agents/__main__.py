@@ -373,7 +373,11 @@ def examine(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def services(options: argparse.Namespace, screen: Screen) -> int:
-    embedded = app.services_of(load_settings(options.settings))
+    settings = load_settings(options.settings)
+    embedded = app.services_of(settings)
+    if settings.database_url is not None and settings.redis_url is not None and options.action != "status":
+        screen.result({"needed": False}, "not needed: DATABASE_URL and REDIS_URL name your own servers")
+        return 0
     if options.action == "up":
         embedded.up(screen.say)
     elif options.action == "down":

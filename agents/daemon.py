@@ -13,6 +13,7 @@ from agents import app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.folder_feed import FolderFeed
 from agents.adapters.journal import PostgresJournal
+from agents.adapters.notify import notify
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.log import log_event
@@ -56,7 +57,9 @@ class TradingDaemon:
         folder.mkdir(parents=True, exist_ok=True)
         log_event(logger, "trading", desk=self._settings.desk.name, feed=folder, agents=",".join(self._agents.names))
         problem = ""
+        notify("READY=1")
         while not self._stopping.is_set():
+            notify("WATCHDOG=1")  # only a loop that turns says that it lives
             try:
                 self.turn()
                 problem = ""
@@ -65,6 +68,7 @@ class TradingDaemon:
                     log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
                 problem = str(error)
             self._stopping.wait(self._settings.data.poll_s)
+        notify("STOPPING=1")
         log_event(logger, "stopped", last_decision=self._last)
 
     def turn(self) -> int:

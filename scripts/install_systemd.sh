@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Installs both daemons as systemd services, with a watchdog and hardening.
+#   scripts/install_systemd.sh user             for you alone (systemctl --user); no root needed
+#   scripts/install_systemd.sh system [USER]    for the machine, as USER (default: quorum); needs root
+#   scripts/install_systemd.sh print user|system [USER]   show the units, install nothing
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root="$PWD"
+fail() { printf 'quorum: %s\n' "$*" >&2; exit 1; }
+show=no
+if [ "${1:-}" = print ]; then show=yes; shift; fi
+kind="${1:-}"
+account="${2:-quorum}"
+case "$kind" in
+    user) folder="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"; target=default.target; control=(systemctl --user) ;;
+    system) folder=/etc/systemd/system; target=multi-user.target; control=(systemctl) ;;
+    *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+
+unit() {  # NAME DESCRIPTION COMMAND
+    cat <<UNIT
+[Unit]
+Description=Quorum: $2
+After=network-online.target quorum-services.service
+Wants=network-online.target quorum-services.service
+StartLimitIntervalSec=600
+StartLimitBurst=10
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=$root/.venv/bin/quorum $3
+WorkingDirectory=$root
+Restart=always
+RestartSec=5
+TimeoutStartSec=600
+TimeoutStopSec=120
+WatchdogSec=300
+KillMode=mixed
+Environment=MALLOC_ARENA_MAX=2
+EnvironmentFile=-$root/.env
+LimitCORE=0
+MemoryMax=4G
+TasksMax=512
+UMask=0077
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectSystem=full
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+$( [ "$kind" = system ] && printf 'User=%s\nPrivateDevices=yes\nCapabilityBoundingSet=\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n' "$account" )
+
+[Install]
+WantedBy=$target
+UNIT
+}
+
+# The embedded servers live in a unit of their own, so that restarting a daemon does not take them down.
+services() {
+    cat <<UNIT
+[Unit]
+Description=Quorum: its embedded PostgreSQL and Redis, where DATABASE_URL and REDIS_URL name none
+After=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=$root/.venv/bin/quorum services up
+ExecStop=$root/.venv/bin/quorum services down
+WorkingDirectory=$root
+EnvironmentFile=-$root/.env
+TimeoutStartSec=600
+UMask=0077
+$( [ "$kind" = system ] && printf 'User=%s\n' "$account" )
+
+[Install]
+WantedBy=$target
+UNIT
+}
+
+write_units() {  # FOLDER
+    services >"$1/quorum-services.service"
+    unit quorum-trading "the trading daemon" trade >"$1/quorum-trading.service"
+    unit quorum-meta "analyzer, optimizer, reports" meta >"$1/quorum-meta.service"
+}
+
+if [ "$show" = yes ]; then
+    folder="$(mktemp -d)"; write_units "$folder"; tail -n +1 "$folder"/*.service; rm -r "$folder"
+    exit 0
+fi
+command -v systemctl >/dev/null || fail "this machine has no systemd; run ./start_trading.sh and ./start_meta_agents.sh under another supervisor"
+if [ "$kind" = system ]; then
+    [ "$(id -u)" = 0 ] || fail "installing for the machine needs root; or use: scripts/install_systemd.sh user"
+    id "$account" >/dev/null 2>&1 || fail "there is no user '$account'; make one: useradd --system --create-home $account"
+fi
+[ -x .venv/bin/quorum ] || ./scripts/setup_venv.sh requirements.lock
+mkdir -p "$folder"
+if [ "$kind" = system ]; then install -d -o "$account" logs bars reports state; fi
+write_units "$folder"
+"${control[@]}" daemon-reload
+"${control[@]}" enable --now quorum-services.service quorum-trading.service quorum-meta.service
+echo "installed in $folder; look with: ${control[*]} status quorum-trading quorum-meta"
+[ "$kind" = user ] && echo "to run without you being logged in: loginctl enable-linger $USER" || true

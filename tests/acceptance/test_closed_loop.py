@@ -1,0 +1,301 @@
+"""The loop closed on the real stack: agent Right is right, agent Wrong is wrong; after simulated weeks Right's weight is up and the
+mail says why; Redis is killed midway, the meta plane is killed midway; then a person reverts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from agents import app, meta_app
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.database import open_engine
+from agents.adapters.reader import DeskReader
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.settings import Settings
+from agents.core.tuning import WeightDecision
+from agents.core.types import Signals, as_datetime
+from agents.demo import JobsBetween
+from agents.meta.report import message
+from agents.replay.replay import replay
+from agents.trading.registry import AGENTS
+from tests.conftest import SERVICES
+from tests.contract.test_ports import batch_of
+from tests.market import make_bars
+
+ROOT = Path(__file__).resolve().parents[2]
+BARS = make_bars(420, 4, 11)
+WEEK = timedelta(days=7)
+NAMES = ("Right", "Wrong", "Noise", "Coin")
+
+
+class Oracle:
+    """Knows the next bar's direction `skill` of the time; a test's crystal ball, deaf to everything else."""
+
+    bars_needed = 1
+
+    def __init__(self, name, skill, seed):
+        self.name, self.skill, self.seed = name, skill, seed
+
+    def signals(self, panel):
+        future = np.zeros_like(panel.close)
+        future[:-1] = np.sign(panel.close[1:] / panel.open[1:] - 1.0)
+        rng = np.random.default_rng(self.seed)
+        direction = np.where(rng.random(panel.close.shape) < self.skill, future, -future)
+        strength = 0.5 * direction * rng.uniform(0.5, 1.0, panel.close.shape)
+        return Signals(
+            strength=strength, confidence=np.full(panel.close.shape, 0.6), abstained=~np.isfinite(panel.close)
+        )
+
+    def reason(self, panel, time_index, symbol_index):
+        return "the crystal ball says so"
+
+    def reason_of(self, signals, time_index, symbol_index):
+        return "the crystal ball says so"
+
+
+FACTORIES = {
+    "Right": lambda: Oracle("Right", 0.62, 1), "Wrong": lambda: Oracle("Wrong", 0.38, 2), "Noise": lambda: Oracle("Noise", 0.5, 3),
+    "Coin": lambda: Oracle("Coin", 0.5, 4),
+}  # fmt: skip
+
+
+@dataclass
+class Stack:
+    """One desk over the tests' PostgreSQL and a Redis of its own."""
+
+    settings: Settings
+    connections: app.Connections
+    redis: subprocess.Popen
+    socket: str
+
+    def kill_redis(self):
+        self.redis.kill()
+        self.redis.wait()
+
+    def start_redis(self):
+        self.redis = start_redis(self.socket)
+
+    def trade(self, first, last, *, jobs=True):
+        """Bars `first` to `last` through both planes, as a replay on the simulated clock."""
+        bars = BARS.rows(0, last)
+        agents = app.agents_of(self.settings, SystemClock())
+        plan = app.plan_of(self.settings, BARS.symbols)
+        clock = SimulatedClock(as_datetime(BARS.time[max(0, first - 1)]))
+        plane = meta_app.MetaPlane(self.settings, self.connections, clock, with_pictures=False, every=WEEK)
+        weights = app.desk_weights(self.settings, self.connections, agents)
+        try:
+            with app.desk_journal(self.connections) as journal:
+                replay(
+                    bars,
+                    plan,
+                    agents,
+                    weights.current,
+                    journal,
+                    clock,
+                    lambda *_: None,
+                    JobsBetween(plane, clock, WEEK) if jobs else None,
+                )
+        finally:
+            plane.jobs.release()
+            plane.cache.close()
+
+    def plane(self, at):
+        return meta_app.MetaPlane(self.settings, self.connections, SimulatedClock(at), every=WEEK)
+
+    def weights(self):
+        return {row["agent_name"]: float(row["weight"]) for row in DeskReader(self.connections.meta).weights()}
+
+
+def start_redis(socket):
+    server = SERVICES.prefix / "usr" / "bin" / "redis-server"
+    program = str(server) if server.exists() else shutil.which("redis-server")
+    process = subprocess.Popen(
+        [program, "--port", "0", "--unixsocket", socket, "--save", ""], stdout=subprocess.DEVNULL
+    )
+    clock = SystemClock()
+    client = redis.Redis(unix_socket_path=socket)
+    for _ in range(200):
+        try:
+            client.ping()
+            break
+        except redis.RedisError:
+            clock.sleep_s(0.02)
+    client.close()
+    return process
+
+
+@pytest.fixture
+def stack(database, owner, trader, tmp_path, monkeypatch):
+    for name in list(AGENTS):
+        monkeypatch.delitem(AGENTS, name)
+    for name, factory in FACTORIES.items():
+        monkeypatch.setitem(AGENTS, name, factory)
+    BarsStore(trader).load(batch_of(BARS))
+    meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
+    socket = str(tmp_path / "r.sock")
+    url = f"unix://{socket}"
+    settings = Settings(
+        desk={"name": "loop"}, data={"clock": "bars"}, risk={"halt_drawdown": 1.0}, tuning={"step": 0.05}
+    )
+    made = Stack(settings, app.Connections(owner, trader, meta, url, (), {}), start_redis(socket), socket)
+    yield made
+    made.kill_redis()
+    meta.dispose()
+
+
+def test_the_loop(stack, database, tmp_path):
+    # a quarter of a year: too little to be sure of anything
+    stack.trade(0, 60)
+    assert stack.weights() == pytest.approx(dict.fromkeys(NAMES, 0.25))
+
+    # Redis dies; months go by; it comes back
+    stack.kill_redis()
+    stack.trade(60, 240)
+    while_down = stack.weights()
+    stack.start_redis()
+    stack.trade(240, 420)
+    after = stack.weights()
+    assert while_down["Right"] > 0.30, "the evidence moved the weights although Redis was away"
+    assert 0.35 < after["Right"] <= 0.40 + 1e-6
+    assert after["Wrong"] < 0.20
+    assert after["Right"] > after["Noise"] > 0.05 - 1e-9
+
+    reader = DeskReader(stack.connections.meta)
+    changes = reader.rows("SELECT * FROM weight_history WHERE status = 'apply' ORDER BY version")
+    assert changes, "weights moved"
+    for row in changes:
+        assert sum(row["agent_weights"].values()) == pytest.approx(1.0)
+        assert (
+            max(abs(float(row["agent_weights"][n]) - float(row["previous_weights"][n])) for n in NAMES) <= 0.05 + 1e-6
+        )
+        assert (
+            row["sharpe_improvement"] is not None
+            and row["inputs_hash"]
+            and row["trials"] >= 1
+            and row["sample_size"] > 60
+        )
+        for name in NAMES:
+            moved = float(row["agent_weights"][name]) - float(row["previous_weights"][name])
+            assert sum(row["causes"][name].values()) == pytest.approx(moved, abs=1e-6)
+    assert (
+        reader.rows("SELECT count(*) AS n FROM weight_history WHERE status = 'apply' AND realised_at IS NOT NULL")[0][
+            "n"
+        ]
+        >= 1
+    )
+
+    # the trading plane used them, from the version that was published
+    used = reader.rows("SELECT weights_version, weights_level, weights FROM decisions ORDER BY time DESC LIMIT 1")[0]
+    assert used["weights_version"] == max(row["version"] for row in changes)
+    assert float(used["weights"]["Right"]) == pytest.approx(after["Right"])
+
+    # live beats equal weights, and the mail says so and why
+    at = as_datetime(BARS.time[-1])
+    plane = stack.plane(at)
+    plane.run_job("performance_analyzer", at)
+    made, summary, _ = plane.project_manager().compose(at, keep_suggestions=True, start=at - timedelta(days=30))
+    content = message(made, desk="loop", sender="a@b.example", recipients=("c@d.example",)).as_string()
+    added = {row["control"]: row for row in summary["tuning_value_added"]}["equal"]
+    assert added["difference"] > 0
+    assert "Right" in made.text and "standard errors" in made.text
+    assert "cid:weights" in made.html and "Content-ID: <weights>" in content
+    newest = "date = (SELECT max(date) FROM agent_performance)"
+    cards = {
+        r["agent_name"]: r for r in reader.rows(f"SELECT * FROM agent_performance WHERE window_days = 0 AND {newest}")
+    }
+    assert cards["Right"]["sharpe_ratio"] > 0 > cards["Wrong"]["sharpe_ratio"]
+    assert cards["Right"]["information_coefficient"] > 0 > cards["Wrong"]["information_coefficient"]
+    assert cards["Right"]["win_rate"] > 0.5 > cards["Wrong"]["win_rate"]
+
+    # every due time ran once
+    doubled = reader.rows("SELECT job, due_at FROM job_runs GROUP BY 1, 2 HAVING count(*) > 1")
+    assert doubled == []
+    bad = reader.rows("SELECT job, detail FROM job_runs WHERE status <> 'succeeded'")
+    assert bad == []
+    plane.cache.close()
+
+
+@pytest.mark.parametrize("point", ["weights.before_commit", "weights.before_redis"])
+def test_the_meta_plane_killed_between_database_and_redis(stack, database, tmp_path, point):
+    """A08, A09: the next run repairs Redis; one row for the due time; never a mix of versions."""
+    stack.trade(0, 300, jobs=False)
+    at = as_datetime(BARS.time[299])
+    program = tmp_path / "run.py"
+    program.write_text(
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from datetime import datetime\n"
+        "from tests.acceptance.test_closed_loop import AGENTS, FACTORIES\n"
+        "AGENTS.clear(); AGENTS.update(FACTORIES)\n"
+        "import os; os.environ.update(DATABASE_URL=sys.argv[3], REDIS_URL=sys.argv[4], QUORUM_DESK__NAME='loop')\n"  # conftest cleared them
+        "from agents import meta_app; from agents.core.settings import load_settings\n"
+        "at = datetime.fromisoformat(sys.argv[1])\n"
+        "with meta_app.meta_plane(load_settings(), demo=False, say=print) as plane:\n"
+        "    print(plane.run_job('weight_optimizer', at, at)['decision'])\n"
+    )
+    url = SERVICES.database_url(database, "quorum_owner")
+    command = [sys.executable, str(program), at.isoformat(), str(ROOT), url, f"unix://{stack.socket}"]
+    environment = dict(os.environ)
+    killed = subprocess.run(
+        command,
+        env={**environment, "KILLPOINT": f"{point}:1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    reader = DeskReader(stack.connections.meta)
+    rows = reader.rows("SELECT count(*) AS n FROM weight_history WHERE decided_for = :at", at=at)[0]["n"]
+    assert rows == (0 if point == "weights.before_commit" else 1)
+    for _ in range(2):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().endswith("apply")
+    assert reader.rows("SELECT count(*) AS n FROM weight_history WHERE decided_for = :at", at=at)[0]["n"] == 1
+    cache = meta_app.RedisWeightCache(f"unix://{stack.socket}", "loop", SystemClock())
+    newest = reader.rows("SELECT max(version) AS v FROM weight_history")[0]["v"]
+    assert cache.read().version == newest
+    cache.close()
+
+
+def test_a_person_reverts(stack):
+    """`revert` is itself a row, announced like any other; the trading plane takes it up."""
+    stack.trade(0, 300)
+    before = stack.weights()
+    assert before["Right"] > 0.3
+    at = as_datetime(BARS.time[299])
+    plane = stack.plane(at)
+    first = DeskReader(stack.connections.meta).rows(
+        "SELECT min(version) AS v FROM weight_history WHERE status = 'initial'"
+    )[0]["v"]
+    row = plane.store.decision(first)
+    wanted = {name: Decimal(str(w)) for name, w in row["agent_weights"].items()}
+    version = plane.store.publish(
+        WeightDecision(
+            at=at,
+            decided_for=None,
+            weights=wanted,
+            previous=plane.store.weights_in_force(at).weights,
+            method="revert",
+            status="revert",
+            reason="test",
+        )
+    )
+    assert stack.weights() == pytest.approx(dict.fromkeys(NAMES, 0.25))
+    assert plane.cache.read().version == version
+    stack.trade(300, 302, jobs=False)
+    used = DeskReader(stack.connections.meta).rows("SELECT weights_version FROM decisions ORDER BY time DESC LIMIT 1")[
+        0
+    ]
+    assert used["weights_version"] == version
+    plane.cache.close()
