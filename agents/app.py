@@ -75,8 +75,10 @@ def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
     if settings.database_url is None:
         embedded.ensure_database(database)
         owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
-        trader = open_engine(embedded.database_url(database, "quorum_trader"), application="quorum-trader")
-        meta = open_engine(embedded.database_url(database, "quorum_meta"), application="quorum-meta")
+        trader = open_engine(
+            embedded.database_url(database, "quorum_trader"), application="quorum-trader", durable=not demo
+        )
+        meta = open_engine(embedded.database_url(database, "quorum_meta"), application="quorum-meta", durable=not demo)
         psql: tuple[str, ...] = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
         environment: dict[str, str] = {}
     else:

@@ -18,6 +18,8 @@ from agents.core.types import REMAINDER, Floats
 from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 
 MISSING = "n/a"
+UNBROKEN = frozenset({"agent", "agent_name", "job", "90 %"})
+"""Columns of names and intervals, which read badly in pieces."""
 
 
 class Screen:
@@ -163,7 +165,7 @@ def rows_table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> Table
     """A plain table of dictionaries."""
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
         table.add_row(*(_escaped(_shown(row.get(column))) for column in columns))
     return table

@@ -206,10 +206,10 @@ def agents(options: argparse.Namespace, screen: Screen) -> int:
             " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name", w=options.window,
         )  # fmt: skip
     shown = [
-        {"agent": r["agent_name"], "signals": r["total_signals"], "trades": r["total_trades"], "Sharpe": number(r["sharpe_ratio"]),
-         "90 %": f"{number(r['sharpe_low'])} .. {number(r['sharpe_high'])}", "sure": percent(r["deflated_sharpe"]),
-         "hits": percent(r["win_rate"]), "factor": number(r["profit_factor"]), "drawdown": percent(r["max_drawdown"]),
-         "IC": number(r["information_coefficient"]), "verdict": r["verdict"]}
+        {"agent": r["agent_name"], "signals": r["total_signals"], "Sharpe": number(r["sharpe_ratio"]),
+         "90 %": f"{number(r['sharpe_low'])}..{number(r['sharpe_high'])}" if r["sharpe_low"] is not None else "",
+         "sure": percent(r["deflated_sharpe"]), "hits": percent(r["win_rate"]), "factor": number(r["profit_factor"]),
+         "IC": number(r["information_coefficient"]), "verdict": _short_verdict(r["verdict"])}
         for r in rows
     ]  # fmt: skip
     title = (
@@ -224,6 +224,12 @@ def agents(options: argparse.Namespace, screen: Screen) -> int:
     )
     screen.result(rows, table)
     return 0
+
+
+def _short_verdict(verdict: str) -> str:
+    """The word and whether it is shown."""
+    shown = ", shown" if ", significant" in verdict else ", not shown" if "not significant" in verdict else ""
+    return verdict.split(":")[0] + shown
 
 
 # ---------------------------------------------------------------- weights

@@ -180,31 +180,29 @@ def lasting_spread(returns: Floats, weights: Floats) -> float:
     """p-value of "all agents have the same Sharpe ratio" from [T, A] returns and weights [T] summing to 1.
 
     Hotelling's T-squared over the A - 1 contrasts of the agents' ratios, which covers every direction that a search among
-    them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation. NaN counts as
-    the agent's mean. 1 where there is too little to say anything.
+    them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation. NaN is a period
+    in which an agent said nothing. 1 where there is too little to say anything.
     """
     size = returns.shape[1]
-    moments_of = np.where(np.isfinite(returns), returns, np.nan)
-    share = weights[:, None] * np.isfinite(moments_of)
-    mean = np.nansum(share * np.nan_to_num(moments_of), axis=0) / share.sum(axis=0)
-    centred = np.where(np.isfinite(moments_of), moments_of - mean, 0.0)
-    effective = float(np.min(share.sum(axis=0) ** 2 / (share**2).sum(axis=0)))
+    present = np.isfinite(returns).astype(np.float64)
+    filled = np.where(present > 0.0, returns, 0.0)
+    share = weights[:, None] * present
+    share = share / share.sum(axis=0)
+    mean = (share * filled).sum(axis=0)
+    centred = (filled - mean) * present
+    effective = float(1.0 / (share**2).sum(axis=0).max())
     contrasts = size - 1
     if effective < contrasts + 10:
         return 1.0
-    covariance = (
-        (share * centred).T
-        @ centred
-        / np.sqrt(np.outer(share.sum(axis=0), share.sum(axis=0)))
-        * effective
-        / (effective - 1.0)
-    )
-    spread = np.sqrt(np.diag(covariance))
-    ratio = mean / spread
+    together = np.maximum((weights[:, None] * present).T @ present, 1e-300)
+    spread = np.sqrt((share * centred**2).sum(axis=0) * effective / (effective - 1.0))
+    scaled = centred / spread
+    correlation = np.clip((weights[:, None] * scaled).T @ scaled / together, -1.0, 1.0)
+    np.fill_diagonal(correlation, 1.0)
     basis = np.eye(size)[:-1] - 1.0 / size
-    differences = basis @ ratio
-    noise = basis @ (covariance / np.outer(spread, spread)) @ basis.T
-    squared = effective * float(differences @ np.linalg.pinv(noise, hermitian=True) @ differences) / inflation(returns)
+    differences = basis @ (mean / spread)
+    noise = basis @ (correlation * (share.T @ share)) @ basis.T  # errors of means that share only some of their periods
+    squared = float(differences @ np.linalg.pinv(noise, hermitian=True) @ differences) / inflation(returns)
     return float(
         special.fdtrc(
             contrasts, effective - contrasts, squared * (effective - contrasts) / ((effective - 1.0) * contrasts)
@@ -232,6 +230,8 @@ def drifting_spread(returns: Floats, block: int) -> float:
     basis = np.eye(size)[:-1] - 1.0 / size
     scaled = np.nan_to_num((kept - np.nanmean(kept, axis=0)) / np.maximum(np.nanstd(kept, axis=0), 1e-300))
     noise = np.linalg.pinv(basis @ (scaled.T @ scaled / len(scaled)) @ basis.T, hermitian=True)
+    # The inverse of an estimated covariance is too large on average (Wishart), and so is the square of a t statistic.
+    noise *= max(0.0, (len(scaled) - size - 1.0) / len(scaled)) * (block - 3.0) / (block - 1.0)
     total = 0.0
     for k in range(stretches):
         part = kept[k * block : (k + 1) * block]

@@ -1,0 +1,579 @@
+"""The meta plane on the real database: days, scorecards, publishing, jobs in processes of their own, alarms, the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from agents import app, meta_app
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.database import open_engine
+from agents.adapters.job_store import PostgresJobStore
+from agents.adapters.reader import DeskReader
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.errors import AgentsError
+from agents.core.settings import Settings
+from agents.core.tuning import Alarm, JobPlan, Recommendation, WeightDecision
+from agents.core.types import as_datetime
+from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
+from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
+from agents.replay.replay import replay
+from tests.conftest import SERVICES
+from tests.contract.test_ports import batch_of
+from tests.market import make_bars
+
+BARS = make_bars(150, 3, 5)
+END = as_datetime(BARS.time[-1])
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_S = 120.0
+
+
+@pytest.fixture
+def meta(database):
+    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def plane(owner, trader, meta, redis_url):
+    """A desk that has traded 150 bars, and its meta plane at the last of them."""
+    BarsStore(trader).load(batch_of(BARS))
+    settings = Settings(desk={"name": "t"}, data={"clock": "bars"})
+    connections = app.Connections(owner, trader, meta, redis_url, (), {})
+    agents = app.agents_of(settings, SystemClock())
+    clock = SimulatedClock(as_datetime(BARS.time[0]))
+    weights = app.desk_weights(settings, connections, agents)
+    with app.desk_journal(connections) as journal:
+        replay(BARS, app.plan_of(settings, BARS.symbols), agents, weights.current, journal, clock, lambda *_: None)
+    made = meta_app.MetaPlane(settings, connections, clock)
+    yield made
+    made.jobs.release()
+    made.cache.close()
+
+
+# ---------------------------------------------------------------- days and scorecards
+
+
+def test_days_are_sums_over_the_series(plane, owner):
+    """Against numpy on the raw rows, agent by agent and day by day."""
+    assert plane.store.refresh_days() == 150
+    days = plane.store.agent_days(until=END)
+    reader = DeskReader(owner)
+    for k, name in enumerate(days.agents):
+        shadow = reader.rows("SELECT * FROM shadow_returns WHERE agent_name = :n ORDER BY time", n=name)
+        assert np.allclose(days.returns[:, k], [r["return"] for r in shadow])
+        assert days.hits[:, k].tolist() == [r["hits"] for r in shadow]
+        pnl = reader.rows("SELECT contribution FROM bar_contributions WHERE agent_name = :n ORDER BY time", n=name)
+        assert np.allclose(days.pnl[:, k], [r["contribution"] for r in pnl])
+        turnover = reader.rows("SELECT turnover FROM equity WHERE book = :b ORDER BY time", b=f"shadow:{name}")
+        assert np.allclose(days.turnover[:, k], [r["turnover"] for r in turnover])
+    k = days.agents.index("TrendFollower")
+    votes = reader.rows(
+        "SELECT time, symbol, strength, confidence FROM signals WHERE agent_name = 'TrendFollower' AND NOT abstained"
+    )
+    place = {as_datetime(t): i for i, t in enumerate(BARS.time)}
+    pairs = [
+        (v["strength"] * v["confidence"], BARS.close[place[v["time"]] + 1, s] / BARS.close[place[v["time"]], s] - 1)
+        for v in votes if place[v["time"]] + 1 < len(BARS.time) for s in [BARS.symbols.index(v["symbol"])]
+    ]  # fmt: skip
+    n, x, y, xx, yy, xy = days.correlation_sums[:, :, k].sum(axis=1)
+    a, b = np.array(pairs).T
+    assert n == len(pairs)
+    assert np.allclose([x, y, xx, yy, xy], [a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), (a * b).sum()])
+    assert days.signals[:, k].sum() == len(votes)
+
+
+def test_refreshing_reads_new_days_only_and_changes_nothing_twice(plane, owner):
+    plane.store.refresh_days()
+    reader = DeskReader(owner)
+    before = reader.rows("SELECT * FROM agent_days ORDER BY date, agent_name")
+    again = meta_app.MetaPlane(plane.settings, plane.connections, plane.clock)
+    assert again.store.refresh_days() == 0
+    assert reader.rows("SELECT * FROM agent_days ORDER BY date, agent_name") == before
+    assert np.array_equal(again.store.agent_days(until=END).returns, plane.store.agent_days(until=END).returns)
+    with owner.begin() as connection:  # a late change of an old day is not read again: only the newest two days are
+        connection.execute(text("UPDATE agent_days SET hits = 777 WHERE date = '2001-01-05'"))
+        connection.execute(text("DELETE FROM agent_days WHERE date >= '2001-05-25'"))
+    assert again.store.refresh_days() == 0, "no new bars: nothing to do"
+    fresh = meta_app.MetaPlane(plane.settings, plane.connections, plane.clock)
+    assert fresh.store.refresh_days() == 6
+    assert reader.rows("SELECT DISTINCT hits FROM agent_days WHERE date = '2001-01-05'") == [{"hits": 777}]
+    fresh.cache.close()
+    again.cache.close()
+
+
+def test_reading_days_bit_by_bit_equals_reading_them_at_once(plane):
+    plane.store.refresh_days()
+    for _ in range(3):
+        repeated = plane.store.agent_days(until=END)
+    whole = meta_app.MetaPlane(plane.settings, plane.connections, plane.clock).store.agent_days(until=END)
+    assert np.array_equal(repeated.date, whole.date)
+    assert np.array_equal(repeated.returns, whole.returns)
+    assert np.array_equal(repeated.correlation_sums, whole.correlation_sums)
+    yesterday = plane.store.agent_days(until=END, whole_days_only=True)
+    assert yesterday.date[-1] == whole.date[-2], "a decision never sees the day that it is made on"
+
+
+def test_the_analyzer_is_idempotent(plane, owner):
+    first = plane.run_job("performance_analyzer", END)
+    reader = DeskReader(owner)
+    query = "SELECT date, agent_name, window_days, sharpe_ratio, win_rate, undefined, verdict FROM agent_performance ORDER BY 1, 2, 3"
+    rows = reader.rows(query)
+    assert first["agents_analyzed"] == 6
+    assert len(rows) == 6 * 4
+    assert plane.run_job("performance_analyzer", END) == first
+    assert reader.rows(query) == rows
+    silent = reader.rows("SELECT * FROM agent_performance WHERE agent_name = 'OnChainAnalyst' AND window_days = 0")[0]
+    assert silent["sharpe_ratio"] is None and silent["undefined"]["sharpe_ratio"] == "no signals in this window"
+    assert silent["periods_per_year"] == pytest.approx(365.25, rel=0.01), "these bars are daily without weekends"
+
+
+def test_variants_and_models_get_their_rows(plane, owner):
+    plane.run_job("performance_analyzer", END)
+    plane.run_job("performance_analyzer", END)
+    reader = DeskReader(owner)
+    variants = reader.rows("SELECT * FROM strategy_variants ORDER BY agent_name")
+    assert [v["agent_name"] for v in variants] == sorted(plane.agents)
+    assert all(v["state"] == "champion" for v in variants)
+    assert next(v for v in variants if v["agent_name"] == "TrendFollower")["parameters"]["volatility_window"] == 40
+    models = reader.rows("SELECT name, version, format FROM ml_models")
+    assert models == [{"name": "vader-sentiment", "version": 1, "format": "lexicon"}]
+
+
+# ---------------------------------------------------------------- weights
+
+
+def test_one_decision_for_each_due_time(plane, owner):
+    for _ in range(3):
+        outcome = plane.run_job("weight_optimizer", END, END)
+    assert outcome["decision"] in ("initial", "hold")
+    rows = DeskReader(owner).rows("SELECT * FROM weight_history")
+    assert len(rows) == 1
+    assert rows[0]["status"] == "initial" and sum(rows[0]["agent_weights"].values()) == 1
+    assert plane.cache.read().version == rows[0]["version"]
+
+
+def test_a_hold_keeps_the_version_in_force(plane, owner):
+    plane.run_job("weight_optimizer", END, END)
+    later = plane.run_job("weight_optimizer", END, END + timedelta(days=1))
+    assert (later["decision"], later["weights_updated"]) == ("hold", False)
+    assert later["old_weights"] == later["new_weights"]
+    rows = DeskReader(owner).rows("SELECT DISTINCT version FROM v_weights_current")
+    assert rows == [{"version": 1}]
+
+
+def test_looking_is_a_trial(plane, owner):
+    proposal, decision = plane.optimizer().try_method("risk_parity", END)
+    assert decision.status == "trial" and sum(decision.weights.values()) == 1
+    assert proposal.status in ("hold", "apply")
+    assert plane.store.methods_tried("adaptive") == 2
+    assert DeskReader(owner).rows("SELECT count(*) AS n FROM v_weights_current WHERE source = 'weight_history'") == [
+        {"n": 0}
+    ]
+
+
+def test_a_new_set_of_agents_starts_from_what_is_known(plane):
+    known = {name: Decimal("0.2") for name in plane.agents[:5]}
+    plane.store.publish(
+        WeightDecision(at=END, decided_for=None, weights=known, previous=None, method="m", status="initial", reason="r")
+    )
+    found = plane.store.weights_in_force(END)
+    assert set(found.weights) == set(plane.agents)
+    assert sum(found.weights.values()) == 1
+    assert found.version == 0
+
+
+def test_the_meta_role_cannot_touch_orders(meta, plane):
+    """C23."""
+    with pytest.raises(DBAPIError, match="permission denied"), meta.begin() as connection:
+        connection.execute(text("INSERT INTO orders VALUES ('x', now(), 'A', 'buy', 1, 'intent', '')"))
+    with pytest.raises(DBAPIError, match="permission denied"), meta.begin() as connection:
+        connection.execute(text("DELETE FROM weight_history"))
+
+
+# ---------------------------------------------------------------- alarms, suggestions, metrics
+
+
+def test_alarms_open_once_and_close_once(plane, owner):
+    alarm = Alarm(kind="job_late", subject="x", severity="high", detail="d")
+    assert plane.facts.sync_alarms(END, [alarm]) == ([alarm], [])
+    assert plane.facts.sync_alarms(END, [alarm]) == ([], [])
+    assert plane.facts.sync_alarms(END, []) == ([], [alarm])
+    assert plane.facts.sync_alarms(END, [alarm]) == ([alarm], [])
+    rows = DeskReader(owner).rows("SELECT closed_at IS NULL AS open FROM alarms ORDER BY id")
+    assert [r["open"] for r in rows] == [False, True]
+
+
+def test_suggestions_live_and_die(plane, owner):
+    found = Recommendation(fingerprint="f", kind="strategy", severity="low", title="t", action="a", evidence={"n": 1})
+    assert [s["state"] for s in plane.facts.sync_suggestions(END, [found])] == ["open"]
+    assert len(plane.facts.sync_suggestions(END, [found])) == 1, "not doubled"
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE improvement_suggestions SET state = 'dismissed'"))
+    assert plane.facts.sync_suggestions(END, [found]) == [], "a person said no"
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE improvement_suggestions SET state = 'accepted'"))
+    assert plane.facts.sync_suggestions(END, []) == []
+    state = DeskReader(owner).rows("SELECT state FROM improvement_suggestions")
+    assert state == [{"state": "done"}]
+    assert [s["state"] for s in plane.facts.sync_suggestions(END, [found])] == ["open"], "it came back"
+
+
+def test_old_metrics_go_and_a_wrong_clock_removes_nothing(plane, owner):
+    """C20."""
+    for days in range(0, 4000, 100):
+        plane.facts.record_metrics(END - timedelta(days=days), {"x": 1.0})
+    assert app.forget_old_metrics(plane.connections, END + timedelta(days=36500 // 10), 400) == 0, (
+        "ten years on: refused"
+    )
+    left = DeskReader(owner).rows("SELECT count(*) AS n FROM system_metrics")[0]["n"]
+    assert left == 40
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def plans(*names, every=timedelta(hours=2)):
+    return tuple(JobPlan(name=n, every=every, deadline_s=5.0) for n in names)
+
+
+def test_jobs_run_in_order_and_one_failure_stops_nobody(plane, owner):
+    """E07, E09: all due at once, the second one breaks in every way."""
+    for error in (RuntimeError("broken"), RecursionError(), AgentsError("one line")):
+        ran = []
+
+        def runner(plan, due_at, error=error, ran=ran):
+            ran.append(plan.name)
+            if plan.name == "b":
+                raise error
+            return "fine"
+
+        clock = SimulatedClock(END)
+        turn = MetaOrchestrator(plane.jobs, plans("a", "b", "c"), runner, clock)
+        done = turn.run_now()
+        assert ran == ["a", "b", "c"]
+        assert [r.ok for r in done] == [True, False, True]
+        with owner.begin() as connection:
+            connection.execute(text("DELETE FROM job_runs"))
+
+
+def test_a_slot_runs_once_over_restarts_and_two_daemons(plane, meta, owner):
+    ran = []
+    clock = SimulatedClock(END)
+    other = PostgresJobStore(meta)
+    first = MetaOrchestrator(plane.jobs, plans("a"), lambda p, d: ran.append(d) or "ok", clock)
+    second = MetaOrchestrator(other, plans("a"), lambda p, d: ran.append(d) or "ok", clock)
+    first.tick()
+    second.tick()
+    assert len(ran) == 1, "the second stands by"
+    plane.jobs.release()
+    second.tick()
+    assert len(ran) == 1, "it leads now, but the slot is done"
+    clock.advance_to(END + timedelta(hours=7))
+    second.tick()
+    assert len(ran) == 2
+    row = DeskReader(owner).rows("SELECT missed, status FROM job_runs ORDER BY due_at DESC LIMIT 1")[0]
+    assert row == {"missed": 3, "status": "succeeded"}
+    other.release()
+
+
+def test_the_lead_is_lost_with_its_session(plane, meta):
+    """B03."""
+    other = PostgresJobStore(meta)
+    assert plane.jobs.lead() and not other.lead()
+    with psycopg.connect(host=str(SERVICES.run), user="postgres", dbname="postgres", autocommit=True) as session:
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7710006 AND granted"
+        )
+    assert other.lead()
+    assert not plane.jobs.lead()
+    other.release()
+
+
+def test_a_claimed_run_cannot_be_claimed_again(plane):
+    stale = END - timedelta(seconds=60)
+    run_id = plane.jobs.claim("a", END, END, missed=0, stale_before=stale)
+    assert run_id is not None
+    assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) is None
+    plane.jobs.finish(run_id, at=END, ok=False, detail="x")
+    assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) == run_id
+    assert plane.jobs.newest("a").attempts == 2
+    plane.jobs.finish(run_id, at=END, ok=True, detail="")
+    assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) is None
+
+
+def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
+    """B08."""
+    command = [
+        sys.executable,
+        "-c",
+        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)",
+    ]
+    begun = SystemClock().monotonic_s()
+    with pytest.raises(meta_app.JobError, match="deadline of 1 s"):
+        meta_app._run_child(command, JobPlan(name="x", every=timedelta(hours=1), deadline_s=1.0))
+    assert SystemClock().monotonic_s() - begun < 10
+
+
+@pytest.mark.parametrize("code", ["raise SystemExit(3)", "import os; os._exit(1)", "print('no json')"])
+def test_a_job_that_ends_badly_is_one_error(code):
+    with pytest.raises((meta_app.JobError, ValueError)):
+        meta_app._run_child([sys.executable, "-c", code], JobPlan(name="x", every=timedelta(hours=1), deadline_s=20.0))
+
+
+def test_the_supervisor_notices_a_dead_scheduler(monkeypatch):
+    """B06: APScheduler's thread dies silently while `running` stays True."""
+    from apscheduler.schedulers.base import BaseScheduler
+
+    from agents.meta import meta_orchestrator
+
+    monkeypatch.setattr(meta_orchestrator, "SUPERVISE_S", 0.1)
+    monkeypatch.setattr(meta_orchestrator, "TICK_LATE_S", 0.5)
+    monkeypatch.setattr(BaseScheduler, "_process_jobs", lambda self: None)  # wakes up, does nothing, for ever
+    alive = []
+    ticker = Ticker(lambda: None, SystemClock(), every_s=0.05, alive=lambda: alive.append(1))
+    assert ticker.run() is False
+    assert alive, "until then it was alive"
+
+
+def test_ticks_go_on_after_errors(monkeypatch):
+    """E07, E08."""
+    from agents.meta import meta_orchestrator
+
+    monkeypatch.setattr(meta_orchestrator, "SUPERVISE_S", 0.05)
+    seen = []
+
+    def tick():
+        seen.append(1)
+        if len(seen) == 2:
+            raise AgentsError("the database is away")
+        if len(seen) == 3:
+            raise RuntimeError("a defect")
+        if len(seen) >= 5:
+            ticker.stop()
+
+    ticker = Ticker(tick, SystemClock(), every_s=0.05, alive=lambda: None)
+    assert ticker.run() is True
+    assert len(seen) >= 5
+
+
+# ---------------------------------------------------------------- the commands
+
+
+@pytest.fixture
+def environment(database, redis_url, tmp_path):
+    return {
+        **os.environ, "DATABASE_URL": SERVICES.database_url(database, "quorum_owner"), "REDIS_URL": redis_url, "COLUMNS": "140",
+        "QUORUM_DATA__CLOCK": "bars", "QUORUM_DESK__NAME": "t", "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }  # fmt: skip
+
+
+def quorum(environment, folder, *arguments, code=0, program=None):
+    command = [sys.executable, *(program or ["-m", "agents"]), *arguments]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_one_cycle_by_hand_and_what_it_left(plane, environment, tmp_path):
+    done = json.loads(quorum(environment, tmp_path, "meta", "--once", "--json").stdout)
+    assert [(r["job"], r["outcome"]) for r in done] == [
+        ("performance_analyzer", "done"),
+        ("weight_optimizer", "done"),
+        ("project_manager", "done"),
+    ]
+    jobs = json.loads(quorum(environment, tmp_path, "jobs", "--json").stdout)
+    assert {r["status"] for r in jobs["plans"]} == {"succeeded"}
+    assert "Newest runs" in quorum(environment, tmp_path, "jobs").stdout
+    cards = json.loads(quorum(environment, tmp_path, "agents", "--json").stdout)
+    assert len(cards) == 6
+    assert "TrendFollower" in quorum(environment, tmp_path, "agents", "--window", "30").stdout
+    history = json.loads(quorum(environment, tmp_path, "weights", "history", "--json").stdout)
+    assert [r["status"] for r in history] == ["initial"]
+    assert "initial" in quorum(environment, tmp_path, "weights", "why").stdout
+    shown = quorum(environment, tmp_path, "weights", "propose", "--method", "hrp")
+    assert "recorded as a trial" in shown.stdout
+    reverted = json.loads(
+        quorum(environment, tmp_path, "weights", "revert", "1", "--reason", "a test", "--json").stdout
+    )
+    assert reverted["version"] > 1
+    assert "was never in force" in quorum(environment, tmp_path, "weights", "revert", "2", code=2).stderr
+    assert "see: quorum weights history" in quorum(environment, tmp_path, "weights", "why", "99", code=2).stderr
+    assert (tmp_path / "logs" / "meta_orchestrator.log").exists()
+    assert (tmp_path / "logs" / "project_manager.log").exists()
+    reports = DeskReader(plane.engine).rows("SELECT subject, html, text, summary, recommendations FROM project_reports")
+    assert len(reports) == 1 and len(reports[0]["html"].encode()) < 90_000 and reports[0]["summary"]["equity"]
+
+
+@pytest.mark.parametrize("name", ["performance_analyzer", "weight_optimizer", "project_manager"])
+def test_each_job_as_a_script(plane, environment, tmp_path, name):
+    done = quorum(environment, tmp_path, program=[str(ROOT / "agents" / "meta" / f"{name}.py")])
+    outcome = json.loads(done.stdout)
+    expected = {
+        "performance_analyzer": {"agents_analyzed", "top_performers", "underperformers"},
+        "weight_optimizer": {"weights_updated", "old_weights", "new_weights", "improvement", "decision", "reason"},
+        "project_manager": {"report_id", "summary", "recommendations", "mail"},
+    }[name]
+    assert expected <= set(outcome)
+
+
+def test_the_agents_work_without_arguments(plane, environment, tmp_path, monkeypatch):
+    for name in ("DATABASE_URL", "REDIS_URL", "QUORUM_DATA__CLOCK", "QUORUM_DESK__NAME"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.chdir(tmp_path)
+    assert PerformanceAnalyzerAgent().execute()["agents_analyzed"] == 6
+
+
+def test_the_orchestrator_as_a_script(plane, environment, tmp_path):
+    done = quorum(environment, tmp_path, "--once", program=[str(ROOT / "agents" / "meta" / "meta_orchestrator.py")])
+    assert "project_manager" in done.stdout
+
+
+def test_reports_as_text_page_and_mail(plane, environment, tmp_path):
+    quorum(environment, tmp_path, "meta", "--once", "--only", "performance_analyzer")
+    text_ = quorum(environment, tmp_path, "report", "--days", "9000").stdout
+    assert "WHAT HAPPENED" in text_ and "AGENTS" in text_
+    quorum(environment, tmp_path, "report", "--out", "r.html", "--days", "9000")
+    page = (tmp_path / "r.html").read_text()
+    assert "data:image/png;base64," in page and "cid:" not in page
+    quorum(environment, tmp_path, "report", "--out", "r.eml")
+    assert (tmp_path / "r.eml").read_bytes().startswith(b"Subject: [t]")
+    assert "must end in .html or .eml" in quorum(environment, tmp_path, "report", "--out", "r.pdf", code=2).stderr
+    assert "run scripts/configure_email.py" in quorum(environment, tmp_path, "report", "--send-test", code=2).stderr
+
+
+def test_the_daemon_is_ready_runs_what_is_due_and_stops(plane, environment, tmp_path):
+    """READY=1 and WATCHDOG=1 on the supervisor's socket; SIGTERM ends it with 0."""
+    address = str(tmp_path / "notify.sock")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(address)
+    listener.settimeout(60)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "agents", "meta"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**environment, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": address, "QUORUM_META__TICK_S": "0.5"},
+    )  # fmt: skip
+    assert listener.recv(100) == b"READY=1"
+    assert listener.recv(100) == b"WATCHDOG=1"
+    clock, reader = SystemClock(), DeskReader(plane.engine)
+    for _ in range(600):
+        done = reader.rows("SELECT count(*) AS n FROM job_runs WHERE status = 'succeeded'")[0]["n"]
+        if done == 3:
+            break
+        clock.sleep_s(0.1)
+    assert done == 3
+    program.send_signal(signal.SIGTERM)
+    _, said = program.communicate(timeout=60)
+    assert program.returncode == 0, said
+    listener.close()
+    assert reader.rows("SELECT count(*) AS n FROM system_metrics WHERE name = 'meta.heartbeat'")[0]["n"] >= 1
+
+
+RETURNS = "date,A,B,C\n" + "".join(
+    f"2024-01-{1 + k % 28:02d},{0.004 + 0.01 * np.sin(k):.6f},{-0.004 + 0.01 * np.cos(2 * k):.6f},{0.01 * np.sin(3 * k + 1):.6f}\n"
+    for k in range(300)
+)
+
+
+def test_optimize_needs_no_database(tmp_path):
+    (tmp_path / "r.csv").write_text(RETURNS)
+    (tmp_path / "p.json").write_text('{"A": 0.3, "B": 0.4, "C": 0.3}')
+    nowhere = {
+        **os.environ,
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    done = json.loads(
+        quorum(nowhere, tmp_path, "weights", "optimize", "--returns", "r.csv", "--previous", "p.json", "--json").stdout
+    )
+    assert done["status"] == "apply"
+    assert done["weights"]["A"] > 0.3 > done["weights"]["B"] - 0.1
+    assert sum(done["weights"].values()) == pytest.approx(1.0)
+    assert set(done["evidence"]) >= {"periods", "trials"}
+    for method in ("max_sharpe", "min_variance", "risk_parity", "hrp", "equal"):
+        made = json.loads(
+            quorum(nowhere, tmp_path, "weights", "optimize", "--returns", "r.csv", "--method", method, "--json").stdout
+        )
+        assert sum(made["candidate"].values()) == pytest.approx(1.0)
+
+
+BAD_FILES = [
+    ("", None, "is empty"),
+    ("A,A\n0.1,0.2\n", None, "name of its own"),
+    ("A,B\n0.1\n", None, "line 2: 1 cells"),
+    ("A,B\n0.1,x\n", None, "line 2: B: 'x' is not a number"),
+    ("A,B\n0.1,inf\n", None, "not finite"),
+    ("A,B\n0.1,0.2\n", '{"A": 1}', "expected one weight for each of A, B"),
+    ("A,B\n0.1,0.2\n", '{"A": 0.1, "B": 0.1}', "sum to 1"),
+    ("A,B\n0.1,0.2\n", "nonsense", "cannot be read as JSON"),
+]
+
+
+@pytest.mark.parametrize(("returns", "previous", "message"), BAD_FILES)
+def test_bad_files_are_one_line(tmp_path, returns, previous, message):
+    (tmp_path / "r.csv").write_text(returns)
+    arguments = ["weights", "optimize", "--returns", "r.csv"]
+    if previous is not None:
+        (tmp_path / "p.json").write_text(previous)
+        arguments += ["--previous", "p.json"]
+    assert message in quorum(dict(os.environ), tmp_path, *arguments, code=1).stderr
+
+
+def test_configure_email_by_flags(plane, environment, tmp_path):
+    """Nothing secret in the database; the password file is for its owner only; mistakes are one line."""
+    program = [str(ROOT / "scripts" / "configure_email.py")]
+    flags = [
+        "--server",
+        "127.0.0.1",
+        "--port",
+        "1",
+        "--account",
+        "me",
+        "--password-stdin",
+        "--sender",
+        "me@example.org",
+        "--recipients",
+        "a@example.org,b@example.org",
+    ]
+
+    def run(*more, code=0):
+        done = subprocess.run(
+            [sys.executable, *program, *flags, *more], cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, input="geheim-4711\n",
+            capture_output=True, text=True, timeout=WAIT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "geheim" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+        return done
+
+    assert "Nothing was stored" in run(code=2).stderr
+    assert plane.outbox.mail_settings() is None
+    run("--no-check", "--mode", "daily_digest", "--quiet", "22:00-07:00", "--timezone", "Europe/Berlin")
+    stored = plane.outbox.mail_settings()
+    assert stored.recipients == ("a@example.org", "b@example.org") and stored.quiet_hours == ("22:00", "07:00")
+    secret = Path(stored.secret_file)
+    assert secret.read_text().strip() == "geheim-4711" and secret.stat().st_mode & 0o077 == 0
+    assert "--quiet: expected" in run("--no-check", "--quiet", "late", code=2).stderr
+    assert "is no mail address" in run("--no-check", "--sender", "nobody", code=2).stderr
+    assert "time zone" in run("--no-check", "--timezone", "Mars/Base", code=2).stderr
