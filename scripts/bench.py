@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What things cost, each beside a floor measured in the same run. Ratios count; machines differ and are noisy.
 
-    scripts/bench.py [step] [agents] [load] [cycle]      default: all; --json for programs
+    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report]      default: all; --json for programs
 
 Figures are medians. It uses the embedded services and a database of its own, which it drops.
 """
@@ -24,6 +24,8 @@ import numba
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
 from agents.adapters.bar_files import read_table
 from agents.adapters.bar_rows import validate_rows
@@ -300,18 +302,25 @@ def _shown(value: object) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", metavar="PART", help="step, agents, load, cycle")
+    parser.add_argument(
+        "what", nargs="*", metavar="PART", help="step, agents, propose, analyzer, load, cycle, report (after cycle)"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = options.what or ["step", "agents", "load", "cycle"]
+    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report"]
     results: dict[str, dict[str, object]] = {}
-    embedded = services() if {"load", "cycle"} & set(parts) else None
-    for part, work in (("step", bench_step), ("agents", bench_agents)):
+    embedded = services() if {"load", "cycle", "report"} & set(parts) else None
+    plain = (("step", bench_step), ("agents", bench_agents), ("propose", bench_propose), ("analyzer", bench_analyzer))
+    for part, work in plain:
         if part in parts:
             results[part] = work()
     for part, work_on in (("load", bench_load), ("cycle", bench_cycle)):
         if part in parts and embedded is not None:
             results[part] = work_on(embedded)
+    if embedded is not None and "report" in parts:
+        if "cycle" not in parts:
+            bench_cycle(embedded)  # a desk to report on
+        results["report"] = bench_report(embedded, DATABASE)
     if embedded is not None:
         embedded.drop_database(DATABASE)
     if options.json:

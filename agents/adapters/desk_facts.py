@@ -132,6 +132,11 @@ class DeskFacts:
                 name: _rows(connection, query, start=start, at=at, **ROWS) for name, query in _SECTIONS.items()
             }
             found["system"] = self._system(connection)
+            owner = _rows(
+                connection,
+                "SELECT pg_get_userbyid(relowner) = current_user AS owns FROM pg_class WHERE relname = 'orders'",
+            )
+            found["acts_as_owner"] = bool(owner and owner[0]["owns"])
         return found | {"period_start": start, "period_end": at}
 
     def alarm_facts(self, at: datetime) -> dict[str, Any]:

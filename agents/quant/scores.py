@@ -66,20 +66,24 @@ def capital_drawdown(returns: Floats) -> tuple[float, int]:
     a book that does not compound, such as a shadow book; (NaN, 0) for an empty series."""
     if len(returns) == 0:
         return float("nan"), 0
-    curve = np.concatenate([[0.0], np.cumsum(returns)])
-    below = np.maximum.accumulate(curve) - curve
+    below = _below_peak(returns)
     return float(below.max()), longest_run(below > 1e-15)
+
+
+def _below_peak(returns: Floats) -> Floats:
+    curve = np.empty(len(returns) + 1)
+    curve[0] = 0.0
+    np.cumsum(returns, out=curve[1:])
+    return np.asarray(np.maximum.accumulate(curve) - curve)
 
 
 def calmar_ratio(returns: Floats, periods: float) -> float:
     """Annual mean return over the deepest fall, both of the constant capital; NaN without a fall or for fewer than 20
     returns."""
-    deepest, _ = capital_drawdown(returns)
-    return (
-        float(np.mean(returns)) * periods / deepest
-        if len(returns) >= MINIMUM_PERIODS and deepest > 1e-15
-        else float("nan")
-    )
+    if len(returns) < MINIMUM_PERIODS:
+        return float("nan")
+    deepest = float(_below_peak(returns).max())
+    return float(np.mean(returns)) * periods / deepest if deepest > 1e-15 else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +126,18 @@ def longest_run(marks: Booleans) -> int:
 def shape_of(returns: Floats) -> tuple[float, float, float]:
     """(mean / sample deviation, skewness, kurtosis with 3 for a normal) per period; NaNs for fewer than 3 returns or
     no movement."""
-    if len(returns) < 3 or not float(np.std(returns)) > 1e-15:
+    if len(returns) < 3 or not float(np.ptp(returns)) > 1e-15:
         return (float("nan"),) * 3
-    centred = returns - np.mean(returns)
-    second = float(np.mean(centred**2))
-    sharpe = float(np.mean(returns)) / float(np.std(returns, ddof=1))
-    return sharpe, float(np.mean(centred**3)) / second**1.5, float(np.mean(centred**4)) / second**2
+    mean = float(returns.mean())
+    centred = returns - mean
+    squared = centred * centred
+    second = float(squared.mean())
+    sharpe = mean / (second * len(returns) / (len(returns) - 1)) ** 0.5
+    return (
+        sharpe,
+        float(squared @ centred) / len(returns) / second**1.5,
+        float(squared @ squared) / len(returns) / second**2,
+    )
 
 
 def pooled_correlation(sums: Floats) -> float:

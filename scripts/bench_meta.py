@@ -1,0 +1,158 @@
+"""The meta plane's parts of scripts/bench.py: proposals, scorecards, reports, each beside a peer or a floor."""
+
+from __future__ import annotations
+
+import io
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+
+from agents import app, meta_app
+from agents.adapters.database import open_engine
+from agents.adapters.embedded import EmbeddedServices
+from agents.adapters.reader import DeskReader
+from agents.core.clock import SimulatedClock
+from agents.core.settings import Settings
+from agents.core.tuning import AgentDays
+from agents.meta.performance_analyzer import Thresholds, analyze
+from agents.quant.allocation import propose
+from agents.quant.portfolios import max_sharpe, risk_parity
+from agents.quant.scores import calmar_ratio, shape_of, sharpe_ratio, sortino_ratio, wins_and_losses
+
+AGENTS, DAYS, YEAR = 10, 252, 252
+
+
+def median_ms(work: Callable[[], object], times: int = 30) -> float:
+    """Median of `times` runs after one to warm up."""
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e3
+
+
+def made_returns(skills: np.ndarray, days: int = DAYS, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return 0.01 * (skills / math.sqrt(YEAR) + rng.standard_normal((days, len(skills))))
+
+
+def bench_propose() -> dict[str, object]:
+    """`propose` with its guard for 10 agents and 252 days, and the solve alone, beside PyPortfolioOpt on the same moments."""
+    even, equal = made_returns(np.full(AGENTS, 0.5)), np.full(AGENTS, 1.0 / AGENTS)
+    star = made_returns(np.array([9.0, -6.0, *np.zeros(AGENTS - 2)]))
+    assert propose(star, equal).status == "apply"
+    mean, covariance = star.mean(axis=0), np.cov(star.T)
+    low, high = np.full(AGENTS, 0.05), np.full(AGENTS, 0.40)
+    figures: dict[str, object] = {
+        "held_ms": median_ms(lambda: propose(even, equal)),
+        "applied_ms": median_ms(lambda: propose(star, equal)),
+        "solve_max_sharpe_ms": median_ms(lambda: max_sharpe(mean, covariance, low, high)),
+        "solve_risk_parity_ms": median_ms(lambda: risk_parity(covariance)),
+    }
+    figures["proposals_per_s"] = 1e3 / float(str(figures["applied_ms"]))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pypfopt import EfficientFrontier
+
+            def peer() -> None:
+                frontier = EfficientFrontier(mean, covariance, weight_bounds=(0.05, 0.40))
+                frontier.max_sharpe(risk_free_rate=0.0)
+
+            figures["pypfopt_max_sharpe_ms"] = median_ms(peer, 15)
+        figures["solve_times_faster"] = float(str(figures["pypfopt_max_sharpe_ms"])) / float(
+            str(figures["solve_max_sharpe_ms"])
+        )
+    except ImportError:
+        figures["pypfopt"] = "not installed"
+    return figures
+
+
+def bench_analyzer() -> dict[str, object]:
+    """All scorecards of 20 agents and a year of days, with intervals, beside quantstats on the figures that both have."""
+    agents = 20
+    returns = made_returns(np.linspace(-1.0, 2.0, agents), seed=3)
+    shape = returns.shape
+    date = np.datetime64("2024-01-01") + np.arange(DAYS)
+    ones = np.ones(shape, dtype=np.int64)
+    days = AgentDays(
+        date=date, agents=tuple(f"A{k}" for k in range(agents)), returns=returns, signals=5 * ones, hits=2 * ones, calls=4 * ones, trades=ones,
+        pnl=returns, turnover=np.abs(returns), correlation_sums=np.ones((6, *shape)), brier_sums=np.ones((2, *shape)),
+    )  # fmt: skip
+    ours = median_ms(lambda: analyze(days, Thresholds(), trials=agents), 10)
+    figures: dict[str, object] = {
+        "all_windows_ms": ours,
+        "scorecards": 4 * agents,
+        "per_scorecard_ms": ours / (4 * agents),
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pandas as pd
+            from quantstats import stats
+
+            series = pd.Series(returns[:, 0], index=pd.DatetimeIndex(date))
+            both = (stats.sharpe, stats.sortino, stats.calmar, stats.max_drawdown, stats.win_rate, stats.profit_factor, stats.payoff_ratio,
+                    stats.avg_win, stats.avg_loss, stats.consecutive_wins, stats.consecutive_losses, stats.skew, stats.kurtosis)  # fmt: skip
+
+            def peer() -> None:
+                for figure in both:
+                    figure(series)
+
+            theirs = median_ms(peer, 10)
+        one = returns[:, 0].copy()
+
+        def shared() -> None:
+            (
+                sharpe_ratio(one, 252.0),
+                sortino_ratio(one, 252.0),
+                calmar_ratio(one, 252.0),
+                wins_and_losses(one),
+                shape_of(one),
+            )
+
+        shared_ms = median_ms(shared, 30)
+        figures |= {
+            "quantstats_per_series_ms": theirs,
+            "same_figures_ms": shared_ms,
+            "times_faster": theirs / shared_ms,
+        }
+    except ImportError:
+        figures["quantstats"] = "not installed"
+    return figures
+
+
+def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]:
+    """Gather, word and draw a report on a desk's database; the floor is matplotlib saving four empty charts."""
+    owner = open_engine(embedded.database_url(database, "quorum_owner"))
+    at = DeskReader(owner).rows("SELECT max(time) AS t FROM decisions")[0]["t"]
+    connections = app.Connections(owner, owner, owner, embedded.redis_url, (), {})
+    plane = meta_app.MetaPlane(Settings(), connections, SimulatedClock(at))
+    for name in ("performance_analyzer", "weight_optimizer"):
+        plane.run_job(name, at, at)
+    manager = plane.project_manager()
+    start = at - timedelta(days=30)
+    whole = median_ms(lambda: manager.compose(at, keep_suggestions=False, start=start), 8)
+    facts = median_ms(lambda: plane.facts.facts(start=start, at=at), 8)
+    floor = median_ms(_four_empty_charts, 8)
+    analyzer = median_ms(lambda: plane.run_job("performance_analyzer", at), 8)
+    plane.cache.close()
+    connections.close()
+    return {"report_with_charts_ms": whole, "gather_ms": facts, "four_empty_charts_ms": floor, "ratio_to_floor": whole / floor,
+            "analyzer_job_no_new_day_ms": analyzer}  # fmt: skip
+
+
+def _four_empty_charts() -> None:
+    from matplotlib.figure import Figure
+
+    for _ in range(4):
+        figure = Figure(figsize=(6.0, 2.5), dpi=150, layout="constrained")
+        figure.add_subplot()
+        figure.savefig(io.BytesIO(), format="png")
