@@ -8,25 +8,23 @@ import tempfile
 import webbrowser
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 
 from agents import meta_app
 from agents.adapters.mailer import SmtpMailer
 from agents.adapters.notify import notify
 from agents.adapters.reader import DeskReader, Row
+from agents.adapters.to_do import ToDo
 from agents.console import Screen, number, percent, rows_table
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError, UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import Settings, load_settings
-from agents.core.tuning import JobPlan, Report, WeightDecision
-from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weights import require_usable
+from agents.core.tuning import JobPlan, Report
 from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator, Ran, Ticker
 from agents.meta.report import message, standalone_html
 from agents.meta.schedule import lateness, slot
-from agents.returns_file import optimize_file
+from agents.weight_commands import add_weights
 
 LOGS = Path("logs")
 MAIN_LOG = LOGS / "meta_orchestrator.log"
@@ -60,7 +58,14 @@ def add_commands(
     )
     sub.add_argument("--window", type=int, default=0, metavar="DAYS", help="7, 30, 90 or 0 for all history (default)")
     add_demo(sub)
-    _add_weights(add, add_demo)
+    add_weights(add, add_demo)
+    sub = add(
+        "todo", todo, "what the reports suggest, and tasks: list, accept, dismiss, add, done", "quorum todo accept 3"
+    )
+    sub.add_argument("action", nargs="?", default="list", choices=("list", "accept", "dismiss", "add", "done"))
+    sub.add_argument("what", nargs="?", metavar="ID|TITLE", help="a suggestion's or task's id; for add a title")
+    sub.add_argument("--priority", choices=("low", "medium", "high", "critical"), default="medium", help="for add")
+    add_demo(sub)
     sub = add(
         "report",
         report,
@@ -77,31 +82,6 @@ def add_commands(
     sub.add_argument(
         "--days", type=float, default=None, metavar="N", help="the last N days (default: since the last report)"
     )
-
-
-def _add_weights(
-    add: Callable[..., argparse.ArgumentParser], add_demo: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    sub = add("weights", weights, "the agents' weights: in force, in the past, why, and what a method would choose",
-              "quorum weights optimize --returns returns.csv --previous weights.json --json")  # fmt: skip
-    sub.add_argument("action", choices=("show", "history", "why", "propose", "revert", "optimize"))
-    sub.add_argument("version", nargs="?", type=int, metavar="ID", help="a version, for why and revert")
-    sub.add_argument("--method", choices=METHODS, help="for propose and optimize (default: adaptive)")
-    sub.add_argument("--reason", default="", help="for revert: why")
-    sub.add_argument(
-        "--returns",
-        type=Path,
-        metavar="FILE.csv",
-        help="for optimize: a column of returns for each agent, oldest first",
-    )
-    sub.add_argument(
-        "--previous", type=Path, metavar="FILE.json", help="for optimize: the present weights by agent (default: equal)"
-    )
-    sub.add_argument("--periods-per-year", type=float, default=252.0, metavar="N", help="for optimize (default 252)")
-    sub.add_argument(
-        "--trials", type=int, default=1, metavar="N", help="for optimize: configurations tried on these returns"
-    )
-    add_demo(sub)
 
 
 # ---------------------------------------------------------------- running
@@ -232,149 +212,40 @@ def _short_verdict(verdict: str) -> str:
     return verdict.split(":")[0] + shown
 
 
-# ---------------------------------------------------------------- weights
-
-
-def weights(options: argparse.Namespace, screen: Screen) -> int:
-    """The six actions."""
-    if options.action == "optimize":
-        return _optimize(options, screen)
+def todo(options: argparse.Namespace, screen: Screen) -> int:
+    """Suggestions and tasks, and what a person decides about them."""
     with meta_app.meta_plane(load_settings(options.settings), demo=options.demo, say=lambda _line: None) as plane:
-        actions = {"show": _show, "history": _history, "why": _why, "propose": _propose, "revert": _revert}
-        return actions[options.action](options, screen, plane)
-
-
-def _show(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
-    rows = DeskReader(plane.engine).weights()
-    columns = ("agent_name", "weight", "version", "timestamp", "source", "reason")
-    screen.result(
-        rows, rows_table("Weights in force", rows, columns) if rows else "no weights yet: no decision was made"
-    )
-    return 0
-
-
-def _history(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
-    rows = DeskReader(plane.engine).rows(
-        "SELECT version, timestamp, status, method, agent_weights, sharpe_improvement, realised_improvement, sample_size, trials, reason"
-        " FROM weight_history ORDER BY version DESC LIMIT :n", n=HISTORY_ROWS,
-    )  # fmt: skip
-    shown = [
-        {**row, "weights": " ".join(f"{name} {float(w):.0%}" for name, w in row["agent_weights"].items()),
-         "expected": number(row["sharpe_improvement"], sign=True), "realised": number(row["realised_improvement"], sign=True)}
-        for row in rows
-    ]  # fmt: skip
-    columns = ("version", "timestamp", "status", "weights", "expected", "realised", "reason")
-    screen.result(rows, rows_table("Weight decisions", shown, columns) if rows else "no decision about weights yet")
-    return 0
-
-
-def _why(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
-    reader = DeskReader(plane.engine)
-    version = options.version or next(
-        iter(r["version"] for r in reader.rows("SELECT max(version) AS version FROM weight_history")), None
-    )
-    row = plane.store.decision(version) if version is not None else None
-    if row is None:
-        known = (
-            "there is no decision yet"
-            if version is None
-            else f"there is no version {version}; see: quorum weights history"
-        )
-        raise UsageError(f"weights why: {known}")
-    causes, previous = row["causes"] or {}, row["previous_weights"] or {}
-    shown = [
-        {"agent": name, "before": percent(previous.get(name)), "after": percent(weight),
-         **{cause: f"{100 * part:+.2f}" for cause, part in causes.get(name, {}).items()}}
-        for name, weight in row["agent_weights"].items()
-    ]  # fmt: skip
-    line = f"version {row['version']}, {row['timestamp']:%Y-%m-%d %H:%M} UTC, {row['method']}: {row['status']}. {row['reason']}"
-    facts = ", ".join(
-        f"{k.replace('_', ' ')} {v}" for k, v in (row["evidence"] or {}).items() if isinstance(v, (int, float, str))
-    )
-    columns = tuple(shown[0]) if shown else ()
-    screen.result(
-        row, line, rows_table("Changes in points, by cause", shown, columns), f"evidence: {facts}" if facts else ""
-    )
-    return 0
-
-
-def _propose(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
-    """What a method would do now; recorded as a trial, since looking at many methods is a search."""
-    method = options.method or plane.settings.tuning.method
-    proposal, decision = plane.optimizer().try_method(method)
-    document = {
-        "method": method, "status": proposal.status, "reason": proposal.reason, "trials": decision.trials,
-        "candidate": {name: float(w) for name, w in decision.weights.items()},
-        "previous": {name: float(w) for name, w in (decision.previous or {}).items()},
-        "expected_sharpe_improvement": proposal.expected_sharpe_improvement, "evidence": dict(proposal.evidence),
-    }  # fmt: skip
-    rows = [
-        {"agent": n, "now": percent((decision.previous or {}).get(n)), "candidate": percent(w)}
-        for n, w in decision.weights.items()
+        now = plane.clock.now()
+        if options.action == "list":
+            found = ToDo(plane.engine).open()
+            tables = [
+                rows_table("Suggestions", found["suggestions"], ("id", "severity", "kind", "state", "title", "action")),
+                rows_table("Tasks", found["tasks"], ("id", "priority", "state", "title", "assigned_to")),
+            ]
+            screen.result(found, *tables)
+            return 0
+        if not options.what:
+            raise UsageError(
+                f"todo {options.action}: name an id (see: quorum todo)"
+                if options.action != "add"
+                else "todo add: give a title"
+            )
+        if options.action == "add":
+            ToDo(plane.engine).add(options.what, options.priority, now)
+            title: str | None = options.what
+        elif not options.what.isdigit():
+            raise UsageError(f"todo {options.action}: '{options.what}' is no id; see: quorum todo")
+        elif options.action == "done":
+            title = ToDo(plane.engine).finish(int(options.what), now)
+        else:
+            state = "accepted" if options.action == "accept" else "dismissed"
+            title = ToDo(plane.engine).decide(int(options.what), state, now)
+    if title is None:
+        raise UsageError(f"todo {options.action}: there is no open one with id {options.what}; see: quorum todo")
+    word = {"accept": "accepted, and a task now", "dismiss": "dismissed", "add": "added", "done": "done"}[
+        options.action
     ]
-    remark = f"recorded as a trial ({decision.trials} methods tried so far): later changes need that much more evidence"
-    screen.result(
-        document,
-        f"{method}: {proposal.status}. {proposal.reason}",
-        rows_table("Proposal", rows, ("agent", "now", "candidate")),
-        remark,
-    )
-    return 0
-
-
-def _revert(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
-    if options.version is None:
-        raise UsageError("weights revert: name the version to go back to; see: quorum weights history")
-    row = plane.store.decision(options.version)
-    if row is None or row["status"] not in ("apply", "revert", "initial"):
-        raise UsageError(f"weights revert: version {options.version} was never in force; see: quorum weights history")
-    now = plane.clock.now()
-    wanted = {name: Decimal(str(weight)) for name, weight in row["agent_weights"].items()}
-    require_usable(
-        WeightSet(version=options.version, weights=wanted, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""),
-        plane.agents, now,
-    )  # fmt: skip
-    reason = f"a person went back to version {options.version}" + (f": {options.reason}" if options.reason else "")
-    before = plane.store.weights_in_force(now)
-    made = plane.store.publish(
-        WeightDecision(
-            at=now,
-            decided_for=None,
-            weights=wanted,
-            previous=dict(before.weights),
-            method="revert",
-            status="revert",
-            reason=reason,
-        )
-    )
-    screen.result(
-        {"version": made, "weights": {n: float(w) for n, w in wanted.items()}, "reason": reason},
-        f"version {made} is in force: {reason}. The optimizer goes on from here at its next run.",
-    )
-    return 0
-
-
-def _optimize(options: argparse.Namespace, screen: Screen) -> int:
-    if options.returns is None:
-        raise UsageError(
-            "weights optimize: --returns FILE.csv is needed, a column of returns for each agent, oldest first"
-        )
-    limits = meta_app.tuning_of(load_settings(options.settings)).limits
-    document = optimize_file(
-        options.returns, options.previous, method=options.method or "adaptive", limits=limits,
-        periods_per_year=options.periods_per_year, trials=options.trials,
-    )  # fmt: skip
-    rows = [
-        {
-            "agent": name,
-            "previous": percent(document["previous"][name]),
-            "weight": percent(weight),
-            "candidate": percent(document["candidate"][name]),
-        }
-        for name, weight in document["weights"].items()
-    ]
-    table = rows_table("Weights", rows, ("agent", "previous", "weight", "candidate"))
-    screen.result(document, f"{document['method']}: {document['status']}. {document['reason']}", table)
+    screen.result({"title": title, "action": options.action}, f"{word}: {title}")
     return 0
 
 

@@ -174,7 +174,8 @@ def _decision(facts: Mapping[str, Any]) -> Row | None:
     row = facts["weight_history"][0]
     return {
         "what": {"apply": "moved", "hold": "held", "fallback": "kept (no answer)", "revert": "reverted", "initial": "set"}[row["status"]],
-        "when": f"{row['timestamp']:%Y-%m-%d %H:%M}", "version": row["version"], "method": row["method"], "reason": row["reason"],
+        "when": f"{row['timestamp']:%Y-%m-%d %H:%M}", "version": row["version"], "method": row["method"],
+        "reason": row["reason"][:1].upper() + row["reason"][1:],
         "sample": row["sample_size"], "trials": row["trials"], "expected": figure(row["sharpe_improvement"], sign=True),
     }  # fmt: skip
 

@@ -310,7 +310,7 @@ class _Judge:
         return (
             ""
             if p < level
-            else f"that all agents are equally good has a probability of {p:.2g}, below {level:.2g} they would be re-weighted"
+            else f"were all agents equally good, chance would make them differ this much with probability {p:.2g}; below {level:.2g} weights move"
         )
 
     def case(self, plan: _Plan, moments: Moments, years: float, evidence: dict[str, object], by_means: bool) -> _Case:

@@ -303,7 +303,7 @@ def test_services_and_doctor(folder, demo):
 
 
 @pytest.mark.parametrize("command", ["", "trade", "demo", "import-bars", "import-series", "status", "psql", "why", "weights",
-                                     "halt", "resume", "doctor", "services", "meta", "job", "jobs", "agents", "report"])  # fmt: skip
+                                     "halt", "resume", "doctor", "services", "meta", "job", "jobs", "agents", "report", "todo"])  # fmt: skip
 def test_every_command_has_help(folder, command):
     done = quorum(*([command] if command else []), "--help", cwd=folder)
     assert "example" in done.stdout or command in ("doctor",)

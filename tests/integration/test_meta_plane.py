@@ -428,6 +428,25 @@ def test_one_cycle_by_hand_and_what_it_left(plane, environment, tmp_path):
     assert len(reports) == 1 and len(reports[0]["html"].encode()) < 90_000 and reports[0]["summary"]["equity"]
 
 
+def test_suggestions_become_tasks(plane, environment, tmp_path):
+    plane.run_job("performance_analyzer", END)
+    plane.run_job("project_manager", END)
+    listed = json.loads(quorum(environment, tmp_path, "todo", "--json").stdout)
+    first, *rest = listed["suggestions"]
+    assert rest and not listed["tasks"]
+    assert "a task now" in quorum(environment, tmp_path, "todo", "accept", str(first["id"])).stdout
+    assert "dismissed" in quorum(environment, tmp_path, "todo", "dismiss", str(rest[0]["id"])).stdout
+    quorum(environment, tmp_path, "todo", "add", "rotate the keys", "--priority", "high")
+    listed = json.loads(quorum(environment, tmp_path, "todo", "--json").stdout)
+    assert [t["title"] for t in listed["tasks"]] == ["rotate the keys", first["title"]]
+    assert rest[0]["id"] not in [s["id"] for s in listed["suggestions"]]
+    done = quorum(environment, tmp_path, "todo", "done", str(listed["tasks"][0]["id"]))
+    assert "done: rotate the keys" in done.stdout
+    assert "there is no open one" in quorum(environment, tmp_path, "todo", "accept", str(first["id"]), code=2).stderr
+    made, _, _ = plane.project_manager().compose(END, keep_suggestions=False)
+    assert "Tasks" in made.html and first["title"] in made.text
+
+
 @pytest.mark.parametrize("name", ["performance_analyzer", "weight_optimizer", "project_manager"])
 def test_each_job_as_a_script(plane, environment, tmp_path, name):
     done = quorum(environment, tmp_path, program=[str(ROOT / "agents" / "meta" / f"{name}.py")])

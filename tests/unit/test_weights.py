@@ -148,6 +148,18 @@ def test_an_old_copy_never_wins_over_the_database():
     assert desk.cache.copy.version == new.version, "the copy is repaired"
 
 
+def test_a_version_that_the_database_lacks_is_refused():
+    """A wiped or restored database: what Redis still holds was never decided here."""
+    desk = Desk()
+    ghost = replace(desk.publish(A=0.5, B=0.3, C=0.2), version=99)
+    desk.cache.write(ghost)
+    assert desk.weights.current(T0).version == 1
+    assert desk.cache.copy.version == 1, "the copy is repaired"
+    empty = Desk()
+    empty.cache.write(ghost)
+    assert empty.weights.current(T0).level is WeightsLevel.EQUAL
+
+
 def test_a_copy_with_other_weights_for_the_same_version_is_not_used():
     desk = Desk()
     desk.cache.write(replace(desk.publish(A=0.5, B=0.3, C=0.2), weights={"A": D(1), "B": D(0), "C": D(0)}))
