@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from rich.text import Text
+
 from agents import app, doctor, meta_commands
 from agents.adapters.reader import DeskReader, Row
 from agents.console import Screen, rows_table, summary, summary_tables, tuning_line, why_tables
@@ -368,7 +370,7 @@ def examine(options: argparse.Namespace, screen: Screen) -> int:
         f"{'[green]ok[/green]  ' if f.ok else '[red]FIX[/red] '} {f.check:<{width}}  " + f.detail.replace("[", "\\[")
         for f in found
     ]
-    screen.result(document, *lines)
+    screen.result(document, *(Text.from_markup(line) for line in lines))
     return 0 if all(f.ok for f in found) else 1
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from agents.adapters.reader import DeskReader, Row
 from agents.core.types import REMAINDER, Floats
@@ -32,15 +33,15 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A remark on what is going on."""
-        self.err.print(f"[dim]·[/dim] {_escaped(line)}")
+        self.err.print(f"[dim]·[/dim] {literal(line)}")
 
-    def result(self, document: object, *tables: Table | str) -> None:
-        """The answer: `document` as JSON, or the tables."""
+    def result(self, document: object, *tables: Table | Text | str) -> None:
+        """The answer: `document` as JSON, or the tables; a str is shown as it is, brackets and all."""
         if self.as_json:
             print(json.dumps(document, default=_jsonable, indent=2, allow_nan=False))
             return
         for table in tables:
-            self.out.print(table, soft_wrap=isinstance(table, str))
+            self.out.print(table, soft_wrap=not isinstance(table, Table), markup=False)
 
     def progress(self) -> Progress:
         """A progress display on stderr."""
@@ -137,7 +138,7 @@ def why_tables(row: Row) -> list[Table | str]:
         votes.add_row(
             vote["agent_name"], percent(weights.get(vote["agent_name"])), "" if silent else number(vote["strength"], sign=True),
             "" if silent else number(vote["confidence"]), "" if silent else number(vote["forecast"], sign=True),
-            _escaped(vote["reason"]),
+            literal(vote["reason"]),
         )  # fmt: skip
     lines = [
         f"combined forecast {number(row['combined'], sign=True)} (diversification x{number(row['multiplier'])}),"
@@ -167,7 +168,7 @@ def rows_table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> Table
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
-        table.add_row(*(_escaped(_shown(row.get(column))) for column in columns))
+        table.add_row(*(literal(_shown(row.get(column))) for column in columns))
     return table
 
 
@@ -220,5 +221,6 @@ def _jsonable(value: object) -> object:
     return str(value)
 
 
-def _escaped(text: str) -> str:
+def literal(text: str) -> str:
+    """`text` as it is, with nothing in it taken for colours."""
     return text.replace("[", "\\[")
