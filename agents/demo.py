@@ -11,6 +11,7 @@ from pathlib import Path
 from agents import app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.folder_feed import import_file
+from agents.adapters.job_store import PostgresJobStore
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
@@ -79,10 +80,14 @@ def run_demo(
             last = None
         if last is not None:
             say(f"continuing after {last.time:%Y-%m-%d}")
+            PostgresJobStore(
+                connections.owner
+            ).forget_unfinished()  # this process holds the desk: they died with the last one
         clock = SimulatedClock(last.time if last is not None else as_datetime(bars.time[0]))
         every = timedelta(days=settings.meta.demo_every_days)
         plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
-        plane.cache.forget()
+        if last is None:
+            plane.cache.forget()  # what Redis holds belongs to a run that was wiped
         weights = app.desk_weights(settings, connections, agents)
         plan = app.plan_of(settings, bars.symbols)
         try:

@@ -171,6 +171,12 @@ def weights_json(weights: Mapping[str, Decimal]) -> str:
     return "{" + ", ".join(f"{json.dumps(name)}: {weight}" for name, weight in weights.items()) + "}"
 
 
+def lock_versions(connection: Connection) -> None:
+    """Let nobody else number a version of the weights until this transaction ends: numbers are consecutive, and an aborted
+    or repeated run leaves no gap, as a sequence would."""
+    connection.execute(text("LOCK TABLE weight_history IN SHARE ROW EXCLUSIVE MODE"))
+
+
 def probe_timescaledb(connection: Connection) -> tuple[str, str]:
     """(version, edition) of the extension, edition "apache" or "timescale"; ServiceError where it is missing."""
     version = connection.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")).scalar()

@@ -49,6 +49,11 @@ class PostgresJobStore:
             self._session.invalidate()
             self._session = None
 
+    def forget_unfinished(self) -> None:
+        """Drop runs that were begun and never ended; only for a caller who knows that nobody else runs any, as their owner."""
+        with transaction(self._engine) as connection:
+            connection.execute(text("DELETE FROM job_runs WHERE status = 'running'"))
+
     def newest(self, job: str) -> JobRun | None:
         found = self._rows("WHERE job = :job ORDER BY due_at DESC LIMIT 1", job=job)
         return found[0] if found else None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database import driver_connection, transaction, weights_json
+from agents.adapters.database import driver_connection, lock_versions, transaction, weights_json
 from agents.core.clock import Clock
 from agents.core.errors import InvalidWeightsError
 from agents.core.killpoint import killpoint
@@ -256,11 +256,14 @@ def _insert_decision(connection: Connection, decision: WeightDecision) -> int | 
         "inputs_hash": decision.inputs_hash, "sharpe": decision.sharpe_improvement, "returned": decision.return_improvement,
         "causes": json.dumps(decision.causes), "evidence": json.dumps(decision.evidence),
     }  # fmt: skip
+    lock_versions(connection)
     version = connection.execute(
-        text("INSERT INTO weight_history (timestamp, decided_for, agent_weights, previous_weights, method, status, reason,"
+        text("INSERT INTO weight_history (version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason,"
              " window_days, sample_size, trials, inputs_hash, sharpe_improvement, return_improvement, causes, evidence)"
-             " VALUES (:at, :decided_for, :weights, :previous, :method, :status, :reason, :window_days, :sample_size, :trials,"
-             " :inputs_hash, :sharpe, :returned, :causes, :evidence)"
+             " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:decided_for AS timestamptz), CAST(:weights AS jsonb),"
+             " CAST(:previous AS jsonb), :method, :status, :reason, CAST(:window_days AS int), CAST(:sample_size AS int),"
+             " CAST(:trials AS int), :inputs_hash, CAST(:sharpe AS float8), CAST(:returned AS float8), CAST(:causes AS jsonb),"
+             " CAST(:evidence AS jsonb) FROM weight_history"
              " ON CONFLICT (decided_for) DO NOTHING RETURNING version"), values,
     ).scalar()  # fmt: skip
     return None if version is None else int(version)

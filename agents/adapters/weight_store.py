@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine, text
 
-from agents.adapters.database import transaction, weights_json
+from agents.adapters.database import lock_versions, transaction, weights_json
 from agents.core.clock import Clock, require_utc
 from agents.core.errors import InvalidWeightsError, SettingsError
 from agents.core.log import log_event
@@ -52,9 +52,11 @@ class PostgresWeightStore:
     def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet:
         previous = self.newest()
         with transaction(self._engine) as connection:
+            lock_versions(connection)
             version = connection.execute(
-                text("INSERT INTO weight_history (timestamp, agent_weights, previous_weights, method, status, reason)"
-                     " VALUES (:at, :weights, :previous, :method, :status, :reason) RETURNING version"),
+                text("INSERT INTO weight_history (version, timestamp, agent_weights, previous_weights, method, status, reason)"
+                     " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:weights AS jsonb),"
+                     " CAST(:previous AS jsonb), :method, :status, :reason FROM weight_history RETURNING version"),
                 {"at": at, "weights": weights_json(weights), "previous": weights_json(previous.weights) if previous else None,
                  "method": method, "status": "apply" if previous else "initial", "reason": reason},
             ).scalar_one()  # fmt: skip

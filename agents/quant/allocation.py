@@ -26,7 +26,7 @@ from agents.quant.evidence import (
 )
 from agents.quant.limits import Limits, bounds, feasible_start
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
-from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, highest_mean, max_sharpe, project
+from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, highest_mean, max_sharpe
 
 __all__ = ["CAUSES", "Limits", "Method", "Proposal", "bounds", "propose"]
 
@@ -387,9 +387,7 @@ class _Judge:
         return self.start + change * min(1.0, self.limits.step / largest) if largest > 0 else self.start
 
     def _equal(self) -> Floats:
-        floor, cap, _ = bounds(len(self.start), self.limits)
-        size = len(self.start)
-        return project(np.full(size, 1.0 / size), np.full(size, floor), np.full(size, cap))
+        return np.full(len(self.start), 1.0 / len(self.start))  # `bounds` always lets them in
 
     def expected(self, new: Floats, case: _Case) -> tuple[float, float]:
         """Annual (Sharpe, return) gained by the believed means, net of the cost of moving, which a year has to earn."""

@@ -45,7 +45,7 @@ TABLES = {
     "agent_performance": "date, agent_name, window_days, sharpe_ratio, sharpe_low, win_rate, pnl, verdict",
     "job_runs": "job, due_at, status, missed",
     "project_reports": "period_start, period_end, generated_at",
-    "improvement_suggestions": "fingerprint, kind, severity, title, state, created_at",
+    "improvement_suggestions WHERE kind = 'strategy'": "fingerprint, kind, severity, title, state, created_at",
     "strategy_variants": "agent_name, variant_name, state, created_at",
 }
 
