@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 import tempfile
 import webbrowser
@@ -46,9 +48,7 @@ def add_commands(
     sub.add_argument("--only", choices=JOBS, metavar="JOB", help=f"this job alone: {', '.join(JOBS)}")
     sub = add("job", job, "run one job for a due time, as the daemon does", "quorum job weight_optimizer --json")
     sub.add_argument("name", metavar="JOB")
-    sub.add_argument(
-        "--due-at", type=datetime.fromisoformat, metavar="TIME", help="the due time it stands for (default: now)"
-    )
+    sub.add_argument("--due-at", type=_moment, metavar="TIME", help="the due time it stands for (default: now)")
     add_demo(add("jobs", jobs, "what ran, what is due, what failed", "quorum jobs --json"))
     sub = add(
         "agents",
@@ -84,6 +84,14 @@ def add_commands(
     )
 
 
+def _moment(value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{value}' is no ISO 8601 time such as 2024-06-14T12:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 # ---------------------------------------------------------------- running
 
 
@@ -101,15 +109,23 @@ def meta(options: argparse.Namespace, screen: Screen) -> int:
         if options.once:
             screen.say(f"running {', '.join(plan.name for plan in plans)}")
             return _shown(orchestrator.run_now(), screen)
+        longest_s = len(plans) * settings.meta.deadline_s + 300.0
         ticker = Ticker(
-            orchestrator.tick, plane.clock, every_s=settings.meta.tick_s, alive=lambda: notify("WATCHDOG=1")
+            orchestrator.tick,
+            plane.clock,
+            every_s=settings.meta.tick_s,
+            longest_turn_s=longest_s,
+            alive=lambda: notify("WATCHDOG=1"),
         )
         for number_ in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number_, ticker.stop)
         notify("READY=1")
         ended = ticker.run()
         notify("STOPPING=1")
-    return 0 if ended else 1
+        if not ended:
+            logging.shutdown()
+            os._exit(1)  # a thread that hangs would keep the process for ever; the supervisor starts a new one
+    return 0
 
 
 def _once_here(options: argparse.Namespace, screen: Screen, settings: Settings, log: Path) -> int:

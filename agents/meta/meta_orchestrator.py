@@ -125,8 +125,11 @@ class MetaOrchestrator:
 class Ticker:
     """APScheduler around `tick`, with a supervisor: a scheduler that dies silently is noticed by its silence."""
 
-    def __init__(self, tick: Callable[[], Any], clock: Clock, *, every_s: float, alive: Callable[[], None]) -> None:
+    def __init__(
+        self, tick: Callable[[], Any], clock: Clock, *, every_s: float, longest_turn_s: float, alive: Callable[[], None]
+    ) -> None:
         self._tick = tick
+        self._longest_turn_s = longest_turn_s
         self._clock = clock
         self._every_s = every_s
         self._alive = alive
@@ -152,7 +155,8 @@ class Ticker:
         try:
             while not self._stopping.wait(SUPERVISE_S):
                 silent_s = self._clock.monotonic_s() - self._last_s
-                if not self._busy and silent_s > max(TICK_LATE_S, 4.0 * self._every_s):
+                patience_s = self._longest_turn_s if self._busy else max(TICK_LATE_S, 4.0 * self._every_s)
+                if silent_s > patience_s:
                     log_event(
                         logger, "the scheduler has stopped ticking", level=logging.CRITICAL, silent_s=round(silent_s)
                     )

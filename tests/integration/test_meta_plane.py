@@ -345,9 +345,21 @@ def test_the_supervisor_notices_a_dead_scheduler(monkeypatch):
     monkeypatch.setattr(meta_orchestrator, "TICK_LATE_S", 0.5)
     monkeypatch.setattr(BaseScheduler, "_process_jobs", lambda self: None)  # wakes up, does nothing, for ever
     alive = []
-    ticker = Ticker(lambda: None, SystemClock(), every_s=0.05, alive=lambda: alive.append(1))
+    ticker = Ticker(lambda: None, SystemClock(), every_s=0.05, longest_turn_s=60.0, alive=lambda: alive.append(1))
     assert ticker.run() is False
     assert alive, "until then it was alive"
+
+
+def test_a_turn_that_never_ends_is_noticed(monkeypatch):
+    """B04: the watchdog is not fed by a thread that proves nothing."""
+    from agents.meta import meta_orchestrator
+
+    monkeypatch.setattr(meta_orchestrator, "SUPERVISE_S", 0.1)
+    clock = SystemClock()
+    ticker = Ticker(lambda: clock.sleep_s(4.0), clock, every_s=0.05, longest_turn_s=0.5, alive=lambda: None)
+    begun = clock.monotonic_s()
+    assert ticker.run() is False
+    assert clock.monotonic_s() - begun < 3.5
 
 
 def test_ticks_go_on_after_errors(monkeypatch):
@@ -366,7 +378,7 @@ def test_ticks_go_on_after_errors(monkeypatch):
         if len(seen) >= 5:
             ticker.stop()
 
-    ticker = Ticker(tick, SystemClock(), every_s=0.05, alive=lambda: None)
+    ticker = Ticker(tick, SystemClock(), every_s=0.05, longest_turn_s=60.0, alive=lambda: None)
     assert ticker.run() is True
     assert len(seen) >= 5
 
