@@ -36,10 +36,15 @@ class Server:
     """Keeps what it was sent; `reply` overrides the answer to DATA."""
 
     def __init__(self):
-        self.messages, self.reply, self.stall_s, self.logins = [], "", 0.0, []
+        self.messages, self.reply, self.stall_s, self.logins, self.cut = [], "", 0.0, [], False
 
     async def handle_DATA(self, server, session, envelope):
         await asyncio.sleep(self.stall_s)
+        if self.cut:
+            self.cut = False
+            self.messages.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+            server.transport.abort()
+            return "250 never heard"
         if self.reply:
             return self.reply
         self.messages.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
@@ -362,6 +367,25 @@ def test_after_two_days_of_outage_one_mail_not_twenty_four(outbox, owner):
     found = states(owner)
     assert [state for _, state, *_ in found] == ["skipped"] * 23 + ["sent"]
     assert found[0][3].startswith("covered by report")
+
+
+def test_cut_after_the_final_dot_is_one_repeat_with_the_same_id(outbox, certificates, secret):
+    """I04, A10: the server has the message, its answer is lost; the repeat can be recognised by its Message-ID."""
+    file, context = certificates
+    server = Server()
+    server.cut = True
+    running, port = start(server, context)
+    try:
+        outbox.store_mail_settings(settings(port, secret))
+        outbox.enqueue(1, "<1@x>", finished(), at=NOW, state="pending", detail="")
+        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW)
+        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=1))
+        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=9))
+    finally:
+        running.stop()
+    ids = [email.message_from_bytes(content)["Message-ID"] for _, _, content in server.messages]
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
 
 
 def test_given_up_after_three_days(outbox, owner):

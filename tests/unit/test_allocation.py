@@ -390,6 +390,20 @@ def test_two_hundred_skill_less_agents_promote_nobody():
     assert moved.count("apply") <= 1
 
 
+def test_a_star_that_dies_is_followed_and_left():
+    """H07: never more than the step in a day; the weight rises while the star shines and comes back after it has died."""
+    returns = make_returns([5.0, 0, 0, 0, 0, 0], 1100, seed=8)
+    returns[650:, 0] -= 0.01 * 8.0 / math.sqrt(YEAR)  # from Sharpe 5 to -3
+    weights, path = np.full(6, 1 / 6), []
+    for day in range(300, 1100, 2):
+        made = propose(returns[:day], weights).weights
+        assert np.max(np.abs(made - weights)) <= 0.05 + 1e-9
+        weights = made
+        path.append((day, weights[0]))
+    assert max(weight for day, weight in path if day < 650) > 0.30
+    assert path[-1][1] < 0.20
+
+
 def test_outliers_do_not_rule():
     """One absurd day of a mediocre agent is winsorised for estimation."""
     returns = make_returns([0.5] * 6, 504, seed=2)

@@ -271,6 +271,23 @@ def test_due_times_are_multiples_since_1970_in_utc():
     assert next_due((DAILY, TWO_HOURS), NOW) == NOW + timedelta(hours=2)
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2024-02-29T23:59:59+00:00",
+        "2038-01-19T03:14:08+00:00",
+        "2016-12-31T23:59:59.999999+00:00",
+        "1970-01-01T00:00:00+00:00",
+    ],
+)
+def test_odd_days_have_due_times_like_any_other(at):
+    """E10: leap days, the end of 32-bit time, the second before a leap second."""
+    moment = datetime.fromisoformat(at)
+    found = slot(TWO_HOURS.every, moment)
+    assert timedelta(0) <= moment - found < TWO_HOURS.every
+    assert slot(TWO_HOURS.every, found) == found
+
+
 def test_lateness_alarms_after_a_grace():
     at = slot(DAILY.every, NOW)
     assert lateness(DAILY, run(at), at + timedelta(hours=3)) is None
