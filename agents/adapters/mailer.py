@@ -16,6 +16,8 @@ from agents.core.tuning import MailSettings
 
 TOTAL_TIMEOUT_S = 45.0
 STEP_TIMEOUT_S = 15.0
+CLOSING_S = 0.05
+"""A loop closes its sockets in its next turns; so long they are given."""
 
 
 class SmtpMailer:
@@ -27,7 +29,7 @@ class SmtpMailer:
 
     def send(self, settings: MailSettings, message: bytes) -> str:
         try:
-            asyncio.run(asyncio.wait_for(self._send(settings, message), self._total_timeout_s))
+            asyncio.run(self._bounded(settings, message))
         except TimeoutError:
             return f"{settings.server}: no end within {self._total_timeout_s:g} s"
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
@@ -37,15 +39,18 @@ class SmtpMailer:
     def check(self, settings: MailSettings) -> str:
         """Connect, secure the line and log in, without sending; "" where that works, else why not."""
         try:
-            asyncio.run(asyncio.wait_for(self._converse(settings, None), self._total_timeout_s))
+            asyncio.run(self._bounded(settings, None))
         except TimeoutError:
             return f"{settings.server}: no end within {self._total_timeout_s:g} s"
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
             return _plain(settings, error)
         return ""
 
-    async def _send(self, settings: MailSettings, message: bytes) -> None:
-        await self._converse(settings, message)
+    async def _bounded(self, settings: MailSettings, message: bytes | None) -> None:
+        try:
+            await asyncio.wait_for(self._converse(settings, message), self._total_timeout_s)
+        finally:
+            await asyncio.sleep(CLOSING_S)
 
     async def _converse(self, settings: MailSettings, message: bytes | None) -> None:
         context = ssl.create_default_context(cafile=str(self._authority) if self._authority else None)
@@ -60,7 +65,10 @@ class SmtpMailer:
             if message is not None:
                 await client.sendmail(settings.sender, list(settings.recipients), message)
         finally:
+            transport = client.transport
             client.close()
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()  # a server that does not say goodbye must not keep the socket
 
 
 def read_secret(settings: MailSettings) -> str:
