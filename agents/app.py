@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.bars_store import BarsStore, LoadReport
 from agents.adapters.database import normalise_url, open_engine, transaction
-from agents.adapters.desk_facts import DeskFacts
 from agents.adapters.embedded import EmbeddedServices
 from agents.adapters.folder_feed import import_file
 from agents.adapters.journal import PostgresJournal
@@ -131,12 +130,6 @@ def _as_role(owner: Engine, role: str) -> Engine:
         return owner
     application = role.replace("_", "-")
     return open_engine(owner.url.render_as_string(hide_password=False), role=role, application=application)
-
-
-def forget_old_metrics(connections: Connections, at: datetime, metrics_days: int) -> int:
-    """Drop old chunks of system_metrics, which only their owner may."""
-    cache = RedisWeightCache(connections.redis_url, "none", SystemClock())
-    return DeskFacts(connections.owner, cache, SystemClock(), Path.cwd()).forget_old(at, metrics_days=metrics_days)
 
 
 def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:

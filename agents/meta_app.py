@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents import app
-from agents.adapters.desk_facts import DeskFacts
+from agents.adapters.desk_facts import DeskFacts, forget_old_metrics
 from agents.adapters.job_store import PostgresJobStore
 from agents.adapters.mailer import SmtpMailer
 from agents.adapters.meta_store import MetaStore
@@ -113,7 +113,7 @@ class MetaPlane:
         if name == "performance_analyzer":
             now = at or self.clock.now()
             self.facts.register_variants(now, *variants_of(self.settings))
-            app.forget_old_metrics(self.connections, now, self.settings.meta.keep_metrics_days)
+            forget_old_metrics(self.connections.owner, now, metrics_days=self.settings.meta.keep_metrics_days)
             return self.analyzer().execute(at)
         if name == "weight_optimizer":
             return self.optimizer().execute(at, due_at)

@@ -191,3 +191,8 @@ def probe_timescaledb(connection: Connection) -> tuple[str, str]:
         raise ServiceError(f"database {connection.engine.url.database!r} has no timescaledb extension; {remedy}")
     edition = connection.execute(text("SHOW timescaledb.license")).scalar()
     return str(version), str(edition)
+
+
+def row_dicts(connection: Connection, query: str, **parameters: object) -> list[dict[str, Any]]:
+    """The rows of a query with named parameters, as dictionaries."""
+    return [dict(row._mapping) for row in connection.execute(text(query), parameters)]

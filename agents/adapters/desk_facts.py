@@ -13,14 +13,14 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database import transaction
+from agents.adapters.database import row_dicts, transaction
 from agents.core.clock import Clock
 from agents.core.ports import WeightCache
 from agents.core.tuning import Alarm, Recommendation, Report
 
 Row = dict[str, Any]
 LIVE_BOOKS = "book NOT LIKE '%:%'"
-ROWS = {"trades": 500, "fills": 2000, "jobs": 60, "history": 40, "work": 200}
+ROWS = {"trades": 500, "jobs": 60, "history": 40}
 """At most so many rows of each are read for one report."""
 SLOW_QUERY_S = 5.0
 
@@ -100,7 +100,6 @@ _SECTIONS = {
     "quarantine": "SELECT count(*) AS rows FROM bar_quarantine WHERE recorded_at > :start AND recorded_at <= :at",
     "alarms": "SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at",
     "outbox": "SELECT state, count(*) AS mails, min(created_at) AS oldest FROM outbox WHERE state IN ('pending', 'failed') GROUP BY 1",
-    "daily_signals": "SELECT agent_name, sum(signals) AS signals FROM agent_days WHERE date > (:at)::date - 30 GROUP BY 1",
 }  # fmt: skip
 
 
@@ -108,7 +107,7 @@ _ALARM_SECTIONS = ("now", "freshness", "changes", "open_orders", "outbox")
 
 
 class DeskFacts:
-    """ReportDesk and AlarmStore over one desk's database."""
+    """ReportDesk over one desk's database, and where alarms keep their edges."""
 
     def __init__(self, engine: Engine, cache: WeightCache, clock: Clock, folder: Path) -> None:
         self._engine = engine
@@ -129,10 +128,10 @@ class DeskFacts:
         with transaction(self._engine) as connection:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             found: dict[str, Any] = {
-                name: _rows(connection, query, start=start, at=at, **ROWS) for name, query in _SECTIONS.items()
+                name: row_dicts(connection, query, start=start, at=at, **ROWS) for name, query in _SECTIONS.items()
             }
             found["system"] = self._system(connection)
-            owner = _rows(
+            owner = row_dicts(
                 connection,
                 "SELECT pg_get_userbyid(relowner) = current_user AS owns FROM pg_class WHERE relname = 'orders'",
             )
@@ -143,21 +142,21 @@ class DeskFacts:
         """The few sections that alarms look at."""
         with transaction(self._engine) as connection:
             found: dict[str, Any] = {
-                name: _rows(connection, _SECTIONS[name], start=at, at=at, **ROWS) for name in _ALARM_SECTIONS
+                name: row_dicts(connection, _SECTIONS[name], start=at, at=at, **ROWS) for name in _ALARM_SECTIONS
             }
             found["system"] = self._system(connection)
         return found
 
     def _system(self, connection: Connection) -> Row:
         memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._folder)
-        sizes = _rows(connection, "SELECT pg_database_size(current_database()) AS bytes")[0]
-        slow = _rows(
+        sizes = row_dicts(connection, "SELECT pg_database_size(current_database()) AS bytes")[0]
+        slow = row_dicts(
             connection, "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
             " AND pid <> pg_backend_pid() AND now() - query_start > make_interval(secs => :s)", s=SLOW_QUERY_S,
         )[0]  # fmt: skip
-        commits = _rows(
+        commits = row_dicts(
             connection,
-            "SELECT xact_commit, xact_rollback, deadlocks FROM pg_stat_database WHERE datname = current_database()",
+            "SELECT xact_commit, xact_rollback FROM pg_stat_database WHERE datname = current_database()",
         )[0]
         try:
             self._cache.read()
@@ -168,8 +167,8 @@ class DeskFacts:
         return {
             "cpu_percent": psutil.cpu_percent(interval=None), "load_1m": psutil.getloadavg()[0],
             "cpus": psutil.cpu_count() or 1, "memory_percent": memory.percent, "disk_free_bytes": disk.free,
-            "disk_percent": 100.0 * (1.0 - disk.free / disk.total), "database_bytes": sizes["bytes"], "slow_queries": slow["n"],
-            "rollbacks": commits["xact_rollback"], "commits": commits["xact_commit"], "deadlocks": commits["deadlocks"],
+            "database_bytes": sizes["bytes"], "slow_queries": slow["n"],
+            "rollbacks": commits["xact_rollback"], "commits": commits["xact_commit"],
             "redis_alive": alive,
         }  # fmt: skip
 
@@ -200,7 +199,7 @@ class DeskFacts:
                      " WHERE state IN ('open', 'accepted') AND fingerprint <> ALL(:found)"),
                 {"at": at, "found": [r.fingerprint for r in found]},
             )  # fmt: skip
-            return _rows(
+            return row_dicts(
                 connection, "SELECT id, fingerprint, kind, severity, title, action, evidence, state, created_at"
                 " FROM improvement_suggestions WHERE state IN ('open', 'accepted') ORDER BY"
                 " array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], severity), id",
@@ -227,9 +226,10 @@ class DeskFacts:
         return int(made)
 
     def sync_alarms(self, at: datetime, now_wrong: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:
+        """Open what is new, close what has ended; returns (opened, closed)."""
         wrong = {(alarm.kind, alarm.subject): alarm for alarm in now_wrong}
         with transaction(self._engine) as connection:
-            rows = _rows(
+            rows = row_dicts(
                 connection, "SELECT id, kind, subject, severity, detail FROM alarms WHERE closed_at IS NULL FOR UPDATE"
             )
             known = {(row["kind"], row["subject"]): row for row in rows}
@@ -273,22 +273,19 @@ class DeskFacts:
                     {**model, "parameters": json.dumps(model["parameters"]), "at": at},
                 )  # fmt: skip
 
-    def forget_old(self, at: datetime, *, metrics_days: int) -> int:
-        """Drop chunks of system_metrics that are older, and of nothing else; returns how many. Refuses, and drops nothing, where
-        more than half of all chunks would go: then the clock is wrong rather than the metrics old."""
-        with transaction(self._engine) as connection:
-            counted = _rows(
-                connection, "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
-                " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'", before=at - timedelta(days=metrics_days),
-            )[0]  # fmt: skip
-            if not counted["old"] or 2 * counted["old"] > counted["chunks"]:
-                return 0
-            dropped = connection.execute(
-                text("SELECT drop_chunks('system_metrics', older_than => CAST(:before AS timestamptz))"),
-                {"before": at - timedelta(days=metrics_days)},
-            ).all()
-        return len(dropped)
 
-
-def _rows(connection: Connection, query: str, **parameters: object) -> list[Row]:
-    return [dict(row._mapping) for row in connection.execute(text(query), parameters)]
+def forget_old_metrics(owner: Engine, at: datetime, *, metrics_days: int) -> int:
+    """Drop chunks of system_metrics that are older, which only their owner may; returns how many. Refuses, and drops nothing,
+    where more than half of all chunks would go: then the clock is wrong rather than the metrics old."""
+    before = at - timedelta(days=metrics_days)
+    with transaction(owner) as connection:
+        counted = row_dicts(
+            connection, "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
+            " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'", before=before,
+        )[0]  # fmt: skip
+        if not counted["old"] or 2 * counted["old"] > counted["chunks"]:
+            return 0
+        dropped = connection.execute(
+            text("SELECT drop_chunks('system_metrics', older_than => CAST(:before AS timestamptz))"), {"before": before}
+        ).all()
+    return len(dropped)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
 import ssl
 import stat
 from pathlib import Path
@@ -28,18 +26,15 @@ class SmtpMailer:
         self._total_timeout_s = total_timeout_s
 
     def send(self, settings: MailSettings, message: bytes) -> str:
-        try:
-            asyncio.run(self._bounded(settings, message))
-        except TimeoutError:
-            return f"{settings.server}: no end within {self._total_timeout_s:g} s"
-        except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
-            return _plain(settings, error)
-        return ""
+        return self._attempt(settings, message)
 
     def check(self, settings: MailSettings) -> str:
         """Connect, secure the line and log in, without sending; "" where that works, else why not."""
+        return self._attempt(settings, None)
+
+    def _attempt(self, settings: MailSettings, message: bytes | None) -> str:
         try:
-            asyncio.run(self._bounded(settings, None))
+            asyncio.run(self._bounded(settings, message))
         except TimeoutError:
             return f"{settings.server}: no end within {self._total_timeout_s:g} s"
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
@@ -84,11 +79,6 @@ def read_secret(settings: MailSettings) -> str:
         raise SettingsError(
             f"{path}: the mail password cannot be read ({error.strerror}); run scripts/configure_email.py"
         ) from None
-
-
-def message_id_of(message: bytes) -> str:
-    """The Message-ID header of a finished message."""
-    return str(email.message_from_bytes(message, policy=email.policy.default)["Message-ID"])
 
 
 def _plain(settings: MailSettings, error: Exception) -> str:

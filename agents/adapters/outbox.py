@@ -62,13 +62,16 @@ class PostgresOutbox:
                 {"report": report_id, "id": message_id, "message": message, "state": state, "detail": detail, "at": at},
             )  # fmt: skip
 
-    def waiting(self, at: datetime) -> Sequence[Mail]:
+    def waiting(self) -> Sequence[Mail]:
         with transaction(self._engine) as connection:
             rows = connection.execute(
-                text("SELECT id, report_id, message, attempts, created_at FROM outbox WHERE state = 'pending' AND message IS NOT NULL"
-                     " AND next_attempt_at <= :at ORDER BY created_at, id"), {"at": at},
+                text("SELECT id, report_id, message, attempts, created_at, next_attempt_at FROM outbox"
+                     " WHERE state = 'pending' AND message IS NOT NULL ORDER BY created_at, id"),
             ).all()  # fmt: skip
-        return [Mail(row.id, row.report_id, bytes(row.message), row.attempts, row.created_at) for row in rows]
+        return [
+            Mail(row.id, row.report_id, bytes(row.message), row.attempts, row.created_at, row.next_attempt_at)
+            for row in rows
+        ]
 
     def settle(self, mail_id: int, *, state: str, detail: str, at: datetime, next_attempt_at: datetime | None) -> None:
         with transaction(self._engine) as connection:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database import transaction
+from agents.adapters.database import row_dicts, transaction
 
 Row = dict[str, Any]
 _SUGGESTIONS = (
@@ -29,12 +29,12 @@ class ToDo:
     def open(self) -> dict[str, list[Row]]:
         """Open and accepted suggestions, and tasks that are not over."""
         with transaction(self._engine) as connection:
-            return {"suggestions": _rows(connection, _SUGGESTIONS), "tasks": _rows(connection, _TASKS)}
+            return {"suggestions": row_dicts(connection, _SUGGESTIONS), "tasks": row_dicts(connection, _TASKS)}
 
     def decide(self, suggestion: int, state: str, at: datetime) -> str | None:
         """Accept an open suggestion, which makes a task of it, or dismiss it; its title, None where there is none."""
         with transaction(self._engine) as connection:
-            found = _rows(
+            found = row_dicts(
                 connection, "UPDATE improvement_suggestions SET state = :state, updated_at = :at WHERE id = :id AND state = 'open'"
                 " RETURNING title, action, severity", id=suggestion, state=state, at=at,
             )  # fmt: skip
@@ -55,7 +55,7 @@ class ToDo:
             " RETURNING title"
         )
         with transaction(self._engine) as connection:
-            found = _rows(connection, query, id=task, at=at)
+            found = row_dicts(connection, query, id=task, at=at)
         return str(found[0]["title"]) if found else None
 
 
@@ -65,7 +65,3 @@ def _insert(connection: Connection, title: str, description: str, priority: str,
              " VALUES (:title, :description, 'open', :priority, :at, :at)"),
         {"title": title, "description": description, "priority": priority, "at": at},
     )  # fmt: skip
-
-
-def _rows(connection: Connection, query: str, **parameters: object) -> list[Row]:
-    return [dict(row._mapping) for row in connection.execute(text(query), parameters)]

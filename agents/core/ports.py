@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from agents.core.tuning import AgentDays, Alarm, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
+from agents.core.tuning import AgentDays, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -237,14 +237,6 @@ class ReportDesk(Protocol):
         ...
 
 
-class AlarmStore(Protocol):
-    """Alarms with their edges."""
-
-    def sync_alarms(self, at: datetime, now_wrong: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:
-        """Open what is new, close what has ended; returns (opened, closed)."""
-        ...
-
-
 class JobStore(Protocol):
     """The table job_runs and the right to run jobs."""
 
@@ -273,6 +265,7 @@ class Mail:
     message: bytes
     attempts: int
     created_at: datetime
+    next_attempt_at: datetime
 
 
 class Outbox(Protocol):
@@ -288,8 +281,8 @@ class Outbox(Protocol):
         """One row for each report; repeating it changes nothing."""
         ...
 
-    def waiting(self, at: datetime) -> Sequence[Mail]:
-        """Messages whose time has come, oldest first."""
+    def waiting(self) -> Sequence[Mail]:
+        """Messages that are not sent yet, oldest first, whether or not their next attempt is due."""
         ...
 
     def settle(

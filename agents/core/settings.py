@@ -250,12 +250,6 @@ def secrets_dir(state_dir: Path | None) -> Path:
     return state_dir / "secrets" if state_dir else (Path(base) if base else Path.home() / ".config") / "quorum"
 
 
-def credentials_dir() -> Path | None:
-    """Where systemd puts credentials for this unit."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder) if folder else None
-
-
 def child_environment(**changes: str) -> dict[str, str]:
     """The environment for a child process: ours without secrets and without foreign libpq settings."""
     hidden = ("DATABASE_URL", "REDIS_URL", "QUORUM_DATABASE_URL", "QUORUM_REDIS_URL")

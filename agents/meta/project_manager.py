@@ -179,17 +179,17 @@ def deliver(outbox: Outbox, mailer: Mailer, at: datetime) -> list[str]:
     settings = outbox.mail_settings()
     if settings is None:
         return []
-    waiting = list(outbox.waiting(at))
+    waiting = list(outbox.waiting())
     if not waiting:
         return []
     for mail in waiting[:-1]:
         outbox.settle(
             mail.id, state="skipped", detail=f"covered by report {waiting[-1].report_id}", at=at, next_attempt_at=None
         )
-    return [
-        *(f"report {m.report_id}: covered by a newer one" for m in waiting[:-1]),
-        _deliver_one(outbox, mailer, settings, waiting[-1], at),
-    ]
+    said = [f"report {m.report_id}: covered by a newer one" for m in waiting[:-1]]
+    if waiting[-1].next_attempt_at > at:
+        return said
+    return [*said, _deliver_one(outbox, mailer, settings, waiting[-1], at)]
 
 
 def _deliver_one(outbox: Outbox, mailer: Mailer, settings: MailSettings, mail: Mail, at: datetime) -> str:

@@ -45,7 +45,7 @@ the candidate suffice."""
 PRIOR_PERIODS = 60.0
 """The candidate is blended with equal weights as if these had been seen for so many periods."""
 TESTS_PER_YEAR = 32.0
-"""Independent tests that a year of daily looks at the two statistics of `skills_differ` amounts to, since neighbouring looks
+"""Independent tests that a year of daily looks at the two statistics of `sameness` amounts to, since neighbouring looks
 share nearly all their data: measured on noise by scripts/calibrate_guard.py."""
 LOOKS_PER_YEAR = 16.0
 """The same for daily looks at one paired difference."""
@@ -224,7 +224,6 @@ def _stages(
     """The candidate built up cause by cause: from equal weights by means alone, then volatilities, then correlations,
     then the bounds; each stage is a full weight vector (summing to 1)."""
     size = len(equal)
-    flat, wide = np.full(size, 1.0), np.ones(size)
     if method not in ("adaptive", "max_sharpe"):
         final = METHODS[method](moments, low, high)
         names = {"equal": "cap", "inverse_volatility": "volatility"}
@@ -235,7 +234,7 @@ def _stages(
     with_volatility = with_volatility / with_volatility.sum()
     mean = believed * moments.volatility
     final = max_sharpe(mean, moments.covariance, low, high)
-    unbounded = max_sharpe(mean, moments.covariance, 0.0 * flat, wide)
+    unbounded = max_sharpe(mean, moments.covariance, np.zeros(size), np.ones(size))
     return [
         ("equal", equal),
         ("mean", mean_only),
@@ -270,7 +269,6 @@ class _Case:
 
     plan: _Plan
     moments: Moments
-    years: float
     evidence: dict[str, object]
     test: PairedTest
     lately: PairedTest
@@ -329,7 +327,6 @@ class _Judge:
         return _Case(
             plan=plan,
             moments=moments,
-            years=years,
             evidence=evidence,
             test=test,
             lately=lately,

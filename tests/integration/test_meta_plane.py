@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from agents import app, meta_app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.database import open_engine
+from agents.adapters.desk_facts import forget_old_metrics
 from agents.adapters.job_store import PostgresJobStore
 from agents.adapters.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
@@ -237,7 +238,7 @@ def test_old_metrics_go_and_a_wrong_clock_removes_nothing(plane, owner):
     """C20."""
     for days in range(0, 4000, 100):
         plane.facts.record_metrics(END - timedelta(days=days), {"x": 1.0})
-    assert app.forget_old_metrics(plane.connections, END + timedelta(days=36500 // 10), 400) == 0, (
+    assert forget_old_metrics(plane.connections.owner, END + timedelta(days=36500 // 10), metrics_days=400) == 0, (
         "ten years on: refused"
     )
     left = DeskReader(owner).rows("SELECT count(*) AS n FROM system_metrics")[0]["n"]

@@ -28,12 +28,12 @@ def empty_facts():
         "realised": None,
     }
     system = {
-        "cpu_percent": 3.0, "load_1m": 0.1, "cpus": 2, "memory_percent": 20.0, "disk_free_bytes": 9e10, "disk_percent": 40.0,
-        "database_bytes": 5e7, "slow_queries": 0, "rollbacks": 0, "commits": 0, "deadlocks": 0, "redis_alive": True,
+        "cpu_percent": 3.0, "load_1m": 0.1, "cpus": 2, "memory_percent": 20.0, "disk_free_bytes": 9e10,
+        "database_bytes": 5e7, "slow_queries": 0, "rollbacks": 0, "commits": 0, "redis_alive": True,
     }  # fmt: skip
     lists = (
         "curves", "now", "positions", "trades", "orders", "no_trade", "scorecards", "contributions", "weights", "weight_history", "changes",
-        "jobs", "job_runs", "tasks", "work", "freshness", "risk_events", "open_orders", "alarms", "outbox", "daily_signals",
+        "jobs", "job_runs", "tasks", "work", "freshness", "risk_events", "open_orders", "alarms", "outbox",
     )  # fmt: skip
     return {name: [] for name in lists} | {
         "trade_totals": [zero], "costs": [costs], "decisions": [{"decisions": 0, "orders": None, "newest": None}], "tuner": [tuner],
