@@ -82,6 +82,7 @@ class PostgresJournal:
             newest = found[0] if found else None
             if newest is not None and newest >= first:
                 if newest == last:
+                    _require_same(connection, cycle.state, newest)
                     return  # recorded before: the answer to that COMMIT was lost
                 raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
             with nullcontext() if large else connection.pipeline():
@@ -230,6 +231,15 @@ class PostgresJournal:
         if self._session is not None:
             self._session.invalidate()
             self._session = None
+
+
+def _require_same(connection: Driver, state: bytes, newest: datetime) -> None:
+    """A decision that is on record is the one to go on from; who decided differently the second time has to take it up again."""
+    row = connection.execute("SELECT state FROM desk_state").fetchone()
+    if row is None or bytes(row[0]) != state:
+        raise JournalError(
+            f"the decision at {newest} is on record with other numbers; start again to take the desk up from there"
+        )
 
 
 class _Kept(AbstractContextManager[Driver]):

@@ -67,6 +67,7 @@ class Orchestrator:
         self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
         self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
         self._at = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+        self._unsent: CycleRecord | None = None
 
     @property
     def bars_needed(self) -> int:
@@ -98,9 +99,16 @@ class Orchestrator:
         return None
 
     def run_cycle(self, window: Bars, broker: Broker, at: datetime, *, stale: bool) -> CycleRecord:
-        """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now."""
+        """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now.
+
+        A cycle that failed can be tried again: where its decision is on record already, only the sending goes on, by asking
+        the broker what it has."""
         self._at = at
         bar = window.rows(len(window.time) - 1, len(window.time))
+        if self._unsent is not None and self._unsent.time[0] == bar.time[0]:
+            self._resolve_orders(broker, at)
+            sent, self._unsent = self._unsent, None
+            return sent
         weights = self._weights.current(at)
         outcomes = list(broker.settle(bar))
         panel = panel_of(window)
@@ -134,7 +142,9 @@ class Orchestrator:
             self._journal.mark_commands_obeyed(at)
         self._note_risk(self._state, state, cycle)
         self._state, self._ledger, self._history = state, ledger, raw
+        self._unsent = cycle
         self._send(cycle.orders, broker, at)
+        self._unsent = None
         return cycle
 
     def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:

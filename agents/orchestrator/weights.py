@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agents.core.errors import InvalidWeightsError, ServiceError
 from agents.core.log import log_event
 from agents.core.ports import WeightCache, WeightStore
-from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weights import normalised, require_usable
+from agents.core.types import WeightSet
+from agents.core.weights import in_force, require_usable
 
 logger = logging.getLogger(__name__)
 
@@ -105,17 +104,8 @@ class DeskWeights:
             return None, False
 
     def _fallback(self, at: datetime) -> WeightSet:
-        equal = WeightSet(
-            version=0, weights=normalised(dict.fromkeys(self._agents, 1.0), self._agents), created_at=at,
-            valid_until=None, level=WeightsLevel.EQUAL, reason="no weights published or configured: equal",
-        )  # fmt: skip
-        if not self._static:
-            return equal
         try:
-            weights = normalised(self._static, self._agents)
+            return in_force(None, self._agents, self._static, at)
         except InvalidWeightsError as error:
             log_event(logger, "agents.static_weights are refused", level=logging.WARNING, error=error)
-            return equal
-        return replace(
-            equal, weights=weights, level=WeightsLevel.STATIC, reason="agents.static_weights of the settings"
-        )
+            return in_force(None, self._agents, {}, at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
 from agents.app import plan_of
 from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.errors import ServiceError
 from agents.core.settings import Settings
 from agents.core.types import REMAINDER, Bars, Order, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
@@ -67,6 +69,63 @@ def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> Memor
         clock.advance_to(at)
         desk.run_cycle(source.window(until=at, count=desk.bars_needed), broker, at, stale=False)
     return journal
+
+
+class FlakyJournal(MemoryJournal):
+    """Loses the connection at chosen calls: to the venue before it took the orders or after, and when answers are written."""
+
+    def __init__(self, lost: dict[str, set[int]]) -> None:
+        super().__init__()
+        self.lost, self.calls, self.working = lost, Counter(), False
+
+    def _lose(self, name: str) -> None:
+        if self.working:
+            self.calls[name] += 1
+            if self.calls[name] in self.lost.get(name, ()):
+                raise ServiceError(f"{name}: the server has gone away")
+
+    def accept(self, orders):
+        self._lose("before_accept")
+        super().accept(orders)
+        self._lose("after_accept")
+
+    def record(self, cycle):
+        self.working = False  # one transaction: it is not lost half-way
+        super().record(cycle)
+        self.working = True
+
+    def record_outcomes(self, at, outcomes):
+        self._lose("answers")
+        super().record_outcomes(at, outcomes)
+
+
+@pytest.mark.parametrize(
+    "lost", [{"answers": {3, 9, 10}}, {"after_accept": {4}, "answers": {4}}, {"after_accept": {5, 6}}]
+)
+def test_a_database_lost_after_the_decision_doubles_nothing(lost):
+    """The cycle fails after its decision is on record; tried again, it goes on with sending and decides nothing twice."""
+    bars = make_bars(90, 2, 5)
+    calm = run_live(bars, 0)
+    journal = FlakyJournal(lost)
+    base = plan(Settings(), bars.symbols)
+    desk = Orchestrator(base, AGENTS, weights(), journal)
+    broker = PaperBroker(journal, desk.account, bars.symbols, base.lots, base.parameters)
+    source, troubles = MemoryBars(bars), 0
+    desk.recover(broker, bars.rows(0, 0), T0)
+    journal.working = True
+    for time in bars.time:
+        at = as_datetime(time)
+        for _ in range(5):
+            try:
+                desk.run_cycle(source.window(until=at, count=desk.bars_needed), broker, at, stale=False)
+                break
+            except ServiceError:
+                troubles += 1
+    assert troubles == len(lost.get("answers", ())), "an unknown outcome is resolved at once"
+    assert journal.fills == calm.fills
+    assert {k: o.quantity for k, (o, _, _) in journal.orders.items()} == {
+        k: o.quantity for k, (o, _, _) in calm.orders.items()
+    }
 
 
 @settings(max_examples=12)
