@@ -94,9 +94,7 @@ class MetaPlane:
 
     def analyzer(self) -> PerformanceAnalyzerAgent:
         """The job of the same name."""
-        t = self.settings.tuning
-        limits = Thresholds(top_sharpe=t.top_sharpe, under_sharpe=t.under_sharpe, under_win_rate=t.under_win_rate)
-        return PerformanceAnalyzerAgent(self.store, limits)
+        return PerformanceAnalyzerAgent(self.store, thresholds_of(self.settings))
 
     def optimizer(self) -> WeightOptimizerAgent:
         """The job of the same name."""
@@ -146,6 +144,12 @@ def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
     """Sessions pause over nights, weekends and holidays; a market that never closes does not."""
     around_the_clock = app.bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
     return stale if around_the_clock else max(stale, timedelta(days=4, hours=12))
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """The analyzer's numbers."""
+    t = settings.tuning
+    return Thresholds(top_sharpe=t.top_sharpe, under_sharpe=t.under_sharpe, under_win_rate=t.under_win_rate)
 
 
 def tuning_of(settings: Settings) -> Tuning:

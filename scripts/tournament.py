@@ -98,7 +98,7 @@ def _dying(rng: np.random.Generator, periods: int) -> Floats:
 def _unguarded(method: str, limits: Limits, window: Floats, previous: Floats) -> Floats:
     low, high = np.full(AGENTS, limits.floor), np.full(AGENTS, limits.cap)
     try:
-        return METHODS[method](estimate(window[-LOOK_BACK_TEXTBOOK:], math.inf), low, high)
+        return METHODS[method](estimate(window[-LOOK_BACK_TEXTBOOK:], math.inf), low, high, "direct")
     except SolverError:
         return previous
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -13,18 +12,17 @@ from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database import driver_connection, lock_versions, transaction, weights_json
 from agents.core.clock import Clock
-from agents.core.errors import InvalidWeightsError
 from agents.core.killpoint import killpoint
 from agents.core.ports import PastChange, WeightCache, WeightStore
 from agents.core.tuning import IN_FORCE, AgentDays, Scorecard, WeightDecision
-from agents.core.types import REMAINDER, WeightSet, WeightsLevel
-from agents.core.weights import normalised, require_usable
+from agents.core.types import REMAINDER, WeightSet
+from agents.core.weights import in_force
 
 REPEATED_DAYS = 2
 """The newest days are aggregated again: the last was not over, and its signals' outcomes come with the next bar."""
 
 _DAYS = """
-WITH d AS (SELECT CAST(:start AS timestamptz) AS start),
+WITH d AS (SELECT CAST(:start AS timestamptz) AS start, CAST(:newest AS timestamptz) AS newest),
 shadow AS (
     SELECT (time AT TIME ZONE 'UTC')::date AS date, agent_name, sum("return") AS r, sum(hits) AS hits, sum(calls) AS calls
     FROM shadow_returns, d WHERE time >= d.start GROUP BY 1, 2),
@@ -41,7 +39,7 @@ closed AS (
 moves AS (
     SELECT symbol, time,
            lead(close * adjustment) OVER (PARTITION BY symbol ORDER BY time) / (close * adjustment) - 1 AS move
-    FROM bars, d WHERE time >= d.start),
+    FROM bars, d WHERE time >= d.start AND time <= d.newest),
 said AS (
     SELECT (s.time AT TIME ZONE 'UTC')::date AS date, s.agent_name, s.strength * s.confidence AS x, m.move AS y,
            s.confidence, s.strength, s.abstained
@@ -113,7 +111,7 @@ class MetaStore:
                 text("SELECT DISTINCT date FROM agent_days ORDER BY date DESC LIMIT :n"), {"n": REPEATED_DAYS}
             ).scalars().all()  # fmt: skip
             start = datetime(1900, 1, 2, tzinfo=UTC) if not recent else _midnight(recent[-1])
-            connection.execute(text(_DAYS), {"start": start, "remainder": REMAINDER})
+            connection.execute(text(_DAYS), {"start": start, "newest": newest_bar, "remainder": REMAINDER})
             newest = connection.execute(text("SELECT count(DISTINCT date) FROM agent_days WHERE date >= :d"),
                                         {"d": start.date()}).scalar_one()  # fmt: skip
         self._refreshed_to = newest_bar
@@ -181,33 +179,7 @@ class MetaStore:
     # ------------------------------------------------------------ weights
 
     def weights_in_force(self, at: datetime) -> WeightSet:
-        newest = self._weights.newest()
-        if newest is not None:
-            try:
-                return require_usable(newest, self._agents, at)
-            except InvalidWeightsError:
-                kept = {name: float(newest.weights.get(name, Decimal(0))) for name in self._agents}
-                mean = sum(kept.values()) / max(1, sum(1 for w in kept.values() if w > 0))
-                joined = {name: weight if weight > 0 else mean for name, weight in kept.items()}
-                if any(w > 0 for w in joined.values()):
-                    reason = f"version {newest.version} for the agents there are now; new ones at the mean"
-                    return self._unpublished(joined, at, WeightsLevel.DATABASE, reason)
-        static = {name: w for name, w in self._static.items() if name in self._agents}
-        if sum(static.values()) > 0:
-            return self._unpublished(static, at, WeightsLevel.STATIC, "agents.static_weights of the settings")
-        return self._unpublished(
-            dict.fromkeys(self._agents, 1.0), at, WeightsLevel.EQUAL, "no weights published: equal"
-        )
-
-    def _unpublished(self, raw: Mapping[str, float], at: datetime, level: WeightsLevel, reason: str) -> WeightSet:
-        return WeightSet(
-            version=0,
-            weights=normalised(raw, self._agents),
-            created_at=at,
-            valid_until=None,
-            level=level,
-            reason=reason,
-        )
+        return in_force(self._weights.newest(), self._agents, self._static, at)
 
     def methods_tried(self, method: str) -> int:
         query = "SELECT count(DISTINCT method) FROM weight_history WHERE sample_size IS NOT NULL AND method <> :method"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -225,6 +226,42 @@ def load_settings(file: Path | None = None) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, str(path))) from None
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with some keys (`section.key`) changed; SettingsError, naming the key, for an unknown one or a bad value."""
+    values: dict[str, Any] = {name: getattr(settings, name) for name in Settings.model_fields}
+    sections = {name: value.model_dump() for name, value in values.items() if isinstance(value, Section)}
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        if section not in sections or not name:
+            raise SettingsError(
+                f"'{key}' names no setting; write section.key with a section of {', '.join(sorted(sections))}"
+            )
+        sections[section][name] = value
+    try:
+        built = {name: type(values[name]).model_validate(fields) for name, fields in sections.items()}
+    except ValidationError as error:
+        title = error.title.removesuffix("Settings").lower()
+        raise SettingsError("\n".join(_change_problem(title, item) for item in error.errors())) from None
+    return settings.model_copy(update=built)
+
+
+def _change_problem(section: str, item: Any) -> str:
+    path = [section, *(str(part) for part in item["loc"])]
+    if item["type"] == "extra_forbidden":
+        allowed = _keys_beside(path)
+        near = difflib.get_close_matches(path[-1], allowed, n=1)
+        return f"unknown key '{'.'.join(path)}'" + (
+            f" (did you mean {near[0]}?)" if near else f"; allowed: {', '.join(allowed)}"
+        )
+    return f"key '{'.'.join(path)}': {item['msg']}, got {item.get('input')!r}"
+
+
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
+    kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
+    return {name: getattr(settings, name).model_dump(mode="json", exclude={"feed_folder"}) for name in kept}
 
 
 def home_state_dir() -> Path:

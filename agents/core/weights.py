@@ -53,6 +53,36 @@ def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Dec
     return dict(zip(agents, rounded, strict=True))
 
 
+def in_force(newest: WeightSet | None, agents: Sequence[str], static: Mapping[str, float], at: datetime) -> WeightSet:
+    """What the trading plane would use of a desk's newest published set: that one where it fits, its weights for the agents there are
+    now where it does not, else the settings' `static` ones, else equal ones."""
+    if newest is not None:
+        try:
+            return require_usable(newest, agents, at)
+        except InvalidWeightsError:
+            kept = {name: float(newest.weights.get(name, Decimal(0))) for name in agents}
+            mean = sum(kept.values()) / max(1, sum(1 for w in kept.values() if w > 0))
+            joined = {name: weight if weight > 0 else mean for name, weight in kept.items()}
+            if any(w > 0 for w in joined.values()):
+                reason = f"version {newest.version} for the agents there are now; new ones at the mean"
+                return unpublished(joined, agents, at, WeightsLevel.DATABASE, reason)
+    chosen = {name: w for name, w in static.items() if name in agents}
+    if sum(chosen.values()) > 0:
+        return unpublished(chosen, agents, at, WeightsLevel.STATIC, "agents.static_weights of the settings")
+    return unpublished(
+        dict.fromkeys(agents, 1.0), agents, at, WeightsLevel.EQUAL, "no weights published or configured: equal"
+    )
+
+
+def unpublished(
+    raw: Mapping[str, float], agents: Sequence[str], at: datetime, level: WeightsLevel, reason: str
+) -> WeightSet:
+    """A set without a version, in proportion to `raw`."""
+    return WeightSet(
+        version=0, weights=normalised(raw, agents), created_at=at, valid_until=None, level=level, reason=reason
+    )
+
+
 def to_text(weights: WeightSet, key: str) -> str:
     """The cache's form: JSON that carries its own key, version and checksum, so that a reply that belongs to another
     key, or half of one, is recognised."""

@@ -22,7 +22,7 @@ from agents.core.ports import OptimizerDesk, PastChange
 from agents.core.tuning import AgentDays, DecisionStatus, WeightDecision
 from agents.core.types import Floats, WeightSet
 from agents.core.weights import normalised
-from agents.quant.allocation import Limits, Method, Proposal, propose
+from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
 from agents.quant.scores import periods_per_year, sharpe_ratio
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ class Tuning:
     history_days: int = 2920
     turnover_cost: float = 0.0005
     score_after_days: int = 30
+    solver: Solver = field(default="reference", repr=False)
+    """Not part of a decision's inputs: the results do not depend on it."""
 
 
 class WeightOptimizerAgent:
@@ -66,9 +68,14 @@ class WeightOptimizerAgent:
             days, before, tuning, at=at, decided_for=decided_for, trials=desk.methods_tried(tuning.method)
         )
         version = desk.publish(decision)
-        _score_past(desk, days, tuning, at)
+        score_past(desk, days, tuning, at)
         log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)
         return outcome_of(decision, version, before)
+
+    @property
+    def tuning(self) -> Tuning:
+        """How weights are tuned."""
+        return self._tuning or Tuning()
 
     def try_method(self, method: Method, at: datetime | None = None) -> tuple[Proposal, WeightDecision]:
         """What `method` would propose now. Looking is a trial, and is recorded as one: later claims have to be stronger."""
@@ -128,7 +135,7 @@ def proposal_of(days: AgentDays, before: WeightSet, tuning: Tuning, trials: int)
     previous = np.array([float(before.weights[name]) for name in days.agents])
     return propose(
         returns, previous, method=tuning.method, limits=tuning.limits, periods_per_year=_pace(days), turnover_cost=tuning.turnover_cost,
-        trials=trials, seed=SEED,
+        trials=trials, seed=SEED, solver=tuning.solver,
     )  # fmt: skip
 
 
@@ -194,7 +201,8 @@ def inputs_hash(returns: Floats, days: AgentDays, before: WeightSet, tuning: Tun
     return digest.hexdigest()[:32]
 
 
-def _score_past(desk: OptimizerDesk, days: AgentDays, tuning: Tuning, at: datetime) -> None:
+def score_past(desk: OptimizerDesk, days: AgentDays, tuning: Tuning, at: datetime) -> None:
+    """Write what changes that are old enough have brought."""
     for change in desk.unscored_changes(before=at - timedelta(days=tuning.score_after_days)):
         desk.score_change(change.version, realised(days, change, tuning.score_after_days), at)
 

@@ -57,7 +57,13 @@ class _Work(NamedTuple):
 @compiled
 def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs) -> None:
     """Take `state` through the n bars of `inputs`, writing `out`; nothing at bar t looks beyond bar t."""
-    bars, symbols = inputs.open.shape
+    run_rows(state, inputs, p, lots, out, 0, len(inputs.open))
+
+
+@compiled
+def run_rows(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs, first: int, stop: int) -> None:
+    """As `run_bars`, through the bars `first` to `stop` (exclusive) only: a replay that stops often slices nothing."""
+    symbols = inputs.open.shape[1]
     agents = state.asked.shape[1]
     f = np.zeros((15, symbols))
     whole = np.zeros((3, symbols), dtype=np.int64)
@@ -67,7 +73,7 @@ def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
     )  # fmt: skip
     if not math.isfinite(state.first_weights[0]):
         state.first_weights[:] = inputs.weights
-    for t in range(bars):
+    for t in range(first, stop):
         for s in range(symbols):
             work.has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
         _copy_row(state.equity, work.last_equity)

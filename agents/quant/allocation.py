@@ -26,9 +26,9 @@ from agents.quant.evidence import (
 )
 from agents.quant.limits import Limits, bounds, feasible_start
 from agents.quant.moments import Moments, decay_weights, estimate, measurable, shrink_to_grand_mean
-from agents.quant.portfolios import METHODS, NoPositiveMeanError, SolverError, highest_mean, max_sharpe
+from agents.quant.portfolios import METHODS, NoPositiveMeanError, Solver, SolverError, highest_mean, max_sharpe
 
-__all__ = ["CAUSES", "Limits", "Method", "Proposal", "bounds", "propose"]
+__all__ = ["CAUSES", "Limits", "Method", "Proposal", "Solver", "bounds", "propose"]
 
 Status = Literal["apply", "hold", "fallback"]
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
@@ -80,13 +80,14 @@ class Proposal:
 
 def propose(
     returns: Floats, previous: Floats, *, method: Method = "adaptive", limits: Limits | None = None, periods_per_year: float = 252.0,
-    turnover_cost: float = 0.0005, trials: int = 1, seed: int = 0,
+    turnover_cost: float = 0.0005, trials: int = 1, seed: int = 0, solver: Solver = "reference",
 ) -> Proposal:  # fmt: skip
     """The decision about the weights of A agents.
 
     `returns` [T, A] are the agents' own returns per period, oldest first, NaN where an agent did not exist;
     `previous` [A] the weights in force; `turnover_cost` the cost of moving all of the book, as a fraction. ValueError
-    for arrays that do not fit, infinite returns, or an unknown method; every other difficulty is an outcome.
+    for arrays that do not fit, infinite returns, or an unknown method; every other difficulty is an outcome. Which `solver` finds
+    the optimum changes nothing but the time it takes.
     """
     limits = limits or Limits()
     returns, previous = np.asarray(returns, dtype=np.float64), np.asarray(previous, dtype=np.float64)
@@ -119,7 +120,7 @@ def propose(
     evidence = {**base, "half_life_years": years, "effective_periods": round(float(np.min(moments.sample)), 1),
                 "correlation_shrinkage": round(moments.shrinkage, 4)}  # fmt: skip
     try:
-        plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence)
+        plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence, solver)
     except SolverError as error:
         reason = f"the solver gave no answer ({error}); previous weights kept"
         return _stay(start, brought_in, "fallback", reason, evidence, notes)
@@ -168,7 +169,7 @@ CAUSES = ("mean", "volatility", "correlation", "shrinkage", "cap", "guard")
 
 def _candidate(
     returns: Floats, able: Booleans, moments: Moments, method: str, limits: Limits, periods_per_year: float,
-    evidence: dict[str, object],
+    evidence: dict[str, object], solver: Solver,
 ) -> _Plan:  # fmt: skip
     """A method's weights for all agents: those that cannot be measured keep the floor."""
     agents, known = len(able), int(able.sum())
@@ -205,7 +206,7 @@ def _candidate(
         return _Plan(target=_fill(equal, able, floor), sharpe=believed, causes=(), notes=notes, refusal=refusal)
     scale = 1.0 / left
     try:
-        stages = _stages(moments, believed, method, low * scale, high * scale, equal * scale)
+        stages = _stages(moments, believed, method, low * scale, high * scale, equal * scale, solver)
     except NoPositiveMeanError:
         notes.append("within the limits no weights have a positive expected return: the candidate loses least")
         least = highest_mean(believed * moments.volatility, low * scale, high * scale)
@@ -219,13 +220,13 @@ def _candidate(
 
 
 def _stages(
-    moments: Moments, believed: Floats, method: str, low: Floats, high: Floats, equal: Floats
+    moments: Moments, believed: Floats, method: str, low: Floats, high: Floats, equal: Floats, solver: Solver
 ) -> list[tuple[str, Floats]]:
     """The candidate built up cause by cause: from equal weights by means alone, then volatilities, then correlations,
     then the bounds; each stage is a full weight vector (summing to 1)."""
     size = len(equal)
     if method not in ("adaptive", "max_sharpe"):
-        final = METHODS[method](moments, low, high)
+        final = METHODS[method](moments, low, high, solver)
         names = {"equal": "cap", "inverse_volatility": "volatility"}
         return [("equal", equal), (names.get(method, "correlation"), final)]
     mean_only = np.maximum(believed, 0.0)
@@ -233,8 +234,8 @@ def _stages(
     with_volatility = mean_only / moments.volatility
     with_volatility = with_volatility / with_volatility.sum()
     mean = believed * moments.volatility
-    final = max_sharpe(mean, moments.covariance, low, high)
-    unbounded = max_sharpe(mean, moments.covariance, np.zeros(size), np.ones(size))
+    final = max_sharpe(mean, moments.covariance, low, high, solver)
+    unbounded = max_sharpe(mean, moments.covariance, np.zeros(size), np.ones(size), solver)
     return [
         ("equal", equal),
         ("mean", mean_only),

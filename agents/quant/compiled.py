@@ -19,16 +19,17 @@ from agents.core.settings import cache_dir
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def _sources_digest() -> str:
+def sources_digest() -> str:
+    """A digest of all files whose functions are compiled."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in ("quant", "pipeline"):
+    for folder in ("quant", "pipeline", "replay"):
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(cache_dir() / "numba" / _sources_digest())
+numba.config.CACHE_DIR = str(cache_dir() / "numba" / sources_digest())
 
 
 def compiled(function: F) -> F:

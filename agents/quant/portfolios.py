@@ -10,7 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.cluster import hierarchy
@@ -20,6 +20,9 @@ from agents.core.types import Floats
 from agents.quant.compiled import compiled
 from agents.quant.moments import Moments
 
+Solver = Literal["reference", "direct"]
+"""cvxpy, or DAQP (Arnstrom, Bemporad, Axehill 2022), an active-set solver a hundred times faster, for replays; held to each other
+within 1e-8 by a test."""
 TOLERANCE = 1e-6
 SOLVERS = ("CLARABEL", "OSQP")
 """The second one is asked where the first gives no optimal answer."""
@@ -53,30 +56,34 @@ def project(weights: Floats, low: Floats, high: Floats) -> Floats:
     return np.clip(found, low, high)
 
 
-def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> Floats:
+def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats, solver: Solver = "reference") -> Floats:
     """Weights of the highest mean / deviation within the bounds, by the transformation of Charnes and Cooper (1962):
     minimise y'Sy with mean'y = 1 and bounds scaled by k = sum(y), then w = y / k. SolverError where no feasible
     portfolio has a positive mean."""
-    size = len(mean)
     best = highest_mean(mean, low, high)
     if not float(mean @ best) > 0.0:
         raise NoPositiveMeanError("no portfolio within the bounds has a positive mean")
     scale = float(mean @ best)
-    problem = _charnes_cooper(size)
     deviation = float(np.sqrt(best @ covariance @ best))
-    factor = _factor(covariance / deviation**2)
-    solution = _solve(problem, {"mean": mean / scale, "factor": factor, "low": low, "high": high})
+    if solver == "direct":
+        solution = _daqp_max_sharpe(mean / scale, covariance / deviation**2, low, high)
+    else:
+        values = {"mean": mean / scale, "factor": _factor(covariance / deviation**2), "low": low, "high": high}
+        solution = _solve(_charnes_cooper(len(mean)), values)
     total = float(solution.sum())
     if not total > 0.0:
         raise SolverError("the transformed problem has no positive sum")
     return _verified(_polished(solution / total, mean, covariance, low, high), low, high)
 
 
-def min_variance(covariance: Floats, low: Floats, high: Floats) -> Floats:
+def min_variance(covariance: Floats, low: Floats, high: Floats, solver: Solver = "reference") -> Floats:
     """Weights of the lowest variance within the bounds."""
     scale = float(np.mean(np.diag(covariance)))
-    factor = _factor(covariance / scale)
-    solution = _solve(_least_variance(len(covariance)), {"factor": factor, "low": low, "high": high})
+    if solver == "direct":
+        solution = _daqp_min_variance(covariance / scale, low, high)
+    else:
+        values = {"factor": _factor(covariance / scale), "low": low, "high": high}
+        solution = _solve(_least_variance(len(covariance)), values)
     return _verified(_polished(solution, None, covariance, low, high), low, high)
 
 
@@ -144,13 +151,13 @@ def _cluster_variance(covariance: Floats) -> float:
     return float(share @ covariance @ share)
 
 
-METHODS: dict[str, Callable[[Moments, Floats, Floats], Floats]] = {
-    "max_sharpe": lambda m, low, high: max_sharpe(m.mean, m.covariance, low, high),
-    "min_variance": lambda m, low, high: min_variance(m.covariance, low, high),
-    "risk_parity": lambda m, low, high: project(risk_parity(m.covariance), low, high),
-    "inverse_volatility": lambda m, low, high: project((1 / m.volatility) / (1 / m.volatility).sum(), low, high),
-    "hrp": lambda m, low, high: project(hierarchical_risk_parity(m.correlation, m.volatility), low, high),
-    "equal": lambda m, low, high: project(np.full(len(m.volatility), 1.0 / len(m.volatility)), low, high),
+METHODS: dict[str, Callable[[Moments, Floats, Floats, Solver], Floats]] = {
+    "max_sharpe": lambda m, low, high, solver: max_sharpe(m.mean, m.covariance, low, high, solver),
+    "min_variance": lambda m, low, high, solver: min_variance(m.covariance, low, high, solver),
+    "risk_parity": lambda m, low, high, _: project(risk_parity(m.covariance), low, high),
+    "inverse_volatility": lambda m, low, high, _: project((1 / m.volatility) / (1 / m.volatility).sum(), low, high),
+    "hrp": lambda m, low, high, _: project(hierarchical_risk_parity(m.correlation, m.volatility), low, high),
+    "equal": lambda m, low, high, _: project(np.full(len(m.volatility), 1.0 / len(m.volatility)), low, high),
 }
 """Name -> weights from moments within the bounds."""
 
@@ -203,6 +210,38 @@ def _solve(built: Any, values: dict[str, Floats]) -> Floats:
             return np.asarray(variable.value, dtype=np.float64)
         said.append(f"{solver}: {problem.status}")
     raise SolverError(", ".join(said))
+
+
+# ---------------------------------------------------------------- DAQP
+
+_EQUALITY = 5
+_FREE = 1e30
+
+
+def _daqp_max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats) -> Floats:
+    size = len(mean)
+    one, zero = np.ones((size, size)), np.zeros(2 * size)
+    rows = np.vstack([np.eye(size) - low[:, None] * one, high[:, None] * one - np.eye(size), mean[None]])
+    return _daqp(covariance, rows, np.append(zero, 1.0), np.append(zero + _FREE, 1.0))
+
+
+def _daqp_min_variance(covariance: Floats, low: Floats, high: Floats) -> Floats:
+    rows = np.ones((1, len(low)))
+    return _daqp(covariance, rows, np.append(low, 1.0), np.append(high, 1.0))
+
+
+def _daqp(covariance: Floats, rows: Floats, lower: Floats, upper: Floats) -> Floats:
+    """The least variance under lower <= (x, rows x) <= upper, of which the last is an equality; SolverError without an optimum."""
+    import daqp  # only replays and searches need it
+
+    kinds = np.zeros(len(upper), dtype=np.int32)
+    kinds[-1] = _EQUALITY
+    found, _, status, _ = daqp.solve(
+        np.ascontiguousarray(covariance), np.zeros(len(covariance)), np.ascontiguousarray(rows), upper, lower, kinds
+    )
+    if status != 1 or not np.isfinite(found).all():
+        raise SolverError(f"DAQP: status {status}")
+    return np.asarray(found, dtype=np.float64)
 
 
 def _polished(weights: Floats, mean: Floats | None, covariance: Floats, low: Floats, high: Floats) -> Floats:

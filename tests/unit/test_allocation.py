@@ -141,13 +141,35 @@ def test_a_peer_library_agrees(seed):
     assert np.allclose(ours, theirs, atol=1e-6)
 
 
-@given(st.sampled_from(sorted(METHODS)), st.integers(2, 10), st.integers(0, 1000))
-def test_every_method_keeps_its_bounds(method, agents, seed):
+@given(
+    st.sampled_from(["max_sharpe", "min_variance"]),
+    st.integers(2, 12),
+    st.integers(0, 10_000),
+    st.sampled_from([40, 300]),
+)
+def test_the_direct_solver_agrees_with_the_reference(method, agents, seed, periods):
+    """Within 1e-8 in every weight, so that a replay and the live desk decide the same."""
+    low, high = np.full(agents, 0.05 if agents <= 10 else 0.02), np.full(agents, max(0.4, 1.0 / agents))
+    rng = np.random.default_rng(seed)
+    moments = estimate(make_returns(rng.uniform(-0.5, 3.0, agents), periods, seed=seed), math.inf)
+    try:
+        reference = METHODS[method](moments, low, high, "reference")
+    except SolverError as error:
+        with pytest.raises(type(error)):
+            METHODS[method](moments, low, high, "direct")
+        return
+    assert np.allclose(METHODS[method](moments, low, high, "direct"), reference, rtol=0.0, atol=1e-8)
+
+
+@given(
+    st.sampled_from(sorted(METHODS)), st.integers(2, 10), st.integers(0, 1000), st.sampled_from(["reference", "direct"])
+)
+def test_every_method_keeps_its_bounds(method, agents, seed, solver):
     cap = max(0.4, 1.0 / agents)
     low, high = np.full(agents, 0.05), np.full(agents, cap)
     moments = estimate(make_returns(np.linspace(0.5, 2.5, agents), 300, seed=seed), math.inf)
     try:
-        weights = METHODS[method](moments, low, high)
+        weights = METHODS[method](moments, low, high, solver)
     except SolverError:
         assert moments.mean.min() < 0
         return

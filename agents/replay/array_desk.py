@@ -1,0 +1,103 @@
+"""The meta jobs' desk on arrays: what they read and write of a replay, without tables.
+
+It answers as `adapters/meta_store.py` answers on the database, so that the jobs are the same functions; a test runs both
+on one history and compares days, scorecards and decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from agents.core.clock import Clock
+from agents.core.ports import PastChange
+from agents.core.tuning import IN_FORCE, AgentDays, Scorecard, WeightDecision
+from agents.core.types import WeightSet, WeightsLevel
+from agents.core.weights import in_force
+from agents.replay.agent_days import DayBook
+
+
+class ArrayDesk:
+    """AnalyzerDesk and OptimizerDesk of one replay. `trials` are settings that were tried on this history before."""
+
+    def __init__(
+        self, agents: tuple[str, ...], static: Mapping[str, float], days: DayBook, clock: Clock, *, trials: int = 0
+    ) -> None:
+        self.days = days
+        self.decisions: list[WeightDecision] = []
+        """Version k is at place k - 1."""
+        self.scorecards: tuple[Scorecard, ...] = ()
+        self.realised: dict[int, float | None] = {}
+        self._agents = agents
+        self._static = dict(static)
+        self._clock = clock
+        self._trials = trials
+        self._newest: WeightSet | None = None
+        self._cached: WeightSet | None = None
+        self._methods: set[str] = set()
+
+    @property
+    def seen(self) -> int:
+        return self.days.seen
+
+    def period_facts(self, since: int) -> dict[str, Any]:
+        return self.days.period_facts(since)
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        return self._agents
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def refresh_days(self) -> int:
+        return self.days.refresh()
+
+    def agent_days(self, *, until: datetime, whole_days_only: bool = False) -> AgentDays:
+        last = np.datetime64(until.astimezone(UTC).date(), "D")
+        return self.days.days(last - np.timedelta64(1 if whole_days_only else 0, "D"))
+
+    def variants_tried(self, agents: Sequence[str]) -> int:
+        return len(agents) + self._trials
+
+    def record_scorecards(self, cards: Sequence[Scorecard]) -> None:
+        if cards:
+            self.scorecards = tuple(cards)
+
+    def weights_in_force(self, at: datetime) -> WeightSet:
+        known = self._cached
+        if known is None or (known.version == 0 and self._newest is not None):
+            known = self._cached = in_force(self._newest, self._agents, self._static, at)
+        return known
+
+    def methods_tried(self, method: str) -> int:
+        return len(self._methods | {method})
+
+    def publish(self, decision: WeightDecision) -> int | None:
+        self.decisions.append(decision)
+        version = len(self.decisions)
+        if decision.sample_size is not None:
+            self._methods.add(decision.method)
+        if decision.status in IN_FORCE:
+            self._newest = self._cached = WeightSet(
+                version=version, weights=dict(decision.weights), created_at=decision.at, valid_until=None,
+                level=WeightsLevel.DATABASE, reason=decision.reason,
+            )  # fmt: skip
+        return version
+
+    def unscored_changes(self, *, before: datetime) -> list[PastChange]:
+        return [
+            PastChange(version, d.at, _floats(d.weights), _floats(d.previous or {}))
+            for version, d in enumerate(self.decisions, 1)
+            if d.status in ("apply", "revert") and d.at < before and version not in self.realised
+        ]
+
+    def score_change(self, version: int, realised: float | None, at: datetime) -> None:
+        self.realised.setdefault(version, realised)
+
+
+def _floats(weights: Mapping[str, object]) -> dict[str, float]:
+    return {name: float(str(weight)) for name, weight in weights.items()}

@@ -1,0 +1,266 @@
+"""bars -> books, on arrays: the same step, agents and due times as live, without a journal. Years in seconds.
+
+History comes in chunks, so that it need not fit into memory: each chunk begins with rows of the one before (`lead`), from
+which agents and windows take their memory. Agents speak once for each chunk (they are causal and forget, so it is the same), and
+the compiled step runs from one due time to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from agents.core.clock import SimulatedClock
+from agents.core.ports import BarSource
+from agents.core.types import Bars, Floats, Integers, Signals, Times, WeightSet, as_datetime, as_stamp, to_float
+from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.record import book_names
+from agents.pipeline.state import LIVE, DeskPlan, Inputs, Outputs, State, new_outputs, new_state
+from agents.pipeline.step import run_rows
+from agents.replay.agent_days import DayBook
+from agents.replay.replay import Interludes, Progress
+from agents.trading.guard import raw_forecasts
+
+SHOWN_EVERY_BARS = 4096
+Voices = Callable[[Bars], Sequence[Signals]]
+"""Every agent's signals on all rows of some bars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of history; the first `lead` of them were in the chunk before."""
+
+    bars: Bars
+    lead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """One finished chunk: its rows from `first` on are new. Shown to observers, which must copy what they keep."""
+
+    bars: Bars
+    first: int
+    signals: Sequence[Signals]
+    forecast: Floats
+    out: Outputs
+
+
+Observer = Callable[[Segmented], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fills:
+    """Fills of the live book, [F] each, in order; `bar` indexes the run's time, `delay` is (open - decision's mark) x quantity,
+    `spread` and `impact` the costs inside the price, all in money."""
+
+    bar: Integers
+    symbol: Integers
+    quantity: Floats
+    price: Floats
+    fee: Floats
+    spread: Floats
+    impact: Floats
+    delay: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a replay leaves, [T] or [T, ...]; `books` name the columns of `equity`, `cash`, `turnover`, `agents` those of
+    `weights`, `shadow_return`, and, with the remainder last, of `contribution`. Exposures are fractions of live equity."""
+
+    time: Times
+    symbols: tuple[str, ...]
+    agents: tuple[str, ...]
+    books: tuple[str, ...]
+    equity: Floats
+    cash: Floats
+    turnover: Floats
+    risk_state: Integers
+    contribution: Floats
+    shadow_return: Floats
+    weights: Floats
+    gross: Floats
+    net: Floats
+    orders: Integers
+    fills: Fills
+    state: State
+    initial_cash: float
+    symbol_bars: int
+
+
+def chunks_of(source: BarSource, lead: int, size: int, until: datetime | None = None) -> Iterator[Chunk]:
+    """The whole of `source` in chunks of `size` rows, each with up to `lead` rows of what came before."""
+    held: Bars | None = None
+    after: datetime | None = None
+    while True:
+        new = source.after(after, limit=size)
+        if until is not None and len(new.time):
+            new = new.rows(0, int(np.searchsorted(new.time, as_stamp(until), side="right")))
+        if not len(new.time):
+            return
+        rows = new if held is None else joined(held, new)
+        before = len(rows.time) - len(new.time)
+        yield Chunk(rows, before)
+        held, after = rows.rows(max(0, len(rows.time) - lead), len(rows.time)), as_datetime(new.time[-1])
+
+
+def joined(first: Bars, second: Bars) -> Bars:
+    """Two pieces of one history as one; a series that only one of them has is missing in the other."""
+    names = sorted({*first.exogenous, *second.exogenous})
+
+    def both(one: Floats | None, other: Floats | None) -> Floats:
+        parts = [
+            np.full(piece.open.shape, np.nan) if grid is None else grid
+            for piece, grid in ((first, one), (second, other))
+        ]
+        return np.concatenate(parts)
+
+    grids: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+    }
+    exogenous = {name: both(first.exogenous.get(name), second.exogenous.get(name)) for name in names}
+    return Bars(**grids, symbols=first.symbols, exogenous=exogenous)
+
+
+def simulate(
+    chunks: Iterable[Chunk], plan: DeskPlan, agents: tuple[str, ...], voices: Voices, weights_at: Callable[[datetime], WeightSet],
+    clock: SimulatedClock, progress: Progress, *, total_bars: int, days: DayBook | None = None,
+    interludes: Interludes | None = None, observers: Sequence[Observer] = (),
+) -> Run:  # fmt: skip
+    """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing.
+
+    `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
+    """
+    state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
+    series = _Series(plan, agents)
+    history: Floats | None = None
+    previous: Outputs | None = None
+    now: datetime | None = None
+    done = 0
+    for chunk in chunks:
+        bars, lead = chunk.bars, chunk.lead
+        signals = voices(bars)
+        raw = raw_forecasts(signals)
+        known = raw[lead:] if history is None else np.concatenate([history, raw[lead:]])
+        forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.forecast_cap)
+        extra = len(known) - len(raw)  # so many more rows of memory than the chunk has
+        forecast, correlation = _on_rows(forecast, extra), _on_rows(correlation, extra)
+        history = known[-plan.scale_window_bars :]
+        out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
+        inputs = _inputs(bars, bar_volatility(panel_of(bars), plan.volatility_window_bars), forecast, correlation)
+        if days is not None:
+            strength, confidence = np.stack([s.strength for s in signals]), np.stack([s.confidence for s in signals])
+            days.open_chunk(bars, strength, confidence, np.stack([s.abstained for s in signals]), out, lead)
+        first, stop_at, shown = lead, len(bars.time), done
+        now = now or as_datetime(bars.time[0])
+        row_weights = np.zeros((len(bars.time), len(agents)))
+        while first < stop_at:
+            due = interludes.next_due(now) if interludes is not None else None
+            reach = stop_at if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
+            stop = min(stop_at, reach)
+            if stop <= first:
+                assert interludes is not None and due is not None
+                clock.advance_to(due)
+                interludes.run(due)
+                now = due
+                continue
+            clock.advance_to(as_datetime(bars.time[first]))
+            weights = weights_at(clock.now()).weights
+            vector = np.array([to_float(weights[name]) for name in agents])
+            run_rows(state, inputs._replace(weights=vector), plan.parameters, plan.lots, out, first, stop)
+            row_weights[first:stop] = vector
+            done += stop - first
+            first, now = stop, as_datetime(bars.time[stop - 1])
+            clock.advance_to(now)
+            if days is not None:
+                days.available = stop
+            if done - shown >= SHOWN_EVERY_BARS:
+                shown = done
+                progress(done, total_bars, now, float(out.equity[stop - 1, LIVE]))
+        series.add(bars, lead, out, row_weights)
+        for observe in observers:
+            observe(Segmented(bars, lead, signals, forecast, out))
+        progress(done, total_bars, now, float(out.equity[-1, LIVE]))
+        previous = out
+    return series.run(state)
+
+
+def _on_rows(values: Floats, extra: int) -> Floats:
+    """Values [known, ...] on the rows of a chunk: the memory before it cut off, or rows that are not decided on padded."""
+    if extra >= 0:
+        return values[extra:]
+    return np.concatenate([np.zeros((-extra, *values.shape[1:])), values])
+
+
+def _room(previous: Outputs | None, lead: int, bars: int, agents: int, symbols: int) -> Outputs:
+    """Results for a chunk, with what is known already of its lead: the newest days are summed again with it."""
+    out = new_outputs(bars, agents, symbols)
+    if previous is not None and lead:
+        for name in Outputs._fields:
+            old = getattr(previous, name)
+            getattr(out, name)[:lead] = old[len(old) - lead :]
+    return out
+
+
+def _inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats) -> Inputs:
+    none = np.zeros(bars.open.shape)
+    return Inputs(
+        open=bars.open, close=bars.close, volume=bars.volume, split=bars.split, dividend=bars.dividend, volatility=volatility,
+        forecast=forecast, correlation=correlation, weights=np.zeros(forecast.shape[2]), stale=np.zeros(bars.open.shape, dtype=bool),
+        external=False, external_quantity=none, external_price=none, external_fee=none,
+    )  # fmt: skip
+
+
+class _Series:
+    """Collects the rows of all chunks."""
+
+    _WHOLE = ("equity", "cash", "turnover", "risk_state", "contribution", "shadow_return")
+
+    def __init__(self, plan: DeskPlan, agents: tuple[str, ...]) -> None:
+        self._plan, self._agents = plan, agents
+        self._parts: dict[str, list[Any]] = {}
+        self._bars = 0
+        self._symbol_bars = 0
+        self._mark = np.full(len(plan.symbols), np.nan)
+
+    def add(self, bars: Bars, lead: int, out: Outputs, weights: Floats) -> None:
+        """Take in the new rows of a chunk."""
+        new: dict[str, Any] = {name: getattr(out, name)[lead:].copy() for name in self._WHOLE}
+        value = np.where(out.position[lead:] != 0.0, out.position[lead:] * out.mark[lead:], 0.0)
+        live = new["equity"][:, LIVE]
+        new |= {"time": bars.time[lead:].copy(), "weights": weights[lead:], "gross": np.abs(value).sum(axis=1) / live,
+                "net": value.sum(axis=1) / live, "orders": np.count_nonzero(out.order[lead:], axis=1)}  # fmt: skip
+        new |= self._fills(bars, lead, out)
+        for name, values in new.items():
+            self._parts.setdefault(name, []).append(values)
+        self._bars += len(bars.time) - lead
+        self._symbol_bars += int(np.isfinite(bars.close[lead:]).sum())
+
+    def _fills(self, bars: Bars, lead: int, out: Outputs) -> dict[str, Any]:
+        t, s = np.nonzero(out.fill_quantity[lead:])
+        marks = np.concatenate([self._mark[None], out.mark[lead:]]) / np.concatenate(
+            [bars.split[lead:], np.ones((1, bars.split.shape[1]))]
+        )
+        quantity = out.fill_quantity[lead:][t, s]
+        self._mark = out.mark[-1].copy()
+        names = ("price", "fee", "spread", "impact")
+        found = {f"fill_{name}": getattr(out, f"fill_{name}")[lead:][t, s] for name in names}
+        return found | {"fill_bar": t + self._bars, "fill_symbol": s, "fill_quantity": quantity,
+                        "fill_delay": quantity * (bars.open[lead:][t, s] - marks[t, s])}  # fmt: skip
+
+    def run(self, state: State) -> Run:
+        """All rows; ValueError where there were none."""
+        if not self._parts:
+            raise ValueError("a replay needs at least one bar")
+        whole: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        fills = {name.removeprefix("fill_"): whole.pop(name) for name in list(whole) if name.startswith("fill_")}
+        return Run(
+            **whole, symbols=self._plan.symbols, agents=self._agents, books=book_names(self._plan.book, self._agents),
+            fills=Fills(**fills), state=state, initial_cash=self._plan.parameters.initial_cash, symbol_bars=self._symbol_bars,
+        )  # fmt: skip

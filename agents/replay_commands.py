@@ -1,0 +1,1 @@
+"""`quorum replay` and its kin."""
