@@ -102,6 +102,8 @@ def replay_bars(source: BarSource, symbols: tuple[str, ...], total_bars: int, pl
         chunks_of(source, lead, max(lead, CHUNK_CELLS // len(symbols)), until), app.plan_of(settings, symbols), names, voices or ask,
         desk.weights_in_force, clock, plan.progress, total_bars=total_bars, days=days, interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
+    if jobs is not None:
+        jobs.finish(as_datetime(run.time[-1]))
     return Replayed(
         run=run, decisions=tuple(desk.decisions), realised=dict(desk.realised), scorecards=desk.scorecards,
         findings=tuple(jobs.findings) if jobs else (), manifest=manifest_of(plan, run, digest.hexdigest()),

@@ -10,9 +10,8 @@ import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from agents.core.log import log_event
 from agents.core.ports import AnalyzerDesk
 from agents.core.tuning import AgentDays, Scorecard
-from agents.core.types import to_decimal
+from agents.core.types import Floats, to_decimal
 from agents.quant.evidence import (
     expected_best_sharpe,
     minimum_track_record,
@@ -31,6 +30,7 @@ from agents.quant.scores import (
     MINIMUM_PERIODS,
     calmar_ratio,
     capital_drawdown,
+    column_sums,
     periods_per_year,
     pooled_correlation,
     shape_of,
@@ -62,8 +62,8 @@ class PerformanceAnalyzerAgent:
         self._desk = desk
         self._thresholds = thresholds
 
-    def execute(self, at: datetime | None = None) -> dict[str, Any]:
-        """Analyse up to `at` (default: now). Returns agents_analyzed, top_performers, underperformers (names, best and worst
+    def execute(self, at: datetime | None = None, windows: Sequence[int] = WINDOWS_DAYS) -> dict[str, Any]:
+        """Analyse up to `at` (default: now) over `windows`. Returns agents_analyzed, top_performers, underperformers (names, best and worst
         first), date, days, and the scorecards of the longest window."""
         if self._desk is None:
             from agents.meta.standalone import analyzer
@@ -74,7 +74,7 @@ class PerformanceAnalyzerAgent:
         added = self._desk.refresh_days()
         days = self._desk.agent_days(until=at)
         trials = self._desk.variants_tried(days.agents)
-        cards = analyze(days, self._thresholds or Thresholds(), trials=trials)
+        cards = analyze(days, self._thresholds or Thresholds(), trials=trials, windows=windows)
         self._desk.record_scorecards(cards)
         outcome = _outcome(days, cards)
         log_event(logger, "analyzed", agents=outcome["agents_analyzed"], days=len(days.date), new_days=added,
@@ -118,52 +118,58 @@ def analyze(
         shapes = [shape_of(_own(days, k, first)) for k in range(len(days.agents))]
         ratios = [shape[0] for shape in shapes if math.isfinite(shape[0])]
         best_by_chance = expected_best_sharpe(float(np.var(ratios, ddof=1)), trials) if len(ratios) > 1 else math.nan
+        sums = _window_sums(days, first)
         for k, name in enumerate(days.agents):
-            raw = _figures(days, k, first, per_year, shapes[k], best_by_chance, trials)
+            raw = _figures(_own(days, k, first), sums[:, k], per_year, shapes[k], best_by_chance, trials)
             undefined = {key: _why(key, raw) for key, value in raw.items() if not math.isfinite(value)}
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
             cards.append(
                 Scorecard(
                     date=last, agent_name=name, window_days=window, figures=figures, undefined=undefined,
-                    pnl=_pnl(days, k, first), verdict=verdict(figures, thresholds),
+                    pnl=to_decimal(float(sums[_PNL, k])), verdict=verdict(figures, thresholds),
                 )
             )  # fmt: skip
     return cards
 
 
-def _own(days: AgentDays, k: int, first: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _own(days: AgentDays, k: int, first: int) -> Floats:
     returns = days.returns[first:, k]
     return returns[np.isfinite(returns)]
 
 
-def _pnl(days: AgentDays, k: int, first: int) -> Decimal:
-    return to_decimal(float(days.pnl[first:, k].sum()))
+_SIGNALS, _TRADES, _HITS, _CALLS, _TURNOVER, _PNL, _PAIRS, _BRIER = 0, 1, 2, 3, 4, 5, 6, 12
+
+
+def _window_sums(days: AgentDays, first: int) -> Floats:
+    """[14, A]: what simply adds up over the window's days."""
+    counts = [column_sums(values[first:]) for values in (days.signals, days.trades, days.hits, days.calls)]
+    tables = (days.turnover, days.pnl, *days.correlation_sums, *days.brier_sums)
+    return np.array(counts + [column_sums(values[first:]) for values in tables])
 
 
 def _figures(
-    days: AgentDays, k: int, first: int, per_year: float, shape: tuple[float, float, float], best_by_chance: float, trials: int
+    returns: Floats, sums: Floats, per_year: float, shape: tuple[float, float, float], best_by_chance: float, trials: int
 ) -> dict[str, float]:  # fmt: skip
     """The numbers of one scorecard; NaN where one is undefined."""
-    returns = _own(days, k, first)
     sharpe, skew, kurtosis = shape
     enough = len(returns) >= MINIMUM_PERIODS
     low, high = sharpe_interval(returns, seed=SEED)
     deepest, longest = capital_drawdown(returns)
-    calls, pairs = float(days.calls[first:, k].sum()), days.correlation_sums[:, first:, k].sum(axis=1)
-    count, squares = days.brier_sums[:, first:, k].sum(axis=1)
+    calls, pairs = float(sums[_CALLS]), sums[_PAIRS:_BRIER]
+    count, squares = float(sums[_BRIER]), float(sums[_BRIER + 1])
     annual = math.sqrt(per_year) if per_year > 0 else math.nan
     moved = bool(np.any(returns != 0.0))
     return {
-        "total_signals": float(days.signals[first:, k].sum()),
-        "total_trades": float(days.trades[first:, k].sum()),
-        "win_rate": float(days.hits[first:, k].sum()) / calls if calls else math.nan,
-        **asdict(wins_and_losses(returns)),
+        "total_signals": float(sums[_SIGNALS]),
+        "total_trades": float(sums[_TRADES]),
+        "win_rate": float(sums[_HITS]) / calls if calls else math.nan,
+        **wins_and_losses(returns)._asdict(),
         "sharpe_ratio": sharpe_ratio(returns, per_year),
         "sortino_ratio": sortino_ratio(returns, per_year),
         "calmar_ratio": calmar_ratio(returns, per_year),
         "max_drawdown": deepest if moved else math.nan,
         "max_drawdown_bars": float(longest),
-        "turnover": float(days.turnover[first:, k].sum()) / len(returns) * per_year if len(returns) else math.nan,
+        "turnover": float(sums[_TURNOVER]) / len(returns) * per_year if len(returns) else math.nan,
         "information_coefficient": pooled_correlation(pairs),
         "brier_score": squares / count if count >= MINIMUM_PERIODS else math.nan,
         "probabilistic_sharpe": probabilistic_sharpe(sharpe, 0.0, len(returns), skew, kurtosis) if enough else math.nan,

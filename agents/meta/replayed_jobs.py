@@ -91,10 +91,16 @@ class ReplayedJobs:
             else:
                 self._report(at, plan.every)
 
+    def finish(self, at: datetime) -> None:
+        """Scorecards over all windows, as they stand after the last bar."""
+        self._analyzer.execute(at)
+
     def _analyze(self, at: datetime) -> None:
         if self._desk.seen != self._analyzed:
             self._analyzed = self._desk.seen
-            self._analyzer.execute(at)
+            self._analyzer.execute(
+                at, windows=(0,)
+            )  # the one that rules read; the newest of the others are made at the end
 
     def _optimize(self, at: datetime, due_at: datetime) -> None:
         desk = self._desk

@@ -5,6 +5,7 @@ All Sharpe ratios here are per period, not annualised; kurtosis is 3 for a norma
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from scipy import special
 
 from agents.core.types import Floats, Integers
 from agents.quant.compiled import compiled
+from agents.quant.scores import mean_and_variance
 
 EULER = 0.5772156649015329
 RESAMPLES = 499
@@ -52,23 +54,33 @@ def block_length(periods: int) -> int:
     return max(1, min(periods, int(1.5 * float(periods) ** (1.0 / 3.0) + 0.5)))
 
 
+@functools.lru_cache(maxsize=64)
 def block_starts(periods: int, resamples: int, seed: int) -> tuple[Integers, int]:
-    """Starts [resamples, blocks] of circular blocks, and their length (Politis and Romano 1992)."""
+    """Starts [resamples, blocks] of circular blocks, and their length (Politis and Romano 1992). Kept, since all agents of a desk
+    are as old as each other."""
     length = block_length(periods)
     blocks = -(-periods // length)
     starts = np.random.default_rng(seed).integers(0, periods, (resamples, blocks))
+    starts.flags.writeable = False
     return starts, length
 
 
 def sharpe_interval(returns: Floats, *, seed: int, level: float = 0.90) -> tuple[float, float]:
     """Circular block bootstrap percentile interval of the per-period Sharpe ratio of [T]; NaNs below 20 periods or
     without movement."""
-    if len(returns) < 20 or float(np.std(returns)) < 1e-15:
+    if len(returns) < 20 or not mean_and_variance(returns)[1] > 1e-30:
         return math.nan, math.nan
     starts, length = block_starts(len(returns), RESAMPLES, seed)
-    ratios = _resampled_sharpe(np.ascontiguousarray(returns, dtype=np.float64), starts, length)
-    low, high = np.quantile(ratios, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return float(low), float(high)
+    ratios = np.sort(_resampled_sharpe(np.ascontiguousarray(returns, dtype=np.float64), starts, length))
+    return _quantile(ratios, (1.0 - level) / 2.0), _quantile(ratios, (1.0 + level) / 2.0)
+
+
+def _quantile(ordered: Floats, share: float) -> float:
+    """Linear interpolation between the neighbours in an ordered sample, as numpy's default."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (ordered[above] - ordered[below]) * (place - below))
 
 
 @compiled
@@ -226,31 +238,82 @@ def drifting_spread(returns: Floats, block: int) -> float:
     size = int(dense.sum())
     if size < 2:
         return 1.0
-    kept = np.where(np.isfinite(recent[:, dense]), recent[:, dense], np.nan)
+    kept = np.ascontiguousarray(recent[:, dense])
     basis = np.eye(size)[:-1] - 1.0 / size
-    scaled = np.nan_to_num((kept - np.nanmean(kept, axis=0)) / np.maximum(np.nanstd(kept, axis=0), 1e-300))
+    scaled = standardised(kept)
     noise = np.linalg.pinv(basis @ (scaled.T @ scaled / len(scaled)) @ basis.T, hermitian=True)
     # The inverse of an estimated covariance is too large on average (Wishart), and so is the square of a t statistic.
     noise *= max(0.0, (len(scaled) - size - 1.0) / len(scaled)) * (block - 3.0) / (block - 1.0)
-    total = 0.0
-    for k in range(stretches):
-        part = kept[k * block : (k + 1) * block]
-        seen = np.isfinite(part).sum(axis=0)
-        spread = np.nanstd(part, axis=0, ddof=1)
-        difference = basis @ (np.nanmean(part, axis=0) / np.where(spread > 0.0, spread, np.inf) * np.sqrt(seen))
-        total += float(difference @ noise @ difference)
-    return float(special.chdtrc(stretches * (size - 1), total / inflation(recent[:, dense])))
+    differences = _stretch_ratios(kept, block) @ basis.T
+    total = float(np.sum((differences @ noise) * differences))
+    return float(special.chdtrc(stretches * (size - 1), total / inflation(kept)))
 
 
 def inflation(returns: Floats) -> float:
     """How many times larger the variance of a mean is than independence would make it: 1 + 2 sum of the first
     autocorrelations of [T, A] pooled over agents, over a block's length, with Bartlett's taper; between 0.5 and 5."""
-    length = block_length(len(returns))
-    centred = returns - np.nanmean(returns, axis=0)
-    spread = np.nanstd(returns, axis=0)
-    scaled = np.where(np.isfinite(centred), centred / np.where(spread > 0, spread, 1.0), 0.0)
-    count = max(float(np.sum(scaled != 0.0)), 1.0)
+    return min(5.0, max(0.5, _long_run_variance(standardised(returns).T.copy(), block_length(len(returns)))))
+
+
+@compiled
+def _long_run_variance(scaled: Floats, length: int) -> float:
+    """Of standardised series [A, T], 0 where there is none."""
+    agents, periods = scaled.shape
+    count = 0
+    for a in range(agents):
+        for t in range(periods):
+            if scaled[a, t] != 0.0:
+                count += 1
     total = 1.0
-    for lag in range(1, min(length, len(returns) - 1) + 1):
-        total += 2.0 * (1.0 - lag / (length + 1.0)) * float(np.sum(scaled[lag:] * scaled[:-lag])) / count
-    return min(5.0, max(0.5, total))
+    for lag in range(1, min(length, periods - 1) + 1):
+        together = 0.0
+        for a in range(agents):
+            for t in range(lag, periods):
+                together += scaled[a, t] * scaled[a, t - lag]
+        total += 2.0 * (1.0 - lag / (length + 1.0)) * together / max(count, 1)
+    return total
+
+
+@compiled
+def standardised(returns: Floats) -> Floats:
+    """[T, A] less its column's mean, over its column's deviation (1 where nothing moves), 0 where it is not finite."""
+    periods, agents = returns.shape
+    result = np.zeros((periods, agents))
+    for a in range(agents):
+        count, total = 0, 0.0
+        for t in range(periods):
+            if math.isfinite(returns[t, a]):
+                count += 1
+                total += returns[t, a]
+        mean, squares = total / max(count, 1), 0.0
+        for t in range(periods):
+            if math.isfinite(returns[t, a]):
+                squares += (returns[t, a] - mean) ** 2
+        spread = math.sqrt(squares / max(count, 1))
+        for t in range(periods):
+            if math.isfinite(returns[t, a]):
+                result[t, a] = (returns[t, a] - mean) / (spread if spread > 0.0 else 1.0)
+    return result
+
+
+@compiled
+def _stretch_ratios(returns: Floats, block: int) -> Floats:
+    """[T, A] -> mean / sample deviation x sqrt(count) of each stretch of `block` periods, [T / block, A]; 0 without movement."""
+    stretches, agents = len(returns) // block, returns.shape[1]
+    result = np.zeros((stretches, agents))
+    for k in range(stretches):
+        for a in range(agents):
+            count, total = 0, 0.0
+            for t in range(k * block, (k + 1) * block):
+                if math.isfinite(returns[t, a]):
+                    count += 1
+                    total += returns[t, a]
+            if count < 2:
+                continue
+            mean, squares = total / count, 0.0
+            for t in range(k * block, (k + 1) * block):
+                if math.isfinite(returns[t, a]):
+                    squares += (returns[t, a] - mean) ** 2
+            if squares > 0.0:
+                result[k, a] = mean / math.sqrt(squares / (count - 1.0)) * math.sqrt(count)
+    return result

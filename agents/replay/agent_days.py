@@ -32,6 +32,7 @@ class DayBook:
         self._date: Times = np.empty(0, dtype="datetime64[D]")
         self._returns = np.empty((0, len(agents)))
         self._table = np.empty((_FIGURES, 0, len(agents)))
+        self._counts = np.empty((_PNL, 0, len(agents)), dtype=np.int64)
         self._days = 0
         self._seen = 0
         self._before = 0
@@ -62,6 +63,9 @@ class DayBook:
         self._table = np.concatenate(
             [self._table[:, : self._days], np.zeros((_FIGURES, room, len(self._agents)))], axis=1
         )
+        self._counts = np.concatenate(
+            [self._counts[:, : self._days], np.zeros((_PNL, room, len(self._agents)), dtype=np.int64)], axis=1
+        )
 
     def refresh(self) -> int:
         """Aggregate the rows that are available; how many days are new."""
@@ -81,6 +85,7 @@ class DayBook:
         )  # fmt: skip
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
+        self._counts[:, first_day : last_day + 1] = table[:_PNL]
         added, self._days, self._seen = last_day + 1 - self._days, last_day + 1, stop
         return added
 
@@ -109,8 +114,8 @@ class DayBook:
         table = self._table[:, :n]
         return AgentDays(
             date=self._date[:n], agents=self._agents, returns=self._returns[:n],
-            signals=table[_SIGNALS].astype(np.int64), hits=table[_HITS].astype(np.int64), calls=table[_CALLS].astype(np.int64),
-            trades=table[_TRADES].astype(np.int64), pnl=table[_PNL], turnover=table[_TURNOVER],
+            signals=self._counts[_SIGNALS, :n], hits=self._counts[_HITS, :n], calls=self._counts[_CALLS, :n],
+            trades=self._counts[_TRADES, :n], pnl=table[_PNL], turnover=table[_TURNOVER],
             correlation_sums=table[_SUMS:_BRIER], brier_sums=table[_BRIER:],
         )  # fmt: skip
 

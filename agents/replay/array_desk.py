@@ -38,6 +38,7 @@ class ArrayDesk:
         self._newest: WeightSet | None = None
         self._cached: WeightSet | None = None
         self._methods: set[str] = set()
+        self._unscored: list[PastChange] = []
 
     @property
     def seen(self) -> int:
@@ -86,17 +87,18 @@ class ArrayDesk:
                 version=version, weights=dict(decision.weights), created_at=decision.at, valid_until=None,
                 level=WeightsLevel.DATABASE, reason=decision.reason,
             )  # fmt: skip
+        if decision.status in ("apply", "revert"):
+            self._unscored.append(
+                PastChange(version, decision.at, _floats(decision.weights), _floats(decision.previous or {}))
+            )
         return version
 
     def unscored_changes(self, *, before: datetime) -> list[PastChange]:
-        return [
-            PastChange(version, d.at, _floats(d.weights), _floats(d.previous or {}))
-            for version, d in enumerate(self.decisions, 1)
-            if d.status in ("apply", "revert") and d.at < before and version not in self.realised
-        ]
+        return [change for change in self._unscored if change.at < before]
 
     def score_change(self, version: int, realised: float | None, at: datetime) -> None:
         self.realised.setdefault(version, realised)
+        self._unscored = [change for change in self._unscored if change.version != version]
 
 
 def _floats(weights: Mapping[str, object]) -> dict[str, float]:

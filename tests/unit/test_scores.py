@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from agents.quant.scores import (
     calmar_ratio,
     capital_drawdown,
-    longest_run,
     pooled_correlation,
     shape_of,
     sharpe_ratio,
@@ -95,7 +94,9 @@ def test_longest_run_by_brute_force(marks):
     for mark in marks:
         run = run + 1 if mark else 0
         best = max(best, run)
-    assert longest_run(np.array(marks, dtype=bool)) == best
+    found = wins_and_losses(np.where(np.array(marks, dtype=bool), 0.01, -0.01))
+    assert found.longest_wins == best
+    assert wins_and_losses(-np.where(np.array(marks, dtype=bool), 0.01, -0.01)).longest_losses == best
 
 
 def test_pooled_correlation_is_pearsons():
