@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from rich.text import Text
 
-from agents import app, doctor, meta_commands
+from agents import app, doctor, meta_commands, replay_commands
 from agents.adapters.reader import DeskReader, Row
 from agents.console import Screen, rows_table, summary, summary_tables, tuning_line, why_tables
 from agents.core.clock import SystemClock
@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   quorum report --demo --open
   quorum weights why --demo
   quorum why AAPL --at 2008-10-10 --demo
+  quorum replay --demo --set tuning.step=0.10 --out replay/
   quorum psql --demo -- -c 'SELECT * FROM v_agent_scorecard'
   quorum doctor
 """
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     _add_loading(add)
     _add_looking(add)
     meta_commands.add_commands(add, _add_demo)
+    replay_commands.add_commands(add)
     return top
 
 

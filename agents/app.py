@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.bars_store import BarsStore, LoadReport
-from agents.adapters.database import normalise_url, open_engine, transaction
+from agents.adapters.database import first_line, normalise_url, open_engine, transaction
 from agents.adapters.embedded import EmbeddedServices
 from agents.adapters.folder_feed import import_file
 from agents.adapters.journal import PostgresJournal
@@ -23,7 +24,7 @@ from agents.adapters.reader import DeskReader
 from agents.adapters.series_files import SeriesReport, SeriesStore, read_series, read_texts
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
 from agents.core.clock import Clock, SystemClock
-from agents.core.errors import ServiceError, SettingsError
+from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
 from agents.core.tuning import Alarm
@@ -101,23 +102,30 @@ def _ensure_beside(url: str) -> URL:
     """The URL of the demo's own database beside the desk's; made where it is missing."""
     desk = make_url(url)
     demo = desk.set(database=f"{desk.database}_demo")
-    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    ensure_database(demo.render_as_string(hide_password=False), beside=str(desk.database))
+    return demo
+
+
+def ensure_database(url: str, beside: str = "postgres") -> None:
+    """Make the database of `url` exist, from a session on the database `beside` of the same server; ServiceError where that fails."""
+    wanted = make_url(normalise_url(url))
+    engine = open_engine(wanted.set(database=beside).render_as_string(hide_password=False))
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            found = connection.execute(
-                text("SELECT 1 FROM pg_database WHERE datname = :n"), {"n": demo.database}
-            ).scalar()
-            if not found:
-                connection.execute(text(f'CREATE DATABASE "{demo.database}" TEMPLATE template0'))
+            query = text("SELECT 1 FROM pg_database WHERE datname = :n")
+            if not connection.execute(query, {"n": wanted.database}).scalar():
+                connection.execute(text(f'CREATE DATABASE "{wanted.database}" TEMPLATE template0'))
     except Exception as error:
-        raise ServiceError(f"the demo needs a database {demo.database!r} beside DATABASE_URL's: {error}") from None
+        raise ServiceError(
+            f"the database {wanted.database!r} is not there and cannot be made: {first_line(error)}"
+        ) from None
     finally:
         engine.dispose()
-    fresh = open_engine(demo.render_as_string(hide_password=False))
+    fresh = open_engine(wanted.render_as_string(hide_password=False))
     with transaction(fresh) as connection:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
     fresh.dispose()
-    return demo
 
 
 def _as_role(owner: Engine, role: str) -> Engine:
@@ -219,6 +227,17 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
 
 
 # ---------------------------------------------------------------- the demo
+
+
+def demo_file() -> Path:
+    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
+    spec = find_spec("bokeh_sampledata")
+    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
+    if file is None or not file.exists():
+        raise DataError(
+            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
+        )
+    return file
 
 
 def demo_settings(settings: Settings) -> Settings:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 from agents import app
@@ -15,47 +13,14 @@ from agents.adapters.job_store import PostgresJobStore
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
-from agents.core.errors import DataError
-from agents.core.log import log_event
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
-from agents.meta.meta_orchestrator import MetaOrchestrator
 from agents.meta.report import standalone_html
-from agents.meta.schedule import next_due
-from agents.meta_app import MetaPlane, here, plans_of
+from agents.meta_app import JobsBetween, MetaPlane
 from agents.replay.replay import Progress, replay
 
-logger = logging.getLogger(__name__)
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
-
-
-class JobsBetween:
-    """The meta plane's jobs as a replay's interludes: the real jobs on the real tables, at simulated times."""
-
-    def __init__(self, plane: MetaPlane, clock: SimulatedClock, every: timedelta) -> None:
-        self._plans = plans_of(plane.settings, paced_by=every)
-        self._orchestrator = MetaOrchestrator(plane.jobs, self._plans, here(plane), clock)
-
-    def next_due(self, after: datetime) -> datetime:
-        """The first due time of any job later than `after`."""
-        return next_due(self._plans, after)
-
-    def run(self, at: datetime) -> None:
-        """Every job that is due at `at`, where the clock stands now, and not done."""
-        log_event(logger, "jobs between bars", at=at)
-        self._orchestrator.tick()
-
-
-def demo_file() -> Path:
-    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
-    spec = find_spec("bokeh_sampledata")
-    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
-    if file is None or not file.exists():
-        raise DataError(
-            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
-        )
-    return file
 
 
 def run_demo(
@@ -66,7 +31,7 @@ def run_demo(
     report's file."""
     settings = app.demo_settings(settings)
     store = BarsStore(connections.trader)
-    report = import_file(demo_file(), settings.data, store, {}, SystemClock().now())
+    report = import_file(app.demo_file(), settings.data, store, {}, SystemClock().now())
     if report.loaded:
         say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
     bars = store.after(None, limit=1_000_000)

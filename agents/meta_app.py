@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -24,20 +25,25 @@ from agents import app
 from agents.adapters.desk_facts import DeskFacts, forget_old_metrics
 from agents.adapters.job_store import PostgresJobStore
 from agents.adapters.mailer import SmtpMailer
+from agents.adapters.memory import MemoryWeightCache
 from agents.adapters.meta_store import MetaStore
 from agents.adapters.outbox import PostgresOutbox
 from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.core.clock import Clock, SystemClock
+from agents.core.clock import Clock, SimulatedClock, SystemClock
 from agents.core.errors import AgentsError, UsageError
+from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, Settings, load_settings
 from agents.core.tuning import JobPlan
 from agents.meta.alarms import desk_alarms, job_alarms
-from agents.meta.meta_orchestrator import JOBS
+from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent, Thresholds
 from agents.meta.project_manager import ProjectManagerAgent, Reporting, deliver
+from agents.meta.schedule import next_due
 from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
 from agents.quant.allocation import Limits
 from agents.trading.registry import make_agents
+
+logger = logging.getLogger(__name__)
 
 OUTPUT_LIMIT_BYTES = 4_000_000
 
@@ -55,6 +61,8 @@ class MetaPlane:
     clock: Clock
     with_pictures: bool = True
     every: timedelta | None = None
+    cache_in_memory: bool = False
+    """For a recorded replay, whose weights are nobody else's business."""
 
     @cached_property
     def agents(self) -> tuple[str, ...]:
@@ -66,8 +74,12 @@ class MetaPlane:
         return self.connections.meta
 
     @cached_property
-    def cache(self) -> RedisWeightCache:
-        return RedisWeightCache(self.connections.redis_url, self.settings.desk.name, SystemClock())
+    def cache(self) -> RedisWeightCache | MemoryWeightCache:
+        return (
+            MemoryWeightCache()
+            if self.cache_in_memory
+            else RedisWeightCache(self.connections.redis_url, self.settings.desk.name, SystemClock())
+        )
 
     @cached_property
     def store(self) -> MetaStore:
@@ -265,3 +277,20 @@ def headline(job: str, outcome: dict[str, Any]) -> str:
     if job == "weight_optimizer":
         return f"{outcome['decision']}: {outcome['reason']}"
     return f"report {outcome['report_id']}, mail: {outcome['mail']}"
+
+
+class JobsBetween:
+    """The meta plane's jobs as a replay's interludes: the real jobs on the real tables, at simulated times."""
+
+    def __init__(self, plane: MetaPlane, clock: SimulatedClock, every: timedelta) -> None:
+        self._plans = plans_of(plane.settings, paced_by=every)
+        self._orchestrator = MetaOrchestrator(plane.jobs, self._plans, here(plane), clock)
+
+    def next_due(self, after: datetime) -> datetime:
+        """The first due time of any job later than `after`."""
+        return next_due(self._plans, after)
+
+    def run(self, at: datetime) -> None:
+        """Every job that is due at `at`, where the clock stands now, and not done."""
+        log_event(logger, "jobs between bars", at=at)
+        self._orchestrator.tick()

@@ -2,55 +2,98 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from agents import app
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.database import normalise_url
 from agents.adapters.memory import MemoryBars
+from agents.adapters.meta_store import MetaStore
+from agents.adapters.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
-from agents.core.errors import DataError
+from agents.core.errors import DataError, UsageError
 from agents.core.ports import BarSource
-from agents.core.settings import INTERVALS_S, Settings, plain_settings
-from agents.core.tuning import JobPlan, Scorecard, WeightDecision
-from agents.core.types import Bars, Signals, as_datetime
+from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
+from agents.core.tuning import IN_FORCE, JobPlan, Scorecard, WeightDecision
+from agents.core.types import Bars, Signals, as_datetime, as_stamp
 from agents.meta.meta_orchestrator import JOBS
 from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.meta.replayed_jobs import Finding, ReplayedJobs
 from agents.meta.weight_optimizer import SEED as OPTIMIZER_SEED
 from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
-from agents.meta_app import plans_of, thresholds_of, tuning_of
+from agents.meta_app import MetaPlane, plans_of, thresholds_of, tuning_of
+from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.market import panel_of
-from agents.quant.compiled import sources_digest
 from agents.replay.agent_days import DayBook
 from agents.replay.array_desk import ArrayDesk
 from agents.replay.replay import Progress
+from agents.replay.replay import replay as record_replay
 from agents.replay.simulate import Observer, Run, Segmented, Voices, chunks_of, simulate
 
 CHUNK_CELLS = 500_000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
 LEAD_DAYS = 3.0
+REPLAY_DESK = "replay"
 LIBRARIES = ("numpy", "numba", "scipy", "cvxpy", "daqp", "pandas")
+
+
+def silent(_done: int, _total: int, _at: datetime, _equity: float) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Bars to replay, from `start` to `end` (None: all); `total_bars` is their number, for progress."""
+
+    source: BarSource
+    symbols: tuple[str, ...]
+    total_bars: int
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def first_bar(self) -> datetime:
+        """Time of the first bar to decide on; DataError where there is none."""
+        after = None if self.start is None else self.start - timedelta(microseconds=1)
+        first = self.source.after(after, limit=1)
+        found = as_datetime(first.time[0]) if len(first.time) else None
+        if found is None or (self.end is not None and found > self.end):
+            raise DataError(f"no bars from {self.start or 'the first'} to {self.end or 'the last'}")
+        return found
+
+
+def history_of(bars: Bars, start: datetime | None = None, end: datetime | None = None) -> History:
+    """Bars in memory as a history."""
+    low = 0 if start is None else int(np.searchsorted(bars.time, as_stamp(start), side="left"))
+    high = len(bars.time) if end is None else int(np.searchsorted(bars.time, as_stamp(end), side="right"))
+    if low >= high:
+        raise DataError(
+            f"no bars from {start or 'the first'} to {end or 'the last'}; there are some from {bars.time[0]}Z to {bars.time[-1]}Z"
+        )
+    return History(source=MemoryBars(bars), symbols=bars.symbols, total_bars=high - low, start=start, end=end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is replayed: the desk's settings, whether weights are tuned, the pace of the report job (None: the settings'), and how many
-    settings were tried on this history before."""
+    """What is asked of history: the desk's settings, whether weights are tuned, the pace of the report job (None: the settings'), and
+    how many settings were tried on this history before."""
 
     settings: Settings
     tuning: bool = True
     report_every: timedelta | None = timedelta(days=7)
     trials: int = 0
-    progress: Progress = field(default=lambda _done, _total, _at, _equity: None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +111,26 @@ class Replayed:
 
 
 def lead_of(settings: Settings, bars_needed: int) -> int:
-    """Rows of history that a chunk needs before its first new one."""
+    """Rows of history that a chunk needs before its first new one: the agents' memory behind that of their scale, as live."""
     per_day = max(1, round(86400 / INTERVALS_S[settings.data.interval]))
-    windows = (bars_needed, settings.combine.volatility_window_bars + 1, round(LEAD_DAYS * per_day))
+    windows = (
+        bars_needed + settings.combine.scale_window_bars,
+        settings.combine.volatility_window_bars + 1,
+        round(LEAD_DAYS * per_day),
+    )
     return max(windows)
 
 
-def replay_bars(source: BarSource, symbols: tuple[str, ...], total_bars: int, plan: Plan, *, observers: Sequence[Observer] = (),
-                voices: Voices | None = None, until: datetime | None = None) -> Replayed:  # fmt: skip
-    """Replay a history under `plan.settings`. `voices` None asks the settings' agents; else these are the signals."""
+def replay_history(
+    history: History,
+    plan: Plan,
+    *,
+    observers: Sequence[Observer] = (),
+    voices: Voices | None = None,
+    progress: Progress = silent,
+) -> Replayed:
+    """Replay `history` under `plan.settings`; history before its start is memory for the agents. `voices` None asks the settings'
+    agents; else these are the signals. DataError where there are no bars, or an agent fails."""
     settings, stopwatch = plan.settings, SystemClock()
     started_s = stopwatch.monotonic_s()
     panel = app.agents_of(settings, SystemClock())
@@ -89,18 +143,17 @@ def replay_bars(source: BarSource, symbols: tuple[str, ...], total_bars: int, pl
                 raise DataError(f"{entry.agent_name} failed in the replay: {entry.detail}")
         return signals
 
-    first = source.after(None, limit=1)
-    if not len(first.time):
-        raise DataError("there are no bars to replay")
-    start = as_datetime(first.time[0])
+    first = history.first_bar()
     lead = lead_of(settings, panel.bars_needed)
-    clock, days = SimulatedClock(start), DayBook(names)
+    clock, days = SimulatedClock(first), DayBook(names)
     desk = ArrayDesk(names, settings.agents.static_weights, days, clock, trials=plan.trials)
     jobs = jobs_of(plan, desk, clock) if plan.tuning else None
     digest = DataDigest()
+    size = max(lead, CHUNK_CELLS // len(history.symbols))
     run = simulate(
-        chunks_of(source, lead, max(lead, CHUNK_CELLS // len(symbols)), until), app.plan_of(settings, symbols), names, voices or ask,
-        desk.weights_in_force, clock, plan.progress, total_bars=total_bars, days=days, interludes=jobs, observers=[digest, *observers],
+        chunks_of(history.source, lead, size, history.start, history.end), app.plan_of(settings, history.symbols), names,
+        voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars, days=days,
+        interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
     if jobs is not None:
         jobs.finish(as_datetime(run.time[-1]))
@@ -149,7 +202,7 @@ def manifest_of(plan: Plan, run: Run, data: str) -> dict[str, Any]:
     """What the result was computed from: the same manifest means the same bytes."""
     return {
         "quorum": package_version("quorum-desk") if _installed("quorum-desk") else "source",
-        "code": sources_digest(),
+        "code": code_digest(),
         "python": platform.python_version(),
         "libraries": {name: package_version(name) for name in LIBRARIES if _installed(name)},
         "data_sha256": data,
@@ -165,6 +218,14 @@ def manifest_of(plan: Plan, run: Run, data: str) -> dict[str, Any]:
     }
 
 
+def code_digest() -> str:
+    """A digest of this program's own sources."""
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _installed(name: str) -> bool:
     try:
         package_version(name)
@@ -173,41 +234,88 @@ def _installed(name: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------- histories
+# ---------------------------------------------------------------- on record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """Where bars come from, and the settings that fit them."""
+class DecisionsOnRecord:
+    """Interludes of a recorded replay whose decisions about weights are known: each is published before the bars it is for."""
 
-    source: BarSource
-    symbols: tuple[str, ...]
-    total_bars: int
-    settings: Settings
+    def __init__(self, decisions: Sequence[WeightDecision], store: MetaStore) -> None:
+        self._decisions = list(decisions)
+        self._store = store
+        self._published = 0
+        self._changes = [d for d in decisions if d.status in IN_FORCE]
 
+    def next_due(self, after: datetime) -> datetime:
+        """The next decision that changes the weights in force."""
+        place = bisect.bisect_right(self._changes, after, key=lambda d: d.at)
+        return self._changes[place].at if place < len(self._changes) else datetime.max.replace(tzinfo=UTC)
 
-def between(bars: Bars, start: datetime | None, end: datetime | None) -> Bars:
-    """The bars with a close from `start` to before or at `end`."""
-    from agents.core.types import as_stamp
-
-    low = 0 if start is None else int(np.searchsorted(bars.time, as_stamp(start), side="left"))
-    high = len(bars.time) if end is None else int(np.searchsorted(bars.time, as_stamp(end), side="right"))
-    if low >= high:
-        raise DataError(
-            f"no bars between {start or 'the first'} and {end or 'the last'}; there are bars from {bars.time[0]}Z to {bars.time[-1]}Z"
-        )
-    return bars.rows(low, high)
+    def run(self, at: datetime) -> None:
+        """Publish every decision up to `at`."""
+        while self._published < len(self._decisions) and self._decisions[self._published].at <= at:
+            self._store.publish(self._decisions[self._published])
+            self._published += 1
 
 
-def history_of(bars: Bars, settings: Settings) -> History:
-    """Bars in memory as a history."""
-    return History(source=MemoryBars(bars), symbols=bars.symbols, total_bars=len(bars.time), settings=settings)
+def persist(url: str, history: History, plan: Plan, replayed: Replayed, say: app.Say, progress: Progress) -> int:
+    """Record a finished replay in the database `url`, made where it is missing, so that all views work as on a live desk; how many
+    decisions. UsageError where that database is a desk's or holds anything already."""
+    settings = with_changes(plan.settings, {"desk.name": REPLAY_DESK})
+    settings = settings.model_copy(update={"database_url": SecretStr(url)})
+    own = plan.settings.database_url
+    if (
+        own is not None
+        and make_url(normalise_url(own.get_secret_value())).database == make_url(normalise_url(url)).database
+    ):
+        raise UsageError("--persist names the desk's own database; a replay needs one of its own")
+    app.ensure_database(url)
+    connections = app.connect(settings, demo=False, say=say)
+    try:
+        bars, memory = _with_memory(history, plan)
+        store = BarsStore(connections.trader)
+        with app.desk_journal(connections) as journal:
+            if journal.last() is not None or store.symbols():
+                raise UsageError(
+                    f"the database {connections.owner.url.database!r} holds bars or decisions already; name a new one"
+                )
+            store.put(bars, "replay")
+            end = as_datetime(bars.time[-1])
+            agents, clock = app.agents_of(settings, SystemClock()), SimulatedClock(as_datetime(bars.time[memory]))
+            plane = MetaPlane(
+                settings, connections, clock, with_pictures=False, every=plan.report_every, cache_in_memory=True
+            )
+            weights = DeskWeights(
+                agents.names, PostgresWeightStore(connections.trader), plane.cache, settings.agents.static_weights, 0.0
+            )
+            decisions = DecisionsOnRecord(replayed.decisions, plane.store)
+            recorded = record_replay(
+                bars,
+                app.plan_of(settings, bars.symbols),
+                agents,
+                weights.current,
+                journal,
+                clock,
+                progress,
+                decisions,
+                memory,
+            )
+            decisions.run(end)
+            for version, value in sorted(replayed.realised.items()):
+                plane.store.score_change(version, value, end)
+            for job in ("performance_analyzer", "project_manager"):
+                plane.run_job(job, end)
+        return recorded
+    finally:
+        connections.close()
 
 
-def now_utc() -> datetime:
-    """The present moment."""
-    return SystemClock().now().astimezone(UTC)
-
-
-Say = Callable[[str], None]
-PathLike = Path
+def _with_memory(history: History, plan: Plan) -> tuple[Bars, int]:
+    """All bars of a history at once, and how many of them lie before its start, for the agents to remember."""
+    bars = history.source.after(None, limit=10**9)
+    low = 0 if history.start is None else int(np.searchsorted(bars.time, as_stamp(history.start), side="left"))
+    high = (
+        len(bars.time) if history.end is None else int(np.searchsorted(bars.time, as_stamp(history.end), side="right"))
+    )
+    memory = min(low, lead_of(plan.settings, app.agents_of(plan.settings, SystemClock()).bars_needed))
+    return bars.rows(low - memory, high), memory

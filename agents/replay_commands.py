@@ -1,1 +1,325 @@
-"""`quorum replay` and its kin."""
+"""`quorum replay`: what the desk would have done, on any history, under any settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from agents import app, replay_app
+from agents.adapters.bar_folder import read_folder
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.replay_files import ParquetTable, long_form
+from agents.console import Screen, money, number, percent
+from agents.core.clock import SystemClock
+from agents.core.errors import UsageError
+from agents.core.settings import Settings, load_settings, with_changes
+from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES
+from agents.meta.report_content import figure
+from agents.pipeline.record import book_names
+from agents.replay.measures import summary_of
+from agents.replay.replay import Progress
+from agents.replay.simulate import Segmented
+from agents.replay_app import History, Plan, Replayed, replay_history
+from agents.tear_sheet import tear_sheet
+
+METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
+Add = Callable[..., argparse.ArgumentParser]
+Whence = tuple[History, Settings]
+
+
+def add_commands(add: Add) -> None:
+    """Register them."""
+    sub = add(
+        "replay", replay, "what the desk would have done on some history, under any settings",
+        "quorum replay --demo --set tuning.step=0.10 --start-weights TrendFollower=0.4,Breakout=0.6 --out replay/",
+    )  # fmt: skip
+    add_source(sub)
+    add_settings(sub)
+    sub.add_argument("--no-tuning", action="store_true", help="keep the start weights for ever")
+    text = "how often the report's rules run (default: weekly; 'live': as the settings say)"
+    sub.add_argument("--reports", default="weekly", choices=("weekly", "live"), help=text)
+    sub.add_argument(
+        "--out", type=Path, metavar="DIR", help="write Parquet files, manifest.json and the tear sheet there"
+    )
+    sub.add_argument(
+        "--persist", metavar="URL", help="record the whole history in a database of its own, for SQL as on a live desk"
+    )
+
+
+def add_source(sub: argparse.ArgumentParser) -> None:
+    """Options that name a history."""
+    where = sub.add_mutually_exclusive_group(required=True)
+    where.add_argument("--demo", action="store_true", help="the demo's history: five US stocks, 2000 to 2013")
+    text = "a folder of bar files (or one file), or 'db': the desk's database"
+    where.add_argument("--bars", metavar="DIR|db", help=text)
+    sub.add_argument(
+        "--from", dest="start", type=moment, metavar="TIME", help="first bar; what is before is memory for the agents"
+    )
+    sub.add_argument("--to", dest="end", type=moment_after, metavar="TIME", help="last bar (a date means its end)")
+    sub.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files")
+    sub.add_argument("--symbols", type=_names, default=(), metavar="A,B", help="these symbols only")
+
+
+def add_settings(sub: argparse.ArgumentParser) -> None:
+    """Options that change settings."""
+    text = "change a setting, as in tuning.cap=0.3 or combine.volatility_target=0.2; repeat for more"
+    sub.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help=text)
+    sub.add_argument("--agents", type=_names, default=(), metavar="A,B", help="these agents only")
+    sub.add_argument("--method", choices=METHODS, help="how weights are tuned")
+    sub.add_argument(
+        "--start-weights", type=_weights, metavar="A=W,B=W", help="weights before the first change (default: as set)"
+    )
+
+
+def moment(text: str) -> datetime:
+    """A time in UTC; a date means its beginning."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no ISO 8601 time such as 2008-10-10 or 2008-10-10T14:30"
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def moment_after(text: str) -> datetime:
+    """As `moment`; a date means its end."""
+    found = moment(text)
+    return datetime.combine(found.date(), time.max, UTC) if len(text) <= len("2008-10-10") else found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _weights(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in _names(text):
+        name, _, value = part.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{part}' is no AGENT=WEIGHT such as TrendFollower=0.4") from None
+    return found
+
+
+def changes_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the options change, by key."""
+    found: dict[str, Any] = {}
+    for text in options.changes:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UsageError(f"--set {text}: expected KEY=VALUE such as tuning.cap=0.3")
+        found[key.strip()] = value_of(value)
+    if options.agents:
+        found["agents.enabled"] = options.agents
+    if options.method:
+        found["tuning.method"] = options.method
+    if options.start_weights:
+        found["agents.static_weights"] = options.start_weights
+    return found
+
+
+def value_of(text: str) -> Any:
+    """A TOML value, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def open_history(options: argparse.Namespace, settings: Settings, stack: ExitStack, screen: Screen) -> Whence:
+    """The history that the options name, with the settings that fit it; a database stays open as long as `stack`."""
+    if options.bars == "db":
+        connections = app.connect(settings, demo=False, say=screen.say)
+        stack.callback(connections.close)
+        store = BarsStore(connections.trader, options.symbols)
+        total = store.count(options.start, options.end)
+        return History(
+            source=store, symbols=store.symbols(), total_bars=total, start=options.start, end=options.end
+        ), settings
+    if options.demo:
+        settings, path = app.demo_settings(settings), app.demo_file()
+    else:
+        path = Path(options.bars)
+    columns = dict(_pair(text) for text in options.map)
+    screen.say(f"reading {path.name if options.demo else path}")
+    found = read_folder(path, settings.data, columns, SystemClock().now(), options.symbols)
+    if found.bad or found.conflicts:
+        first = (
+            f"; the first: {found.bad[0][0]} row {found.bad[0][1].row_number}: {found.bad[0][1].reason}"
+            if found.bad
+            else ""
+        )
+        screen.say(
+            f"{len(found.bad)} rows left out, {found.conflicts} bars that a later file gives other prices{first}"
+        )
+    return replay_app.history_of(found.bars, options.start, options.end), settings
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, sign, theirs = text.partition("=")
+    if not sign:
+        raise UsageError(f"--map {text}: expected OURS=THEIRS such as close=Last")
+    return ours, theirs
+
+
+# ---------------------------------------------------------------- replay
+
+
+def replay(options: argparse.Namespace, screen: Screen) -> int:
+    """The command."""
+    with ExitStack() as stack:
+        history, settings = open_history(options, load_settings(options.settings), stack, screen)
+        settings = with_changes(settings, changes_of(options))
+        plan = Plan(
+            settings=settings,
+            tuning=not options.no_tuning,
+            report_every=timedelta(days=7) if options.reports == "weekly" else None,
+        )
+        observers = []
+        if options.out is not None:
+            options.out.mkdir(parents=True, exist_ok=True)
+            decisions = stack.enter_context(ParquetTable(options.out / "decisions.parquet"))
+            observers.append(lambda chunk: decisions.add(decision_columns(chunk)))
+        screen.say("agents are reading the history")
+        replayed = replay_history(history, plan, observers=observers, progress=progress_on(screen, stack))
+        if options.persist:
+            recorded = replay_app.persist(
+                options.persist, history, plan, replayed, screen.say, progress_on(screen, stack)
+            )
+            screen.say(
+                f"recorded {recorded:,} decisions; look around with DATABASE_URL set to it: quorum status, quorum why, quorum psql"
+            )
+    summary = {
+        **summary_of(replayed.run, max(1, plan.trials)),
+        "speed": speed_of(replayed),
+        "manifest": replayed.manifest,
+    }
+    if options.out is not None:
+        write_out(options.out, replayed, summary, title_of(options))
+    screen.result(
+        summary,
+        *tables_of(summary, replayed),
+        *([f"written to {options.out}/: tear_sheet.html, *.parquet, manifest.json"] if options.out else []),
+    )
+    return 0
+
+
+def progress_on(screen: Screen, stack: ExitStack) -> Progress:
+    """A display with bars a second and the simulated date."""
+    display = stack.enter_context(screen.progress())
+    task = display.add_task("replay", total=None, date="", equity="")
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+
+    def show(done: int, total: int, at: datetime, equity: float) -> None:
+        pace = done / max(clock.monotonic_s() - started_s, 1e-6)
+        display.update(
+            task, completed=done, total=total, date=f"{at:%Y-%m-%d}", equity=f"{equity:,.0f}  {pace:,.0f} times/s"
+        )
+
+    return show
+
+
+def speed_of(replayed: Replayed) -> dict[str, float]:
+    """How long it took, all jobs included."""
+    return {
+        "seconds": round(replayed.seconds, 3),
+        "bars_per_second": round(replayed.run.symbol_bars / max(replayed.seconds, 1e-9)),
+    }
+
+
+def title_of(options: argparse.Namespace) -> str:
+    """What the tear sheet is of."""
+    return (
+        "Replay of the demo's history"
+        if options.demo
+        else f"Replay of {'the desk' if options.bars == 'db' else Path(options.bars).name}"
+    )
+
+
+def decision_columns(chunk: Segmented) -> dict[str, Any]:
+    """The decisions of a chunk as columns of one row for each bar and symbol."""
+    out, bars, new = chunk.out, chunk.bars, slice(chunk.first, None)
+    names = ("combined", "multiplier", "raw_weight", "target_weight", "order", "position", "mark")
+    columns = long_form(bars.time[new], bars.symbols, {name: getattr(out, name)[new] for name in names})
+    words = np.array(
+        [" + ".join(text for bit, text in CLAMPS.items() if code & bit) for code in range(2 * max(CLAMPS))],
+        dtype=object,
+    )
+    columns["clamps"] = words[out.clamps[new].ravel()].tolist()
+    columns["no_trade"] = np.array([str(reason) for reason in NO_TRADES], dtype=object)[
+        out.no_trade[new].ravel()
+    ].tolist()
+    return columns
+
+
+def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], title: str) -> None:
+    """Fills, equity and weights as Parquet, the manifest, the summary and the tear sheet."""
+    run, fills = replayed.run, replayed.run.fills
+    with ParquetTable(folder / "fills.parquet") as table:
+        table.add({"time": run.time[fills.bar], "symbol": [run.symbols[s] for s in fills.symbol],
+                   **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")}})  # fmt: skip
+    books = book_names("live", run.agents)
+    with ParquetTable(folder / "equity.parquet") as table:
+        columns = long_form(run.time, books, {n: getattr(run, n) for n in ("equity", "cash", "turnover")})
+        columns["book"] = columns.pop("symbol")
+        states = [str(RISK_STATES[k]) for k in run.risk_state]
+        table.add(columns | {"risk_state": np.repeat(np.array(states, dtype=object), len(books)).tolist()})
+    decided = [d for d in replayed.decisions if d.status != "trial"]
+    with ParquetTable(folder / "weights.parquet") as table:
+        rows = [(version, d, name) for version, d in enumerate(decided, 1) for name in run.agents]
+        table.add({
+            "time": np.array([d.at.replace(tzinfo=None) for _, d, _ in rows], dtype="datetime64[us]"),
+            "version": np.array([v for v, _, _ in rows], dtype=np.int64), "status": [d.status for _, d, _ in rows],
+            "agent": [name for _, _, name in rows], "weight": np.array([float(d.weights[name]) for _, d, name in rows], dtype=np.float64),
+            "reason": [d.reason for _, d, _ in rows],
+        })  # fmt: skip
+    (folder / "manifest.json").write_text(
+        json.dumps(replayed.manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    kept = {k: v for k, v in summary.items() if k not in ("speed", "manifest")}
+    (folder / "summary.json").write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / "tear_sheet.html").write_text(tear_sheet(replayed, summary, title), encoding="utf-8")
+
+
+def tables_of(summary: Mapping[str, Any], replayed: Replayed) -> list[Table | str]:
+    """What a person sees of a replay."""
+    start, end = (stamp[:10] for stamp in summary["period"])
+    books = Table(title=f"Books, {start} to {end}", title_justify="left")
+    for name in ("book", "equity", "return", "a year", "Sharpe", "90 %", "max drawdown"):
+        books.add_column(name, justify="left" if name == "book" else "right", no_wrap=True)
+    for name, b in summary["books"].items():
+        books.add_row(
+            name.replace("_", " "), money(b["equity"]), percent(b["total_return"]), percent(b["annual_return"]), number(b["sharpe"]),
+            f"{number(b['sharpe_low'])} … {number(b['sharpe_high'])}", percent(b["max_drawdown"]),
+        )  # fmt: skip
+    agents = Table(title="Agents", title_justify="left")
+    for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %"):
+        agents.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
+    for name, amount in summary["contributions"].items():
+        a = summary["agents"].get(name)
+        agents.add_row(
+            name, percent(summary["final_weights"][name]) if a else "", money(amount), number(a["sharpe"]) if a else "",
+            f"{number(a['low'])} … {number(a['high'])}" if a else "",
+        )  # fmt: skip
+    changed = sum(d.status == "apply" for d in replayed.decisions)
+    held = sum(d.status == "hold" for d in replayed.decisions)
+    spent, speed = summary["costs"], summary["speed"]
+    lines = [
+        summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
+        f"{changed:,} changes of weights, {held:,} holds; {spent['fills']:,.0f} fills, fees {money(spent['fees'])}, "
+        f"spread and impact {money(spent['spread'] + spent['impact'])}, turnover {figure(spent['turnover_a_year'], 1)} a year",
+        f"{summary['symbol_bars']:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
+    ]
+    return [books, agents, "\n".join(lines)]

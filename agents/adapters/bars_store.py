@@ -81,6 +81,34 @@ class BarsStore:
         with transaction(self._engine) as connection:
             return tuple(connection.execute(text("SELECT DISTINCT symbol FROM bars ORDER BY symbol")).scalars())
 
+    def count(self, start: datetime | None, end: datetime | None) -> int:
+        """How many bar times there are from `start` to `end`."""
+        query = (
+            "SELECT count(DISTINCT time) FROM bars WHERE symbol = ANY(:symbols) AND (CAST(:start AS timestamptz) IS NULL OR time >= :start)"
+            " AND (CAST(:end AS timestamptz) IS NULL OR time <= :end)"
+        )
+        with transaction(self._engine) as connection:
+            return int(
+                connection.execute(
+                    text(query), {"symbols": list(self.symbols()), "start": start, "end": end}
+                ).scalar_one()
+            )
+
+    def put(self, bars: Bars, source: str) -> None:
+        """Store bars that are known to be good, into a table without them."""
+        with transaction(self._engine) as connection:
+            for s, symbol in enumerate(bars.symbols):
+                rows = np.nonzero(np.isfinite(bars.close[:, s]))[0]
+                grids = [getattr(bars, name)[rows, s] for name in _COMPARED]
+                columns: list[Any] = [symbol, bars.time[rows], bars.opened[rows], bars.time[rows], *grids, source]
+                if len(rows):
+                    copy_block(
+                        connection,
+                        "bars",
+                        COLUMNS,
+                        [binary_rows(len(rows), columns, null_nan=frozenset({VOLUME_COLUMN}))],
+                    )
+
     def window(self, *, until: datetime, count: int) -> Bars:
         """The last `count` bar times available at `until`."""
         with transaction(self._engine) as connection:

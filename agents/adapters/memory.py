@@ -154,6 +154,13 @@ class MemoryWeightCache:
             self._announced = weights.version
         return self.alive
 
+    def forget(self) -> None:
+        """As a cache that was emptied."""
+        self.copy = None
+
+    def close(self) -> None:
+        """There is no connection."""
+
     def announced(self) -> int | None:
         newest, self._announced = self._announced, None
         return newest if self.alive else None

@@ -88,6 +88,50 @@ def sharpe_chart(names: Sequence[str], ratios: Sequence[float], low: Sequence[fl
     return _png(figure)
 
 
+def rolling_chart(time: Times, live: Floats, control: Floats, days: int) -> bytes:
+    """Annual Sharpe ratio of the last `days` days, live and at equal weights."""
+    figure, axes = _canvas(height=1.9)
+    axes.plot(time, control, color=CONTROL_COLOURS[0], linewidth=1.0, label="equal")
+    axes.plot(time, live, color=LIVE_COLOUR, linewidth=1.5, label=f"live, {days} days")
+    axes.axhline(0.0, color=MUTED, linewidth=0.8)
+    _legend(axes, 2)
+    return _png(figure)
+
+
+def waterfall_chart(names: Sequence[str], amounts: Sequence[float]) -> bytes:
+    """How each agent's part, one after the other, makes the whole profit."""
+    figure, axes = _canvas(height=2.7)
+    ends = np.cumsum(amounts)
+    starts = np.concatenate([[0.0], ends[:-1]])
+    colours = [LIVE_COLOUR if amount >= 0.0 else AGENT_COLOURS[4] for amount in amounts]
+    places = np.arange(len(names))
+    axes.bar(places, amounts, bottom=starts, color=colours, width=0.62, alpha=0.85)
+    axes.bar([len(names)], [ends[-1]], color=INK, width=0.62, alpha=0.85)
+    for k, start in enumerate(starts[1:]):
+        axes.plot([k + 0.31, k + 0.69], [start, start], color=MUTED, linewidth=0.8)
+    axes.axhline(0.0, color=MUTED, linewidth=0.8)
+    axes.set_xticks(range(len(names) + 1), [*(_broken(name) for name in names), "whole"], fontsize=7)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    return _png(figure)
+
+
+def _broken(name: str) -> str:
+    """A long name on two lines, before its last capital."""
+    capitals = [k for k, letter in enumerate(name) if letter.isupper() and k > 2]
+    return f"{name[: capitals[-1]]}\n{name[capitals[-1] :]}" if capitals and len(name) > 9 else name
+
+
+def exposure_chart(time: Times, gross: Floats, net: Floats) -> bytes:
+    """Gross and net exposure as a share of equity, in percent."""
+    figure, axes = _canvas(height=1.9)
+    axes.fill_between(time, 100.0 * gross, 0.0, color=CONTROL_COLOURS[1], alpha=0.22, linewidth=0.0, label="gross")
+    axes.plot(time, 100.0 * net, color=LIVE_COLOUR, linewidth=1.1, label="net")
+    axes.axhline(0.0, color=MUTED, linewidth=0.8)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    _legend(axes, 2)
+    return _png(figure)
+
+
 def _canvas(height: float = HEIGHT_INCHES) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # takes half a second to load, and only reports draw
 

@@ -19,8 +19,7 @@ from agents.core.settings import cache_dir
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def sources_digest() -> str:
-    """A digest of all files whose functions are compiled."""
+def _sources_digest() -> str:
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256(numba.__version__.encode())
     for folder in ("quant", "pipeline", "replay"):
@@ -29,7 +28,7 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-numba.config.CACHE_DIR = str(cache_dir() / "numba" / sources_digest())
+numba.config.CACHE_DIR = str(cache_dir() / "numba" / _sources_digest())
 
 
 def compiled(function: F) -> F:

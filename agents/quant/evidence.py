@@ -175,6 +175,49 @@ def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
     return returns / deviation, mean / deviation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A paired test in plain words: annual Sharpe gained, its 90 % interval, the one-sided p-value corrected for the settings that
+    were tried (Sidak), and whether that shows anything."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    shown: bool
+    trials: int
+
+    @property
+    def words(self) -> str:
+        """As in "added 0.12 Sharpe [-0.05, 0.31]: not shown"."""
+        if self.low == 0.0 and self.high == 0.0 and self.difference == 0.0:
+            return "changed nothing"
+        verb = "added" if self.difference >= 0.0 else "cost"
+        sign = 1.0 if self.difference >= 0.0 else -1.0
+        low, high = sorted((sign * self.low, sign * self.high))
+        after = f" after {self.trials} settings tried" if self.trials > 1 else ""
+        return f"{verb} {abs(self.difference):.2f} Sharpe [{low:.2f}, {high:.2f}]: {'shown' if self.shown else 'not shown'}{after}"
+
+    def as_plain(self) -> dict[str, object]:
+        """Numbers and words, fit for JSON."""
+        return {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p, "shown": self.shown,
+                "trials": self.trials, "words": self.words}  # fmt: skip
+
+
+def claim_of(test: PairedTest, trials: int, level: float) -> Claim:
+    """What `test` shows at `level` where it is the best of `trials`: a gain, or a loss, which nobody picked."""
+    tail = float(special.stdtr(max(test.periods - 1.0, 1.0), -abs(test.t))) if test.t != 0.0 else 0.5
+    p = -math.expm1(max(trials, 1) * math.log1p(-tail)) if test.t > 0.0 else tail
+    return Claim(
+        difference=test.difference, low=test.low, high=test.high, p=p, shown=test.t != 0.0 and p < level, trials=trials
+    )
+
+
+def decay_free(periods: int) -> Floats:
+    """Equal weights [T] that sum to 1."""
+    return np.full(periods, 1.0 / max(periods, 1))
+
+
 def required_t(false_changes_per_year: float, *, looks_per_year: float, trials: int, periods: float) -> float:
     """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it happens in at
     most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials on record."""

@@ -51,7 +51,10 @@ class DayBook:
         self._day = bars.time.astype("datetime64[D]")
         self._opened_day = bars.opened.astype("datetime64[D]").astype(np.int64)
         self._seen = self.available = seen
-        self._reserve(self._day)
+        self._floor = (
+            seen if self._days == 0 else 0
+        )  # rows of a first lead are memory for agents, not days of this desk
+        self._reserve(self._day[self._floor :])
 
     def _reserve(self, day: Times) -> None:
         new = np.unique(day)
@@ -74,7 +77,7 @@ class DayBook:
             return 0
         first_day = max(0, self._days - REPEATED_DAYS)
         last_day = int(np.searchsorted(self._date, self._day[stop - 1]))
-        start = int(np.searchsorted(self._day, self._date[first_day])) if self._days else 0
+        start = max(self._floor, int(np.searchsorted(self._day, self._date[first_day])))
         index = np.searchsorted(self._date, self._day[start:stop]) - first_day
         dates = self._date[first_day : last_day + 1].astype(np.int64)
         out = self._out

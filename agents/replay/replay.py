@@ -71,15 +71,16 @@ class Prepared:
 
 def replay(
     bars: Bars, plan: DeskPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
-    clock: SimulatedClock, progress: Progress, interludes: Interludes | None = None,
+    clock: SimulatedClock, progress: Progress, interludes: Interludes | None = None, memory: int = 0,
 ) -> int:  # fmt: skip
-    """Trade `bars`, from where the journal ends; returns the number of bars that were decided on now.
+    """Trade `bars`, from where the journal ends, on a new one after the first `memory` rows, which the agents only remember; returns
+    the number of bars that were decided on now.
 
     Segments are cut where an interlude falls due; it runs after the bars up to its due time are on record.
     """
     names = agents.names
     last = journal.last()
-    start = 0
+    start = memory
     state, ledger = (
         new_state(len(names), len(bars.symbols), plan.parameters.initial_cash),
         Ledger(cash=to_decimal(plan.parameters.initial_cash)),

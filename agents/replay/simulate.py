@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from agents.replay.agent_days import DayBook
 from agents.replay.replay import Interludes, Progress
 from agents.trading.guard import raw_forecasts
 
-SHOWN_EVERY_BARS = 4096
+SHOWN_TIMES = 200
+"""So often, at most, progress is shown within a replay."""
 Voices = Callable[[Bars], Sequence[Signals]]
 """Every agent's signals on all rows of some bars."""
 
@@ -93,17 +94,20 @@ class Run:
     symbol_bars: int
 
 
-def chunks_of(source: BarSource, lead: int, size: int, until: datetime | None = None) -> Iterator[Chunk]:
-    """The whole of `source` in chunks of `size` rows, each with up to `lead` rows of what came before."""
-    held: Bars | None = None
-    after: datetime | None = None
+def chunks_of(
+    source: BarSource, lead: int, size: int, start: datetime | None = None, until: datetime | None = None
+) -> Iterator[Chunk]:
+    """The bars of `source` from `start` to `until` in chunks of `size` rows, each with up to `lead` rows of what came before, be it
+    before `start`."""
+    after = None if start is None else start - timedelta(microseconds=1)
+    held = None if after is None else source.window(until=after, count=lead)
     while True:
         new = source.after(after, limit=size)
         if until is not None and len(new.time):
             new = new.rows(0, int(np.searchsorted(new.time, as_stamp(until), side="right")))
         if not len(new.time):
             return
-        rows = new if held is None else joined(held, new)
+        rows = new if held is None or not len(held.time) else joined(held, new)
         before = len(rows.time) - len(new.time)
         yield Chunk(rows, before)
         held, after = rows.rows(max(0, len(rows.time) - lead), len(rows.time)), as_datetime(new.time[-1])
@@ -147,10 +151,9 @@ def simulate(
         bars, lead = chunk.bars, chunk.lead
         signals = voices(bars)
         raw = raw_forecasts(signals)
-        known = raw[lead:] if history is None else np.concatenate([history, raw[lead:]])
+        known = raw if history is None else np.concatenate([history, raw[lead:]])
         forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.forecast_cap)
-        extra = len(known) - len(raw)  # so many more rows of memory than the chunk has
-        forecast, correlation = _on_rows(forecast, extra), _on_rows(correlation, extra)
+        forecast, correlation = _on_rows(forecast, len(raw)), _on_rows(correlation, len(raw))
         history = known[-plan.scale_window_bars :]
         out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
         inputs = _inputs(bars, bar_volatility(panel_of(bars), plan.volatility_window_bars), forecast, correlation)
@@ -158,7 +161,7 @@ def simulate(
             strength, confidence = np.stack([s.strength for s in signals]), np.stack([s.confidence for s in signals])
             days.open_chunk(bars, strength, confidence, np.stack([s.abstained for s in signals]), out, lead)
         first, stop_at, shown = lead, len(bars.time), done
-        now = now or as_datetime(bars.time[0])
+        now = now or as_datetime(bars.time[lead])
         row_weights = np.zeros((len(bars.time), len(agents)))
         while first < stop_at:
             due = interludes.next_due(now) if interludes is not None else None
@@ -180,7 +183,7 @@ def simulate(
             clock.advance_to(now)
             if days is not None:
                 days.available = stop
-            if done - shown >= SHOWN_EVERY_BARS:
+            if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
                 progress(done, total_bars, now, float(out.equity[stop - 1, LIVE]))
         series.add(bars, lead, out, row_weights)
@@ -191,11 +194,11 @@ def simulate(
     return series.run(state)
 
 
-def _on_rows(values: Floats, extra: int) -> Floats:
-    """Values [known, ...] on the rows of a chunk: the memory before it cut off, or rows that are not decided on padded."""
-    if extra >= 0:
-        return values[extra:]
-    return np.concatenate([np.zeros((-extra, *values.shape[1:])), values])
+def _on_rows(values: Floats, rows: int) -> Floats:
+    """The last `rows` of [known, ...]; what is missing is in front, where nothing is decided any more."""
+    if len(values) >= rows:
+        return values[len(values) - rows :]
+    return np.concatenate([np.zeros((rows - len(values), *values.shape[1:])), values])
 
 
 def _room(previous: Outputs | None, lead: int, bars: int, agents: int, symbols: int) -> Outputs:
