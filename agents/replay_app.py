@@ -26,7 +26,7 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
 from agents.core.ports import BarSource
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
-from agents.core.tuning import IN_FORCE, JobPlan, Scorecard, WeightDecision
+from agents.core.tuning import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
 from agents.core.types import Bars, Signals, as_datetime, as_stamp
 from agents.meta.meta_orchestrator import JOBS
 from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
@@ -102,6 +102,7 @@ class Replayed:
     what the report's rules found, and what it was computed from."""
 
     run: Run
+    days: AgentDays
     decisions: tuple[WeightDecision, ...]
     realised: dict[int, float | None]
     scorecards: tuple[Scorecard, ...]
@@ -155,11 +156,12 @@ def replay_history(
         voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars, days=days,
         interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
+    desk.refresh_days()
     if jobs is not None:
         jobs.finish(as_datetime(run.time[-1]))
     return Replayed(
-        run=run, decisions=tuple(desk.decisions), realised=dict(desk.realised), scorecards=desk.scorecards,
-        findings=tuple(jobs.findings) if jobs else (), manifest=manifest_of(plan, run, digest.hexdigest()),
+        run=run, days=desk.agent_days(until=as_datetime(run.time[-1])), decisions=tuple(desk.decisions),
+        realised=dict(desk.realised), scorecards=desk.scorecards, findings=tuple(jobs.findings) if jobs else (), manifest=manifest_of(plan, run, digest.hexdigest()),
         seconds=stopwatch.monotonic_s() - started_s,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from agents.replay_app import Replayed
 TEMPLATE = Path(__file__).resolve().parents[1] / "templates" / "tear_sheet.html"
 CHANGES_SHOWN, FINDINGS_SHOWN = 40, 20
 POINTS_DRAWN = 3000
+SMOOTH_DAYS = 21
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "year")
 
 
@@ -124,7 +125,7 @@ def _share(spent: Mapping[str, float]) -> str:
 def _changes(replayed: Replayed) -> Table:
     changed = [(v, d) for v, d in enumerate(replayed.decisions, 1) if d.status in ("apply", "revert")]
     rows = []
-    for version, d in changed[-CHANGES_SHOWN:]:
+    for version, d in changed:
         before = d.previous or {}
         moves = {n: float(w - before.get(n, w)) for n, w in d.weights.items()}
         told = ", ".join(
@@ -132,10 +133,14 @@ def _changes(replayed: Replayed) -> Table:
             for n, m in sorted(moves.items(), key=lambda item: -abs(item[1]))[:3]
             if abs(m) > 5e-4
         )
+        if not told:
+            continue  # a change of less than a twentieth of a point
         later = figure(replayed.realised.get(version), sign=True)
         rows.append([f"{d.at:%Y-%m-%d}", str(version), told, figure(d.sharpe_improvement, sign=True), later, d.reason])
     return Table(
-        ("when", "version", "largest moves", "expected", "realised", "why"), rows, texts=("largest moves", "why")
+        ("when", "version", "largest moves", "expected", "realised", "why"),
+        rows[-CHANGES_SHOWN:],
+        texts=("largest moves", "why"),
     )
 
 
@@ -167,17 +172,17 @@ def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple
     if len(time) > 1:
         controls = {name: curves[picked, k] for k, name in enumerate(CONTROLS, 1)}
         found["equity"] = (
-            charts.equity_chart(time[picked], curves[picked, LIVE], controls),
+            charts.equity_chart(time[picked], curves[picked, LIVE], controls, width=charts.PAGE_INCHES),
             "Growth of 100: live and controls",
         )
         found["drawdown"] = (
-            charts.drawdown_chart(time[picked], curves[picked, LIVE], controls["equal"]),
+            charts.drawdown_chart(time[picked], curves[picked, LIVE], controls["equal"], width=charts.PAGE_INCHES),
             "Below the last peak",
         )
-        gross, net = _by_day(run, run.gross), _by_day(run, run.net)
+        gross, net = (_smooth(_by_day(run, values)) for values in (run.gross, run.net))
         found["exposure"] = (
             charts.exposure_chart(time[picked], gross[picked], net[picked]),
-            "Share of equity held at the day's end",
+            f"Share of equity held at the day's end, mean of {SMOOTH_DAYS} days",
         )
     if len(time) > ROLLING_DAYS:
         live, equal = rolling_sharpe(daily, LIVE), rolling_sharpe(daily, 1)
@@ -188,7 +193,9 @@ def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple
     weights = _by_day(run, run.weights)
     if len(time) > 1:
         found["weights"] = (
-            charts.weights_chart(time[picked], {n: weights[picked, k] for k, n in enumerate(run.agents)}),
+            charts.weights_chart(
+                time[picked], {n: weights[picked, k] for k, n in enumerate(run.agents)}, width=charts.PAGE_INCHES
+            ),
             "Weights in force",
         )
     known = {n: a for n, a in summary["agents"].items() if None not in (a["sharpe"], a["low"], a["high"])}
@@ -206,6 +213,13 @@ def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple
 def _by_day(run: Run, values: Floats) -> Floats:
     day = run.time.astype("datetime64[D]")
     return np.asarray(values[np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)])
+
+
+def _smooth(values: Floats) -> Floats:
+    totals = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(0, stop - SMOOTH_DAYS)
+    return np.asarray((totals[stop] - totals[start]) / (stop - start))
 
 
 def _thinned(count: int) -> Times:

@@ -11,6 +11,8 @@ import numpy as np
 from agents.core.types import Floats, Times
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 6.0, 2.5, 150
+PAGE_INCHES = 10.5
+"""The width of a page on a desk, as against that of a mail."""
 INK, MUTED, GRID, PAPER = "#1f2933", "#7b8794", "#e4e7eb", "#ffffff"
 LIVE_COLOUR = "#0b6e4f"
 CONTROL_COLOURS = ("#c17817", "#52606d", "#8d5fa8")
@@ -28,9 +30,9 @@ AGENT_COLOURS = (
 )
 
 
-def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats]) -> bytes:
+def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats], *, width: float = WIDTH_INCHES) -> bytes:
     """Growth of the live book and the controls, all starting at 100."""
-    figure, axes = _canvas()
+    figure, axes = _canvas(HEIGHT_INCHES if width < PAGE_INCHES else 3.4, width)
     for (name, curve), colour in zip(controls.items(), CONTROL_COLOURS, strict=False):
         axes.plot(time, 100.0 * curve / curve[0], color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, 100.0 * live / live[0], color=LIVE_COLOUR, linewidth=1.9, label="live")
@@ -39,9 +41,9 @@ def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats]) -> b
     return _png(figure)
 
 
-def drawdown_chart(time: Times, live: Floats, control: Floats | None) -> bytes:
+def drawdown_chart(time: Times, live: Floats, control: Floats | None, *, width: float = WIDTH_INCHES) -> bytes:
     """How far below its own peak the live book stood, in percent; the equal-weight control as a line."""
-    figure, axes = _canvas(height=1.9)
+    figure, axes = _canvas(1.9, width)
     fall = 100.0 * (live / np.maximum.accumulate(live) - 1.0)
     axes.fill_between(time, fall, 0.0, color=LIVE_COLOUR, alpha=0.28, linewidth=0.0)
     axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
@@ -58,9 +60,9 @@ def drawdown_chart(time: Times, live: Floats, control: Floats | None) -> bytes:
     return _png(figure)
 
 
-def weights_chart(time: Times, weights: Mapping[str, Floats]) -> bytes:
+def weights_chart(time: Times, weights: Mapping[str, Floats], *, width: float = WIDTH_INCHES) -> bytes:
     """Weights as stacked steps over time, in percent."""
-    figure, axes = _canvas()
+    figure, axes = _canvas(width=width)
     names = list(weights)
     axes.stackplot(
         time, [100.0 * weights[name] for name in names], labels=names, colors=AGENT_COLOURS[: len(names)], step="post", alpha=0.88, linewidth=0.0,
@@ -132,10 +134,10 @@ def exposure_chart(time: Times, gross: Floats, net: Floats) -> bytes:
     return _png(figure)
 
 
-def _canvas(height: float = HEIGHT_INCHES) -> tuple[Any, Any]:
+def _canvas(height: float = HEIGHT_INCHES, width: float = WIDTH_INCHES) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # takes half a second to load, and only reports draw
 
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor(PAPER)
     for side in ("top", "right", "left"):
