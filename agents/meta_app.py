@@ -40,6 +40,7 @@ from agents.meta.performance_analyzer import PerformanceAnalyzerAgent, Threshold
 from agents.meta.project_manager import ProjectManagerAgent, Reporting, deliver
 from agents.meta.schedule import next_due
 from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
+from agents.parity_app import check_parity, kinds_of
 from agents.quant.allocation import Limits
 from agents.trading.registry import make_agents
 
@@ -127,6 +128,9 @@ class MetaPlane:
             return self.analyzer().execute(at)
         if name == "weight_optimizer":
             return self.optimizer().execute(at, due_at)
+        if name == "parity_check":
+            now = at or self.clock.now()
+            return check_parity(self.settings, self.engine, self.store, tuning_of(self.settings), now, keep=True)
         if name == "project_manager":
             self.raise_alarms(at or self.clock.now())
             return self.project_manager().execute(at)
@@ -178,13 +182,15 @@ def tuning_of(settings: Settings) -> Tuning:
 def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
     """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
     meta = settings.meta
-    hours = dict(zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.report_hours), strict=True))
+    hours = dict(
+        zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.parity_hours, meta.report_hours), strict=True)
+    )
     if only is not None and only not in hours:
         raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
     return tuple(
         JobPlan(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
         for name, every in hours.items()
-        if only in (None, name)
+        if only in (None, name) and not (paced_by and name == "parity_check")  # a paced desk is a replay itself
     )
 
 
@@ -276,6 +282,8 @@ def headline(job: str, outcome: dict[str, Any]) -> str:
         )
     if job == "weight_optimizer":
         return f"{outcome['decision']}: {outcome['reason']}"
+    if job == "parity_check":
+        return f"{outcome['decisions']:,} decisions replayed; {kinds_of(outcome)} differ{'s' if kinds_of(outcome) == 'nothing' else ''}"
     return f"report {outcome['report_id']}, mail: {outcome['mail']}"
 
 

@@ -28,7 +28,6 @@ from agents.core.ports import BarSource
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
 from agents.core.tuning import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
 from agents.core.types import Bars, Signals, as_datetime, as_stamp
-from agents.meta.meta_orchestrator import JOBS
 from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.meta.replayed_jobs import Finding, ReplayedJobs
@@ -161,8 +160,8 @@ def replay_history(
         jobs.finish(as_datetime(run.time[-1]))
     return Replayed(
         run=run, days=desk.agent_days(until=as_datetime(run.time[-1])), decisions=tuple(desk.decisions),
-        realised=dict(desk.realised), scorecards=desk.scorecards, findings=tuple(jobs.findings) if jobs else (), manifest=manifest_of(plan, run, digest.hexdigest()),
-        seconds=stopwatch.monotonic_s() - started_s,
+        realised=dict(desk.realised), scorecards=desk.scorecards, findings=tuple(jobs.findings) if jobs else (),
+        manifest=manifest_of(plan, run, digest.hexdigest()), seconds=stopwatch.monotonic_s() - started_s,
     )  # fmt: skip
 
 
@@ -170,9 +169,9 @@ def jobs_of(plan: Plan, desk: ArrayDesk, clock: SimulatedClock) -> ReplayedJobs:
     """The meta plane's jobs between bars, on arrays."""
     settings = plan.settings
     tuning: Tuning = replace(tuning_of(settings), solver="direct")
-    plans: tuple[JobPlan, ...] = plans_of(settings)
+    plans: tuple[JobPlan, ...] = tuple(p for p in plans_of(settings) if p.name != "parity_check")
     if plan.report_every is not None:
-        plans = tuple(replace(p, every=plan.report_every) if p.name == JOBS[2] else p for p in plans)
+        plans = tuple(replace(p, every=plan.report_every) if p.name == "project_manager" else p for p in plans)
     analyzer = PerformanceAnalyzerAgent(desk, thresholds_of(settings))
     return ReplayedJobs(plans, analyzer, WeightOptimizerAgent(desk, tuning), desk, clock)
 

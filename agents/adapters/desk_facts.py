@@ -97,13 +97,16 @@ _SECTIONS = {
     "open_orders": """
         SELECT client_order_id, symbol, side, quantity, state, decision_time FROM orders
         WHERE state IN ('unknown', 'partial') ORDER BY decision_time DESC LIMIT 20""",
+    "parity": """
+        SELECT checked_at, checked_from, checked_to, decisions, differences, counts, examples, slippage FROM parity_checks
+        WHERE checked_at <= :at ORDER BY checked_to DESC LIMIT 1""",
     "quarantine": "SELECT count(*) AS rows FROM bar_quarantine WHERE recorded_at > :start AND recorded_at <= :at",
     "alarms": "SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at",
     "outbox": "SELECT state, count(*) AS mails, min(created_at) AS oldest FROM outbox WHERE state IN ('pending', 'failed') GROUP BY 1",
 }  # fmt: skip
 
 
-_ALARM_SECTIONS = ("now", "freshness", "changes", "open_orders", "outbox")
+_ALARM_SECTIONS = ("now", "freshness", "changes", "open_orders", "outbox", "parity")
 
 
 class DeskFacts:

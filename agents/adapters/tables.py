@@ -29,7 +29,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.schema import SchemaItem
 
 metadata = MetaData(
@@ -525,4 +525,32 @@ alarms = Table(
     _sane_time("opened_at"),
     _check("severity_known", "severity IN ('info', 'low', 'medium', 'high', 'critical')"),
     Index("uq_alarms_open", "kind", "subject", unique=True, postgresql_where=text("closed_at IS NULL")),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- replays
+
+parity_checks = Table(
+    "parity_checks", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("checked_at"), _time("checked_from"),
+    Column("checked_to", MOMENT, nullable=False, comment="decisions up to here are checked"),
+    Column("decisions", Integer, nullable=False), Column("differences", Integer, nullable=False),
+    Column("counts", JSONB, nullable=False, comment="signal, weight, risk, order, fill, equity -> how many differ"),
+    Column("examples", JSONB, nullable=False),
+    Column("slippage", JSONB, nullable=False, comment="delay, spread, impact, fees -> [recorded, modelled]"),
+    Column("state", LargeBinary, nullable=False, comment="the recomputed step's state, from which the next check goes on"),
+    _check("ordered", "checked_from <= checked_to"),
+    UniqueConstraint("checked_to"),
+)  # fmt: skip
+
+settings_tried = Table(
+    "settings_tried", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("data_hash", Text, nullable=False, comment="of the bars that were replayed"),
+    Column("symbols", ARRAY(Text), nullable=False),
+    _time("first_bar"), _time("last_bar"), _text("settings_hash"),
+    Column("settings", JSONB, nullable=False), Column("result", JSONB, nullable=False),
+    Column("tried_at", MOMENT, nullable=False, server_default=func.now()),
+    _check("ordered", "first_bar <= last_bar"),
+    UniqueConstraint("data_hash", "settings_hash", name="uq_settings_tried_once"),
 )  # fmt: skip

@@ -171,6 +171,7 @@ class MetaSettings(Section):
     analyzer_hours: Positive = 6.0
     optimizer_hours: Positive = 24.0
     report_hours: Positive = 2.0
+    parity_hours: Positive = 24.0
     deadline_s: Positive = 600.0
     tick_s: Positive = 30.0
     own_process: bool = True

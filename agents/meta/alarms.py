@@ -74,6 +74,17 @@ def desk_alarms(facts: Mapping[str, Any], *, stale_after: timedelta, at: datetim
     if unknown:
         found.append(Alarm(kind="orders_unknown", subject="orders", severity="critical",
                            detail=f"{len(unknown)} orders whose outcome is not known, first {unknown[-1]['client_order_id']}"))  # fmt: skip
+    parity = facts["parity"][0] if facts["parity"] else None
+    if parity and parity["differences"]:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in parity["counts"].items() if n)
+        found.append(
+            Alarm(
+                kind="parity",
+                subject="decisions",
+                severity="high",
+                detail=f"the replay of the decisions up to {parity['checked_to']:%Y-%m-%d %H:%M} differs ({kinds}); see quorum replay --history",
+            )
+        )
     return found + _machine_alarms(facts, at)
 
 

@@ -28,7 +28,7 @@ from agents.meta.schedule import Due, due, stale_before
 
 logger = logging.getLogger(__name__)
 
-JOBS = ("performance_analyzer", "weight_optimizer", "project_manager")
+JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_manager")
 """In the order in which they run when they fall due together."""
 DETAIL_CHARACTERS = 400
 SUPERVISE_S = 5.0

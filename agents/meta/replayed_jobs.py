@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from agents.core.clock import Clock
 from agents.core.ports import OptimizerDesk
 from agents.core.tuning import JobPlan, Scorecard, WeightDecision
-from agents.meta.meta_orchestrator import JOBS
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.meta.recommendations import recommend
 from agents.meta.schedule import EPOCH
@@ -59,7 +58,7 @@ class ReplayedJobs:
         self, plans: Sequence[JobPlan], analyzer: PerformanceAnalyzerAgent, optimizer: WeightOptimizerAgent, desk: ReplayedDesk, clock: Clock
     ) -> None:  # fmt: skip
         self.findings: list[Finding] = []
-        self.runs = dict.fromkeys(JOBS, 0)
+        self.runs = dict.fromkeys((plan.name for plan in plans), 0)
         self._plans = tuple(plans)
         self._analyzer = analyzer
         self._optimizer = optimizer
@@ -84,9 +83,9 @@ class ReplayedJobs:
                 continue
             self._last[plan.name] = due_at
             self.runs[plan.name] += 1
-            if plan.name == JOBS[0]:
+            if plan.name == "performance_analyzer":
                 self._analyze(at)
-            elif plan.name == JOBS[1]:
+            elif plan.name == "weight_optimizer":
                 self._optimize(at, due_at)
             else:
                 self._report(at, plan.every)

@@ -109,7 +109,7 @@ def content_of(
         "trades": _cut([_trade(row) for row in facts["trades"]], rows, facts["trade_totals"][0]["trades"]),
         "jobs": _jobs(facts), "tasks": _cut(facts["tasks"], rows), "system": _system(facts), "freshness": _freshness(facts, rows),
         "risk_events": _cut([_risk_event(row) for row in facts["risk_events"]], rows),
-        "work": [_work(row) for row in facts["work"]],
+        "work": [_work(row) for row in facts["work"]], "parity": _parity(facts),
         "recommendations": [{**s, "facts": _evidence(s["evidence"])} for s in suggestions[:rows]],
         "more_recommendations": max(0, len(suggestions) - rows),
         "glossary": GLOSSARY,
@@ -270,6 +270,25 @@ def _system(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Slow queries", f"{s['slow_queries']}"), ("Rolled back", percent(s["rollbacks"] / total if total else None, 2)),
         ("Redis", "answers" if s["redis_alive"] else "does not answer"), ("Quarantined rows", f"{facts['quarantine'][0]['rows']:,}"),
     ]  # fmt: skip
+
+
+def _parity(facts: Mapping[str, Any]) -> Row | None:
+    """What the newest replay of the desk's own decisions found."""
+    if not facts["parity"]:
+        return None
+    row = facts["parity"][0]
+    checked = f"{row['decisions']:,} decisions from {row['checked_from']:%Y-%m-%d %H:%M} to {row['checked_to']:%Y-%m-%d %H:%M} UTC were replayed"
+    told = (
+        "every signal, weight, limit, order and fill came out the same"
+        if not row["differences"]
+        else f"{row['differences']:,} values differ"
+    )
+    slipped = ", ".join(
+        f"{name} {signed_money(pair[0])} ({signed_money(pair[1])})" for name, pair in row["slippage"].items()
+    )
+    examples = [{"kind": e["kind"], "when": e["time"][:16].replace("T", " "), "subject": e["subject"], "recorded": str(e["recorded"])[:60],
+                 "recomputed": str(e["recomputed"])[:60]} for e in row["examples"][:6]]  # fmt: skip
+    return {"line": f"{checked}: {told}. Slippage recorded (by the cost model): {slipped}.", "examples": examples}
 
 
 def _freshness(facts: Mapping[str, Any], rows: int) -> str:

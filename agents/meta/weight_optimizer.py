@@ -196,8 +196,10 @@ def _causes(
 
 def inputs_hash(returns: Floats, days: AgentDays, before: WeightSet, tuning: Tuning) -> str:
     """A digest of everything that the decision was computed from: the same inputs give the same decision."""
-    digest = hashlib.sha256(np.ascontiguousarray(returns + 0.0))  # + 0: a return of -0 is one of 0
-    digest.update(repr((days.agents, sorted((n, f"{w:.6f}") for n, w in before.weights.items()), tuning, SEED)).encode())
+    digest = hashlib.sha256((returns + 0.0).tobytes())  # + 0: a return of -0 is one of 0
+    digest.update(
+        repr((days.agents, sorted((n, f"{w:.6f}") for n, w in before.weights.items()), tuning, SEED)).encode()
+    )
     return digest.hexdigest()[:32]
 
 

@@ -33,7 +33,7 @@ def empty_facts():
     }  # fmt: skip
     lists = (
         "curves", "now", "positions", "trades", "orders", "no_trade", "scorecards", "contributions", "weights", "weight_history", "changes",
-        "jobs", "job_runs", "tasks", "work", "freshness", "risk_events", "open_orders", "alarms", "outbox",
+        "jobs", "job_runs", "tasks", "work", "freshness", "risk_events", "open_orders", "alarms", "outbox", "parity",
     )  # fmt: skip
     return {name: [] for name in lists} | {
         "trade_totals": [zero], "costs": [costs], "decisions": [{"decisions": 0, "orders": None, "newest": None}], "tuner": [tuner],

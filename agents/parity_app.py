@@ -1,0 +1,162 @@
+"""The composition of the parity check: one desk's records and bars -> the recomputed decisions -> what differs, on record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from agents import app
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.desk_history import DeskHistory
+from agents.adapters.journal import PostgresJournal
+from agents.adapters.meta_store import MetaStore
+from agents.core.clock import SystemClock
+from agents.core.errors import JournalError
+from agents.core.settings import Settings
+from agents.core.tuning import Recorded
+from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime
+from agents.meta.weight_optimizer import Tuning, decide
+from agents.pipeline.ledger import Ledger
+from agents.pipeline.market import panel_of
+from agents.pipeline.record import pack_state, unpack_state
+from agents.pipeline.state import new_state
+from agents.replay.parity import Parity, compare_signals, compare_steps
+from agents.replay.simulate import joined
+from agents.trading.guard import AgentPanel, raw_forecasts
+
+BATCH_DECISIONS = 2000
+INSTANT = timedelta(microseconds=1)
+
+
+def check_parity(
+    settings: Settings,
+    engine: Engine,
+    store: MetaStore,
+    tuning: Tuning,
+    at: datetime,
+    *,
+    keep: bool,
+    from_start: bool = False,
+) -> dict[str, Any]:
+    """Recompute every decision since the last kept check (all of them, where `from_start`), as the desk made it; with `keep` the outcome
+    goes on record. Returns decisions, differences, counts by kind, examples, slippage, and the period."""
+    desk, found = DeskHistory(engine), Parity()
+    span = desk.span()
+    last = None if from_start or span is None else desk.last_check()
+    if span is None or (last is not None and last[0] >= span[1]):
+        return found.as_plain() | {"from": None, "to": None}
+    agents = app.agents_of(settings, SystemClock())
+    names, symbols = agents.names, desk.symbols()
+    foreign = sorted(set(desk.agents()) - set(names))
+    if foreign:
+        raise JournalError(
+            f"decisions of {', '.join(foreign)} are on record, which are not among the desk's agents: parity cannot be checked"
+        )
+    plan, cash = app.plan_of(settings, symbols), settings.desk.initial_cash
+    state = (
+        new_state(len(names), len(symbols), cash) if last is None else unpack_state(last[1], symbols, names, cash)[0]
+    )
+    after = start = None if last is None else last[0]
+    first: datetime | None = None
+    bars_store = BarsStore(engine, symbols)
+    journal = PostgresJournal(engine)
+    lead = agents.bars_needed + plan.scale_window_bars
+    while True:
+        recorded = desk.read(symbols, names, after, BATCH_DECISIONS)
+        if not len(recorded.time):
+            break
+        bars, memory = _bars_of(bars_store, recorded, lead)
+        opened = as_datetime(recorded.time[0])
+        first = first or opened
+        before = journal.forecasts(names, symbols, until=opened - INSTANT, count=plan.scale_window_bars)
+        warm_up = _warm_up(bars_store, agents, span, lead) if len(before) < plan.scale_window_bars else before[:0]
+        compare_signals(recorded, _asked(agents, bars, memory), found)
+        compare_steps(recorded, bars, memory, (warm_up, before), plan, state, found)
+        after = as_datetime(recorded.time[-1])
+    assert after is not None and first is not None
+    _compare_weights(desk, store, tuning, start, after, found)
+    report = found.as_plain()
+    if keep:
+        desk.record_check(at, first, after, report, pack_state(state, symbols, names, Ledger(cash=Decimal(0))))
+    return report | {"from": first.isoformat(), "to": after.isoformat()}
+
+
+def _bars_of(store: BarsStore, recorded: Recorded, lead: int) -> tuple[Bars, int]:
+    """The bars that were decided on, behind what the agents remember of before."""
+    first, last = as_datetime(recorded.time[0]), as_datetime(recorded.time[-1])
+    memory = store.window(until=first - INSTANT, count=lead)
+    news = store.after(first - INSTANT, limit=store.count(first, last))
+    decided = np.isin(news.time, recorded.time)
+    if int(decided.sum()) != len(recorded.time):
+        raise JournalError(
+            f"{len(recorded.time) - int(decided.sum())} decisions from {first} on have no bar any more: parity cannot be checked"
+        )
+    if not decided.all():
+        grids: dict[str, Any] = {
+            name: getattr(news, name)[decided]
+            for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+        }
+        news = replace(news, **grids, exogenous={name: series[decided] for name, series in news.exogenous.items()})
+    return (joined(memory, news) if len(memory.time) else news), len(memory.time)
+
+
+def _asked(agents: AgentPanel, bars: Bars, memory: int) -> list[Signals]:
+    signals, _ = agents.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
+    return [
+        Signals(strength=s.strength[memory:], confidence=s.confidence[memory:], abstained=s.abstained[memory:])
+        for s in signals
+    ]
+
+
+def _warm_up(store: BarsStore, agents: AgentPanel, span: tuple[datetime, datetime, datetime, int], lead: int) -> Floats:
+    """Opinions on the bars that a new desk was shown before its first decision; see the daemon's start."""
+    window = store.window(until=max(span[2], span[0]), count=lead)
+    shown = window.rows(0, int(np.searchsorted(window.time, np.datetime64(span[0].replace(tzinfo=None), "us"))))
+    if not len(shown.time):
+        return np.empty((0, len(agents.names), len(store.symbols())))
+    signals, _ = agents.ask(panel_of(shown), as_datetime(shown.time[-1]), action="replay")
+    return raw_forecasts(signals)
+
+
+def _compare_weights(
+    desk: DeskHistory, store: MetaStore, tuning: Tuning, after: datetime | None, until: datetime, found: Parity
+) -> None:
+    """The optimizer's decisions again from the same days, and the weights that were traded with against those that were published."""
+    for time, version, traded, published in desk.traded_weights_that_differ(after):
+        found.differ("weight", time, f"version {version}, as traded", published, traded)
+    for row in desk.weight_decisions(after, until):
+        at = row["timestamp"]
+        previous = {name: Decimal(str(w)) for name, w in (row["previous_weights"] or {}).items()}
+        if set(previous) != set(store.agents) or row["method"] != tuning.method:
+            found.differ(
+                "weight",
+                at,
+                f"version {row['version']}, inputs",
+                f"{row['method']} of {sorted(previous)}",
+                "the desk was set up anew since",
+            )
+            continue
+        before = WeightSet(version=0 if row["status"] == "initial" else 1, weights=previous, created_at=at, valid_until=None,
+                           level=WeightsLevel.DATABASE, reason="")  # fmt: skip
+        days = store.agent_days(until=at, whole_days_only=True)
+        again = decide(days, before, tuning, at=at, decided_for=row["decided_for"], trials=row["trials"])
+        if again.inputs_hash != row["inputs_hash"]:
+            found.differ("weight", at, f"version {row['version']}, inputs", row["inputs_hash"], again.inputs_hash)
+        then = {name: f"{float(w):.6f}" for name, w in sorted(row["agent_weights"].items())}
+        now = {name: f"{float(w):.6f}" for name, w in sorted(again.weights.items())}
+        if (row["status"], then) != (again.status, now):
+            found.differ("weight", at, f"version {row['version']}", f"{row['status']} {then}", f"{again.status} {now}")
+
+
+def kinds_of(report: dict[str, Any]) -> str:
+    """ "2 orders, 1 fill", or "nothing"."""
+    parts: Sequence[str] = [
+        f"{n:,} {kind}{'s' if n > 1 and kind != 'equity' else ''}" for kind, n in report["counts"].items() if n
+    ]
+    return ", ".join(parts) or "nothing"

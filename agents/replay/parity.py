@@ -1,0 +1,266 @@
+"""Is the live desk the program that a replay runs? Recorded decisions against recomputed ones, by name. Pure.
+
+The recomputation takes what the desk took: its bars, signals, weights, fills and persons' commands. Everything in between must come out
+the same. Fills, which a real broker makes, are compared with what the cost model would have made of the same orders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from agents.core.tuning import Recorded
+from agents.core.types import (
+    CLAMPS,
+    NO_TRADES,
+    RISK_STATES,
+    Bars,
+    Booleans,
+    Floats,
+    RiskState,
+    Signals,
+    as_datetime,
+)
+from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Inputs, Outputs, State, copy_state, new_outputs
+from agents.pipeline.step import run_rows
+
+KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
+EXAMPLES_KEPT = 50
+SIGNAL_TOLERANCE = 1e-9
+"""Recursive means forget, they do not vanish: after a restart a signal may differ by this much, and no order by anything."""
+MONEY_TOLERANCE = 1e-6
+STALE = "stale"
+
+
+@dataclass(slots=True)
+class Parity:
+    """What was compared and what differed: counts by kind, the first examples of each, and slippage as [recorded, modelled] money."""
+
+    decisions: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    slippage: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [0.0, 0.0] for name in ("delay", "spread", "impact", "fees")}
+    )
+
+    def differ(self, kind: str, at: datetime, subject: str, recorded: object, recomputed: object) -> None:
+        """Note one difference."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= EXAMPLES_KEPT // len(KINDS) + 1:
+            self.examples.append(
+                {
+                    "kind": kind,
+                    "time": at.isoformat(),
+                    "subject": subject,
+                    "recorded": _short(recorded),
+                    "recomputed": _short(recomputed),
+                }
+            )
+
+    def as_plain(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        return {
+            "decisions": self.decisions, "differences": sum(self.counts.values()), "counts": {kind: self.counts[kind] for kind in KINDS},
+            "examples": self.examples, "slippage": {name: [round(v, 8) for v in pair] for name, pair in self.slippage.items()},
+        }  # fmt: skip
+
+
+def compare_steps(
+    recorded: Recorded,
+    bars: Bars,
+    memory: int,
+    raw_before: tuple[Floats, Floats],
+    plan: DeskPlan,
+    state: State,
+    found: Parity,
+) -> None:
+    """Run the step again over `recorded`'s decisions, changing `state`, and note what differs.
+
+    `bars` hold `memory` rows before the first decision, then one row for each; `raw_before` are two pieces of opinions
+    [rows, A, S] before that (NaN = abstained): those of a new desk's warm-up, which a desk that is restarted soon forgets, and
+    those on record.
+    """
+    rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
+    raw = np.where(recorded.abstained, np.nan, recorded.strength * recorded.confidence)
+    known = np.concatenate([*raw_before, raw])
+    on_record = len(raw_before[1]) + rows
+    volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
+    there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
+    fills = _fill_grids(recorded)
+    pairs = zip(recorded.clamps.ravel(), recorded.no_trade.ravel(), strict=True)
+    stale = np.array([STALE in clamps or STALE in reason for clamps, reason in pairs], dtype=bool)
+    commands = dict(recorded.commands)
+    mark = state.mark.copy()
+    out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
+    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "volume", "split", "dividend")}
+    grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
+    inputs = Inputs(
+        **grid, volatility=np.where(there, volatility, np.nan), forecast=np.zeros((rows, symbols, agents)),
+        correlation=np.zeros((rows, agents, agents)), weights=np.zeros(agents),
+        stale=stale.reshape(rows, symbols), external=True, external_quantity=fills["quantity"], external_price=fills["price"],
+        external_fee=fills["fee"],
+    )  # fmt: skip
+    before = len(known) - rows
+    for t in range(rows):
+        window = known[
+            max(0, before + t + 1 - plan.scale_window_bars) : before + t + 1
+        ]  # as live: each from its own window
+        inputs.forecast[t], inputs.correlation[t] = _scaled(window, plan)
+        short = window[-(on_record - rows + t + 1) :]
+        if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
+            inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
+        if t in commands:
+            _obey(RiskState(commands[t]), state)
+        now = inputs._replace(weights=recorded.weights[t])
+        run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, t, t + 1)
+        run_rows(state, now, plan.parameters, plan.lots, out, t, t + 1)
+    _compare_rows(recorded, there, inputs.forecast, out, found)
+    _compare_fills(recorded, bars.rows(memory, len(bars.time)), fills, (out, model), mark, found)
+    found.decisions += rows
+
+
+def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:
+    forecast, correlation = scale_forecasts(window, plan.scale_window_bars, plan.parameters.forecast_cap)
+    return forecast[-1], correlation[-1]
+
+
+def _obey(command: RiskState, state: State) -> None:
+    books = slice(0, FIRST_SHADOW)
+    state.risk_state[books] = RISK_STATES.index(command)
+    if command is RiskState.ACTIVE:
+        state.peak[books] = state.equity[books]
+
+
+def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Outputs, found: Parity) -> None:
+    times = [as_datetime(time) for time in recorded.time]
+
+    def differing(first: Any, second: Any, tolerance: float = SIGNAL_TOLERANCE) -> Iterator[tuple[int, ...]]:
+        same = _alike(first, second, tolerance)
+        where = there if same.ndim == 2 else there[:, :, None]
+        return zip(*np.nonzero(~same & where), strict=True)
+
+    for t, s, a in differing(recorded.forecast, forecast):
+        subject = f"{recorded.agents[a]} {recorded.symbols[s]}, in the common unit"
+        found.differ("signal", times[t], subject, recorded.forecast[t, s, a], forecast[t, s, a])
+    words = {
+        code: ", ".join(word for bit, word in CLAMPS.items() if bit & code) for code in set(out.clamps.ravel().tolist())
+    }
+    clamps = np.array([words[code] for code in out.clamps.ravel().tolist()], dtype=object).reshape(out.clamps.shape)
+    unlike = ~_alike(recorded.target, out.target_weight, SIGNAL_TOLERANCE) | (recorded.clamps != clamps)
+    for t, s in zip(*np.nonzero(unlike & there), strict=True):
+        then, now = (
+            f"{recorded.target[t, s]:.9g} {recorded.clamps[t, s]}",
+            f"{out.target_weight[t, s]:.9g} {clamps[t, s]}",
+        )
+        found.differ("risk", times[t], recorded.symbols[s], then.strip(), now.strip())
+    for t, s in zip(*np.nonzero((recorded.order != out.order) & there), strict=True):
+        then = f"{recorded.order[t, s]:.9g} {recorded.no_trade[t, s]}"
+        now = f"{out.order[t, s]:.9g} {NO_TRADES[out.no_trade[t, s]]}"
+        found.differ("order", times[t], recorded.symbols[s], then.strip(), now.strip())
+    for t, s in differing(recorded.position, out.position):
+        found.differ("fill", times[t], f"{recorded.symbols[s]}, position", recorded.position[t, s], out.position[t, s])
+    for t, time in enumerate(times):
+        state, equity = str(RISK_STATES[out.risk_state[t]]), float(out.equity[t, LIVE])
+        if recorded.risk_state[t] != state:
+            found.differ("risk", time, "risk state", recorded.risk_state[t], state)
+        if not abs(recorded.equity[t] - equity) <= 1e-12 * abs(equity) + MONEY_TOLERANCE:
+            found.differ("equity", time, "live book", recorded.equity[t], equity)
+
+
+def _alike(first: Any, second: Any, tolerance: float) -> Any:
+    return np.isclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _fill_grids(recorded: Recorded) -> dict[str, Floats]:
+    """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, and costs inside the price."""
+    shape = (len(recorded.time), len(recorded.symbols))
+    grids = {name: np.zeros(shape) for name in ("quantity", "value", "fee", "spread", "impact", "parts", "last")}
+    for fill in recorded.fills:
+        decided = np.datetime64(fill["decision_time"].replace(tzinfo=None), "us")
+        t = int(np.searchsorted(recorded.time, decided, side="right"))  # the bar after it settled it
+        if t >= shape[0] or fill["symbol"] not in recorded.symbols:
+            continue
+        cell = t, recorded.symbols.index(fill["symbol"])
+        quantity = float(fill["quantity"]) * (1.0 if fill["side"] == "buy" else -1.0)
+        grids["quantity"][cell] += quantity
+        grids["value"][cell] += quantity * float(fill["price"])
+        grids["last"][cell] = float(fill["price"])
+        grids["parts"][cell] += 1
+        for name, column in (("fee", "fee"), ("spread", "spread_cost"), ("impact", "impact_cost")):
+            grids[name][cell] += float(fill[column])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = grids["value"] / grids["quantity"]
+    grids["price"] = np.where(grids["parts"] == 1, grids["last"], np.where(grids["quantity"] != 0.0, mean, np.nan))
+    return grids
+
+
+def _compare_fills(
+    recorded: Recorded,
+    bars: Bars,
+    fills: Mapping[str, Floats],
+    outputs: tuple[Outputs, Outputs],
+    mark: Floats,
+    found: Parity,
+) -> None:
+    """Fill by fill against the model, and where the money went; `mark` [S] are the prices before the first decision."""
+    out, model = outputs
+    for t, s in zip(*np.nonzero((fills["quantity"] != 0.0) | (model.fill_quantity != 0.0)), strict=True):
+        at, symbol = as_datetime(recorded.time[t]), recorded.symbols[s]
+        mine = (model.fill_quantity[t, s], model.fill_price[t, s], model.fill_fee[t, s])
+        theirs = (fills["quantity"][t, s], fills["price"][t, s] if fills["quantity"][t, s] else 0.0, fills["fee"][t, s])
+        if not _alike(theirs, mine, 1e-8).all():
+            found.differ(
+                "fill",
+                at,
+                symbol,
+                "{:.9g} at {:.9g}, fee {:.9g}".format(*theirs),
+                "{:.9g} at {:.9g}, fee {:.9g}".format(*mine),
+            )
+        decided = (out.mark[t - 1, s] if t else mark[s]) / bars.split[t, s]
+        for side, quantity, spread, impact, fee in (
+            (0, theirs[0], fills["spread"][t, s], fills["impact"][t, s], theirs[2]),
+            (1, mine[0], model.fill_spread[t, s], model.fill_impact[t, s], mine[2]),
+        ):
+            delay = quantity * (bars.open[t, s] - decided)
+            for name, value in (
+                ("delay", delay if np.isfinite(delay) else 0.0),
+                ("spread", spread),
+                ("impact", impact),
+                ("fees", fee),
+            ):
+                found.slippage[name][side] += float(value)
+
+
+def compare_signals(recorded: Recorded, asked: Sequence[Signals], found: Parity) -> None:
+    """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed then said nothing."""
+    for a, now in enumerate(asked):
+        name = recorded.agents[a]
+        same = (recorded.abstained[:, a] == now.abstained) & (
+            recorded.abstained[:, a]
+            | (
+                _alike(recorded.strength[:, a], now.strength, SIGNAL_TOLERANCE)
+                & _alike(recorded.confidence[:, a], now.confidence, SIGNAL_TOLERANCE)
+            )
+        )
+        there = ~np.isnan(recorded.order) & ~recorded.failed[:, a][:, None]
+        for t, s in zip(*np.nonzero(~same & there), strict=True):
+            then = (
+                "abstained"
+                if recorded.abstained[t, a, s]
+                else f"{recorded.strength[t, a, s]:+.9f} x {recorded.confidence[t, a, s]:.9f}"
+            )
+            today = "abstains" if now.abstained[t, s] else f"{now.strength[t, s]:+.9f} x {now.confidence[t, s]:.9f}"
+            found.differ("signal", as_datetime(recorded.time[t]), f"{name} {recorded.symbols[s]}", then, today)
+
+
+def _short(value: object) -> object:
+    if isinstance(value, (np.floating, float)):
+        return float(f"{value:.12g}") if np.isfinite(value) else "none"
+    return str(value)

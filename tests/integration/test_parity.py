@@ -1,0 +1,173 @@
+"""The parity check on a desk that really traded: all equal where nothing was touched, named differences where something was."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from agents import app, meta_app
+from agents.adapters.bars_store import BarsStore
+from agents.adapters.database import open_engine
+from agents.adapters.journal import PostgresJournal
+from agents.adapters.memory import MemoryWeightCache
+from agents.adapters.reader import DeskReader
+from agents.adapters.weight_store import PostgresWeightStore
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.settings import Settings
+from agents.core.types import RiskState, as_datetime
+from agents.meta_app import tuning_of
+from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.orchestrator.weights import DeskWeights
+from agents.parity_app import check_parity, kinds_of
+from tests.conftest import SERVICES
+from tests.market import make_bars
+
+BARS = make_bars(420, 3, 21, gaps=0.02, actions=True)
+FIRST, RESTART, LAST = 120, 230, 400
+START = {
+    "TechnicalAnalyst": 0.4,
+    "TrendFollower": 0.3,
+    "MeanReversion": 0.1,
+    "Breakout": 0.1,
+    "SentimentAnalyst": 0.05,
+    "OnChainAnalyst": 0.05,
+}
+SETTINGS = Settings(
+    desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"false_changes_per_year": 0.9}
+)
+
+
+class LiveDesk:
+    """A desk that trades bar by bar, with a restart, a halt and a resume by a person, a stale bar, and the optimizer every tenth day."""
+
+    def __init__(self, owner, trader, meta, redis_url):
+        self.journal, self.store = PostgresJournal(trader), BarsStore(trader)
+        self.store.put(BARS, "test")
+        self.clock = SimulatedClock(as_datetime(BARS.time[0]))
+        self.connections = app.Connections(owner, trader, meta, redis_url, (), {})
+        self.plane = meta_app.MetaPlane(SETTINGS, self.connections, self.clock, with_pictures=False)
+
+    def trade(self, first: int, last: int) -> None:
+        plan = app.plan_of(SETTINGS, BARS.symbols)
+        agents = app.agents_of(SETTINGS, SystemClock())
+        weights = DeskWeights(
+            agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), START, 0.0
+        )
+        self.journal.hold_desk()
+        desk = Orchestrator(plan, agents, weights, self.journal)
+        broker = PaperBroker(self.journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
+        desk.recover(
+            broker,
+            BARS.rows(max(0, first - desk.bars_needed - plan.scale_window_bars), first),
+            as_datetime(BARS.time[first - 1]),
+        )
+        for t in range(first, last):
+            at = as_datetime(BARS.time[t])
+            self.clock.advance_to(at)
+            if t in (170, 175):
+                states = [RiskState.HALTED, RiskState.ACTIVE]
+                self.journal.record_risk_event(
+                    at, before=states[t == 170], after=states[t == 175], reason="test", actor="person", applied=False
+                )
+            desk.run_cycle(self.store.window(until=at, count=desk.bars_needed), broker, at, stale=t == 200)
+            if t % 10 == 0 and t > 200:
+                due = at + timedelta(hours=1)
+                self.plane.run_job("weight_optimizer", due, due)
+        self.journal.release()
+
+
+@pytest.fixture
+def meta(database):
+    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def desk(owner, trader, meta, redis_url):
+    made = LiveDesk(owner, trader, meta, redis_url)
+    yield made
+    made.plane.cache.close()
+
+
+def parity(desk, settings=SETTINGS, **options):
+    at = as_datetime(BARS.time[-1])
+    return check_parity(
+        settings, desk.connections.meta, desk.plane.store, tuning_of(settings), at, **{"keep": False, **options}
+    )
+
+
+def tampered(database, statement: str) -> None:
+    """As somebody with all rights, past the guards of the journal."""
+    engine = open_engine(SERVICES.database_url(database, "postgres"))
+    with engine.begin() as connection:
+        connection.execute(text("SET session_replication_role = replica"))
+        assert connection.execute(text(statement)).rowcount > 0, statement
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, owner):
+    desk.trade(FIRST, RESTART)
+    desk.trade(RESTART, LAST)  # the process starts anew: scale and state come from the journal
+    found = parity(desk)
+    assert found["decisions"] == LAST - FIRST
+    assert found["examples"] == []
+    assert kinds_of(found) == "nothing"
+    statuses = {r["status"] for r in DeskReader(owner).rows("SELECT DISTINCT status FROM weight_history")}
+    assert "apply" in statuses, "weights must have changed on the way"
+    for name, (recorded, modelled) in found["slippage"].items():
+        assert recorded == pytest.approx(modelled, abs=1e-6), name
+    assert found["slippage"]["fees"][0] > 0
+
+    # The cost model as it is not: every fill differs, no decision does, and the costs say by how much.
+    dearer = SETTINGS.model_copy(update={"execution": SETTINGS.execution.model_copy(update={"half_spread_bps": 4.0})})
+    found = parity(desk, dearer)
+    assert {kind for kind, n in found["counts"].items() if n} == {"fill"}
+    assert found["slippage"]["spread"][1] == pytest.approx(2.0 * found["slippage"]["spread"][0], rel=0.05)
+    # Another limit: risk, orders and with them everything after.
+    tighter = SETTINGS.model_copy(update={"risk": SETTINGS.risk.model_copy(update={"symbol_cap": 0.05})})
+    assert {"risk", "order"} <= {kind for kind, n in parity(desk, tighter)["counts"].items() if n}
+
+    tampered(
+        database,
+        "UPDATE decision_details SET order_quantity = order_quantity + 1 WHERE time = (SELECT max(time) FROM decisions) AND symbol = 'S1'",
+    )
+    assert kinds_of(parity(desk)) == "1 order"
+    tampered(database, "UPDATE signals SET strength = -0.9, confidence = 0.9, abstained = false WHERE agent_name = 'Breakout' AND symbol = 'S0'"
+                       " AND time = (SELECT max(time) FROM decisions)")  # fmt: skip
+    found = parity(desk)
+    assert found["counts"]["signal"] >= 2, "against the agent, and in the common unit"
+    assert any(e["subject"].startswith("Breakout S0") for e in found["examples"])
+    tampered(database, "UPDATE weight_history SET agent_weights = previous_weights, previous_weights = agent_weights WHERE version ="
+                       " (SELECT max(version) FROM weight_history WHERE status = 'apply')")  # fmt: skip
+    assert parity(desk)["counts"]["weight"] > 0
+
+
+@pytest.mark.slow
+def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owner):
+    desk.trade(FIRST, RESTART)
+    first = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
+    assert (first["decisions"], first["differences"]) == (RESTART - FIRST, 0)
+    assert meta_app.headline("parity_check", first) == "110 decisions replayed; nothing differs"
+    again = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
+    assert again["decisions"] == 0, "nothing new"
+    desk.trade(RESTART, 300)
+    second = desk.plane.run_job("parity_check", as_datetime(BARS.time[300]))
+    assert (second["decisions"], second["examples"]) == (300 - RESTART, [])
+    tampered(
+        database,
+        "UPDATE fills SET quantity = quantity + 3 WHERE fill_id = (SELECT fill_id FROM fills ORDER BY time DESC LIMIT 1)",
+    )
+    desk.trade(300, 320)
+    third = desk.plane.run_job("parity_check", as_datetime(BARS.time[320]))
+    assert third["decisions"] == 20
+    assert len(DeskReader(owner).rows("SELECT 1 FROM parity_checks")) == 3
+    # The report and the alarm read the newest check.
+    facts = desk.plane.facts.facts(start=as_datetime(BARS.time[0]), at=as_datetime(BARS.time[-1]))
+    assert facts["parity"][0]["decisions"] == 20
+    made, _, _ = desk.plane.project_manager().compose(as_datetime(BARS.time[-1]), keep_suggestions=False)
+    assert "20 decisions from" in made.text and "20 decisions from" in made.html
