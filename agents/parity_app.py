@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,7 +26,7 @@ from agents.pipeline.market import panel_of
 from agents.pipeline.record import pack_state, unpack_state
 from agents.pipeline.state import new_state
 from agents.replay.parity import Parity, compare_signals, compare_steps
-from agents.replay.simulate import joined
+from agents.replay.simulate import chosen_rows, joined
 from agents.trading.guard import AgentPanel, raw_forecasts
 
 BATCH_DECISIONS = 2000
@@ -98,11 +97,7 @@ def _bars_of(store: BarsStore, recorded: Recorded, lead: int) -> tuple[Bars, int
             f"{len(recorded.time) - int(decided.sum())} decisions from {first} on have no bar any more: parity cannot be checked"
         )
     if not decided.all():
-        grids: dict[str, Any] = {
-            name: getattr(news, name)[decided]
-            for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-        }
-        news = replace(news, **grids, exogenous={name: series[decided] for name, series in news.exogenous.items()})
+        news = chosen_rows(news, decided)
     return (joined(memory, news) if len(memory.time) else news), len(memory.time)
 
 

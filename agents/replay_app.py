@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
+from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from agents import app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.database import normalise_url
+from agents.adapters.desk_history import DeskHistory
 from agents.adapters.memory import MemoryBars
 from agents.adapters.meta_store import MetaStore
 from agents.adapters.weight_store import PostgresWeightStore
@@ -27,7 +29,7 @@ from agents.core.errors import DataError, UsageError
 from agents.core.ports import BarSource
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
 from agents.core.tuning import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
-from agents.core.types import Bars, Signals, as_datetime, as_stamp
+from agents.core.types import Bars, Floats, Signals, Times, as_datetime, as_stamp
 from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.meta.replayed_jobs import Finding, ReplayedJobs
@@ -40,7 +42,7 @@ from agents.replay.agent_days import DayBook
 from agents.replay.array_desk import ArrayDesk
 from agents.replay.replay import Progress
 from agents.replay.replay import replay as record_replay
-from agents.replay.simulate import Observer, Run, Segmented, Voices, chunks_of, simulate
+from agents.replay.simulate import Observer, Run, Segmented, Voices, chosen_rows, chunks_of, simulate
 
 CHUNK_CELLS = 500_000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
@@ -233,6 +235,64 @@ def _installed(name: str) -> bool:
     except ModuleNotFoundError:
         return False
     return True
+
+
+# ---------------------------------------------------------------- what the desk has on record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnHistory:
+    """A desk's own past: the bars it decided on, what its agents said then, its first weights, and its equity [T]."""
+
+    history: History
+    voices: Voices
+    first_weights: dict[str, float]
+    time: Times
+    equity: Floats
+
+
+def own_history(settings: Settings, engine: Engine, start: datetime | None, end: datetime | None) -> OwnHistory:
+    """The desk's decisions from `start` to `end`; UsageError where it has made none."""
+    desk, agents = DeskHistory(engine), app.agents_of(settings, SystemClock())
+    span = desk.span()
+    if span is None:
+        raise UsageError(
+            "this desk has not decided anything yet; replay a folder of bars with --bars, or the demo's history with --demo"
+        )
+    symbols, names = desk.symbols(), agents.names
+    recorded = desk.read(symbols, names, None if start is None else start - timedelta(microseconds=1), span[3])
+    kept = len(recorded.time) if end is None else int(np.searchsorted(recorded.time, as_stamp(end), side="right"))
+    if kept == 0:
+        raise UsageError(
+            f"no decisions from {start or 'the first'} to {end or 'the last'}; there are some from {span[0]} to {span[1]}"
+        )
+    bars = BarsStore(engine, symbols).after(None, limit=10**9)
+    first = recorded.time[0]
+    chosen = (bars.time < first) | np.isin(bars.time, recorded.time[:kept])
+    bars = chosen_rows(bars, chosen)
+
+    def voices(chunk: Bars) -> list[Signals]:
+        memory = int(np.searchsorted(chunk.time, first))
+        said = np.searchsorted(recorded.time, chunk.time[memory:])
+        before = (
+            agents.ask(panel_of(chunk.rows(0, memory)), as_datetime(chunk.time[0]), action="replay")[0]
+            if memory
+            else []
+        )
+        found = []
+        for a in range(len(names)):
+            pieces = [(recorded.strength[said, a], recorded.confidence[said, a], recorded.abstained[said, a])]
+            if memory:
+                pieces.insert(0, (before[a].strength, before[a].confidence, before[a].abstained))
+            strength, confidence, abstained = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+            found.append(Signals(strength=strength, confidence=confidence, abstained=abstained))
+        return found
+
+    return OwnHistory(
+        history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])), voices=voices,
+        first_weights={name: float(w) for name, w in zip(names, recorded.weights[0], strict=True)},
+        time=recorded.time[:kept], equity=recorded.equity[:kept],
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- on record

@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,22 @@ from agents.console import Screen, money, number, percent
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import Settings, load_settings, with_changes
-from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES
+from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES, Floats, Times
 from agents.meta.report_content import figure
+from agents.meta_app import meta_plane, tuning_of
+from agents.parity_app import check_parity, kinds_of
 from agents.pipeline.record import book_names
-from agents.replay.measures import summary_of
+from agents.quant.evidence import claim_of, decay_free, sharpe_difference
+from agents.replay.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.replay.replay import Progress
-from agents.replay.simulate import Segmented
-from agents.replay_app import History, Plan, Replayed, replay_history
+from agents.replay.simulate import Run, Segmented
+from agents.replay_app import History, OwnHistory, Plan, Replayed, own_history, replay_history
 from agents.tear_sheet import tear_sheet
 
 METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 Add = Callable[..., argparse.ArgumentParser]
 Whence = tuple[History, Settings]
+LEAST_DAYS = 20
 
 
 def add_commands(add: Add) -> None:
@@ -42,7 +47,7 @@ def add_commands(add: Add) -> None:
         "replay", replay, "what the desk would have done on some history, under any settings",
         "quorum replay --demo --set tuning.step=0.10 --start-weights TrendFollower=0.4,Breakout=0.6 --out replay/",
     )  # fmt: skip
-    add_source(sub)
+    add_source(sub, own=True)
     add_settings(sub)
     sub.add_argument("--no-tuning", action="store_true", help="keep the start weights for ever")
     text = "how often the report's rules run (default: weekly; 'live': as the settings say)"
@@ -55,12 +60,15 @@ def add_commands(add: Add) -> None:
     )
 
 
-def add_source(sub: argparse.ArgumentParser) -> None:
+def add_source(sub: argparse.ArgumentParser, *, own: bool = False) -> None:
     """Options that name a history."""
     where = sub.add_mutually_exclusive_group(required=True)
     where.add_argument("--demo", action="store_true", help="the demo's history: five US stocks, 2000 to 2013")
     text = "a folder of bar files (or one file), or 'db': the desk's database"
     where.add_argument("--bars", metavar="DIR|db", help=text)
+    if own:
+        text = "the desk's own past: its recorded signals under other settings; with none changed, checked decision by decision"
+        where.add_argument("--history", action="store_true", help=text)
     sub.add_argument(
         "--from", dest="start", type=moment, metavar="TIME", help="first bar; what is before is memory for the agents"
     )
@@ -179,8 +187,14 @@ def _pair(text: str) -> tuple[str, str]:
 def replay(options: argparse.Namespace, screen: Screen) -> int:
     """The command."""
     with ExitStack() as stack:
-        history, settings = open_history(options, load_settings(options.settings), stack, screen)
-        settings = with_changes(settings, changes_of(options))
+        settings, changes = load_settings(options.settings), changes_of(options)
+        own = _own(options, settings, changes, stack, screen) if options.history else None
+        if own is not None:
+            history, voices = own.past.history, own.past.voices
+            changes = {"agents.static_weights": own.past.first_weights, **changes}
+        else:
+            (history, settings), voices = open_history(options, settings, stack, screen), None
+        settings = with_changes(settings, changes)
         plan = Plan(
             settings=settings,
             tuning=not options.no_tuning,
@@ -191,8 +205,10 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
             options.out.mkdir(parents=True, exist_ok=True)
             decisions = stack.enter_context(ParquetTable(options.out / "decisions.parquet"))
             observers.append(lambda chunk: decisions.add(decision_columns(chunk)))
-        screen.say("agents are reading the history")
-        replayed = replay_history(history, plan, observers=observers, progress=progress_on(screen, stack))
+        screen.say("agents are reading the history" if voices is None else "signals come from the record")
+        replayed = replay_history(
+            history, plan, observers=observers, voices=voices, progress=progress_on(screen, stack)
+        )
         if options.persist:
             recorded = replay_app.persist(
                 options.persist, history, plan, replayed, screen.say, progress_on(screen, stack)
@@ -205,14 +221,56 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
         "speed": speed_of(replayed),
         "manifest": replayed.manifest,
     }
+    told = []
+    if own is not None:
+        against = against_record(replayed.run, own.past.time, own.past.equity)
+        summary |= {"against_record": against, "parity": own.parity}
+        told.append(f"Against what the desk did: {against['words']}.")
+        if own.parity is not None:
+            kinds = kinds_of(dict(own.parity))
+            told.append(
+                f"{own.parity['decisions']:,} decisions recomputed as they were made: {kinds} differ{'s' if kinds == 'nothing' else ''}."
+            )
     if options.out is not None:
         write_out(options.out, replayed, summary, title_of(options))
-    screen.result(
-        summary,
-        *tables_of(summary, replayed),
-        *([f"written to {options.out}/: tear_sheet.html, *.parquet, manifest.json"] if options.out else []),
+        told.append(f"written to {options.out}/: tear_sheet.html, *.parquet, manifest.json")
+    screen.result(summary, *tables_of(summary, replayed), *told)
+    return 1 if own is not None and own.parity is not None and own.parity["differences"] else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    past: OwnHistory
+    parity: Mapping[str, Any] | None
+
+
+def _own(
+    options: argparse.Namespace, settings: Settings, changes: Mapping[str, Any], stack: ExitStack, screen: Screen
+) -> _Own:
+    """The desk's own past, and, where nothing is changed, the comparison of every decision with its recomputation."""
+    if options.agents:
+        raise UsageError("--history replays the recorded signals of all agents; give --start-weights, or use --bars db")
+    plane = stack.enter_context(meta_plane(settings, demo=False, say=screen.say))
+    past = own_history(settings, plane.engine, options.start, options.end)
+    if changes or options.start or options.end or options.no_tuning:
+        return _Own(past, None)
+    screen.say("recomputing every decision")
+    now = SystemClock().now()
+    return _Own(
+        past, check_parity(settings, plane.engine, plane.store, tuning_of(settings), now, keep=False, from_start=True)
     )
-    return 0
+
+
+def against_record(run: Run, time: Times, equity: Floats) -> dict[str, Any]:
+    """The replay's live book less the recorded one, by day."""
+    ours, theirs = daily_of(run), daily_of(replace(run, time=time, equity=equity[:, None]))
+    if len(ours.date) != len(theirs.date) or len(ours.date) < LEAST_DAYS:
+        return {"words": f"fewer than {LEAST_DAYS} days in common: nothing can be said"}
+    test = sharpe_difference(ours.returns(0), theirs.returns(0), decay_free(len(ours.date)), ours.per_year, seed=SEED)
+    return claim_of(test, 1, SHOWN_LEVEL).as_plain() | {
+        "recorded_equity": float(equity[-1]),
+        "replayed_equity": float(run.equity[-1, 0]),
+    }
 
 
 def progress_on(screen: Screen, stack: ExitStack) -> Progress:
@@ -241,11 +299,11 @@ def speed_of(replayed: Replayed) -> dict[str, float]:
 
 def title_of(options: argparse.Namespace) -> str:
     """What the tear sheet is of."""
-    return (
-        "Replay of the demo's history"
-        if options.demo
-        else f"Replay of {'the desk' if options.bars == 'db' else Path(options.bars).name}"
-    )
+    if options.history:
+        return "The desk's own past, replayed"
+    if options.demo:
+        return "Replay of the demo's history"
+    return f"Replay of {'the desk' if options.bars == 'db' else Path(options.bars).name}"
 
 
 def decision_columns(chunk: Segmented) -> dict[str, Any]:

@@ -16,7 +16,18 @@ import numpy as np
 
 from agents.core.clock import SimulatedClock
 from agents.core.ports import BarSource
-from agents.core.types import Bars, Floats, Integers, Signals, Times, WeightSet, as_datetime, as_stamp, to_float
+from agents.core.types import (
+    Bars,
+    Booleans,
+    Floats,
+    Integers,
+    Signals,
+    Times,
+    WeightSet,
+    as_datetime,
+    as_stamp,
+    to_float,
+)
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import book_names
@@ -26,6 +37,7 @@ from agents.replay.agent_days import DayBook
 from agents.replay.replay import Interludes, Progress
 from agents.trading.guard import raw_forecasts
 
+GRIDS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
 SHOWN_TIMES = 200
 """So often, at most, progress is shown within a replay."""
 Voices = Callable[[Bars], Sequence[Signals]]
@@ -113,6 +125,13 @@ def chunks_of(
         held, after = rows.rows(max(0, len(rows.time) - lead), len(rows.time)), as_datetime(new.time[-1])
 
 
+def chosen_rows(bars: Bars, chosen: Booleans) -> Bars:
+    """The bars of a mask [T]."""
+    grids: dict[str, Any] = {name: getattr(bars, name)[chosen] for name in GRIDS}
+    exogenous = {name: series[chosen] for name, series in bars.exogenous.items()}
+    return Bars(**grids, symbols=bars.symbols, exogenous=exogenous)
+
+
 def joined(first: Bars, second: Bars) -> Bars:
     """Two pieces of one history as one; a series that only one of them has is missing in the other."""
     names = sorted({*first.exogenous, *second.exogenous})
@@ -124,10 +143,7 @@ def joined(first: Bars, second: Bars) -> Bars:
         ]
         return np.concatenate(parts)
 
-    grids: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-    }
+    grids: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in GRIDS}
     exogenous = {name: both(first.exogenous.get(name), second.exogenous.get(name)) for name in names}
     return Bars(**grids, symbols=first.symbols, exogenous=exogenous)
 
