@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from rich.text import Text
 
-from agents import app, doctor, meta_commands, replay_commands
+from agents import app, doctor, meta_commands, replay_commands, search_commands
 from agents.adapters.reader import DeskReader, Row
 from agents.console import Screen, rows_table, summary, summary_tables, tuning_line, why_tables
 from agents.core.clock import SystemClock
@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     _add_looking(add)
     meta_commands.add_commands(add, _add_demo)
     replay_commands.add_commands(add)
+    search_commands.add_commands(add)
     return top
 
 

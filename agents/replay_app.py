@@ -95,6 +95,8 @@ class Plan:
     tuning: bool = True
     report_every: timedelta | None = timedelta(days=7)
     trials: int = 0
+    optimizer_only: bool = False
+    """Leave out the jobs that decide nothing: for searches, which read only the books."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,7 @@ def replay_history(
         interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
     desk.refresh_days()
-    if jobs is not None:
+    if jobs is not None and not plan.optimizer_only:
         jobs.finish(as_datetime(run.time[-1]))
     return Replayed(
         run=run, days=desk.agent_days(until=as_datetime(run.time[-1])), decisions=tuple(desk.decisions),
@@ -172,7 +174,9 @@ def jobs_of(plan: Plan, desk: ArrayDesk, clock: SimulatedClock) -> ReplayedJobs:
     settings = plan.settings
     tuning: Tuning = replace(tuning_of(settings), solver="direct")
     plans: tuple[JobPlan, ...] = tuple(p for p in plans_of(settings) if p.name != "parity_check")
-    if plan.report_every is not None:
+    if plan.optimizer_only:
+        plans = tuple(p for p in plans if p.name == "weight_optimizer")
+    elif plan.report_every is not None:
         plans = tuple(replace(p, every=plan.report_every) if p.name == "project_manager" else p for p in plans)
     analyzer = PerformanceAnalyzerAgent(desk, thresholds_of(settings))
     return ReplayedJobs(plans, analyzer, WeightOptimizerAgent(desk, tuning), desk, clock)
@@ -185,13 +189,16 @@ class DataDigest:
         self._parts: dict[str, Any] = {}
 
     def __call__(self, chunk: Segmented) -> None:
-        bars = chunk.bars
+        self.add(chunk.bars, chunk.first)
+
+    def add(self, bars: Bars, first: int) -> None:
+        """Take in the rows from `first` on."""
         grids = {
             name: getattr(bars, name)
             for name in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
         }
         for name, grid in {"time": bars.time, "opened": bars.opened, **grids, **bars.exogenous}.items():
-            self._parts.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(grid[chunk.first :]))
+            self._parts.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(grid[first:]))
         self._parts.setdefault("symbols", hashlib.sha256("|".join(bars.symbols).encode()))
 
     def hexdigest(self) -> str:
@@ -371,12 +378,25 @@ def persist(url: str, history: History, plan: Plan, replayed: Replayed, say: app
         connections.close()
 
 
-def _with_memory(history: History, plan: Plan) -> tuple[Bars, int]:
-    """All bars of a history at once, and how many of them lie before its start, for the agents to remember."""
+def whole_of(history: History) -> Bars:
+    """All bars of a history at once, without what is before its start."""
+    bars, low, high = _all_rows(history)
+    if low >= high:
+        raise DataError(f"no bars from {history.start or 'the first'} to {history.end or 'the last'}")
+    return bars.rows(low, high)
+
+
+def _all_rows(history: History) -> tuple[Bars, int, int]:
     bars = history.source.after(None, limit=10**9)
     low = 0 if history.start is None else int(np.searchsorted(bars.time, as_stamp(history.start), side="left"))
     high = (
         len(bars.time) if history.end is None else int(np.searchsorted(bars.time, as_stamp(history.end), side="right"))
     )
+    return bars, low, high
+
+
+def _with_memory(history: History, plan: Plan) -> tuple[Bars, int]:
+    """All bars of a history at once, and how many of them lie before its start, for the agents to remember."""
+    bars, low, high = _all_rows(history)
     memory = min(low, lead_of(plan.settings, app.agents_of(plan.settings, SystemClock()).bars_needed))
     return bars.rows(low - memory, high), memory

@@ -550,6 +550,7 @@ settings_tried = Table(
     Column("symbols", ARRAY(Text), nullable=False),
     _time("first_bar"), _time("last_bar"), _text("settings_hash"),
     Column("settings", JSONB, nullable=False), Column("result", JSONB, nullable=False),
+    Column("returns", LargeBinary, comment="daily returns of the live book, float64, deflated"),
     Column("tried_at", MOMENT, nullable=False, server_default=func.now()),
     _check("ordered", "first_bar <= last_bar"),
     UniqueConstraint("data_hash", "settings_hash", name="uq_settings_tried_once"),

@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("settings_hash", sa.Text(), nullable=False),
         sa.Column("settings", postgresql.JSONB(), nullable=False),
         sa.Column("result", postgresql.JSONB(), nullable=False),
+        sa.Column("returns", sa.LargeBinary(), comment="daily returns of the live book, float64, deflated"),
         sa.Column("tried_at", MOMENT, nullable=False, server_default=sa.func.now()),
         sa.CheckConstraint("first_bar <= last_bar", name=op.f("ck_settings_tried_ordered")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_settings_tried")),
