@@ -87,6 +87,10 @@ def study_of(owner: Engine, name: str, *, seed: int, learns: bool) -> Iterator[A
         heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
     )  # fmt: skip
     sampler = optuna.samplers.TPESampler(seed=seed) if learns else optuna.samplers.RandomSampler(seed=seed)
-    return optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-    )
+    try:
+        yield optuna.create_study(
+            study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
