@@ -18,7 +18,7 @@ from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import TRADED, decide_orders, target_positions, unit_weights
 from agents.pipeline.risk import next_risk_state
 from agents.pipeline.state import EQUAL, FIRST, FIRST_SHADOW, LIVE, Inputs, Outputs, Parameters, State
-from agents.quant.compiled import compiled, compiled_inline
+from agents.quant.compiled import compiled_bare, compiled_inline
 
 SHADOW_DECAY = 1.0 - 2.0 / 121.0
 """Exponential memory of the shadow books' variance, a span of 120 bars."""
@@ -27,7 +27,7 @@ NOTHING_HELD = 1e-9
 """Units below which a position is rounding of floats."""
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """Arrays that every bar overwrites, made once for a run."""
 
     has_bar: Booleans  # [S]
@@ -54,28 +54,33 @@ class _Work(NamedTuple):
     last_equity: Floats  # [B]
 
 
-@compiled
+def new_work(agents: int, symbols: int) -> Work:
+    """Room for one bar's intermediate results."""
+    f, whole = np.zeros((15, symbols)), np.zeros((3, symbols), dtype=np.int64)
+    return Work(
+        np.zeros(symbols, dtype=np.bool_), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12], f[13], f[14],
+        whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(FIRST_SHADOW + agents),
+    )  # fmt: skip
+
+
 def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs) -> None:
     """Take `state` through the n bars of `inputs`, writing `out`; nothing at bar t looks beyond bar t."""
-    run_rows(state, inputs, p, lots, out, 0, len(inputs.open))
+    symbols, agents = state.asked.shape
+    run_rows(state, inputs, p, lots, out, new_work(agents, symbols), 0, len(inputs.open))
 
 
-@compiled
-def run_rows(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs, first: int, stop: int) -> None:
-    """As `run_bars`, through the bars `first` to `stop` (exclusive) only: a replay that stops often slices nothing."""
+@compiled_bare
+def run_rows(
+    state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs, work: Work, first: int, stop: int
+) -> None:
+    """As `run_bars`, through the bars `first` to `stop` (exclusive) only: a replay that stops often slices and makes nothing."""
     symbols = inputs.open.shape[1]
-    agents = state.asked.shape[1]
-    f = np.zeros((15, symbols))
-    whole = np.zeros((3, symbols), dtype=np.int64)
-    work = _Work(
-        np.empty(symbols, dtype=np.bool_), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12],
-        f[13], f[14], whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(state.position.shape[0]),
-    )  # fmt: skip
     if not math.isfinite(state.first_weights[0]):
-        state.first_weights[:] = inputs.weights
+        _copy_row(inputs.weights, state.first_weights)
     for t in range(first, stop):
+        opened, closed, has_bar = inputs.open[t], inputs.close[t], work.has_bar
         for s in range(symbols):
-            work.has_bar[s] = math.isfinite(inputs.open[t, s]) and math.isfinite(inputs.close[t, s])
+            has_bar[s] = math.isfinite(opened[s]) and math.isfinite(closed[s])
         _copy_row(state.equity, work.last_equity)
         apply_actions(
             state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
@@ -90,8 +95,8 @@ def run_rows(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Out
         _copy_row(inputs.volatility[t], state.volatility)
 
 
-@compiled
-def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: _Work, out: Outputs) -> None:
+@compiled_inline
+def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: Work, out: Outputs) -> None:
     """Fill every book's working orders at the open; the live book's fills may come from a broker instead."""
     symbols = len(lots)
     quantity, price, fee, status = work.quantity, work.price, work.fee, work.status
@@ -125,34 +130,51 @@ def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, w
             _note_fills(t, inputs.external, work, out)
 
 
-@compiled
-def _note_fills(t: int, external: bool, work: _Work, out: Outputs) -> None:
-    for s in range(len(work.quantity)):
+@compiled_inline
+def _note_fills(t: int, external: bool, work: Work, out: Outputs) -> None:
+    quantity, price, fee, spread, impact, status = (
+        work.quantity,
+        work.price,
+        work.fee,
+        work.spread,
+        work.impact,
+        work.status,
+    )
+    to_quantity, to_price, to_fee, to_status = (
+        out.fill_quantity[t],
+        out.fill_price[t],
+        out.fill_fee[t],
+        out.fill_status[t],
+    )
+    to_spread, to_impact = out.fill_spread[t], out.fill_impact[t]
+    for s in range(len(quantity)):
         if not external:
-            out.fill_status[t, s] = work.status[s]
-        if work.quantity[s] != 0.0:
-            out.fill_quantity[t, s] = work.quantity[s]
-            out.fill_price[t, s] = work.price[s]
-            out.fill_fee[t, s] = work.fee[s]
+            to_status[s] = status[s]
+        if quantity[s] != 0.0:
+            to_quantity[s] = quantity[s]
+            to_price[s] = price[s]
+            to_fee[s] = fee[s]
             if not external:
-                out.fill_spread[t, s] = work.spread[s]
-                out.fill_impact[t, s] = work.impact[s]
+                to_spread[s] = spread[s]
+                to_impact[s] = impact[s]
 
 
-@compiled
-def _attribute_and_mark(state: State, inputs: Inputs, t: int, work: _Work, out: Outputs) -> None:
+@compiled_inline
+def _attribute_and_mark(state: State, inputs: Inputs, t: int, work: Work, out: Outputs) -> None:
     """Split the live book's P&L of the bar, count the shadows' hits, and move the marks to the close."""
     agents = state.asked.shape[1]
     opened, closed, mark, has_bar = inputs.open[t], inputs.close[t], state.mark, work.has_bar
     before, filled, position = work.before, out.fill_quantity[t], state.position
     contribution, hits, calls = out.contribution[t], out.hits[t], out.calls[t]
+    price, fee, realised = out.fill_price[t], out.fill_fee[t], out.realised[t]
+    asked, holding, pool, shares = state.asked, state.holding, state.pool, work.shares
     for s in range(len(before)):
         if not has_bar[s]:
             continue
         if before[s] != 0.0 or filled[s] != 0.0:
             attribute_bar(
-                before[s], filled[s], state.asked[s], mark[s], opened[s], closed[s], out.fill_price[t, s],
-                out.fill_fee[t, s], state.holding[s], state.pool[s], contribution, out.realised[t, s], work.shares,
+                before[s], filled[s], asked[s], mark[s], opened[s], closed[s], price[s], fee[s], holding[s], pool[s],
+                contribution, realised[s], shares,
             )  # fmt: skip
         moved = closed[s] - opened[s]
         if moved != 0.0:
@@ -164,11 +186,11 @@ def _attribute_and_mark(state: State, inputs: Inputs, t: int, work: _Work, out: 
         mark[s] = closed[s]
 
 
-@compiled
-def _value_books(state: State, t: int, p: Parameters, work: _Work, out: Outputs) -> None:
+@compiled_inline
+def _value_books(state: State, t: int, p: Parameters, work: Work, out: Outputs) -> None:
     """Mark every book to market; drawdown from that sets the next risk state."""
     books, symbols = state.position.shape
-    mark, cash, equity, peak = state.mark, state.cash, state.equity, state.peak
+    mark, cash, equity, peak, risk = state.mark, state.cash, state.equity, state.peak, state.risk_state
     for b in range(books):
         position = state.position[b]
         value = cash[b]
@@ -178,17 +200,15 @@ def _value_books(state: State, t: int, p: Parameters, work: _Work, out: Outputs)
         equity[b] = value
         peak[b] = max(peak[b], value)
         if b < FIRST_SHADOW:
-            state.risk_state[b] = next_risk_state(
-                state.risk_state[b], 1.0 - value / peak[b], p.reduce_drawdown, p.halt_drawdown
-            )
+            risk[b] = next_risk_state(risk[b], 1.0 - value / peak[b], p.reduce_drawdown, p.halt_drawdown)
     _copy_row(equity, out.equity[t])
     _copy_row(cash, out.cash[t])
     _learn_shadow_variance(state, work.last_equity, p.initial_cash, out.shadow_return[t])
-    out.risk_state[t] = state.risk_state[LIVE]
+    out.risk_state[t] = risk[LIVE]
 
 
-@compiled
-def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: _Work, out: Outputs) -> None:
+@compiled_inline
+def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, work: Work, out: Outputs) -> None:
     """Orders of the live book and of the controls; they differ in their weights only."""
     for b in range(FIRST_SHADOW):
         if b == LIVE:
@@ -220,31 +240,29 @@ def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Flo
             )  # fmt: skip
 
 
-@compiled
-def _note_decision(state: State, t: int, work: _Work, out: Outputs) -> None:
+@compiled_inline
+def _note_decision(state: State, t: int, work: Work, out: Outputs) -> None:
     position, pending, mark = state.position[LIVE], state.pending[LIVE], state.mark
-    combined, multiplier, raw_weight, weight = work.combined, work.multiplier, work.raw_weight, work.weight
-    for s in range(len(mark)):
-        out.combined[t, s] = combined[s]
-        out.multiplier[t, s] = multiplier[s]
-        out.raw_weight[t, s] = raw_weight[s]
-        out.target_weight[t, s] = weight[s]
-        out.clamps[t, s] = work.clamps[s]
-        out.no_trade[t, s] = work.no_trade[s]
-        out.order[t, s] = pending[s]
-        out.position[t, s] = position[s]
-        out.mark[t, s] = mark[s]
+    _copy_row(work.combined, out.combined[t])
+    _copy_row(work.multiplier, out.multiplier[t])
+    _copy_row(work.raw_weight, out.raw_weight[t])
+    _copy_row(work.weight, out.target_weight[t])
+    _copy_row(work.clamps, out.clamps[t])
+    _copy_row(work.no_trade, out.no_trade[t])
+    _copy_row(pending, out.order[t])
+    _copy_row(position, out.position[t])
+    _copy_row(mark, out.mark[t])
 
 
 @compiled_inline
-def _copy_row(source: Floats, target: Floats) -> None:
+def _copy_row(source: Floats | Integers, target: Floats | Integers) -> None:
     """A loop, since compiled slice assignment costs far more than twenty numbers."""
     for k in range(len(source)):
         target[k] = source[k]
 
 
-@compiled
-def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: _Work) -> None:
+@compiled_inline
+def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: Work) -> None:
     """Each agent's forecast alone, at constant capital; an abstention asks for no position."""
     symbols, agents = state.asked.shape
     combined, weight, no_trade, mark, forecast = (
@@ -270,7 +288,7 @@ def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: _
                 pending[s] = 0.0
 
 
-@compiled
+@compiled_bare
 def apply_actions(
     state: State, split: Floats, dividend: Floats, lots: Floats, split_change: Floats, action_cash: Floats,
     contribution: Floats,
@@ -280,6 +298,8 @@ def apply_actions(
     Fractions of a lot that a split makes are paid out at the mark (books with lots only)."""
     books, symbols = state.position.shape
     for s in range(symbols):
+        if dividend[s] == 0.0 and split[s] == 1.0:
+            continue
         if dividend[s] != 0.0:
             for b in range(books):
                 cash = state.position[b, s] * dividend[s]
@@ -315,25 +335,26 @@ def apply_actions(
         state.holding[s, agents] = rest
 
 
-@compiled
+@compiled_inline
 def _learn_shadow_variance(state: State, last_equity: Floats, capital: float, shadow_return: Floats) -> None:
-    for a in range(state.asked.shape[1]):
-        move = (state.equity[FIRST_SHADOW + a] - last_equity[FIRST_SHADOW + a]) / capital
+    equity, variance, weight = state.equity, state.shadow_variance, state.shadow_weight
+    for a in range(len(variance)):
+        move = (equity[FIRST_SHADOW + a] - last_equity[FIRST_SHADOW + a]) / capital
         shadow_return[a] = move
-        if move != 0.0 or state.shadow_weight[a] > 0.0:
-            state.shadow_variance[a] = SHADOW_DECAY * state.shadow_variance[a] + move * move
-            state.shadow_weight[a] = SHADOW_DECAY * state.shadow_weight[a] + 1.0
+        if move != 0.0 or weight[a] > 0.0:
+            variance[a] = SHADOW_DECAY * variance[a] + move * move
+            weight[a] = SHADOW_DECAY * weight[a] + 1.0
 
 
-@compiled
+@compiled_inline
 def _inverse_volatility(state: State, weights: Floats) -> None:
     """1 / shadow volatility for each agent; agents not yet measurable get the mean of the others, or all equal."""
-    agents = len(weights)
+    agents, variance, seen = len(weights), state.shadow_variance, state.shadow_weight
     total, known = 0.0, 0
     for a in range(agents):
         weights[a] = 0.0
-        if state.shadow_weight[a] >= SHADOW_MINIMUM * 0.5 and state.shadow_variance[a] > 0.0:
-            weights[a] = 1.0 / math.sqrt(state.shadow_variance[a] / state.shadow_weight[a])
+        if seen[a] >= SHADOW_MINIMUM * 0.5 and variance[a] > 0.0:
+            weights[a] = 1.0 / math.sqrt(variance[a] / seen[a])
             total += weights[a]
             known += 1
     for a in range(agents):
@@ -343,7 +364,7 @@ def _inverse_volatility(state: State, weights: Floats) -> None:
             weights[a] = total / known
 
 
-@compiled
+@compiled_inline
 def _remember_asked(
     state: State, forecast: Floats, weights: Floats, combined: Floats, unit: Floats, raw_weight: Floats,
     weight: Floats, clamps: Integers, capital: float,

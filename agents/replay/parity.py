@@ -29,7 +29,7 @@ from agents.core.types import (
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Inputs, Outputs, State, copy_state, new_outputs
-from agents.pipeline.step import run_rows
+from agents.pipeline.step import new_work, run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
 EXAMPLES_KEPT = 50
@@ -107,7 +107,7 @@ def compare_steps(
         stale=stale.reshape(rows, symbols), external=True, external_quantity=fills["quantity"], external_price=fills["price"],
         external_fee=fills["fee"],
     )  # fmt: skip
-    before = len(known) - rows
+    before, work = len(known) - rows, new_work(agents, symbols)
     for t in range(rows):
         window = known[
             max(0, before + t + 1 - plan.scale_window_bars) : before + t + 1
@@ -119,8 +119,8 @@ def compare_steps(
         if t in commands:
             _obey(RiskState(commands[t]), state)
         now = inputs._replace(weights=recorded.weights[t])
-        run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, t, t + 1)
-        run_rows(state, now, plan.parameters, plan.lots, out, t, t + 1)
+        run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, work, t, t + 1)
+        run_rows(state, now, plan.parameters, plan.lots, out, work, t, t + 1)
     _compare_rows(recorded, there, inputs.forecast, out, found)
     _compare_fills(recorded, bars.rows(memory, len(bars.time)), fills, (out, model), mark, found)
     found.decisions += rows

@@ -32,7 +32,7 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import book_names
 from agents.pipeline.state import LIVE, DeskPlan, Inputs, Outputs, State, new_outputs, new_state
-from agents.pipeline.step import run_rows
+from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
 from agents.replay.replay import Interludes, Progress
 from agents.trading.guard import raw_forecasts
@@ -158,7 +158,7 @@ def simulate(
     `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
     """
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    series = _Series(plan, agents)
+    series, work = _Series(plan, agents), new_work(len(agents), len(plan.symbols))
     history: Floats | None = None
     previous: Outputs | None = None
     now: datetime | None = None
@@ -192,7 +192,7 @@ def simulate(
             clock.advance_to(as_datetime(bars.time[first]))
             weights = weights_at(clock.now()).weights
             vector = np.array([to_float(weights[name]) for name in agents])
-            run_rows(state, inputs._replace(weights=vector), plan.parameters, plan.lots, out, first, stop)
+            run_rows(state, inputs._replace(weights=vector), plan.parameters, plan.lots, out, work, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
             first, now = stop, as_datetime(bars.time[stop - 1])
