@@ -132,6 +132,8 @@ def changes_of(options: argparse.Namespace) -> dict[str, Any]:
         found["agents.enabled"] = options.agents
     if options.method:
         found["tuning.method"] = options.method
+    if options.start_weights is not None and not sum(options.start_weights.values()) > 0.0:
+        raise UsageError("--start-weights give the agents nothing to share")
     if options.start_weights:
         found["agents.static_weights"] = options.start_weights
     return found

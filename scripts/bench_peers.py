@@ -202,11 +202,14 @@ def quorum_1(m):
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from agents.quant.indicators import rolling_mean_std, rsi
+    from agents.quant.indicators import ewma, rolling_mean_std
 
     def raw(bars):
         fast, slow = (rolling_mean_std(bars.close, n, n)[0] for n in (FAST, SLOW))
-        return ((fast > slow) & (rsi(bars.close, RSI) < CEILING)).astype(np.float64)[:, None, :]
+        move = np.diff(bars.close, axis=0, prepend=np.nan)
+        gain, loss = (ewma(np.maximum(side, 0.0), 2.0 * RSI - 1.0) for side in (move, -move))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return ((fast > slow) & (100.0 - 100.0 / (1.0 + gain / loss) < CEILING)).astype(np.float64)[:, None, :]
 
     return _step_run(m, raw)
 
@@ -256,7 +259,7 @@ def vectorbt(m):
 
     def work() -> tuple[float, int]:
         fast, slow = vbt.MA.run(close, FAST).ma.to_numpy(), vbt.MA.run(close, SLOW).ma.to_numpy()
-        strength = vbt.RSI.run(close, RSI, ewm=True).rsi.to_numpy()
+        strength = vbt.RSI.run(close, 2 * RSI - 1, ewm=True).rsi.to_numpy()
         hold = (fast > slow) & (strength < CEILING)
         before = np.vstack([np.zeros((1, SYMBOLS), dtype=bool), hold[:-1]])
         book = vbt.Portfolio.from_orders(
@@ -399,6 +402,8 @@ def zipline(m):
 
     import numpy as np
     import pandas as pd
+
+    np.NINF = -np.inf  # a library of zipline's still uses this name, which numpy 2 dropped
     from exchange_calendars import get_calendar
     from zipline import run_algorithm
     from zipline.api import order, set_commission, set_slippage
@@ -408,19 +413,8 @@ def zipline(m):
     logging.disable(logging.WARNING)
     sessions = get_calendar("XNYS").sessions_in_range("2010-01-04", "2022-01-01")[:DAYS]
 
-    def ingest(
-        environ,
-        asset_db_writer,
-        minute_bar_writer,
-        daily_bar_writer,
-        adjustment_writer,
-        calendar,
-        start,
-        end,
-        cache,
-        show,
-        output_dir,
-    ):
+    def ingest(*writers):
+        _, asset_db_writer, _, daily_bar_writer, adjustment_writer, *_ = writers
         frames = [
             (s, pd.DataFrame({n: m[n][:, s] for n in ("open", "high", "low", "close", "volume")}, index=sessions))
             for s in range(SYMBOLS)
@@ -442,6 +436,7 @@ def zipline(m):
     count = {"orders": 0}
 
     def initialize(context):
+        context.days = 0
         set_commission(commission.PerDollar(cost=FEE))
         set_slippage(slippage.NoSlippage())
         context.first, context.gain, context.loss, context.last = True, np.zeros(SYMBOLS), np.zeros(SYMBOLS), None
@@ -450,7 +445,8 @@ def zipline(m):
         context.assets = [symbol(f"S{s}") for s in range(SYMBOLS)]
 
     def handle(context, data):
-        closes = data.history(context.assets, "close", SLOW, "1d").to_numpy()
+        context.days += 1
+        closes = data.history(context.assets, "close", min(SLOW, context.days), "1d").to_numpy()
         if context.last is not None:
             move = closes[-1] - context.last
             up, down = np.maximum(move, 0.0), np.maximum(-move, 0.0)
@@ -465,6 +461,8 @@ def zipline(m):
             hold = (closes[-FAST:].mean(axis=0) > closes.mean(axis=0)) & (
                 100.0 - 100.0 / (1.0 + context.gain / context.loss) < CEILING
             )
+        if context.days < SLOW:
+            return
         for asset, wanted in zip(context.assets, hold, strict=True):
             held = context.portfolio.positions[asset].amount
             if wanted != (held > 0):

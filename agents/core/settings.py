@@ -262,7 +262,9 @@ def _change_problem(section: str, item: Any) -> str:
 def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
-    return {name: getattr(settings, name).model_dump(mode="json", exclude={"feed_folder"}) for name in kept}
+    found = {name: getattr(settings, name).model_dump(mode="json", exclude={"feed_folder"}) for name in kept}
+    found["agents"]["enabled"].sort()  # their order means nothing
+    return found
 
 
 def home_state_dir() -> Path:

@@ -311,8 +311,7 @@ def _long_run_variance(scaled: Floats, length: int) -> float:
     for lag in range(1, min(length, periods - 1) + 1):
         together = 0.0
         for a in range(agents):
-            for t in range(lag, periods):
-                together += scaled[a, t] * scaled[a, t - lag]
+            together += np.dot(scaled[a, lag:], scaled[a, : periods - lag])
         total += 2.0 * (1.0 - lag / (length + 1.0)) * together / max(count, 1)
     return total
 

@@ -41,9 +41,11 @@ def decay_weights(periods: int, half_life: float) -> Floats:
 def winsorised(returns: Floats) -> Floats:
     """Returns with what lies further than 6 robust deviations (1.4826 x median absolute deviation, and never less than
     the sample deviation's third) from an agent's median pulled in to there."""
+    whole = bool(np.isfinite(returns).all())  # numpy's median that looks for NaN takes several times as long
+    median, deviation = (np.median, np.std) if whole else (np.nanmedian, np.nanstd)
     with np.errstate(invalid="ignore"):
-        middle = np.nanmedian(returns, axis=0)
-        spread = np.maximum(1.4826 * np.nanmedian(np.abs(returns - middle), axis=0), np.nanstd(returns, axis=0) / 3.0)
+        middle = median(returns, axis=0)
+        spread = np.maximum(1.4826 * median(np.abs(returns - middle), axis=0), deviation(returns, axis=0) / 3.0)
         reach = WINSOR_DEVIATIONS * spread
         return np.clip(returns, middle - reach, middle + reach)
 

@@ -42,18 +42,26 @@ def project(weights: Floats, low: Floats, high: Floats) -> Floats:
         raise SolverError("weights that are not finite")
     if low.sum() > 1.0 + 1e-9 or high.sum() < 1.0 - 1e-9 or (low > high + 1e-12).any():
         raise SolverError(f"bounds between {low.sum():.3f} and {high.sum():.3f} cannot hold a sum of 1")
-    shift_low, shift_high = float(np.min(low - weights)), float(np.max(high - weights))
-    for _ in range(200):
-        middle = 0.5 * (shift_low + shift_high)
-        if np.clip(weights + middle, low, high).sum() < 1.0:
-            shift_low = middle
-        else:
-            shift_high = middle
-    found = np.clip(weights + 0.5 * (shift_low + shift_high), low, high)
+    found = np.clip(weights + _shift_to_one(weights, low, high), low, high)
     inside = (found > low) & (found < high)
     if inside.any():
         found[inside] += (1.0 - found.sum()) / float(inside.sum())
     return np.clip(found, low, high)
+
+
+@compiled
+def _shift_to_one(weights: Floats, low: Floats, high: Floats) -> float:
+    """By how much all weights must move so that, cut off at their bounds, they sum to 1; by bisection."""
+    below, above = np.min(low - weights), np.max(high - weights)
+    for _ in range(200):
+        middle, total = 0.5 * (below + above), 0.0
+        for k in range(len(weights)):
+            total += min(high[k], max(low[k], weights[k] + middle))
+        if total < 1.0:
+            below = middle
+        else:
+            above = middle
+    return 0.5 * (below + above)
 
 
 def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats, solver: Solver = "reference") -> Floats:
@@ -73,7 +81,8 @@ def max_sharpe(mean: Floats, covariance: Floats, low: Floats, high: Floats, solv
     total = float(solution.sum())
     if not total > 0.0:
         raise SolverError("the transformed problem has no positive sum")
-    return _verified(_polished(solution / total, mean, covariance, low, high), low, high)
+    weights = solution / total
+    return _verified(weights if solver == "direct" else _polished(weights, mean, covariance, low, high), low, high)
 
 
 def min_variance(covariance: Floats, low: Floats, high: Floats, solver: Solver = "reference") -> Floats:
@@ -84,7 +93,7 @@ def min_variance(covariance: Floats, low: Floats, high: Floats, solver: Solver =
     else:
         values = {"factor": _factor(covariance / scale), "low": low, "high": high}
         solution = _solve(_least_variance(len(covariance)), values)
-    return _verified(_polished(solution, None, covariance, low, high), low, high)
+    return _verified(solution if solver == "direct" else _polished(solution, None, covariance, low, high), low, high)
 
 
 def risk_parity(covariance: Floats) -> Floats:
