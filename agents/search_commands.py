@@ -21,7 +21,7 @@ from agents import app, replay_commands
 from agents.console import Screen, number, percent
 from agents.core.errors import SettingsError, UsageError
 from agents.core.ports import Agent
-from agents.core.settings import Settings, child_environment, load_settings, with_changes
+from agents.core.settings import Settings, load_settings, with_changes, worker_environment
 from agents.core.types import Bars
 from agents.pipeline.market import panel_of
 from agents.replay.lookahead import CHECKS, examine
@@ -169,10 +169,9 @@ def search(options: argparse.Namespace, screen: Screen) -> int:
 def _helper(stack: ExitStack) -> subprocess.Popen[bytes]:
     """The same command as a worker; it is ended with this one."""
     arguments = [a for a in sys.argv[1:] if a != "--json"]
-    urls = {k: v for k, v in os.environ.items() if k.endswith(("DATABASE_URL", "REDIS_URL"))}
     process = subprocess.Popen(
         [sys.executable, "-m", "agents", *arguments, "--worker"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env=child_environment(**urls),
+        stderr=subprocess.DEVNULL, env=worker_environment(),
     )  # fmt: skip
     stack.callback(_end, process)
     return process

@@ -297,6 +297,12 @@ def child_environment(**changes: str) -> dict[str, str]:
     return {**kept, **changes}
 
 
+def worker_environment() -> dict[str, str]:
+    """The environment for a process of ours that does the same work: with the services' URLs, which `child_environment` leaves out."""
+    urls = {name: value for name, value in os.environ.items() if name.endswith(("DATABASE_URL", "REDIS_URL"))}
+    return child_environment(**urls)
+
+
 def kill_point() -> tuple[str, int] | None:
     """The named crash point a fault test asked for (`KILLPOINT=name:count`), None in normal life."""
     value = os.environ.get("KILLPOINT", "")

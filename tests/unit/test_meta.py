@@ -305,7 +305,7 @@ def desk_facts(**changes):
     facts = {
         "freshness": [{"symbol": "A", "newest": NOW - timedelta(hours=1)}],
         "now": [{"risk_state": "active", "weights_level": "redis"}],
-        "changes": [], "open_orders": [], "outbox": [],
+        "changes": [], "open_orders": [], "outbox": [], "parity": [],
         "system": {"redis_alive": True, "disk_free_bytes": 1e11, "memory_percent": 20.0},
     }  # fmt: skip
     return facts | changes
@@ -317,6 +317,7 @@ WRONG = [
     ({"now": [{"risk_state": "halted", "weights_level": "redis"}]}, "risk_state", "critical"),
     ({"now": [{"risk_state": "active", "weights_level": "equal"}], "changes": [{}]}, "weights_fallback", "medium"),
     ({"open_orders": [{"state": "unknown", "client_order_id": "x"}]}, "orders_unknown", "critical"),
+    ({"parity": [{"differences": 3, "counts": {"signal": 0, "order": 3}, "checked_to": NOW}]}, "parity", "high"),
     ({"system": {"redis_alive": False, "disk_free_bytes": 1e11, "memory_percent": 20.0}}, "redis_down", "medium"),
     ({"system": {"redis_alive": True, "disk_free_bytes": 1e8, "memory_percent": 20.0}}, "disk_full", "high"),
     ({"outbox": [{"state": "pending", "mails": 3, "oldest": NOW - timedelta(hours=9)}]}, "mail_late", "medium"),
