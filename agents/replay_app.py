@@ -44,7 +44,7 @@ from agents.replay.replay import Progress
 from agents.replay.replay import replay as record_replay
 from agents.replay.simulate import Observer, Run, Segmented, Voices, chosen_rows, chunks_of, simulate
 
-CHUNK_CELLS = 500_000
+CHUNK_CELLS = 150_000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
 LEAD_DAYS = 3.0
 REPLAY_DESK = "replay"
@@ -156,7 +156,8 @@ def replay_history(
     size = max(lead, CHUNK_CELLS // len(history.symbols))
     run = simulate(
         chunks_of(history.source, lead, size, history.start, history.end), app.plan_of(settings, history.symbols), names,
-        voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars, days=days,
+        voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars,
+        memory=panel.bars_needed, days=days,
         interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
     desk.refresh_days()

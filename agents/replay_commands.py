@@ -39,6 +39,7 @@ METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_vol
 Add = Callable[..., argparse.ArgumentParser]
 Whence = tuple[History, Settings]
 LEAST_DAYS = 20
+ROWS_AT_ONCE = 20_000
 
 
 def add_commands(add: Add) -> None:
@@ -205,8 +206,10 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
         observers = []
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
-            decisions = stack.enter_context(ParquetTable(options.out / "decisions.parquet"))
-            observers.append(lambda chunk: decisions.add(decision_columns(chunk)))
+            for name, columns_of in (("decisions", decision_columns), ("fills", fill_columns)):
+                observers.append(
+                    writer_of(stack.enter_context(ParquetTable(options.out / f"{name}.parquet")), columns_of)
+                )
         screen.say("agents are reading the history" if voices is None else "signals come from the record")
         replayed = replay_history(
             history, plan, observers=observers, voices=voices, progress=progress_on(screen, stack)
@@ -324,26 +327,40 @@ def decision_columns(chunk: Segmented) -> dict[str, Any]:
     return columns
 
 
+def fill_columns(chunk: Segmented) -> dict[str, Any]:
+    """The live book's fills of a chunk, at the open of their bar."""
+    fills = chunk.fills
+    rows = chunk.first + fills.bar - chunk.base
+    return {"time": chunk.bars.opened[rows], "symbol": [chunk.bars.symbols[s] for s in fills.symbol],
+            **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")}}  # fmt: skip
+
+
+def writer_of(table: ParquetTable, columns_of: Callable[[Segmented], dict[str, Any]]) -> Callable[[Segmented], None]:
+    """An observer that appends a chunk's columns to a file."""
+    return lambda chunk: table.add(columns_of(chunk))
+
+
 def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], title: str) -> None:
-    """Fills, equity and weights as Parquet, the manifest, the summary and the tear sheet."""
-    run, fills = replayed.run, replayed.run.fills
-    with ParquetTable(folder / "fills.parquet") as table:
-        table.add({"time": run.time[fills.bar], "symbol": [run.symbols[s] for s in fills.symbol],
-                   **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")}})  # fmt: skip
+    """Equity and weights as Parquet, the manifest, the summary and the tear sheet."""
+    run = replayed.run
     books = book_names("live", run.agents)
+    states = np.array([str(state) for state in RISK_STATES], dtype=object)
     with ParquetTable(folder / "equity.parquet") as table:
-        columns = long_form(run.time, books, {n: getattr(run, n) for n in ("equity", "cash", "turnover")})
-        columns["book"] = columns.pop("symbol")
-        states = [str(RISK_STATES[k]) for k in run.risk_state]
-        table.add(columns | {"risk_state": np.repeat(np.array(states, dtype=object), len(books)).tolist()})
+        for first in range(0, len(run.time), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            columns = long_form(
+                run.time[rows], books, {n: getattr(run, n)[rows] for n in ("equity", "cash", "turnover")}
+            )
+            columns["book"] = columns.pop("symbol")
+            table.add(columns | {"risk_state": np.repeat(states[run.risk_state[rows]], len(books)).tolist()})
     decided = [d for d in replayed.decisions if d.status != "trial"]
     with ParquetTable(folder / "weights.parquet") as table:
-        rows = [(version, d, name) for version, d in enumerate(decided, 1) for name in run.agents]
+        listed = [(version, d, name) for version, d in enumerate(decided, 1) for name in run.agents]
         table.add({
-            "time": np.array([d.at.replace(tzinfo=None) for _, d, _ in rows], dtype="datetime64[us]"),
-            "version": np.array([v for v, _, _ in rows], dtype=np.int64), "status": [d.status for _, d, _ in rows],
-            "agent": [name for _, _, name in rows], "weight": np.array([float(d.weights[name]) for _, d, name in rows], dtype=np.float64),
-            "reason": [d.reason for _, d, _ in rows],
+            "time": np.array([d.at.replace(tzinfo=None) for _, d, _ in listed], dtype="datetime64[us]"),
+            "version": np.array([v for v, _, _ in listed], dtype=np.int64), "status": [d.status for _, d, _ in listed],
+            "agent": [name for _, _, name in listed], "weight": np.array([float(d.weights[name]) for _, d, name in listed], dtype=np.float64),
+            "reason": [d.reason for _, d, _ in listed],
         })  # fmt: skip
     (folder / "manifest.json").write_text(
         json.dumps(replayed.manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8"

@@ -236,7 +236,7 @@ def quorum_replay(m, *, tuned: bool = False):
 
     def work() -> tuple[float, int]:
         run = replay_history(history, plan).run
-        return float(run.equity[-1, 0]), len(run.fills.bar)
+        return float(run.equity[-1, 0]), run.fill_count
 
     work()
     return best_of(work, 2 if tuned else 5) | {"equity": None}

@@ -140,15 +140,14 @@ def rolling_sharpe(daily: Daily, book: int, days: int = ROLLING_DAYS) -> Floats:
 
 def costs(run: Run, daily: Daily) -> dict[str, float]:
     """What trading cost the live book, in money, and how much of the book moved in a year."""
-    fills = run.fills
     years = len(daily.date) / daily.per_year if daily.per_year > 0 else math.nan
     return {
-        "fills": float(len(fills.bar)),
-        "notional": float(np.abs(fills.quantity * fills.price).sum()),
-        "fees": float(fills.fee.sum()),
-        "spread": float(fills.spread.sum()),
-        "impact": float(fills.impact.sum()),
-        "delay": float(fills.delay.sum()),
+        "fills": float(run.fill_count),
+        "notional": run.costs["notional"],
+        "fees": run.costs["fee"],
+        "spread": run.costs["spread"],
+        "impact": run.costs["impact"],
+        "delay": run.costs["delay"],
         "turnover_a_year": float(run.turnover[:, LIVE].sum()) / years if years > 0 else math.nan,
         "tuning_turnover_a_year": float(np.abs(np.diff(run.weights, axis=0)).sum()) / 2.0 / years
         if years > 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
@@ -40,6 +40,7 @@ from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 SEGMENT_BARS = 128
+INSTANT = timedelta(microseconds=1)
 
 Progress = Callable[[int, int, datetime, float], None]
 """(bars done, bars in all, simulated time, equity)."""
@@ -95,16 +96,17 @@ def replay(
     if start >= total:
         return 0
     prepared = _prepare(bars, plan, agents)
-    first, now = start, last.time if last is not None else as_datetime(bars.time[start])
+    # A job that is due with a bar's very close runs after it, so due times are followed by themselves, not by bars.
+    first, ran = start, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT
     while first < total:
-        due = interludes.next_due(now) if interludes is not None else None
+        due = interludes.next_due(ran) if interludes is not None else None
         reach = total if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
         stop = min(total, first + SEGMENT_BARS, reach)
         if stop == first:
             assert interludes is not None and due is not None
             clock.advance_to(due)
             interludes.run(due)
-            now = due
+            ran = due
             continue
         segment = bars.rows(first, stop)
         clock.advance_to(as_datetime(segment.time[0]))
@@ -112,8 +114,8 @@ def replay(
         state, ledger, working, equity = _run_segment(
             segment, slice(first, stop), plan, agents, prepared, weights, journal, (state, ledger, working)
         )
-        first, now = stop, as_datetime(segment.time[-1])
-        clock.advance_to(now)
+        first = stop
+        clock.advance_to(as_datetime(segment.time[-1]))
         progress(stop, total, clock.now(), equity)
     return total - start
 

@@ -7,8 +7,8 @@ the compiled step runs from one due time to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,13 +31,15 @@ from agents.core.types import (
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import book_names
-from agents.pipeline.state import LIVE, DeskPlan, Inputs, Outputs, State, new_outputs, new_state
+from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Inputs, Outputs, State, new_outputs, new_state
 from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
 from agents.replay.replay import Interludes, Progress
 from agents.trading.guard import raw_forecasts
 
 GRIDS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+FILLS_KEPT = 500_000
+INSTANT = timedelta(microseconds=1)
 SHOWN_TIMES = 200
 """So often, at most, progress is shown within a replay."""
 Voices = Callable[[Bars], Sequence[Signals]]
@@ -61,6 +63,9 @@ class Segmented:
     signals: Sequence[Signals]
     forecast: Floats
     out: Outputs
+    fills: Fills
+    base: int
+    """Bars of the run before this chunk's new ones."""
 
 
 Observer = Callable[[Segmented], None]
@@ -84,7 +89,8 @@ class Fills:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What a replay leaves, [T] or [T, ...]; `books` name the columns of `equity`, `cash`, `turnover`, `agents` those of
-    `weights`, `shadow_return`, and, with the remainder last, of `contribution`. Exposures are fractions of live equity."""
+    `weights`, `shadow_return`, and, with the remainder last, of `contribution`. Exposures are fractions of live equity. `fills` are the
+    first half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay in money) are of all."""
 
     time: Times
     symbols: tuple[str, ...]
@@ -101,6 +107,8 @@ class Run:
     net: Floats
     orders: Integers
     fills: Fills
+    fill_count: int
+    costs: Mapping[str, float]
     state: State
     initial_cash: float
     symbol_bars: int
@@ -150,44 +158,44 @@ def joined(first: Bars, second: Bars) -> Bars:
 
 def simulate(
     chunks: Iterable[Chunk], plan: DeskPlan, agents: tuple[str, ...], voices: Voices, weights_at: Callable[[datetime], WeightSet],
-    clock: SimulatedClock, progress: Progress, *, total_bars: int, days: DayBook | None = None,
+    clock: SimulatedClock, progress: Progress, *, total_bars: int, memory: int = 0, days: DayBook | None = None,
     interludes: Interludes | None = None, observers: Sequence[Observer] = (),
 ) -> Run:  # fmt: skip
-    """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing.
+    """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing. Agents need `memory` rows before what is new.
 
     `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
     """
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    series, work = _Series(plan, agents), new_work(len(agents), len(plan.symbols))
+    opinions = _Opinions(voices, memory)
+    series, work = _Series(plan, agents, total_bars), new_work(len(agents), len(plan.symbols))
     history: Floats | None = None
     previous: Outputs | None = None
-    now: datetime | None = None
+    ran: datetime | None = None
     done = 0
     for chunk in chunks:
         bars, lead = chunk.bars, chunk.lead
-        signals = voices(bars)
-        raw = raw_forecasts(signals)
-        known = raw if history is None else np.concatenate([history, raw[lead:]])
+        signals = opinions.of(bars, lead)
+        raw = raw_forecasts(signals if history is None else [_rows_of(s, lead) for s in signals])
+        known = raw if history is None else np.concatenate([history, raw])
         forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.forecast_cap)
-        forecast, correlation = _on_rows(forecast, len(raw)), _on_rows(correlation, len(raw))
+        forecast, correlation = _on_rows(forecast, len(bars.time)), _on_rows(correlation, len(bars.time))
         history = known[-plan.scale_window_bars :]
         out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
         inputs = _inputs(bars, bar_volatility(panel_of(bars), plan.volatility_window_bars), forecast, correlation)
         if days is not None:
-            strength, confidence = np.stack([s.strength for s in signals]), np.stack([s.confidence for s in signals])
-            days.open_chunk(bars, strength, confidence, np.stack([s.abstained for s in signals]), out, lead)
+            days.open_chunk(bars, opinions.strength, opinions.confidence, opinions.abstained, out, lead)
         first, stop_at, shown = lead, len(bars.time), done
-        now = now or as_datetime(bars.time[lead])
+        ran = ran or as_datetime(bars.time[lead]) - INSTANT
         row_weights = np.zeros((len(bars.time), len(agents)))
         while first < stop_at:
-            due = interludes.next_due(now) if interludes is not None else None
+            due = interludes.next_due(ran) if interludes is not None else None
             reach = stop_at if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
             stop = min(stop_at, reach)
             if stop <= first:
                 assert interludes is not None and due is not None
                 clock.advance_to(due)
                 interludes.run(due)
-                now = due
+                ran = due
                 continue
             clock.advance_to(as_datetime(bars.time[first]))
             weights = weights_at(clock.now()).weights
@@ -202,12 +210,43 @@ def simulate(
             if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
                 progress(done, total_bars, now, float(out.equity[stop - 1, LIVE]))
-        series.add(bars, lead, out, row_weights)
+        base, fills = series.bars, series.add(bars, lead, out, row_weights)
         for observe in observers:
-            observe(Segmented(bars, lead, signals, forecast, out))
+            observe(Segmented(bars, lead, signals, forecast, out, fills, base))
         progress(done, total_bars, now, float(out.equity[-1, LIVE]))
         previous = out
     return series.run(state)
+
+
+class _Opinions:
+    """What the agents said on a chunk's rows, [A, n, S]; they are asked again only about what is new."""
+
+    def __init__(self, voices: Voices, memory: int) -> None:
+        self._voices, self._memory = voices, memory
+        self._asked = False
+        self.strength, self.confidence = np.empty((0, 0, 0)), np.empty((0, 0, 0))
+        self.abstained: Booleans = np.empty((0, 0, 0), dtype=bool)
+
+    def of(self, bars: Bars, lead: int) -> list[Signals]:
+        """Signals on all rows of a chunk; those of its lead are as they were."""
+        before = min(lead, self._memory) if self._asked else lead
+        said = self._voices(bars.rows(lead - before, len(bars.time)))
+        new = [np.stack([getattr(s, name) for s in said]) for name in ("strength", "confidence", "abstained")]
+        if self._asked:
+            old = (self.strength, self.confidence, self.abstained)
+            new = [
+                np.concatenate([a[:, a.shape[1] - lead :], b[:, before:]], axis=1)
+                for a, b in zip(old, new, strict=True)
+            ]
+        self.strength, self.confidence, self.abstained = new
+        self._asked = True
+        return [Signals(strength=s, confidence=c, abstained=a) for s, c, a in zip(*new, strict=True)]
+
+
+def _rows_of(signals: Signals, first: int) -> Signals:
+    return Signals(
+        strength=signals.strength[first:], confidence=signals.confidence[first:], abstained=signals.abstained[first:]
+    )
 
 
 def _on_rows(values: Floats, rows: int) -> Floats:
@@ -237,49 +276,82 @@ def _inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Float
 
 
 class _Series:
-    """Collects the rows of all chunks."""
+    """Collects the rows of all chunks, into arrays that are made once: a year of minutes is not held twice."""
 
-    _WHOLE = ("equity", "cash", "turnover", "risk_state", "contribution", "shadow_return")
+    _BOOKS = ("equity", "cash", "turnover")
+    _COSTS = ("notional", "fee", "spread", "impact", "delay")
 
-    def __init__(self, plan: DeskPlan, agents: tuple[str, ...]) -> None:
+    def __init__(self, plan: DeskPlan, agents: tuple[str, ...], total_bars: int) -> None:
         self._plan, self._agents = plan, agents
-        self._parts: dict[str, list[Any]] = {}
-        self._bars = 0
-        self._symbol_bars = 0
+        count = len(agents)
+        widths = {
+            **dict.fromkeys(self._BOOKS, FIRST_SHADOW + count),
+            "contribution": count + 1,
+            "shadow_return": count,
+            "weights": count,
+        }
+        self._rows: dict[str, Any] = {name: np.empty((total_bars, width)) for name, width in widths.items()}
+        self._rows |= {name: np.empty(total_bars) for name in ("gross", "net")}
+        self._rows |= {name: np.empty(total_bars, dtype=np.int64) for name in ("orders", "risk_state")}
+        self._rows["time"] = np.empty(total_bars, dtype="datetime64[us]")
+        self._fills: list[Fills] = []
+        self._kept = self._count = self.bars = self._symbol_bars = 0
+        self._costs = dict.fromkeys(self._COSTS, 0.0)
         self._mark = np.full(len(plan.symbols), np.nan)
 
-    def add(self, bars: Bars, lead: int, out: Outputs, weights: Floats) -> None:
-        """Take in the new rows of a chunk."""
-        new: dict[str, Any] = {name: getattr(out, name)[lead:].copy() for name in self._WHOLE}
+    def add(self, bars: Bars, lead: int, out: Outputs, weights: Floats) -> Fills:
+        """Take in the new rows of a chunk; returns its fills."""
         value = np.where(out.position[lead:] != 0.0, out.position[lead:] * out.mark[lead:], 0.0)
-        live = new["equity"][:, LIVE]
-        new |= {"time": bars.time[lead:].copy(), "weights": weights[lead:], "gross": np.abs(value).sum(axis=1) / live,
+        live = out.equity[lead:, LIVE]
+        new: dict[str, Any] = {
+            name: getattr(out, name)[lead:] for name in (*self._BOOKS, "contribution", "shadow_return", "risk_state")
+        }
+        new |= {"time": bars.time[lead:], "weights": weights[lead:], "gross": np.abs(value).sum(axis=1) / live,
                 "net": value.sum(axis=1) / live, "orders": np.count_nonzero(out.order[lead:], axis=1)}  # fmt: skip
-        new |= self._fills(bars, lead, out)
+        rows = slice(self.bars, self.bars + len(live))
         for name, values in new.items():
-            self._parts.setdefault(name, []).append(values)
-        self._bars += len(bars.time) - lead
+            self._rows[name][rows] = values
+        fills = self._fills_of(bars, lead, out)
+        self._costs["notional"] += float(np.abs(fills.quantity * fills.price).sum())
+        for name in self._COSTS[1:]:
+            self._costs[name] += float(getattr(fills, name).sum())
+        if self._kept < FILLS_KEPT:
+            self._fills.append(fills)
+            self._kept += len(fills.bar)
+        self._count += len(fills.bar)
+        self.bars = rows.stop
         self._symbol_bars += int(np.isfinite(bars.close[lead:]).sum())
+        return fills
 
-    def _fills(self, bars: Bars, lead: int, out: Outputs) -> dict[str, Any]:
+    def _fills_of(self, bars: Bars, lead: int, out: Outputs) -> Fills:
         t, s = np.nonzero(out.fill_quantity[lead:])
-        marks = np.concatenate([self._mark[None], out.mark[lead:]]) / np.concatenate(
-            [bars.split[lead:], np.ones((1, bars.split.shape[1]))]
-        )
         quantity = out.fill_quantity[lead:][t, s]
+        before = np.concatenate([self._mark[None], out.mark[lead:-1]])[t, s] / bars.split[lead:][t, s]
         self._mark = out.mark[-1].copy()
-        names = ("price", "fee", "spread", "impact")
-        found = {f"fill_{name}": getattr(out, f"fill_{name}")[lead:][t, s] for name in names}
-        return found | {"fill_bar": t + self._bars, "fill_symbol": s, "fill_quantity": quantity,
-                        "fill_delay": quantity * (bars.open[lead:][t, s] - marks[t, s])}  # fmt: skip
+        price, fee, spread, impact = (
+            getattr(out, f"fill_{name}")[lead:][t, s] for name in ("price", "fee", "spread", "impact")
+        )
+        delay = quantity * (bars.open[lead:][t, s] - before)
+        return Fills(
+            bar=t + self.bars,
+            symbol=s,
+            quantity=quantity,
+            price=price,
+            fee=fee,
+            spread=spread,
+            impact=impact,
+            delay=delay,
+        )
 
     def run(self, state: State) -> Run:
         """All rows; ValueError where there were none."""
-        if not self._parts:
+        if self.bars == 0:
             raise ValueError("a replay needs at least one bar")
-        whole: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        fills = {name.removeprefix("fill_"): whole.pop(name) for name in list(whole) if name.startswith("fill_")}
+        whole = {name: rows[: self.bars] for name, rows in self._rows.items()}
+        names = [field.name for field in fields(Fills)]
+        kept = {name: np.concatenate([getattr(part, name) for part in self._fills]) for name in names}
         return Run(
             **whole, symbols=self._plan.symbols, agents=self._agents, books=book_names(self._plan.book, self._agents),
-            fills=Fills(**fills), state=state, initial_cash=self._plan.parameters.initial_cash, symbol_bars=self._symbol_bars,
+            fills=Fills(**kept), fill_count=self._count, costs=dict(self._costs), state=state,
+            initial_cash=self._plan.parameters.initial_cash, symbol_bars=self._symbol_bars,
         )  # fmt: skip

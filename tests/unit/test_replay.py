@@ -104,6 +104,24 @@ def test_history_before_the_start_is_memory():
         history_of(BARS, datetime(2050, 1, 1, tzinfo=UTC))
 
 
+def test_jobs_that_fall_due_at_a_bars_very_close_run_after_it():
+    """Bars of a market that never closes end exactly when jobs are due."""
+    midnight = BARS.time.astype("datetime64[D]") + np.timedelta64(1, "D")
+    bars = replace(
+        BARS,
+        time=midnight.astype("datetime64[us]"),
+        opened=(midnight - np.timedelta64(1, "D")).astype("datetime64[us]"),
+    )
+    replayed = replay_history(history_of(bars), Plan(settings=SETTINGS))
+    assert len(replayed.decisions) == len(bars.time) - 1, "one a day; what is due with the last bar would run after it"
+    assert [d.at for d in replayed.decisions] == [as_datetime(t) for t in bars.time[:-1]]
+    assert replayed.decisions[60].sample_size == 60, (
+        "whole days only: the bar that closes at midnight belongs to the new day"
+    )
+    late = replay_history(history_of(BARS), Plan(settings=SETTINGS))
+    assert abs(len(late.decisions) - len(replayed.decisions)) <= 1
+
+
 # ---------------------------------------------------------------- what happens to symbols
 
 
@@ -203,7 +221,7 @@ def test_books_and_contributions_add_up():
     assert sum(summary["contributions"].values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-4)
     daily = daily_of(run)
     spent = costs(run, daily)
-    assert spent["fills"] == len(run.fills.bar)
+    assert spent["fills"] == run.fill_count
     assert spent["fees"] > 0 and spent["spread"] > 0 and spent["impact"] > 0
     years, table = monthly(daily)
     assert math.prod(1.0 + v for v in table[:, 12] if np.isfinite(v)) == pytest.approx(
