@@ -26,6 +26,7 @@ from agents.adapters.meta_store import MetaStore
 from agents.adapters.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
+from agents.core.memory import share_one_arena
 from agents.core.ports import BarSource
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
 from agents.core.tuning import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
@@ -44,9 +45,10 @@ from agents.replay.replay import Progress
 from agents.replay.replay import replay as record_replay
 from agents.replay.simulate import Observer, Run, Segmented, Voices, chosen_rows, chunks_of, simulate
 
-CHUNK_CELLS = 150_000
+CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
-LEAD_DAYS = 3.0
+LEAD_DAYS = 2.01
+"""The newest two days are summed again with what follows."""
 REPLAY_DESK = "replay"
 LIBRARIES = ("numpy", "numba", "scipy", "cvxpy", "daqp", "pandas")
 
@@ -135,6 +137,7 @@ def replay_history(
 ) -> Replayed:
     """Replay `history` under `plan.settings`; history before its start is memory for the agents. `voices` None asks the settings'
     agents; else these are the signals. DataError where there are no bars, or an agent fails."""
+    share_one_arena()
     settings, stopwatch = plan.settings, SystemClock()
     started_s = stopwatch.monotonic_s()
     panel = app.agents_of(settings, SystemClock())
@@ -153,7 +156,7 @@ def replay_history(
     desk = ArrayDesk(names, settings.agents.static_weights, days, clock, trials=plan.trials)
     jobs = jobs_of(plan, desk, clock) if plan.tuning else None
     digest = DataDigest()
-    size = max(lead, CHUNK_CELLS // len(history.symbols))
+    size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
     run = simulate(
         chunks_of(history.source, lead, size, history.start, history.end), app.plan_of(settings, history.symbols), names,
         voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars,

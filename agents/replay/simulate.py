@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.clock import SimulatedClock
+from agents.core.memory import give_back
 from agents.core.ports import BarSource
 from agents.core.types import (
     Bars,
@@ -215,6 +216,8 @@ def simulate(
             observe(Segmented(bars, lead, signals, forecast, out, fills, base))
         progress(done, total_bars, now, float(out.equity[-1, LIVE]))
         previous = out
+        if lead:
+            give_back()  # the second chunk and later: a long history
     return series.run(state)
 
 

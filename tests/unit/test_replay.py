@@ -54,6 +54,7 @@ def test_chunks_change_nothing(monkeypatch, cells):
     plan = Plan(settings=SETTINGS)
     whole = replay_history(history_of(BARS), plan)
     monkeypatch.setattr(replay_app, "CHUNK_CELLS", cells)
+    monkeypatch.setattr(replay_app, "LEAST_ROWS", 40)
     monkeypatch.setattr(replay_app, "lead_of", lambda _settings, needed: max(needed, 43))
     parts = replay_history(history_of(BARS), plan)
     np.testing.assert_array_equal(parts.run.fills.quantity, whole.run.fills.quantity)
@@ -79,7 +80,8 @@ class Counting(MemoryBars):
 
 
 def test_memory_is_bounded_by_the_chunk_not_by_the_history(monkeypatch):
-    monkeypatch.setattr(replay_app, "CHUNK_CELLS", 30)
+    monkeypatch.setattr(replay_app, "CHUNK_CELLS", 180)
+    monkeypatch.setattr(replay_app, "LEAST_ROWS", 1)
     monkeypatch.setattr(replay_app, "lead_of", lambda _settings, _needed: 60)
     source = Counting(BARS)
     replay_history(History(source=source, symbols=BARS.symbols, total_bars=len(BARS.time)), STILL)
