@@ -20,7 +20,7 @@ from agents.core.errors import JournalError
 from agents.core.settings import Settings
 from agents.core.tuning import Recorded
 from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime
-from agents.meta.weight_optimizer import Tuning, decide
+from agents.meta.weight_optimizer import Tuning, decide, tuning_digest
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
 from agents.pipeline.record import pack_state, unpack_state
@@ -28,6 +28,7 @@ from agents.pipeline.state import new_state
 from agents.replay.parity import Parity, compare_signals, compare_steps
 from agents.replay.simulate import chosen_rows, joined
 from agents.trading.guard import AgentPanel, raw_forecasts
+from agents.trading.registry import AGENTS
 
 BATCH_DECISIONS = 2000
 INSTANT = timedelta(microseconds=1)
@@ -50,13 +51,9 @@ def check_parity(
     last = None if from_start or span is None else desk.last_check()
     if span is None or (last is not None and last[0] >= span[1]):
         return found.as_plain() | {"from": None, "to": None}
-    agents = app.agents_of(settings, SystemClock())
-    names, symbols = agents.names, desk.symbols()
-    foreign = sorted(set(desk.agents()) - set(names))
-    if foreign:
-        raise JournalError(
-            f"decisions of {', '.join(foreign)} are on record, which are not among the desk's agents: parity cannot be checked"
-        )
+    agents, symbols = app.agents_of(settings, SystemClock()), desk.symbols()
+    known = {*agents.names, *desk.agents()}
+    names = (*(name for name in AGENTS if name in known), *sorted(known - set(AGENTS)))
     plan, cash = app.plan_of(settings, symbols), settings.desk.initial_cash
     state = (
         new_state(len(names), len(symbols), cash) if last is None else unpack_state(last[1], symbols, names, cash)[0]
@@ -74,7 +71,9 @@ def check_parity(
         opened = as_datetime(recorded.time[0])
         first = first or opened
         before = journal.forecasts(names, symbols, until=opened - INSTANT, count=plan.scale_window_bars)
-        warm_up = _warm_up(bars_store, agents, span, lead) if len(before) < plan.scale_window_bars else before[:0]
+        warm_up = (
+            _warm_up(bars_store, agents, names, span, lead) if len(before) < plan.scale_window_bars else before[:0]
+        )
         compare_signals(recorded, _asked(agents, bars, memory), found)
         compare_steps(recorded, bars, memory, (warm_up, before), plan, state, found)
         after = as_datetime(recorded.time[-1])
@@ -101,22 +100,30 @@ def _bars_of(store: BarsStore, recorded: Recorded, lead: int) -> tuple[Bars, int
     return (joined(memory, news) if len(memory.time) else news), len(memory.time)
 
 
-def _asked(agents: AgentPanel, bars: Bars, memory: int) -> list[Signals]:
+def _asked(agents: AgentPanel, bars: Bars, memory: int) -> dict[str, Signals]:
+    """What today's agents say of the decisions' bars; one that has left the desk cannot be asked any more."""
     signals, _ = agents.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
-    return [
-        Signals(strength=s.strength[memory:], confidence=s.confidence[memory:], abstained=s.abstained[memory:])
-        for s in signals
-    ]
+    return {
+        name: Signals(strength=s.strength[memory:], confidence=s.confidence[memory:], abstained=s.abstained[memory:])
+        for name, s in zip(agents.names, signals, strict=True)
+    }
 
 
-def _warm_up(store: BarsStore, agents: AgentPanel, span: tuple[datetime, datetime, datetime, int], lead: int) -> Floats:
+def _warm_up(
+    store: BarsStore,
+    agents: AgentPanel,
+    names: tuple[str, ...],
+    span: tuple[datetime, datetime, datetime, int],
+    lead: int,
+) -> Floats:
     """Opinions on the bars that a new desk was shown before its first decision; see the daemon's start."""
     window = store.window(until=max(span[2], span[0]), count=lead)
     shown = window.rows(0, int(np.searchsorted(window.time, np.datetime64(span[0].replace(tzinfo=None), "us"))))
-    if not len(shown.time):
-        return np.empty((0, len(agents.names), len(store.symbols())))
-    signals, _ = agents.ask(panel_of(shown), as_datetime(shown.time[-1]), action="replay")
-    return raw_forecasts(signals)
+    found = np.full((len(shown.time), len(names), len(store.symbols())), np.nan)
+    if len(shown.time):
+        signals, _ = agents.ask(panel_of(shown), as_datetime(shown.time[-1]), action="replay")
+        found[:, [names.index(name) for name in agents.names]] = raw_forecasts(signals)
+    return found
 
 
 def _compare_weights(
@@ -128,14 +135,8 @@ def _compare_weights(
     for row in desk.weight_decisions(after, until):
         at = row["timestamp"]
         previous = {name: Decimal(str(w)) for name, w in (row["previous_weights"] or {}).items()}
-        if set(previous) != set(store.agents) or row["method"] != tuning.method:
-            found.differ(
-                "weight",
-                at,
-                f"version {row['version']}, inputs",
-                f"{row['method']} of {sorted(previous)}",
-                "the desk was set up anew since",
-            )
+        if set(previous) != set(store.agents) or (row["evidence"] or {}).get("tuning") != tuning_digest(tuning):
+            found.skipped += 1  # other agents, or other settings of the tuner: what it saw then is not there any more
             continue
         before = WeightSet(version=0 if row["status"] == "initial" else 1, weights=previous, created_at=at, valid_until=None,
                            level=WeightsLevel.DATABASE, reason="")  # fmt: skip

@@ -127,7 +127,8 @@ class DeskHistory:
         """Rows of the optimizer's scheduled runs, with what they were computed from."""
         with transaction(self._engine) as connection:
             return row_dicts(
-                connection, "SELECT version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason, trials, inputs_hash"
+                connection, "SELECT version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason, trials,"
+                " inputs_hash, evidence"
                 " FROM weight_history WHERE decided_for IS NOT NULL AND timestamp <= :until AND (CAST(:after AS timestamptz) IS NULL"
                 " OR timestamp > :after) ORDER BY version", after=after, until=until,
             )  # fmt: skip

@@ -172,7 +172,8 @@ def _decision(
         inputs_hash=inputs_hash(returns, days, before, tuning),
         sharpe_improvement=proposal.expected_sharpe_improvement, return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
-        evidence={**proposal.evidence, "candidate": dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))},
+        evidence={**proposal.evidence, "tuning": tuning_digest(tuning),
+                  "candidate": dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))},
     )  # fmt: skip
 
 
@@ -192,6 +193,11 @@ def _causes(
         )
         result[name] = rounded
     return result
+
+
+def tuning_digest(tuning: Tuning) -> str:
+    """Recognises the tuner's settings."""
+    return hashlib.sha256(repr(tuning).encode()).hexdigest()[:12]
 
 
 def inputs_hash(returns: Floats, days: AgentDays, before: WeightSet, tuning: Tuning) -> str:

@@ -7,7 +7,7 @@ the same. Fills, which a real broker makes, are compared with what the cost mode
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,8 @@ class Parity:
     """What was compared and what differed: counts by kind, the first examples of each, and slippage as [recorded, modelled] money."""
 
     decisions: int = 0
+    skipped: int = 0
+    """Decisions about weights that cannot be made again: by agents or settings that the desk does not have any more."""
     counts: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
     slippage: dict[str, list[float]] = field(
@@ -67,7 +69,8 @@ class Parity:
     def as_plain(self) -> dict[str, Any]:
         """Fit for JSON."""
         return {
-            "decisions": self.decisions, "differences": sum(self.counts.values()), "counts": {kind: self.counts[kind] for kind in KINDS},
+            "decisions": self.decisions, "skipped": self.skipped, "differences": sum(self.counts.values()),
+            "counts": {kind: self.counts[kind] for kind in KINDS},
             "examples": self.examples, "slippage": {name: [round(v, 8) for v in pair] for name, pair in self.slippage.items()},
         }  # fmt: skip
 
@@ -238,10 +241,10 @@ def _compare_fills(
                 found.slippage[name][side] += float(value)
 
 
-def compare_signals(recorded: Recorded, asked: Sequence[Signals], found: Parity) -> None:
+def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], found: Parity) -> None:
     """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed then said nothing."""
-    for a, now in enumerate(asked):
-        name = recorded.agents[a]
+    for name, now in asked.items():
+        a = recorded.agents.index(name)
         same = (recorded.abstained[:, a] == now.abstained) & (
             recorded.abstained[:, a]
             | (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -15,13 +16,16 @@ from agents.adapters.memory import MemoryWeightCache
 from agents.adapters.reader import DeskReader
 from agents.adapters.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
-from agents.core.settings import Settings
+from agents.core.errors import UsageError
+from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
 from agents.meta_app import tuning_of
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights import DeskWeights
 from agents.parity_app import check_parity, kinds_of
+from agents.replay_app import Plan, own_history, replay_history
+from agents.replay_commands import against_record
 from tests.conftest import SERVICES
 from tests.market import make_bars
 
@@ -171,3 +175,39 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     assert facts["parity"][0]["decisions"] == 20
     made, _, _ = desk.plane.project_manager().compose(as_datetime(BARS.time[-1]), keep_suggestions=False)
     assert "20 decisions from" in made.text and "20 decisions from" in made.html
+
+
+@pytest.mark.slow
+def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
+    """Stored signals, marks and first weights, without asking the agents: the same books as the desk had; other settings, other books."""
+    desk.trade(FIRST, RESTART)
+    engine = desk.connections.meta
+    own = own_history(SETTINGS, engine, None, None)
+    assert own.first_weights == START
+    plan = Plan(settings=with_changes(SETTINGS, {"agents.static_weights": own.first_weights}), tuning=False)
+    kept = []
+    same = replay_history(own.history, plan, voices=own.voices, observers=[kept.append])
+    rows = DeskReader(engine).rows("SELECT time, symbol, order_quantity FROM decision_details ORDER BY time, symbol")
+    before = next(k for k, row in enumerate(rows) if row["time"] >= as_datetime(BARS.time[170]))
+    orders = kept[0].out.order[kept[0].first :].ravel()
+    np.testing.assert_array_equal(orders[:before], [row["order_quantity"] for row in rows[:before]])
+    np.testing.assert_allclose(same.run.equity[: 170 - FIRST, 0], own.equity[: 170 - FIRST], rtol=1e-12)
+    against = against_record(same.run, own.time, own.equity)
+    assert abs(against["difference"]) < 1.0, (
+        "a person halted the desk for a week, and a bar was stale: a replay knows neither"
+    )
+    wild = replay_history(
+        own.history,
+        Plan(settings=with_changes(plan.settings, {"combine.volatility_target": 0.4}), tuning=False),
+        voices=own.voices,
+    )
+    assert wild.run.gross.mean() > 1.3 * same.run.gross.mean()
+    part = own_history(SETTINGS, engine, as_datetime(BARS.time[150]), as_datetime(BARS.time[199]))
+    assert len(part.time) == 50
+    with pytest.raises(UsageError, match="there are some from"):
+        own_history(SETTINGS, engine, as_datetime(BARS.time[410]), None)
+
+
+def test_a_desk_without_a_past_is_told_so(trader):
+    with pytest.raises(UsageError, match="has not decided anything yet"):
+        own_history(SETTINGS, trader, None, None)
