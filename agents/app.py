@@ -66,12 +66,13 @@ def services_of(settings: Settings) -> EmbeddedServices:
     return EmbeddedServices(settings.state_dir)
 
 
-def connect(settings: Settings, *, demo: bool, say: Say) -> Connections:
-    """Bring up what is needed, make the database exist and its schema current."""
+def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = None) -> Connections:
+    """Bring up what is needed, make the database exist and its schema current; of the embedded servers, the database named, else
+    the desk's or the demo's."""
     embedded = services_of(settings)
     if settings.database_url is None or settings.redis_url is None:
         embedded.up(say)
-    database = DEMO_DATABASE if demo else DESK_DATABASE
+    database = database or (DEMO_DATABASE if demo else DESK_DATABASE)
     if settings.database_url is None:
         embedded.ensure_database(database)
         owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")

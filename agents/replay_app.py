@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import json
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,7 @@ from agents.adapters.database import normalise_url
 from agents.adapters.desk_history import DeskHistory
 from agents.adapters.memory import MemoryBars
 from agents.adapters.meta_store import MetaStore
+from agents.adapters.trials_store import TrialsStore
 from agents.adapters.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
@@ -39,8 +42,11 @@ from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
 from agents.meta_app import MetaPlane, plans_of, thresholds_of, tuning_of
 from agents.orchestrator.weights import DeskWeights
 from agents.pipeline.market import panel_of
+from agents.pipeline.state import LIVE
+from agents.quant.scores import sharpe_ratio
 from agents.replay.agent_days import DayBook
 from agents.replay.array_desk import ArrayDesk
+from agents.replay.measures import daily_of
 from agents.replay.replay import Progress
 from agents.replay.replay import replay as record_replay
 from agents.replay.simulate import Observer, Run, Segmented, Voices, chosen_rows, chunks_of, simulate
@@ -309,6 +315,23 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
 # ---------------------------------------------------------------- on record
 
 
+def count_trial(store: TrialsStore, replayed: Replayed) -> None:
+    """Put a replay's settings on record as tried on its history, with its manifest and what came out."""
+    manifest, daily = replayed.manifest, daily_of(replayed.run)
+    returns = daily.returns(LIVE)
+    digest = hashlib.sha256(json.dumps([manifest["settings"], manifest["tuned"]], sort_keys=True).encode()).hexdigest()[
+        :32
+    ]
+    first, last = as_datetime(replayed.run.time[0]), as_datetime(replayed.run.time[-1])
+    sharpe = sharpe_ratio(returns, daily.per_year)
+    result = {
+        "objective": sharpe if np.isfinite(sharpe) else None,
+        "per_year": daily.per_year,
+        "equity": float(replayed.run.equity[-1, LIVE]),
+    }
+    store.record(manifest["data_sha256"], manifest["symbols"], first, last, digest, manifest, result, returns)
+
+
 class DecisionsOnRecord:
     """Interludes of a recorded replay whose decisions about weights are known: each is published before the bars it is for."""
 
@@ -330,19 +353,24 @@ class DecisionsOnRecord:
             self._published += 1
 
 
-def persist(url: str, history: History, plan: Plan, replayed: Replayed, say: app.Say, progress: Progress) -> int:
-    """Record a finished replay in the database `url`, made where it is missing, so that all views work as on a live desk; how many
-    decisions. UsageError where that database is a desk's or holds anything already."""
+def persist(
+    place: str, history: History, plan: Plan, replayed: Replayed, say: app.Say, progress: Progress
+) -> tuple[int, str]:
+    """Record a finished replay in a database of its own, so that all views work as on a live desk. `place` is a URL, or a name for one
+    beside the desk's; it is made where it is missing. Returns the number of decisions and a psql command. UsageError where that
+    database is the desk's, or holds anything already."""
     settings = with_changes(plan.settings, {"desk.name": REPLAY_DESK})
-    settings = settings.model_copy(update={"database_url": SecretStr(url)})
-    own = plan.settings.database_url
-    if (
-        own is not None
-        and make_url(normalise_url(own.get_secret_value())).database == make_url(normalise_url(url)).database
-    ):
+    own = settings.database_url
+    desk = make_url(normalise_url(own.get_secret_value())) if own is not None else None
+    url = make_url(normalise_url(place)) if "://" in place else desk.set(database=place) if desk is not None else None
+    name = place if url is None else str(url.database)
+    if name in (app.DESK_DATABASE, app.DEMO_DATABASE) if url is None else url == desk:
         raise UsageError("--persist names the desk's own database; a replay needs one of its own")
-    app.ensure_database(url)
-    connections = app.connect(settings, demo=False, say=say)
+    if url is not None:
+        secret = url.render_as_string(hide_password=False)
+        app.ensure_database(secret)
+        settings = settings.model_copy(update={"database_url": SecretStr(secret)})
+    connections = app.connect(settings, demo=False, say=say, database=name)
     try:
         bars, memory = _with_memory(history, plan)
         store = BarsStore(connections.trader)
@@ -377,7 +405,8 @@ def persist(url: str, history: History, plan: Plan, replayed: Replayed, say: app
                 plane.store.score_change(version, value, end)
             for job in ("performance_analyzer", "project_manager"):
                 plane.run_job(job, end)
-        return recorded
+            count_trial(TrialsStore(connections.meta), replayed)  # its manifest lies beside it
+        return recorded, shlex.join(connections.psql)
     finally:
         connections.close()
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from sqlalchemy import Engine
 
 from agents import app, replay_app
 from agents.adapters.bar_folder import read_folder
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.replay_files import ParquetTable, long_form
+from agents.adapters.trials_store import TrialsStore
 from agents.console import Screen, money, number, percent
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
@@ -37,7 +39,8 @@ from agents.tear_sheet import tear_sheet
 
 METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 Add = Callable[..., argparse.ArgumentParser]
-Whence = tuple[History, Settings]
+Whence = tuple[History, Settings, Engine | None]
+"""A history, the settings that fit it, and the desk's database where it comes from there."""
 LEAST_DAYS = 20
 ROWS_AT_ONCE = 20_000
 
@@ -155,9 +158,8 @@ def open_history(options: argparse.Namespace, settings: Settings, stack: ExitSta
         stack.callback(connections.close)
         store = BarsStore(connections.trader, options.symbols)
         total = store.count(options.start, options.end)
-        return History(
-            source=store, symbols=store.symbols(), total_bars=total, start=options.start, end=options.end
-        ), settings
+        history = History(source=store, symbols=store.symbols(), total_bars=total, start=options.start, end=options.end)
+        return history, settings, connections.meta
     if options.demo:
         settings, path = app.demo_settings(settings), app.demo_file()
     else:
@@ -174,7 +176,7 @@ def open_history(options: argparse.Namespace, settings: Settings, stack: ExitSta
         screen.say(
             f"{len(found.bad)} rows left out, {found.conflicts} bars that a later file gives other prices{first}"
         )
-    return replay_app.history_of(found.bars, options.start, options.end), settings
+    return replay_app.history_of(found.bars, options.start, options.end), settings, None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -192,17 +194,18 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         settings, changes = load_settings(options.settings), changes_of(options)
         own = _own(options, settings, changes, stack, screen) if options.history else None
+        engine: Engine | None
         if own is not None:
-            history, voices = own.past.history, own.past.voices
+            history, voices, engine = own.past.history, own.past.voices, own.engine
             changes = {"agents.static_weights": own.past.first_weights, **changes}
         else:
-            (history, settings), voices = open_history(options, settings, stack, screen), None
+            (history, settings, engine), voices = open_history(options, settings, stack, screen), None
+        changed = bool(changes_of(options)) or options.no_tuning
         settings = with_changes(settings, changes)
-        plan = Plan(
-            settings=settings,
-            tuning=not options.no_tuning,
-            report_every=timedelta(days=7) if options.reports == "weekly" else None,
-        )
+        pace = timedelta(days=7) if options.reports == "weekly" else None
+        span = history.first_bar(), options.end or SystemClock().now()
+        before = TrialsStore(engine).tried_on(history.symbols, *span) if engine is not None else 0
+        plan = Plan(settings=settings, tuning=not options.no_tuning, report_every=pace, trials=before)
         observers = []
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -211,18 +214,21 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
                     writer_of(stack.enter_context(ParquetTable(options.out / f"{name}.parquet")), columns_of)
                 )
         screen.say("agents are reading the history" if voices is None else "signals come from the record")
-        replayed = replay_history(
-            history, plan, observers=observers, voices=voices, progress=progress_on(screen, stack)
-        )
+        with ExitStack() as shown:
+            show = progress_on(screen, shown, len(history.symbols))
+            replayed = replay_history(history, plan, observers=observers, voices=voices, progress=show)
+        if engine is not None and changed:
+            replay_app.count_trial(
+                TrialsStore(engine), replayed
+            )  # looking at other settings on this history is a trial
         if options.persist:
-            recorded = replay_app.persist(
-                options.persist, history, plan, replayed, screen.say, progress_on(screen, stack)
-            )
-            screen.say(
-                f"recorded {recorded:,} decisions; look around with DATABASE_URL set to it: quorum status, quorum why, quorum psql"
-            )
+            with ExitStack() as shown:
+                show = progress_on(screen, shown, len(history.symbols))
+                recorded, line = replay_app.persist(options.persist, history, plan, replayed, screen.say, show)
+            screen.say(f"recorded {recorded:,} decisions; look around:")
+            screen.say(f"  {line}")
     summary = {
-        **summary_of(replayed.run, max(1, plan.trials)),
+        **summary_of(replayed.run, 1 + plan.trials),
         "speed": speed_of(replayed),
         "manifest": replayed.manifest,
     }
@@ -246,6 +252,7 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
 @dataclass(frozen=True, slots=True)
 class _Own:
     past: OwnHistory
+    engine: Engine
     parity: Mapping[str, Any] | None
 
 
@@ -258,11 +265,13 @@ def _own(
     plane = stack.enter_context(meta_plane(settings, demo=False, say=screen.say))
     past = own_history(settings, plane.engine, options.start, options.end)
     if changes or options.start or options.end or options.no_tuning:
-        return _Own(past, None)
+        return _Own(past, plane.engine, None)
     screen.say("recomputing every decision")
     now = SystemClock().now()
     return _Own(
-        past, check_parity(settings, plane.engine, plane.store, tuning_of(settings), now, keep=False, from_start=True)
+        past,
+        plane.engine,
+        check_parity(settings, plane.engine, plane.store, tuning_of(settings), now, keep=False, from_start=True),
     )
 
 
@@ -278,7 +287,7 @@ def against_record(run: Run, time: Times, equity: Floats) -> dict[str, Any]:
     }
 
 
-def progress_on(screen: Screen, stack: ExitStack) -> Progress:
+def progress_on(screen: Screen, stack: ExitStack, symbols: int) -> Progress:
     """A display with bars a second and the simulated date."""
     display = stack.enter_context(screen.progress())
     task = display.add_task("replay", total=None, date="", equity="")
@@ -286,9 +295,9 @@ def progress_on(screen: Screen, stack: ExitStack) -> Progress:
     started_s = clock.monotonic_s()
 
     def show(done: int, total: int, at: datetime, equity: float) -> None:
-        pace = done / max(clock.monotonic_s() - started_s, 1e-6)
+        pace = done * symbols / max(clock.monotonic_s() - started_s, 1e-6)
         display.update(
-            task, completed=done, total=total, date=f"{at:%Y-%m-%d}", equity=f"{equity:,.0f}  {pace:,.0f} times/s"
+            task, completed=done, total=total, date=f"{at:%Y-%m-%d}", equity=f"{equity:,.0f}  {pace:,.0f} bars/s"
         )
 
     return show

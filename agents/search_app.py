@@ -30,7 +30,7 @@ from agents.quant.selection import select
 from agents.replay.measures import SEED, SHOWN_LEVEL, daily_of, plain
 from agents.replay.simulate import Voices
 from agents.replay.space import Space, candidates, period_rows
-from agents.replay_app import DataDigest, Plan, history_of, replay_history
+from agents.replay_app import DataDigest, Plan, code_digest, history_of, replay_history
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 
@@ -251,7 +251,7 @@ class Search:
             first, last = as_datetime(bars.time[self._rows[0][0]]), as_datetime(bars.time[self._rows[-1][1] - 1])
             returns = np.concatenate([run.live for run in runs])
             self._trials.record(self._laboratory.data_hash, bars.symbols, min(first, last), max(first, last), digest,
-                                {"changes": dict(changes), **plain_settings(settings)}, known, returns)  # fmt: skip
+                                {"changes": dict(changes), "code": code_digest(), **plain_settings(settings)}, known, returns)  # fmt: skip
             known = {**known, "returns": returns}
         return Trial(
             place,

@@ -122,7 +122,7 @@ def read_space(path: Path) -> Space:
 
 
 def _bars(options: argparse.Namespace, settings: Settings, stack: ExitStack, screen: Screen) -> tuple[Bars, Settings]:
-    history, settings = replay_commands.open_history(options, settings, stack, screen)
+    history, settings, _ = replay_commands.open_history(options, settings, stack, screen)
     return whole_of(history), settings
 
 

@@ -67,6 +67,7 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
 
 def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[str, Table]:
     years, months = monthly(daily)
+    cards: dict[str, Mapping[str, Any]] = {c.agent_name: c.figures for c in replayed.scorecards if c.window_days == 0}
     month_rows = [
         [str(year), *("" if np.isnan(v) else percent(v, sign=True) for v in row)]
         for year, row in zip(years, months, strict=True)
@@ -93,10 +94,11 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
         "months": Table(("", *MONTHS), month_rows, signed=True),
         "changes": _changes(replayed),
         "agents": Table(
-            ("agent", "Sharpe", "90 % interval", "weight", "turnover a year"),
+            ("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year"),
             [
                 [name, figure(a["sharpe"]), f"[{figure(a['low'])}, {figure(a['high'])}]", percent(summary["final_weights"][name]),
-                 figure(a["turnover_a_year"], 1)]
+                 percent(cards.get(name, {}).get("win_rate")), figure(cards.get(name, {}).get("profit_factor")),
+                 percent(cards.get(name, {}).get("deflated_sharpe"), 0), figure(a["turnover_a_year"], 1)]
                 for name, a in sorted(summary["agents"].items(), key=lambda item: -(item[1]["sharpe"] or -99.0))
             ],
         ),

@@ -184,7 +184,9 @@ def test_a_persisted_replay_fills_the_views(database, services):
     start = as_datetime(BARS.time[100])
     history = history_of(BARS, start)
     replayed = replay_history(history, plan)
-    assert persist(url, history, plan, replayed, lambda _line: None, silent) == 320
+    recorded, line = persist(url, history, plan, replayed, lambda _line: None, silent)
+    assert recorded == 320
+    assert line.startswith("psql")
     engine = open_engine(url)
     try:
         reader = DeskReader(engine)
@@ -210,5 +212,7 @@ def test_a_persisted_replay_fills_the_views(database, services):
             persist(url, history, plan, replayed, lambda _line: None, silent)
         with engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM project_reports")).scalar() == 1
+            stored = connection.execute(text("SELECT settings, data_hash FROM settings_tried")).one()
+            assert stored.settings == replayed.manifest and stored.data_hash == replayed.manifest["data_sha256"]
     finally:
         engine.dispose()
