@@ -15,6 +15,7 @@ from agents.core.types import WeightSet, WeightsLevel
 
 SUM_TOLERANCE = Decimal("1e-9")
 WEIGHT_STEP = Decimal("0.000001")
+SAME_NUMBER = Decimal("1e-10")
 TEXT_LIMIT_BYTES = 100_000
 
 
@@ -44,7 +45,8 @@ def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Dec
     total = math.fsum(values)
     if any(not math.isfinite(v) or v < 0 for v in values) or not total > 0 or not math.isfinite(total):
         raise InvalidWeightsError(f"weights {dict(raw)} give the agents {', '.join(agents)} nothing to share")
-    exact = [Decimal(repr(v / total)) for v in values]
+    # What differs by less than 1e-10 is the same number from two solvers: it must round the same way, ties by place.
+    exact = [Decimal(repr(v / total)).quantize(SAME_NUMBER) for v in values]
     rounded = [e.quantize(WEIGHT_STEP) for e in exact]
     missing = int((1 - sum(rounded, Decimal(0))) / WEIGHT_STEP)
     order = sorted(range(len(agents)), key=lambda k: exact[k] - rounded[k], reverse=missing > 0)

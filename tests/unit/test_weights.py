@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,3 +188,13 @@ def test_bad_rows_in_the_database_fall_through():
     desk = Desk()
     desk.publish(A=0.9, B=0.9, C=0.9)
     assert desk.weights.current(T0).level is WeightsLevel.EQUAL
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=7), st.integers(0, 10_000))
+def test_noise_of_a_solver_does_not_change_published_weights(shares, seed):
+    """Ties above all: two agents with the same weight must not change places by the last bits of a float."""
+    names = [f"A{k}" for k in range(len(shares))]
+    noise = 1.0 + 1e-13 * np.random.default_rng(seed).standard_normal(len(shares))
+    plain = normalised(dict(zip(names, map(float, shares), strict=True)), names)
+    assert normalised({n: s * e for n, s, e in zip(names, shares, noise, strict=True)}, names) == plain
+    assert sum(plain.values()) == 1
