@@ -60,7 +60,7 @@ def add_commands(add: Add) -> None:
         "--out", type=Path, metavar="DIR", help="write Parquet files, manifest.json and the tear sheet there"
     )
     sub.add_argument(
-        "--persist", metavar="URL", help="record the whole history in a database of its own, for SQL as on a live desk"
+        "--persist", metavar="URL|NAME", help="record it all in a database of its own, for SQL as on a live desk"
     )
 
 

@@ -19,6 +19,7 @@ from agents.core.types import Floats
 
 SCHEMA = "search"
 HEARTBEAT_S, GRACE_S = 5, 30
+STUDY_LOCK = 7710007
 
 
 class TrialsStore:
@@ -82,15 +83,18 @@ def study_of(owner: Engine, name: str, *, seed: int, learns: bool) -> Iterator[A
             f' GRANT CREATE ON DATABASE "{owner.url.database}" TO "{owner.url.username}"'
         ) from None
     url = owner.url.update_query_dict({"options": f"-csearch_path={SCHEMA}"}).render_as_string(hide_password=False)
-    storage = optuna.storages.RDBStorage(
-        url, engine_kwargs={"pool_size": 1, "max_overflow": 4}, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S,
-        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
-    )  # fmt: skip
     sampler = optuna.samplers.TPESampler(seed=seed) if learns else optuna.samplers.RandomSampler(seed=seed)
-    try:
-        yield optuna.create_study(
+    with transaction(owner) as connection:  # Optuna's tables are made by the first process; the others wait for it
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({STUDY_LOCK})"))
+        storage = optuna.storages.RDBStorage(
+            url, engine_kwargs={"pool_size": 1, "max_overflow": 4}, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
+        )  # fmt: skip
+        study = optuna.create_study(
             study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
         )
+    try:
+        yield study
     finally:
         storage.remove_session()
         storage.engine.dispose()

@@ -305,11 +305,21 @@ def _factor(covariance: Floats) -> Floats:
         raise SolverError("the covariance is not positive definite") from None
 
 
+@compiled
 def highest_mean(mean: Floats, low: Floats, high: Floats) -> Floats:
     """The weights of the highest mean within the bounds: floors first, then the best agents up to their caps."""
-    weights = low.copy()
-    for k in np.argsort(-mean, kind="stable"):
-        weights[k] += min(high[k] - low[k], max(0.0, 1.0 - weights.sum()))
+    weights, done, left = low.copy(), np.zeros(len(mean), dtype=np.bool_), 1.0
+    for k in range(len(mean)):
+        left -= low[k]
+    for _ in range(len(mean)):
+        best = -1
+        for k in range(len(mean)):
+            if not done[k] and (best < 0 or mean[k] > mean[best]):
+                best = k
+        done[best] = True
+        added = min(high[best] - low[best], max(0.0, left))
+        weights[best] += added
+        left -= added
     return weights
 
 

@@ -416,6 +416,7 @@ def test_one_cycle_by_hand_and_what_it_left(plane, environment, tmp_path):
     assert [(r["job"], r["outcome"]) for r in done] == [
         ("performance_analyzer", "done"),
         ("weight_optimizer", "done"),
+        ("parity_check", "done"),
         ("project_manager", "done"),
     ]
     jobs = json.loads(quorum(environment, tmp_path, "jobs", "--json").stdout)
