@@ -401,6 +401,24 @@ def walk_forward(
     return folds, added, against, figures
 
 
+def count_candidates(engine: Engine, laboratory: Laboratory, points: Sequence[Mapping[str, Any]]) -> None:
+    """Put settings that a walk-forward chose among on record as tried on its history."""
+    bars, store = laboratory.bars, TrialsStore(engine)
+    first, last = as_datetime(bars.time[0]), as_datetime(bars.time[-1])
+    for point in points:
+        settings = {
+            "changes": dict(point),
+            "code": code_digest(),
+            **plain_settings(with_changes(laboratory.settings, dict(point))),
+        }
+        digest = hashlib.sha256(
+            json.dumps(["walk-forward", settings], sort_keys=True, default=str).encode()
+        ).hexdigest()[:32]
+        store.record(
+            laboratory.data_hash, bars.symbols, first, last, digest, settings, {"by": "walk-forward"}, np.empty(0)
+        )
+
+
 def trials_before(engine: Engine, bars: Bars) -> int:
     """Settings on record for histories that overlap this one."""
     return TrialsStore(engine).tried_on(bars.symbols, as_datetime(bars.time[0]), as_datetime(bars.time[-1]))

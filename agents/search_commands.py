@@ -29,7 +29,7 @@ from agents.replay.measures import plain
 from agents.replay.space import Space, candidates, space_of
 from agents.replay_app import whole_of
 from agents.replay_commands import add_settings, add_source, changes_of
-from agents.search_app import Laboratory, Search, WalkForward, trials_before, walk_forward
+from agents.search_app import Laboratory, Search, WalkForward, count_candidates, trials_before, walk_forward
 from agents.trading.registry import AGENTS, make_agents
 
 Add = Callable[..., argparse.ArgumentParser]
@@ -227,17 +227,20 @@ def walk(options: argparse.Namespace, screen: Screen) -> int:
                     f"{options.space}: a walk-forward needs the same settings in every fold; use method grid or random"
                 )
             points += candidates(space)
-        before = 0
+        engine = None
         if options.bars == "db":
             connections = app.connect(settings, demo=False, say=lambda _line: None)
             stack.callback(connections.close)
-            before = trials_before(connections.meta, bars)
+            engine = connections.meta
+        before = trials_before(engine, bars) if engine is not None else 0
         plan = WalkForward(anchored=options.scheme == "anchored", train_days=options.train_days, test_days=options.test_days,
                            purge_days=options.purge_days, embargo_days=options.embargo_days)  # fmt: skip
         laboratory = Laboratory(bars, settings, space.tuning if space else True)
         folds, added, against, figures = walk_forward(
             laboratory, plan, points, 1 + before, _bar(stack, screen, "folds")
         )
+        if engine is not None and len(points) > 1:
+            count_candidates(engine, laboratory, points[1:])
     verdict = f"out of sample, tuning {added.words}"
     document = plain({
         "scheme": options.scheme, "folds": [

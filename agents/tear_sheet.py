@@ -59,7 +59,7 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         title=title, kpis=kpis, verdict=summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
-        subtitle=f"{days} · {len(summary['symbols'])} symbols · {summary['symbol_bars']:,} bars · {summary['trials']} settings tried on this history",
+        subtitle=" · ".join((days, f"{len(summary['symbols'])} symbols", f"{summary['symbol_bars']:,} bars", _tried(summary["trials"]))),
         pictures=_pictures(replayed, summary), tables=_tables(replayed, summary, daily_of(replayed.run)), notes=_notes(replayed),
         manifest=json.dumps(replayed.manifest, indent=1, sort_keys=True),
     )  # fmt: skip
@@ -117,6 +117,10 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             texts=("what",),
         ),
     }  # fmt: skip
+
+
+def _tried(trials: int) -> str:
+    return "no other settings tried on this history" if trials == 1 else f"{trials:,} settings tried on this history"
 
 
 def _share(spent: Mapping[str, float]) -> str:

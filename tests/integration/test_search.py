@@ -20,7 +20,7 @@ from agents.core.errors import ServiceError, SettingsError
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.space import space_of
-from agents.search_app import Laboratory, Search, WalkForward, walk_forward
+from agents.search_app import Laboratory, Search, WalkForward, count_candidates, walk_forward
 from tests.conftest import SERVICES
 from tests.integration.test_daemon import csv_of
 from tests.market import make_bars
@@ -198,3 +198,11 @@ def test_walk_forward_judges_only_what_was_not_learnt_on():
     assert folds[0].test_sharpe == pytest.approx(
         np.mean(whole.live[155:]) / np.std(whole.live[155:], ddof=1) * np.sqrt(whole.per_year), rel=1e-9
     )
+
+
+def test_what_a_walk_forward_chose_among_is_counted(owner):
+    store, lab = TrialsStore(owner), laboratory()
+    span = BARS.symbols, as_datetime(BARS.time[0]), as_datetime(BARS.time[-1])
+    for _ in range(2):
+        count_candidates(owner, lab, [{"execution.buffer": 0.2}, {"execution.buffer": 0.3}])
+    assert store.tried_on(*span) == 2
