@@ -91,7 +91,7 @@ def summary_tables(document: Row) -> list[Table | str]:
     for name in ("book", "equity", "return", "a year", "Sharpe", "max drawdown"):
         books.add_column(name, justify="left" if name == "book" else "right")
     for name, figures in ((document["book"], document["live"]), *document["controls"].items()):
-        label = f"[bold]{name}[/bold]" if name == document["book"] else f"control: {name}"
+        label = Text(name, style="bold") if name == document["book"] else Text(f"control: {name}")
         books.add_row(
             label, money(figures["equity"]), percent(figures["total_return"]), percent(figures["annual_return"]),
             number(figures["sharpe"]), percent(figures["max_drawdown"]),
@@ -102,7 +102,7 @@ def summary_tables(document: Row) -> list[Table | str]:
     for row in document["agents"]:
         rest = row["agent_name"] == REMAINDER
         agents.add_row(
-            f"[dim]{REMAINDER}[/dim]" if rest else row["agent_name"], "" if rest else percent(row["weight"]),
+            Text(REMAINDER, style="dim") if rest else row["agent_name"], "" if rest else percent(row["weight"]),
             money(row["contribution"]), "" if rest else number(row["shadow_sharpe"]),
             "" if rest else percent(row["hit_rate"]), "" if rest else f"{row['signals'] or 0:,}",
         )  # fmt: skip
