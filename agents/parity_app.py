@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,7 +31,8 @@ from agents.replay.simulate import chosen_rows, joined
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import AGENTS
 
-BATCH_DECISIONS = 2000
+BATCH_DECISIONS, MOST_BATCHES = 2000, 10
+"""A kept check ends after so many, within its deadline; the next one goes on from there."""
 INSTANT = timedelta(microseconds=1)
 
 
@@ -44,8 +46,8 @@ def check_parity(
     keep: bool,
     from_start: bool = False,
 ) -> dict[str, Any]:
-    """Recompute every decision since the last kept check (all of them, where `from_start`), as the desk made it; with `keep` the outcome
-    goes on record. Returns decisions, differences, counts by kind, examples, slippage, and the period."""
+    """Recompute every decision since the last kept check (all of them, where `from_start`), as the desk made it; with `keep` the
+    outcome goes on record, and a long past is caught up with in several runs. Returns decisions, differences, counts by kind, examples, slippage, and the period."""
     desk, found = DeskHistory(engine), Parity()
     span = desk.span()
     last = None if from_start or span is None else desk.last_check()
@@ -63,7 +65,7 @@ def check_parity(
     bars_store = BarsStore(engine, symbols)
     journal = PostgresJournal(engine)
     lead = agents.bars_needed + plan.scale_window_bars
-    while True:
+    for _ in itertools.count() if not keep else range(MOST_BATCHES):
         recorded = desk.read(symbols, names, after, BATCH_DECISIONS)
         if not len(recorded.time):
             break
@@ -130,7 +132,7 @@ def _compare_weights(
     desk: DeskHistory, store: MetaStore, tuning: Tuning, after: datetime | None, until: datetime, found: Parity
 ) -> None:
     """The optimizer's decisions again from the same days, and the weights that were traded with against those that were published."""
-    for time, version, traded, published in desk.traded_weights_that_differ(after):
+    for time, version, traded, published in desk.traded_weights_that_differ(after, until):
         found.differ("weight", time, f"version {version}, as traded", published, traded)
     for row in desk.weight_decisions(after, until):
         at = row["timestamp"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,17 @@ from agents.core.tuning import Recorded
 from agents.core.types import Booleans, Signals
 
 Row = dict[str, Any]
-SAME_TIME = timedelta(hours=1)
-"""A decision is recorded within this time of what it obeys, where both are by the machine's clock."""
+_COMMANDS = """
+SELECT to_state, obeyed_at FROM (
+    SELECT e.id, e.to_state, coalesce(
+        (SELECT min(d.time) FROM decisions d WHERE d.time <= e.applied_at AND d.recorded_at >= e.applied_at
+             AND d.recorded_at < e.applied_at + interval '1 hour'),
+        (SELECT max(d.time) FROM decisions d WHERE d.time <= e.applied_at)) AS obeyed_at
+    FROM risk_events e WHERE e.actor = 'person' AND e.applied_at IS NOT NULL) c
+WHERE obeyed_at > :since AND obeyed_at <= :until ORDER BY id
+"""
+"""A person's command was obeyed by the first decision recorded after it was seen, of the bars that were closed then; on a simulated
+clock, which `recorded_at` does not follow, by the last of those bars."""
 
 
 class DeskHistory:
@@ -46,17 +55,19 @@ class DeskHistory:
                 connection.execute(text("SELECT DISTINCT symbol FROM decision_details ORDER BY symbol")).scalars()
             )
 
-    def traded_weights_that_differ(self, after: datetime | None) -> list[tuple[datetime, int, str, str]]:
+    def traded_weights_that_differ(
+        self, after: datetime | None, until: datetime
+    ) -> list[tuple[datetime, int, str, str]]:
         """(time, version, weights traded with, weights published) of decisions where these are not the same."""
         query = (
             "SELECT d.time, w.version, d.weights::text AS traded, w.agent_weights::text AS published FROM decisions d"
             " JOIN weight_history w ON w.version = d.weights_version WHERE d.weights <> w.agent_weights"
-            " AND (CAST(:after AS timestamptz) IS NULL OR d.time > :after) ORDER BY d.time"
+            " AND d.time <= :until AND (CAST(:after AS timestamptz) IS NULL OR d.time > :after) ORDER BY d.time"
         )
         with transaction(self._engine) as connection:
             return [
                 (r["time"], r["version"], r["traded"], r["published"])
-                for r in row_dicts(connection, query, after=after)
+                for r in row_dicts(connection, query, after=after, until=until)
             ]
 
     def read(self, symbols: tuple[str, ...], agents: tuple[str, ...], after: datetime | None, limit: int) -> Recorded:
@@ -87,18 +98,14 @@ class DeskHistory:
                 " WHERE o.decision_time >= :before AND o.decision_time < :until ORDER BY f.time, f.symbol",
                 before=_before(connection, since), until=bounds[1],
             )  # fmt: skip
-            commands = row_dicts(
-                connection,
-                "SELECT to_state, applied_at FROM risk_events WHERE actor = 'person' AND applied_at > :since ORDER BY id",
-                since=since,
-            )
+            commands = row_dicts(connection, _COMMANDS, since=bounds[0], until=bounds[1])
         place = {row["time"]: t for t, row in enumerate(decided)}
         return Recorded(
             time=np.array([row["time"].replace(tzinfo=None) for row in decided], dtype="datetime64[us]"), symbols=symbols, agents=agents,
             **_signals(said, place, symbols, agents), **_details(details, place, symbols),
             weights=np.array([[float(row["weights"].get(name, 0.0)) for name in agents] for row in decided]),
             equity=np.array([row["equity"] for row in decided]), risk_state=tuple(row["risk_state"] for row in decided),
-            failed=_marks(failed, place, agents), fills=fills, commands=_commands(commands, decided),
+            failed=_marks(failed, place, agents), fills=fills, commands=[(place[row["obeyed_at"]], row["to_state"]) for row in commands],
         )  # fmt: skip
 
     def last_check(self) -> tuple[datetime, bytes] | None:
@@ -176,18 +183,6 @@ def _marks(rows: Sequence[tuple[Any, ...]], place: Mapping[datetime, int], agent
         if time in place and name in agents:
             marks[place[time], agents.index(name)] = True
     return marks
-
-
-def _commands(events: Sequence[Row], decided: Sequence[Row]) -> list[tuple[int, str]]:
-    """A command was obeyed by the first decision that was recorded after it was seen, of the bars that were closed then; on a
-    simulated clock, which `recorded_at` does not follow, by the last of those bars."""
-    found = []
-    for event in events:
-        closed = [t for t, row in enumerate(decided) if row["time"] <= event["applied_at"]]
-        later = [t for t in closed if timedelta(0) <= decided[t]["recorded_at"] - event["applied_at"] < SAME_TIME]
-        if closed:
-            found.append((later[0] if later else closed[-1], event["to_state"]))
-    return found
 
 
 def _empty(symbols: tuple[str, ...], agents: tuple[str, ...]) -> Recorded:

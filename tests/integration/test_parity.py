@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents import app, meta_app
+from agents import app, meta_app, parity_app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.database import open_engine
 from agents.adapters.journal import PostgresJournal
@@ -114,7 +114,7 @@ def tampered(database, statement: str) -> None:
 
 
 @pytest.mark.slow
-def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, owner):
+def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, owner, monkeypatch):
     desk.trade(FIRST, RESTART)
     desk.trade(RESTART, LAST)  # the process starts anew: scale and state come from the journal
     found = parity(desk)
@@ -126,6 +126,11 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
     for name, (recorded, modelled) in found["slippage"].items():
         assert recorded == pytest.approx(modelled, abs=1e-6), name
     assert found["slippage"]["fees"][0] > 0
+
+    # In small batches, whose borders fall between orders and their fills, and before and after a person's commands.
+    monkeypatch.setattr(parity_app, "BATCH_DECISIONS", 17)
+    assert parity(desk)["examples"] == []
+    monkeypatch.undo()
 
     # The cost model as it is not: every fill differs, no decision does, and the costs say by how much.
     dearer = SETTINGS.model_copy(update={"execution": SETTINGS.execution.model_copy(update={"half_spread_bps": 4.0})})
@@ -152,7 +157,7 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
 
 
 @pytest.mark.slow
-def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owner):
+def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owner, monkeypatch):
     desk.trade(FIRST, RESTART)
     first = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
     assert (first["decisions"], first["differences"]) == (RESTART - FIRST, 0)
@@ -160,8 +165,15 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     again = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
     assert again["decisions"] == 0, "nothing new"
     desk.trade(RESTART, 300)
+    monkeypatch.setattr(parity_app, "BATCH_DECISIONS", 30)
+    monkeypatch.setattr(parity_app, "MOST_BATCHES", 2)
+    part = desk.plane.run_job("parity_check", as_datetime(BARS.time[299]))
+    assert (part["decisions"], part["examples"]) == (60, []), (
+        "a long past is caught up with run by run, each within its deadline"
+    )
+    monkeypatch.undo()
     second = desk.plane.run_job("parity_check", as_datetime(BARS.time[300]))
-    assert (second["decisions"], second["examples"]) == (300 - RESTART, [])
+    assert (second["decisions"], second["examples"]) == (300 - RESTART - 60, [])
     tampered(
         database,
         "UPDATE fills SET quantity = quantity + 3 WHERE fill_id = (SELECT fill_id FROM fills ORDER BY time DESC LIMIT 1)",
@@ -169,7 +181,7 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     desk.trade(300, 320)
     third = desk.plane.run_job("parity_check", as_datetime(BARS.time[320]))
     assert third["decisions"] == 20
-    assert len(DeskReader(owner).rows("SELECT 1 FROM parity_checks")) == 3
+    assert len(DeskReader(owner).rows("SELECT 1 FROM parity_checks")) == 4
     # The report and the alarm read the newest check.
     facts = desk.plane.facts.facts(start=as_datetime(BARS.time[0]), at=as_datetime(BARS.time[-1]))
     assert facts["parity"][0]["decisions"] == 20
