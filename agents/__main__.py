@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -26,6 +26,7 @@ from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import RiskState
 from agents.daemon import TradingDaemon
 from agents.demo import run_demo
+from agents.options import column_pair, moment_after
 
 LOG_FILE = Path("logs/orchestrator.log")
 ROWS_SHOWN = 20
@@ -152,7 +153,7 @@ def _add_looking(add: Add) -> None:
     sub = add("why", why, text, "quorum why AAPL --at 2008-10-10 --demo")
     _add_demo(sub)
     sub.add_argument("symbol", metavar="SYMBOL")
-    sub.add_argument("--at", type=_moment, metavar="TIME", help="the newest decision at or before this time (UTC)")
+    sub.add_argument("--at", type=moment_after, metavar="TIME", help="the newest decision at or before this time (UTC)")
     example = "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'"
     sub = add("psql", psql, "open psql on the desk's database", example)
     _add_demo(sub)
@@ -162,20 +163,6 @@ def _add_looking(add: Add) -> None:
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--demo", action="store_true", help="of the demo instead of the desk")
-
-
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{value}' is no ISO 8601 time such as 2008-10-10 or 2008-10-10T14:30"
-        ) from None
-    if moment.tzinfo is None:
-        whole_day = len(value) <= len("2008-10-10")
-        moment = moment.replace(tzinfo=UTC)
-        return moment.replace(hour=23, minute=59, second=59) if whole_day else moment
-    return moment.astimezone(UTC)
 
 
 # ---------------------------------------------------------------- commands
@@ -221,7 +208,7 @@ def demo(options: argparse.Namespace, screen: Screen) -> int:
 
 def import_bars(options: argparse.Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
-    columns = dict(_pair(text) for text in options.map)
+    columns = dict(column_pair(text) for text in options.map)
     connections = app.connect(settings, demo=False, say=screen.say)
     reports: list[Row] = []
     try:
@@ -265,7 +252,7 @@ def _import_one(
 
 
 def import_series(options: argparse.Namespace, screen: Screen) -> int:
-    columns = dict(_pair(text) for text in options.map)
+    columns = dict(column_pair(text) for text in options.map)
     connections = app.connect(load_settings(options.settings), demo=False, say=screen.say)
     rows: list[Row] = []
     try:
@@ -398,13 +385,6 @@ def services(options: argparse.Namespace, screen: Screen) -> int:
 def _program() -> str:
     """How this user calls us: the path as it was typed, or `quorum` where it is on PATH."""
     return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "quorum"
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, sign, theirs = text.partition("=")
-    if not (ours and sign and theirs):
-        raise UsageError(f"--map {text}: expected OURS=THEIRS, for example close=Last")
-    return ours, theirs
 
 
 def run() -> NoReturn:

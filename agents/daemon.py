@@ -7,8 +7,6 @@ import signal
 import threading
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from agents import app
 from agents.adapters.bars_store import BarsStore
 from agents.adapters.folder_feed import FolderFeed
@@ -114,7 +112,8 @@ class TradingDaemon:
         assert self._orchestrator is not None and self._broker is not None
         now = self._clock.now()
         closed = as_datetime(bar.time[0])
-        window = bar if self._window is None else _appended(self._window, bar, self._orchestrator.bars_needed)
+        window = bar if self._window is None else self._window.followed_by(bar)
+        window = window.rows(max(0, len(window.time) - self._orchestrator.bars_needed), len(window.time))
         stale = self._is_stale(closed, now)
         cycle = self._orchestrator.run_cycle(window, self._broker, now, stale=stale)
         self._window, self._last = window, closed  # only now: a cycle that failed is tried again
@@ -129,31 +128,3 @@ class TradingDaemon:
             return False
         limit = timedelta(seconds=INTERVALS_S[data.interval] * data.stale_after_intervals)
         return now - closed > limit
-
-
-def _appended(window: Bars, bar: Bars, count: int) -> Bars:
-    """`window` with one bar more, at most `count` long."""
-    names = set(window.exogenous) | set(bar.exogenous)
-    missing = np.full(bar.open.shape, np.nan)
-    start = max(0, len(window.time) + 1 - count)
-    arrays = {
-        name: np.concatenate([getattr(window, name)[start:], getattr(bar, name)])
-        for name in (
-            "time",
-            "opened",
-            "open",
-            "high",
-            "low",
-            "close",
-            "volume",
-            "adjustment",
-            "split",
-            "dividend",
-        )
-    }
-    blank = np.full(window.open.shape, np.nan)
-    exogenous = {
-        name: np.concatenate([window.exogenous.get(name, blank)[start:], bar.exogenous.get(name, missing)])
-        for name in names
-    }
-    return Bars(**arrays, symbols=window.symbols, exogenous=exogenous)

@@ -26,11 +26,11 @@ from agents.core.tuning import JobPlan, Report
 from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator, Ran, Ticker
 from agents.meta.report import message, standalone_html
 from agents.meta.schedule import lateness, slot
+from agents.options import moment
 from agents.weight_commands import add_weights
 
 LOGS = Path("logs")
 MAIN_LOG = LOGS / "meta_orchestrator.log"
-METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 HISTORY_ROWS = 20
 
 
@@ -48,7 +48,7 @@ def add_commands(
     sub.add_argument("--only", choices=JOBS, metavar="JOB", help=f"this job alone: {', '.join(JOBS)}")
     sub = add("job", job, "run one job for a due time, as the daemon does", "quorum job weight_optimizer --json")
     sub.add_argument("name", metavar="JOB")
-    sub.add_argument("--due-at", type=_moment, metavar="TIME", help="the due time it stands for (default: now)")
+    sub.add_argument("--due-at", type=moment, metavar="TIME", help="the due time it stands for (default: now)")
     add_demo(add("jobs", jobs, "what ran, what is due, what failed", "quorum jobs --json"))
     sub = add(
         "agents",
@@ -82,14 +82,6 @@ def add_commands(
     sub.add_argument(
         "--days", type=float, default=None, metavar="N", help="the last N days (default: since the last report)"
     )
-
-
-def _moment(value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{value}' is no ISO 8601 time such as 2024-06-14T12:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 # ---------------------------------------------------------------- running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from agents.adapters.bars_store import BarsStore
 from agents.adapters.desk_history import DeskHistory
 from agents.adapters.journal import PostgresJournal
 from agents.adapters.meta_store import MetaStore
-from agents.core.clock import SystemClock
+from agents.core.clock import INSTANT, SystemClock
 from agents.core.errors import JournalError
 from agents.core.settings import Settings
 from agents.core.tuning import Recorded
@@ -27,13 +27,11 @@ from agents.pipeline.market import panel_of
 from agents.pipeline.record import pack_state, unpack_state
 from agents.pipeline.state import new_state
 from agents.replay.parity import Parity, compare_signals, compare_steps
-from agents.replay.simulate import chosen_rows, joined
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import AGENTS
 
 BATCH_DECISIONS, MOST_BATCHES = 2000, 10
 """A kept check ends after so many, within its deadline; the next one goes on from there."""
-INSTANT = timedelta(microseconds=1)
 
 
 def check_parity(
@@ -47,7 +45,8 @@ def check_parity(
     from_start: bool = False,
 ) -> dict[str, Any]:
     """Recompute every decision since the last kept check (all of them, where `from_start`), as the desk made it; with `keep` the
-    outcome goes on record, and a long past is caught up with in several runs. Returns decisions, differences, counts by kind, examples, slippage, and the period."""
+    outcome goes on record, and a long past is caught up with in several runs.
+    Returns decisions, differences, counts by kind, examples, slippage, and the period."""
     desk, found = DeskHistory(engine), Parity()
     span = desk.span()
     last = None if from_start or span is None else desk.last_check()
@@ -98,8 +97,8 @@ def _bars_of(store: BarsStore, recorded: Recorded, lead: int) -> tuple[Bars, int
             f"{len(recorded.time) - int(decided.sum())} decisions from {first} on have no bar any more: parity cannot be checked"
         )
     if not decided.all():
-        news = chosen_rows(news, decided)
-    return (joined(memory, news) if len(memory.time) else news), len(memory.time)
+        news = news.where(decided)
+    return (memory.followed_by(news) if len(memory.time) else news), len(memory.time)
 
 
 def _asked(agents: AgentPanel, bars: Bars, memory: int) -> dict[str, Signals]:

@@ -27,7 +27,7 @@ from agents.adapters.memory import MemoryBars
 from agents.adapters.meta_store import MetaStore
 from agents.adapters.trials_store import TrialsStore
 from agents.adapters.weight_store import PostgresWeightStore
-from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
 from agents.core.memory import share_one_arena
 from agents.core.ports import BarSource
@@ -49,7 +49,8 @@ from agents.replay.array_desk import ArrayDesk
 from agents.replay.measures import daily_of
 from agents.replay.replay import Progress
 from agents.replay.replay import replay as record_replay
-from agents.replay.simulate import Observer, Run, Segmented, Voices, chosen_rows, chunks_of, simulate
+from agents.replay.simulate import ChunkResult, Observer, Run, SignalSource, chunks_of, simulate
+from agents.trading.guard import AgentPanel
 
 CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
@@ -75,7 +76,7 @@ class History:
 
     def first_bar(self) -> datetime:
         """Time of the first bar to decide on; DataError where there is none."""
-        after = None if self.start is None else self.start - timedelta(microseconds=1)
+        after = None if self.start is None else self.start - INSTANT
         first = self.source.after(after, limit=1)
         found = as_datetime(first.time[0]) if len(first.time) else None
         if found is None or (self.end is not None and found > self.end):
@@ -83,10 +84,15 @@ class History:
         return found
 
 
+def _span_of(time: Times, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """The rows from `start` to `end`, as (first, row after the last)."""
+    low = 0 if start is None else int(np.searchsorted(time, as_stamp(start), side="left"))
+    return low, len(time) if end is None else int(np.searchsorted(time, as_stamp(end), side="right"))
+
+
 def history_of(bars: Bars, start: datetime | None = None, end: datetime | None = None) -> History:
     """Bars in memory as a history."""
-    low = 0 if start is None else int(np.searchsorted(bars.time, as_stamp(start), side="left"))
-    high = len(bars.time) if end is None else int(np.searchsorted(bars.time, as_stamp(end), side="right"))
+    low, high = _span_of(bars.time, start, end)
     if low >= high:
         raise DataError(
             f"no bars from {start or 'the first'} to {end or 'the last'}; there are some from {bars.time[0]}Z to {bars.time[-1]}Z"
@@ -138,24 +144,16 @@ def replay_history(
     plan: Plan,
     *,
     observers: Sequence[Observer] = (),
-    voices: Voices | None = None,
+    signal_source: SignalSource | None = None,
     progress: Progress = silent,
 ) -> Replayed:
-    """Replay `history` under `plan.settings`; history before its start is memory for the agents. `voices` None asks the settings'
+    """Replay `history` under `plan.settings`; history before its start is memory for the agents. `signal_source` None asks the settings'
     agents; else these are the signals. DataError where there are no bars, or an agent fails."""
     share_one_arena()
     settings, stopwatch = plan.settings, SystemClock()
     started_s = stopwatch.monotonic_s()
     panel = app.agents_of(settings, SystemClock())
     names = panel.names
-
-    def ask(bars: Bars) -> list[Signals]:
-        signals, log = panel.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
-        for entry in log:
-            if not entry.ok:
-                raise DataError(f"{entry.agent_name} failed in the replay: {entry.detail}")
-        return signals
-
     first = history.first_bar()
     lead = lead_of(settings, panel.bars_needed)
     clock, days = SimulatedClock(first), DayBook(names)
@@ -165,7 +163,7 @@ def replay_history(
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
     run = simulate(
         chunks_of(history.source, lead, size, history.start, history.end), app.plan_of(settings, history.symbols), names,
-        voices or ask, desk.weights_in_force, clock, progress, total_bars=history.total_bars,
+        signal_source or asking(panel), desk.weights_in_force, clock, progress, total_bars=history.total_bars,
         memory=panel.bars_needed, days=days,
         interludes=jobs, observers=[digest, *observers],
     )  # fmt: skip
@@ -177,6 +175,19 @@ def replay_history(
         realised=dict(desk.realised), scorecards=desk.scorecards, findings=tuple(jobs.findings) if jobs else (),
         manifest=manifest_of(plan, run, digest.hexdigest()), seconds=stopwatch.monotonic_s() - started_s,
     )  # fmt: skip
+
+
+def asking(panel: AgentPanel) -> SignalSource:
+    """The signals of live agents; DataError where one fails: a replay without it would answer another question."""
+
+    def ask(bars: Bars) -> list[Signals]:
+        signals, log = panel.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
+        for entry in log:
+            if not entry.ok:
+                raise DataError(f"{entry.agent_name} failed in the replay: {entry.detail}")
+        return signals
+
+    return ask
 
 
 def jobs_of(plan: Plan, desk: ArrayDesk, clock: SimulatedClock) -> ReplayedJobs:
@@ -198,7 +209,7 @@ class DataDigest:
     def __init__(self) -> None:
         self._parts: dict[str, Any] = {}
 
-    def __call__(self, chunk: Segmented) -> None:
+    def __call__(self, chunk: ChunkResult) -> None:
         self.add(chunk.bars, chunk.first)
 
     def add(self, bars: Bars, first: int) -> None:
@@ -221,10 +232,7 @@ class DataDigest:
 def manifest_of(plan: Plan, run: Run, data: str) -> dict[str, Any]:
     """What the result was computed from: the same manifest means the same bytes."""
     return {
-        "quorum": package_version("quorum-desk") if _installed("quorum-desk") else "source",
-        "code": code_digest(),
-        "python": platform.python_version(),
-        "libraries": {name: package_version(name) for name in LIBRARIES if _installed(name)},
+        **versions(),
         "data_sha256": data,
         "first_bar": f"{run.time[0]}Z",
         "last_bar": f"{run.time[-1]}Z",
@@ -235,6 +243,16 @@ def manifest_of(plan: Plan, run: Run, data: str) -> dict[str, Any]:
         "trials_before": plan.trials,
         "seeds": {"performance_analyzer": ANALYZER_SEED, "weight_optimizer": OPTIMIZER_SEED},
         "settings": plain_settings(plan.settings),
+    }
+
+
+def versions() -> dict[str, Any]:
+    """What computes: this program, Python and the libraries whose numbers go into results."""
+    return {
+        "quorum": package_version("quorum-desk") if _installed("quorum-desk") else "source",
+        "code": code_digest(),
+        "python": platform.python_version(),
+        "libraries": {name: package_version(name) for name in LIBRARIES if _installed(name)},
     }
 
 
@@ -262,7 +280,7 @@ class OwnHistory:
     """A desk's own past: the bars it decided on, what its agents said then, its first weights, and its equity [T]."""
 
     history: History
-    voices: Voices
+    signal_source: SignalSource
     first_weights: dict[str, float]
     time: Times
     equity: Floats
@@ -277,7 +295,7 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
             "this desk has not decided anything yet; replay a folder of bars with --bars, or the demo's history with --demo"
         )
     symbols, names = desk.symbols(), agents.names
-    recorded = desk.read(symbols, names, None if start is None else start - timedelta(microseconds=1), span[3])
+    recorded = desk.read(symbols, names, None if start is None else start - INSTANT, span[3])
     kept = len(recorded.time) if end is None else int(np.searchsorted(recorded.time, as_stamp(end), side="right"))
     if kept == 0:
         raise UsageError(
@@ -286,16 +304,12 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
     bars = BarsStore(engine, symbols).after(None, limit=10**9)
     first = recorded.time[0]
     chosen = (bars.time < first) | np.isin(bars.time, recorded.time[:kept])
-    bars = chosen_rows(bars, chosen)
+    bars = bars.where(chosen)
 
-    def voices(chunk: Bars) -> list[Signals]:
+    def signal_source(chunk: Bars) -> list[Signals]:
         memory = int(np.searchsorted(chunk.time, first))
         said = np.searchsorted(recorded.time, chunk.time[memory:])
-        before = (
-            agents.ask(panel_of(chunk.rows(0, memory)), as_datetime(chunk.time[0]), action="replay")[0]
-            if memory
-            else []
-        )
+        before = asking(agents)(chunk.rows(0, memory)) if memory else []
         found = []
         for a in range(len(names)):
             pieces = [(recorded.strength[said, a], recorded.confidence[said, a], recorded.abstained[said, a])]
@@ -306,7 +320,7 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
         return found
 
     return OwnHistory(
-        history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])), voices=voices,
+        history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])), signal_source=signal_source,
         first_weights={name: float(w) for name, w in zip(names, recorded.weights[0], strict=True)},
         time=recorded.time[:kept], equity=recorded.equity[:kept],
     )  # fmt: skip
@@ -421,11 +435,7 @@ def whole_of(history: History) -> Bars:
 
 def _all_rows(history: History) -> tuple[Bars, int, int]:
     bars = history.source.after(None, limit=10**9)
-    low = 0 if history.start is None else int(np.searchsorted(bars.time, as_stamp(history.start), side="left"))
-    high = (
-        len(bars.time) if history.end is None else int(np.searchsorted(bars.time, as_stamp(history.end), side="right"))
-    )
-    return bars, low, high
+    return bars, *_span_of(bars.time, history.start, history.end)
 
 
 def _with_memory(history: History, plan: Plan) -> tuple[Bars, int]:

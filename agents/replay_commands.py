@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,17 @@ from agents.core.settings import Settings, load_settings, with_changes
 from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES, Floats, Times
 from agents.meta.report_content import figure
 from agents.meta_app import meta_plane, tuning_of
+from agents.options import METHODS, column_pair, moment, moment_after
 from agents.parity_app import check_parity, kinds_of
 from agents.pipeline.record import book_names
-from agents.quant.evidence import claim_of, decay_free, sharpe_difference
+from agents.quant.evidence import claim_of, sharpe_difference
+from agents.quant.moments import decay_weights
 from agents.replay.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.replay.replay import Progress
-from agents.replay.simulate import Run, Segmented
+from agents.replay.simulate import ChunkResult, Run
 from agents.replay_app import History, OwnHistory, Plan, Replayed, own_history, replay_history
 from agents.tear_sheet import tear_sheet
 
-METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 Add = Callable[..., argparse.ArgumentParser]
 Whence = tuple[History, Settings, Engine | None]
 """A history, the settings that fit it, and the desk's database where it comes from there."""
@@ -90,23 +92,6 @@ def add_settings(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--start-weights", type=_weights, metavar="A=W,B=W", help="weights before the first change (default: as set)"
     )
-
-
-def moment(text: str) -> datetime:
-    """A time in UTC; a date means its beginning."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"'{text}' is no ISO 8601 time such as 2008-10-10 or 2008-10-10T14:30"
-        ) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def moment_after(text: str) -> datetime:
-    """As `moment`; a date means its end."""
-    found = moment(text)
-    return datetime.combine(found.date(), time.max, UTC) if len(text) <= len("2008-10-10") else found
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -164,7 +149,7 @@ def open_history(options: argparse.Namespace, settings: Settings, stack: ExitSta
         settings, path = app.demo_settings(settings), app.demo_file()
     else:
         path = Path(options.bars)
-    columns = dict(_pair(text) for text in options.map)
+    columns = dict(column_pair(text) for text in options.map)
     screen.say(f"reading {path.name if options.demo else path}")
     found = read_folder(path, settings.data, columns, SystemClock().now(), options.symbols)
     if found.bad or found.conflicts:
@@ -179,13 +164,6 @@ def open_history(options: argparse.Namespace, settings: Settings, stack: ExitSta
     return replay_app.history_of(found.bars, options.start, options.end), settings, None
 
 
-def _pair(text: str) -> tuple[str, str]:
-    ours, sign, theirs = text.partition("=")
-    if not sign:
-        raise UsageError(f"--map {text}: expected OURS=THEIRS such as close=Last")
-    return ours, theirs
-
-
 # ---------------------------------------------------------------- replay
 
 
@@ -196,10 +174,10 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
         own = _own(options, settings, changes, stack, screen) if options.history else None
         engine: Engine | None
         if own is not None:
-            history, voices, engine = own.past.history, own.past.voices, own.engine
+            history, signal_source, engine = own.past.history, own.past.signal_source, own.engine
             changes = {"agents.static_weights": own.past.first_weights, **changes}
         else:
-            (history, settings, engine), voices = open_history(options, settings, stack, screen), None
+            (history, settings, engine), signal_source = open_history(options, settings, stack, screen), None
         changed = bool(changes_of(options)) or options.no_tuning
         settings = with_changes(settings, changes)
         pace = timedelta(days=7) if options.reports == "weekly" else None
@@ -208,15 +186,15 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
         plan = Plan(settings=settings, tuning=not options.no_tuning, report_every=pace, trials=before)
         observers = []
         if options.out is not None:
-            options.out.mkdir(parents=True, exist_ok=True)
+            _make_folder(options.out)
             for name, columns_of in (("decisions", decision_columns), ("fills", fill_columns)):
                 observers.append(
                     writer_of(stack.enter_context(ParquetTable(options.out / f"{name}.parquet")), columns_of)
                 )
-        screen.say("agents are reading the history" if voices is None else "signals come from the record")
+        screen.say("agents are reading the history" if signal_source is None else "signals come from the record")
         with ExitStack() as shown:
             show = progress_on(screen, shown, len(history.symbols))
-            replayed = replay_history(history, plan, observers=observers, voices=voices, progress=show)
+            replayed = replay_history(history, plan, observers=observers, signal_source=signal_source, progress=show)
         if engine is not None and changed:
             replay_app.count_trial(
                 TrialsStore(engine), replayed
@@ -249,6 +227,13 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
     return 1 if own is not None and own.parity is not None and own.parity["differences"] else 0
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: cannot be made: {error.strerror}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     past: OwnHistory
@@ -260,6 +245,8 @@ def _own(
     options: argparse.Namespace, settings: Settings, changes: Mapping[str, Any], stack: ExitStack, screen: Screen
 ) -> _Own:
     """The desk's own past, and, where nothing is changed, the comparison of every decision with its recomputation."""
+    if options.persist:
+        raise UsageError("--history is on record already; --persist is for --demo and --bars")
     if options.agents:
         raise UsageError("--history replays the recorded signals of all agents; give --start-weights, or use --bars db")
     plane = stack.enter_context(meta_plane(settings, demo=False, say=screen.say))
@@ -280,7 +267,9 @@ def against_record(run: Run, time: Times, equity: Floats) -> dict[str, Any]:
     ours, theirs = daily_of(run), daily_of(replace(run, time=time, equity=equity[:, None]))
     if len(ours.date) != len(theirs.date) or len(ours.date) < LEAST_DAYS:
         return {"words": f"fewer than {LEAST_DAYS} days in common: nothing can be said"}
-    test = sharpe_difference(ours.returns(0), theirs.returns(0), decay_free(len(ours.date)), ours.per_year, seed=SEED)
+    test = sharpe_difference(
+        ours.returns(0), theirs.returns(0), decay_weights(len(ours.date), math.inf), ours.per_year, seed=SEED
+    )
     return claim_of(test, 1, SHOWN_LEVEL).as_plain() | {
         "recorded_equity": float(equity[-1]),
         "replayed_equity": float(run.equity[-1, 0]),
@@ -320,7 +309,7 @@ def title_of(options: argparse.Namespace) -> str:
     return f"Replay of {'the desk' if options.bars == 'db' else Path(options.bars).name}"
 
 
-def decision_columns(chunk: Segmented) -> dict[str, Any]:
+def decision_columns(chunk: ChunkResult) -> dict[str, Any]:
     """The decisions of a chunk as columns of one row for each bar and symbol."""
     out, bars, new = chunk.out, chunk.bars, slice(chunk.first, None)
     names = ("combined", "multiplier", "raw_weight", "target_weight", "order", "position", "mark")
@@ -336,7 +325,7 @@ def decision_columns(chunk: Segmented) -> dict[str, Any]:
     return columns
 
 
-def fill_columns(chunk: Segmented) -> dict[str, Any]:
+def fill_columns(chunk: ChunkResult) -> dict[str, Any]:
     """The live book's fills of a chunk, at the open of their bar."""
     fills = chunk.fills
     rows = chunk.first + fills.bar - chunk.base
@@ -344,7 +333,9 @@ def fill_columns(chunk: Segmented) -> dict[str, Any]:
             **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")}}  # fmt: skip
 
 
-def writer_of(table: ParquetTable, columns_of: Callable[[Segmented], dict[str, Any]]) -> Callable[[Segmented], None]:
+def writer_of(
+    table: ParquetTable, columns_of: Callable[[ChunkResult], dict[str, Any]]
+) -> Callable[[ChunkResult], None]:
     """An observer that appends a chunk's columns to a file."""
     return lambda chunk: table.add(columns_of(chunk))
 

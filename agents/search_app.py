@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,20 +19,20 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
+from agents import app
 from agents.adapters.trials_store import TrialsStore, study_of
 from agents.core.clock import SystemClock
-from agents.core.errors import DataError, UsageError
+from agents.core.errors import UsageError
 from agents.core.settings import Settings, plain_settings, with_changes
 from agents.core.types import Bars, Floats, Signals, as_datetime
-from agents.pipeline.market import panel_of
-from agents.quant.evidence import Claim, claim_of, decay_free, sharpe_difference
+from agents.quant.evidence import Claim, claim_of, sharpe_difference
+from agents.quant.moments import decay_weights
 from agents.quant.scores import sharpe_ratio
 from agents.quant.selection import select
-from agents.replay.measures import SEED, SHOWN_LEVEL, daily_of, plain
-from agents.replay.simulate import Voices
+from agents.replay.measures import SEED, SHOWN_LEVEL, daily_of, day_ends, plain
+from agents.replay.simulate import SignalSource
 from agents.replay.space import Space, candidates, period_rows
-from agents.replay_app import DataDigest, Plan, code_digest, history_of, replay_history
-from agents.trading.guard import AgentPanel
+from agents.replay_app import DataDigest, Plan, asking, history_of, replay_history, versions
 from agents.trading.registry import make_agents
 
 ACCEPT_LEVEL = 0.05
@@ -58,18 +59,14 @@ class Laboratory:
             self._digest = digest.hexdigest()
         return self._digest
 
-    def voices(self, names: Sequence[str]) -> Voices:
+    def signal_source(self, names: Sequence[str]) -> SignalSource:
         """What agents of these names said, asked once for the whole history: they are causal, and no setting reaches them."""
         missing = [name for name in names if name not in self._signals]
         if missing:
-            chosen = self.settings.agents
-            panel = AgentPanel(make_agents(missing), SystemClock(), timeout_s=chosen.timeout_s, breaker_failures=chosen.breaker_failures,
-                               breaker_retry_s=chosen.breaker_retry_s)  # fmt: skip
-            signals, log = panel.ask(panel_of(self.bars), as_datetime(self.bars.time[-1]), action="replay")
-            for entry, said in zip(log, signals, strict=True):
-                if not entry.ok:
-                    raise DataError(f"{entry.agent_name} failed: {entry.detail}")
-                self._signals[entry.agent_name] = said
+            panel = app.agents_of(
+                with_changes(self.settings, {"agents.enabled": missing, "agents.static_weights": {}}), SystemClock()
+            )
+            self._signals |= dict(zip(panel.names, asking(panel)(self.bars), strict=True))
 
         def speak(chunk: Bars) -> list[Signals]:
             first = int(np.searchsorted(self.bars.time, chunk.time[0]))
@@ -87,7 +84,7 @@ class Laboratory:
         names = tuple(agent.name for agent in make_agents(settings.agents.enabled))
         history = history_of(self.bars, as_datetime(self.bars.time[first]), as_datetime(self.bars.time[stop - 1]))
         plan = Plan(settings=settings, tuning=self.tuning, optimizer_only=True)
-        daily = daily_of(replay_history(history, plan, voices=self.voices(names)).run)
+        daily = daily_of(replay_history(history, plan, signal_source=self.signal_source(names)).run)
         return Outcome(daily.date, daily.returns(0), daily.returns(2), daily.per_year)
 
 
@@ -251,7 +248,7 @@ class Search:
             first, last = as_datetime(bars.time[self._rows[0][0]]), as_datetime(bars.time[self._rows[-1][1] - 1])
             returns = np.concatenate([run.live for run in runs])
             self._trials.record(self._laboratory.data_hash, bars.symbols, min(first, last), max(first, last), digest,
-                                {"changes": dict(changes), "code": code_digest(), **plain_settings(settings)}, known, returns)  # fmt: skip
+                                {"changes": dict(changes), **versions(), **plain_settings(settings)}, known, returns)  # fmt: skip
             known = {**known, "returns": returns}
         return Trial(
             place,
@@ -370,11 +367,9 @@ def walk_forward(
     the folds, what tuning added to the weights of the fold's first day, the same against the settings in use (where several were
     tried), and figures of the joined out-of-sample days."""
     time = laboratory.bars.time
-    day = time.astype("datetime64[D]")
-    firsts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
-    edges = [*firsts.tolist(), len(time)]
+    edges = [0, *(day_ends(time) + 1).tolist()]
     folds, live, first, used, pace = [], [], [], [], 252.0
-    plans = walk.folds(len(firsts))
+    plans = walk.folds(len(edges) - 1)
     for k, (learn, learnt, judge, judged) in enumerate(plans):
         runs = [laboratory.run(point, edges[learn], edges[judged]) for point in points]
         split, until = learnt - learn, judge - learn
@@ -393,7 +388,7 @@ def walk_forward(
         )  # fmt: skip
         progress(k + 1, len(plans))
     joined, kept, base = np.concatenate(live), np.concatenate(first), np.concatenate(used)
-    weights = decay_free(len(joined))
+    weights = decay_weights(len(joined), math.inf)
     added = claim_of(sharpe_difference(joined, kept, weights, pace, seed=SEED), trials, SHOWN_LEVEL)
     against = claim_of(sharpe_difference(joined, base, weights, pace, seed=SEED), trials, SHOWN_LEVEL)
     figures = {"days": len(joined), "sharpe": sharpe_ratio(joined, pace), "first_weights_sharpe": sharpe_ratio(kept, pace),
@@ -408,7 +403,7 @@ def count_candidates(engine: Engine, laboratory: Laboratory, points: Sequence[Ma
     for point in points:
         settings = {
             "changes": dict(point),
-            "code": code_digest(),
+            **versions(),
             **plain_settings(with_changes(laboratory.settings, dict(point))),
         }
         digest = hashlib.sha256(

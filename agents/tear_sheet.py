@@ -16,7 +16,7 @@ from agents.core.types import Floats, Times
 from agents.meta import charts
 from agents.meta.report_content import figure, money, percent, signed_money
 from agents.pipeline.state import CONTROLS, LIVE
-from agents.replay.measures import ROLLING_DAYS, daily_of, monthly, rolling_sharpe
+from agents.replay.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
 from agents.replay.simulate import Run
 from agents.replay_app import Replayed
 
@@ -217,8 +217,7 @@ def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple
 
 
 def _by_day(run: Run, values: Floats) -> Floats:
-    day = run.time.astype("datetime64[D]")
-    return np.asarray(values[np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)])
+    return np.asarray(values[day_ends(run.time)])
 
 
 def _smooth(values: Floats) -> Floats:

@@ -15,9 +15,9 @@ from agents.core.settings import load_settings
 from agents.core.tuning import WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weights import require_usable
+from agents.options import METHODS
 from agents.returns_file import optimize_file
 
-METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 HISTORY_ROWS = 20
 
 

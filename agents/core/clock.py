@@ -6,8 +6,11 @@ Everything else receives a moment as an argument named `at` (or a bound named `u
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+INSTANT = timedelta(microseconds=1)
+"""The smallest step of time here: the resolution of the database's."""
 
 
 class Clock(Protocol):

@@ -88,6 +88,26 @@ class Bars:
             exogenous={name: series[start:stop] for name, series in self.exogenous.items()},
         )
 
+    def where(self, chosen: Booleans) -> Bars:
+        """The bars of a mask [T]."""
+        arrays = {name: getattr(self, name)[chosen] for name in _BAR_ARRAYS}
+        return Bars(
+            **arrays,
+            symbols=self.symbols,
+            exogenous={name: series[chosen] for name, series in self.exogenous.items()},
+        )
+
+    def followed_by(self, later: Bars) -> Bars:
+        """This piece of a history and the next as one; a series that only one of them has is missing in the other."""
+
+        def series(bars: Bars, name: str) -> Floats:
+            return bars.exogenous[name] if name in bars.exogenous else np.full(bars.open.shape, np.nan)
+
+        arrays = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BAR_ARRAYS}
+        names = sorted({*self.exogenous, *later.exogenous})
+        exogenous = {name: np.concatenate([series(self, name), series(later, name)]) for name in names}
+        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
+
 
 _BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment",
                "split", "dividend")  # fmt: skip

@@ -27,7 +27,6 @@ from agents.core.types import (
     Floats,
     Order,
     OrderOutcome,
-    RiskState,
     as_datetime,
     to_decimal,
     to_float,
@@ -38,7 +37,6 @@ from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import build_cycle, orders_of, unpack_state
 from agents.pipeline.state import (
-    FIRST_SHADOW,
     LIVE,
     DeskPlan,
     Inputs,
@@ -46,6 +44,7 @@ from agents.pipeline.state import (
     copy_state,
     new_outputs,
     new_state,
+    obey,
 )
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
@@ -121,7 +120,8 @@ class Orchestrator:
         vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
         state = copy_state(self._state)
         command = self._journal.pending_command()
-        self._obey(command, state)
+        if command is not None:
+            obey(state, command)
         inputs = self._inputs(bar, forecast[-1:], correlation[-1:], volatility[-1:], vector, outcomes, stale)
         out = new_outputs(1, len(self._agents.names), len(self.plan.symbols))
         run_bars(state, inputs, self.plan.parameters, self.plan.lots, out)
@@ -235,15 +235,6 @@ class Orchestrator:
                     f"{symbol}: the ledger holds {quantity}, the step's state {self._state.position[LIVE, s]};"
                     " the journal was changed by hand or damaged, so this desk does not trade"
                 )
-
-    def _obey(self, command: RiskState | None, state: State) -> None:
-        """A person's halt or resume; resuming measures drawdown from here."""
-        if command is None:
-            return
-        books = slice(0, FIRST_SHADOW)
-        state.risk_state[books] = RISK_STATES.index(command)
-        if command is RiskState.ACTIVE:
-            state.peak[books] = state.equity[books]
 
     def _note_risk(self, before: State, after: State, cycle: CycleRecord) -> None:
         was, now = RISK_STATES[before.risk_state[LIVE]], RISK_STATES[after.risk_state[LIVE]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.types import Booleans, Floats, Integers
+from agents.core.types import RISK_STATES, Bars, Booleans, Floats, Integers, RiskState
 from agents.pipeline.risk import ACTIVE
 
 LIVE, EQUAL, FIRST, INVERSE_VOLATILITY, FIRST_SHADOW = 0, 1, 2, 3, 4
@@ -143,6 +143,24 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
     )
+
+
+def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
+    """Bars of a history, none of them stale, whose orders the step's own matcher fills."""
+    none = np.zeros(bars.open.shape)
+    return Inputs(
+        open=bars.open, close=bars.close, volume=bars.volume, split=bars.split, dividend=bars.dividend, volatility=volatility,
+        forecast=forecast, correlation=correlation, weights=weights, stale=np.zeros(bars.open.shape, dtype=bool),
+        external=False, external_quantity=none, external_price=none, external_fee=none,
+    )  # fmt: skip
+
+
+def obey(state: State, command: RiskState) -> None:
+    """A person's halt or resume, for the live book and its controls; resuming measures drawdown from here."""
+    books = slice(0, FIRST_SHADOW)
+    state.risk_state[books] = RISK_STATES.index(command)
+    if command is RiskState.ACTIVE:
+        state.peak[books] = state.equity[books]
 
 
 def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:

@@ -213,11 +213,6 @@ def claim_of(test: PairedTest, trials: int, level: float) -> Claim:
     )
 
 
-def decay_free(periods: int) -> Floats:
-    """Equal weights [T] that sum to 1."""
-    return np.full(periods, 1.0 / max(periods, 1))
-
-
 def required_t(false_changes_per_year: float, *, looks_per_year: float, trials: int, periods: float) -> float:
     """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it happens in at
     most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials on record."""
@@ -283,7 +278,7 @@ def drifting_spread(returns: Floats, block: int) -> float:
         return 1.0
     kept = np.ascontiguousarray(recent[:, dense])
     basis = np.eye(size)[:-1] - 1.0 / size
-    scaled = standardised(kept)
+    scaled = _standardised_columns(kept)
     noise = np.linalg.pinv(basis @ (scaled.T @ scaled / len(scaled)) @ basis.T, hermitian=True)
     # The inverse of an estimated covariance is too large on average (Wishart), and so is the square of a t statistic.
     noise *= max(0.0, (len(scaled) - size - 1.0) / len(scaled)) * (block - 3.0) / (block - 1.0)
@@ -295,7 +290,7 @@ def drifting_spread(returns: Floats, block: int) -> float:
 def inflation(returns: Floats) -> float:
     """How many times larger the variance of a mean is than independence would make it: 1 + 2 sum of the first
     autocorrelations of [T, A] pooled over agents, over a block's length, with Bartlett's taper; between 0.5 and 5."""
-    return min(5.0, max(0.5, _long_run_variance(standardised(returns).T.copy(), block_length(len(returns)))))
+    return min(5.0, max(0.5, _long_run_variance(_standardised_columns(returns).T.copy(), block_length(len(returns)))))
 
 
 @compiled
@@ -317,7 +312,7 @@ def _long_run_variance(scaled: Floats, length: int) -> float:
 
 
 @compiled
-def standardised(returns: Floats) -> Floats:
+def _standardised_columns(returns: Floats) -> Floats:
     """[T, A] less its column's mean, over its column's deviation (1 where nothing moves), 0 where it is not finite."""
     periods, agents = returns.shape
     result = np.zeros((periods, agents))

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from agents.core.types import REMAINDER, Floats, Times
+from agents.core.types import REMAINDER, Floats, Integers, Times
 from agents.pipeline.state import CONTROLS, FIRST_SHADOW, LIVE
 from agents.quant.evidence import (
     Claim,
     claim_of,
-    decay_free,
     expected_best_sharpe,
     probabilistic_sharpe,
     sharpe_difference,
     sharpe_interval,
 )
+from agents.quant.moments import decay_weights
 from agents.quant.scores import (
     annual_return,
     max_drawdown,
@@ -55,10 +55,16 @@ class Daily:
             return np.where((curve[:-1] > 0.0) & (curve[1:] > 0.0), simple_returns(curve), 0.0)
 
 
+def day_ends(time: Times) -> Integers:
+    """The last row of each UTC day."""
+    day = time.astype("datetime64[D]")
+    return np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)
+
+
 def daily_of(run: Run) -> Daily:
     """Equity by day."""
     day = run.time.astype("datetime64[D]")
-    last = np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)
+    last = day_ends(run.time)
     start = np.full((1, run.equity.shape[1]), run.initial_cash)
     per_year = periods_per_year(day[last].astype("datetime64[us]"))
     return Daily(date=day[last], equity=np.concatenate([start, run.equity[last]]), per_year=per_year)
@@ -105,7 +111,7 @@ def value_added(daily: Daily, trials: int = 1) -> dict[str, Claim]:
         return {}
     found = {}
     for k, name in enumerate(CONTROLS, 1):
-        test = sharpe_difference(live, daily.returns(k), decay_free(len(live)), daily.per_year, seed=SEED)
+        test = sharpe_difference(live, daily.returns(k), decay_weights(len(live), math.inf), daily.per_year, seed=SEED)
         found[name] = claim_of(test, trials, SHOWN_LEVEL)
     return found
 
@@ -163,7 +169,7 @@ def contributions(run: Run) -> dict[str, float]:
 def shadow_figures(run: Run) -> dict[str, dict[str, float]]:
     """Every agent's own book at unit size: annual Sharpe with its interval, by day."""
     day = run.time.astype("datetime64[D]")
-    starts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
+    starts = np.concatenate([[0], day_ends(run.time)[:-1] + 1])
     returns = np.add.reduceat(run.shadow_return, starts, axis=0)
     pace = periods_per_year(day[starts].astype("datetime64[us]"))
     annual = math.sqrt(pace) if pace > 0 else math.nan

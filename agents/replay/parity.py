@@ -28,7 +28,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Inputs, Outputs, State, copy_state, new_outputs
+from agents.pipeline.state import LIVE, DeskPlan, Inputs, Outputs, State, copy_state, new_outputs, obey
 from agents.pipeline.step import new_work, run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
@@ -120,7 +120,7 @@ def compare_steps(
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         if t in commands:
-            _obey(RiskState(commands[t]), state)
+            obey(state, RiskState(commands[t]))
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, work, t, t + 1)
         run_rows(state, now, plan.parameters, plan.lots, out, work, t, t + 1)
@@ -132,13 +132,6 @@ def compare_steps(
 def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:
     forecast, correlation = scale_forecasts(window, plan.scale_window_bars, plan.parameters.forecast_cap)
     return forecast[-1], correlation[-1]
-
-
-def _obey(command: RiskState, state: State) -> None:
-    books = slice(0, FIRST_SHADOW)
-    state.risk_state[books] = RISK_STATES.index(command)
-    if command is RiskState.ACTIVE:
-        state.peak[books] = state.equity[books]
 
 
 def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Outputs, found: Parity) -> None:

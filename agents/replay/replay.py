@@ -7,15 +7,15 @@ that was being computed, and resuming continues to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
 import numpy as np
 
-from agents.core.clock import SimulatedClock
+from agents.core.clock import INSTANT, SimulatedClock
 from agents.core.killpoint import killpoint
 from agents.core.ports import Journal
 from agents.core.types import (
@@ -24,6 +24,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     Signals,
+    Times,
     WeightSet,
     WorkLogEntry,
     as_datetime,
@@ -35,12 +36,11 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import build_cycle, orders_of, outcomes_of, unpack_state
-from agents.pipeline.state import DeskPlan, Inputs, State, new_outputs, new_state
+from agents.pipeline.state import DeskPlan, State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 SEGMENT_BARS = 128
-INSTANT = timedelta(microseconds=1)
 
 Progress = Callable[[int, int, datetime, float], None]
 """(bars done, bars in all, simulated time, equity)."""
@@ -57,6 +57,32 @@ class Interludes(Protocol):
     def run(self, at: datetime) -> None:
         """Run what is due at `at`; again, after a kill, it does what is left of it."""
         ...
+
+
+class Timeline:
+    """Cuts a history where interludes fall due and runs them between the cuts, on a simulated clock. Due times are followed by
+    themselves, not by bars: a job that is due with a bar's very close runs after it."""
+
+    def __init__(self, clock: SimulatedClock, interludes: Interludes | None, since: datetime) -> None:
+        self._clock, self._interludes, self._ran = clock, interludes, since
+
+    def segments(self, time: Times, first: int, longest: int | None = None) -> Iterator[tuple[int, int]]:
+        """(first, stop) of rows to trade one after the other, at most `longest` of them at once; the clock stands at the first bar
+        of a segment while it is traded."""
+        while first < len(time):
+            due = self._interludes.next_due(self._ran) if self._interludes is not None else None
+            reach = len(time) if due is None else int(np.searchsorted(time, as_stamp(due), side="right"))
+            stop = min(reach, first + longest) if longest else reach
+            if stop <= first:
+                assert self._interludes is not None and due is not None
+                self._clock.advance_to(due)
+                self._interludes.run(due)
+                self._ran = due
+                continue
+            self._clock.advance_to(as_datetime(time[first]))
+            yield first, stop
+            self._clock.advance_to(as_datetime(time[stop - 1]))
+            first = stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +122,20 @@ def replay(
     if start >= total:
         return 0
     prepared = _prepare(bars, plan, agents)
-    # A job that is due with a bar's very close runs after it, so due times are followed by themselves, not by bars.
-    first, ran = start, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT
-    while first < total:
-        due = interludes.next_due(ran) if interludes is not None else None
-        reach = total if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
-        stop = min(total, first + SEGMENT_BARS, reach)
-        if stop == first:
-            assert interludes is not None and due is not None
-            clock.advance_to(due)
-            interludes.run(due)
-            ran = due
-            continue
-        segment = bars.rows(first, stop)
-        clock.advance_to(as_datetime(segment.time[0]))
+    timeline = Timeline(clock, interludes, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
+    for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
         weights = weights_at(clock.now())
         state, ledger, working, equity = _run_segment(
-            segment, slice(first, stop), plan, agents, prepared, weights, journal, (state, ledger, working)
+            bars.rows(first, stop),
+            slice(first, stop),
+            plan,
+            agents,
+            prepared,
+            weights,
+            journal,
+            (state, ledger, working),
         )
-        first = stop
-        clock.advance_to(as_datetime(segment.time[-1]))
-        progress(stop, total, clock.now(), equity)
+        progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
 
 
@@ -136,22 +155,8 @@ def _run_segment(
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
     vector = np.array([to_float(weights.weights[name]) for name in names])
-    none = np.zeros(segment.open.shape)
-    inputs = Inputs(
-        open=segment.open,
-        close=segment.close,
-        volume=segment.volume,
-        split=segment.split,
-        dividend=segment.dividend,
-        volatility=prepared.volatility[rows],
-        forecast=prepared.forecast[rows],
-        correlation=prepared.correlation[rows],
-        weights=vector,
-        stale=np.zeros(segment.open.shape, dtype=bool),
-        external=False,
-        external_quantity=none,
-        external_price=none,
-        external_fee=none,
+    inputs = matched_inputs(
+        segment, prepared.volatility[rows], prepared.forecast[rows], prepared.correlation[rows], vector
     )
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, plan.lots, out)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from agents.core.clock import SimulatedClock
+from agents.core.clock import INSTANT, SimulatedClock
 from agents.core.memory import give_back
 from agents.core.ports import BarSource
 from agents.core.types import (
@@ -32,18 +32,16 @@ from agents.core.types import (
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import book_names
-from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Inputs, Outputs, State, new_outputs, new_state
+from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Outputs, State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
-from agents.replay.replay import Interludes, Progress
+from agents.replay.replay import Interludes, Progress, Timeline
 from agents.trading.guard import raw_forecasts
 
-GRIDS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
 FILLS_KEPT = 500_000
-INSTANT = timedelta(microseconds=1)
 SHOWN_TIMES = 200
 """So often, at most, progress is shown within a replay."""
-Voices = Callable[[Bars], Sequence[Signals]]
+SignalSource = Callable[[Bars], Sequence[Signals]]
 """Every agent's signals on all rows of some bars."""
 
 
@@ -56,7 +54,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmented:
+class ChunkResult:
     """One finished chunk: its rows from `first` on are new. Shown to observers, which must copy what they keep."""
 
     bars: Bars
@@ -69,7 +67,7 @@ class Segmented:
     """Bars of the run before this chunk's new ones."""
 
 
-Observer = Callable[[Segmented], None]
+Observer = Callable[[ChunkResult], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,7 @@ def chunks_of(
 ) -> Iterator[Chunk]:
     """The bars of `source` from `start` to `until` in chunks of `size` rows, each with up to `lead` rows of what came before, be it
     before `start`."""
-    after = None if start is None else start - timedelta(microseconds=1)
+    after = None if start is None else start - INSTANT
     held = None if after is None else source.window(until=after, count=lead)
     while True:
         new = source.after(after, limit=size)
@@ -128,37 +126,14 @@ def chunks_of(
             new = new.rows(0, int(np.searchsorted(new.time, as_stamp(until), side="right")))
         if not len(new.time):
             return
-        rows = new if held is None or not len(held.time) else joined(held, new)
+        rows = new if held is None or not len(held.time) else held.followed_by(new)
         before = len(rows.time) - len(new.time)
         yield Chunk(rows, before)
         held, after = rows.rows(max(0, len(rows.time) - lead), len(rows.time)), as_datetime(new.time[-1])
 
 
-def chosen_rows(bars: Bars, chosen: Booleans) -> Bars:
-    """The bars of a mask [T]."""
-    grids: dict[str, Any] = {name: getattr(bars, name)[chosen] for name in GRIDS}
-    exogenous = {name: series[chosen] for name, series in bars.exogenous.items()}
-    return Bars(**grids, symbols=bars.symbols, exogenous=exogenous)
-
-
-def joined(first: Bars, second: Bars) -> Bars:
-    """Two pieces of one history as one; a series that only one of them has is missing in the other."""
-    names = sorted({*first.exogenous, *second.exogenous})
-
-    def both(one: Floats | None, other: Floats | None) -> Floats:
-        parts = [
-            np.full(piece.open.shape, np.nan) if grid is None else grid
-            for piece, grid in ((first, one), (second, other))
-        ]
-        return np.concatenate(parts)
-
-    grids: dict[str, Any] = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in GRIDS}
-    exogenous = {name: both(first.exogenous.get(name), second.exogenous.get(name)) for name in names}
-    return Bars(**grids, symbols=first.symbols, exogenous=exogenous)
-
-
 def simulate(
-    chunks: Iterable[Chunk], plan: DeskPlan, agents: tuple[str, ...], voices: Voices, weights_at: Callable[[datetime], WeightSet],
+    chunks: Iterable[Chunk], plan: DeskPlan, agents: tuple[str, ...], signal_source: SignalSource, weights_at: Callable[[datetime], WeightSet],
     clock: SimulatedClock, progress: Progress, *, total_bars: int, memory: int = 0, days: DayBook | None = None,
     interludes: Interludes | None = None, observers: Sequence[Observer] = (),
 ) -> Run:  # fmt: skip
@@ -167,11 +142,11 @@ def simulate(
     `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
     """
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    opinions = _Opinions(voices, memory)
+    opinions = _Opinions(signal_source, memory)
     series, work = _Series(plan, agents, total_bars), new_work(len(agents), len(plan.symbols))
     history: Floats | None = None
     previous: Outputs | None = None
-    ran: datetime | None = None
+    timeline: Timeline | None = None
     done = 0
     for chunk in chunks:
         bars, lead = chunk.bars, chunk.lead
@@ -182,39 +157,27 @@ def simulate(
         forecast, correlation = _on_rows(forecast, len(bars.time)), _on_rows(correlation, len(bars.time))
         history = known[-plan.scale_window_bars :]
         out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
-        inputs = _inputs(bars, bar_volatility(panel_of(bars), plan.volatility_window_bars), forecast, correlation)
+        volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)
+        inputs = matched_inputs(bars, volatility, forecast, correlation, np.zeros(len(agents)))
         if days is not None:
             days.open_chunk(bars, opinions.strength, opinions.confidence, opinions.abstained, out, lead)
-        first, stop_at, shown = lead, len(bars.time), done
-        ran = ran or as_datetime(bars.time[lead]) - INSTANT
+        timeline, shown = timeline or Timeline(clock, interludes, as_datetime(bars.time[lead]) - INSTANT), done
         row_weights = np.zeros((len(bars.time), len(agents)))
-        while first < stop_at:
-            due = interludes.next_due(ran) if interludes is not None else None
-            reach = stop_at if due is None else int(np.searchsorted(bars.time, as_stamp(due), side="right"))
-            stop = min(stop_at, reach)
-            if stop <= first:
-                assert interludes is not None and due is not None
-                clock.advance_to(due)
-                interludes.run(due)
-                ran = due
-                continue
-            clock.advance_to(as_datetime(bars.time[first]))
+        for first, stop in timeline.segments(bars.time, lead):
             weights = weights_at(clock.now()).weights
             vector = np.array([to_float(weights[name]) for name in agents])
             run_rows(state, inputs._replace(weights=vector), plan.parameters, plan.lots, out, work, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
-            first, now = stop, as_datetime(bars.time[stop - 1])
-            clock.advance_to(now)
             if days is not None:
                 days.available = stop
             if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
-                progress(done, total_bars, now, float(out.equity[stop - 1, LIVE]))
+                progress(done, total_bars, as_datetime(bars.time[stop - 1]), float(out.equity[stop - 1, LIVE]))
         base, fills = series.bars, series.add(bars, lead, out, row_weights)
         for observe in observers:
-            observe(Segmented(bars, lead, signals, forecast, out, fills, base))
-        progress(done, total_bars, now, float(out.equity[-1, LIVE]))
+            observe(ChunkResult(bars, lead, signals, forecast, out, fills, base))
+        progress(done, total_bars, as_datetime(bars.time[-1]), float(out.equity[-1, LIVE]))
         previous = out
         if lead:
             give_back()  # the second chunk and later: a long history
@@ -224,8 +187,8 @@ def simulate(
 class _Opinions:
     """What the agents said on a chunk's rows, [A, n, S]; they are asked again only about what is new."""
 
-    def __init__(self, voices: Voices, memory: int) -> None:
-        self._voices, self._memory = voices, memory
+    def __init__(self, signal_source: SignalSource, memory: int) -> None:
+        self._voices, self._memory = signal_source, memory
         self._asked = False
         self.strength, self.confidence = np.empty((0, 0, 0)), np.empty((0, 0, 0))
         self.abstained: Booleans = np.empty((0, 0, 0), dtype=bool)
@@ -267,15 +230,6 @@ def _room(previous: Outputs | None, lead: int, bars: int, agents: int, symbols: 
             old = getattr(previous, name)
             getattr(out, name)[:lead] = old[len(old) - lead :]
     return out
-
-
-def _inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats) -> Inputs:
-    none = np.zeros(bars.open.shape)
-    return Inputs(
-        open=bars.open, close=bars.close, volume=bars.volume, split=bars.split, dividend=bars.dividend, volatility=volatility,
-        forecast=forecast, correlation=correlation, weights=np.zeros(forecast.shape[2]), stale=np.zeros(bars.open.shape, dtype=bool),
-        external=False, external_quantity=none, external_price=none, external_fee=none,
-    )  # fmt: skip
 
 
 class _Series:

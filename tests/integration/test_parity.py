@@ -198,7 +198,7 @@ def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     assert own.first_weights == START
     plan = Plan(settings=with_changes(SETTINGS, {"agents.static_weights": own.first_weights}), tuning=False)
     kept = []
-    same = replay_history(own.history, plan, voices=own.voices, observers=[kept.append])
+    same = replay_history(own.history, plan, signal_source=own.signal_source, observers=[kept.append])
     rows = DeskReader(engine).rows("SELECT time, symbol, order_quantity FROM decision_details ORDER BY time, symbol")
     before = next(k for k, row in enumerate(rows) if row["time"] >= as_datetime(BARS.time[170]))
     orders = kept[0].out.order[kept[0].first :].ravel()
@@ -211,7 +211,7 @@ def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     wild = replay_history(
         own.history,
         Plan(settings=with_changes(plan.settings, {"combine.volatility_target": 0.4}), tuning=False),
-        voices=own.voices,
+        signal_source=own.signal_source,
     )
     assert wild.run.gross.mean() > 1.3 * same.run.gross.mean()
     part = own_history(SETTINGS, engine, as_datetime(BARS.time[150]), as_datetime(BARS.time[199]))

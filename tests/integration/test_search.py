@@ -73,6 +73,11 @@ def quorum(folder: Path, database: str, redis_url: str, *arguments: str) -> subp
     )  # fmt: skip
 
 
+def searching(folder: Path, database: str, redis_url: str, *more: str) -> subprocess.Popen[str]:
+    """The leader, or with --worker a helper, of the one search of these tests."""
+    return quorum(folder, database, redis_url, "search", "SPACE.toml", "--bars", "bars", "--json", *more)
+
+
 def answer(process: subprocess.Popen[str]) -> dict:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err[-2000:]
@@ -84,43 +89,14 @@ def answer(process: subprocess.Popen[str]) -> dict:
 def test_two_workers_by_hand_give_what_one_process_gives(folder, redis_url, services):
     fresh(services, "quorum_tests_search")
     database = fresh(services, "quorum_tests_search2")
-    alone = answer(
-        quorum(
-            folder,
-            "quorum_tests_search",
-            redis_url,
-            "search",
-            "SPACE.toml",
-            "--bars",
-            "bars",
-            "--workers",
-            "1",
-            "--json",
-        )
-    )
+    alone = answer(searching(folder, "quorum_tests_search", redis_url, "--workers", "1"))
     assert alone["tried"] == 12
     assert alone["accepted"] is False, "settings on a random walk"
-    again = answer(
-        quorum(
-            folder,
-            "quorum_tests_search",
-            redis_url,
-            "search",
-            "SPACE.toml",
-            "--bars",
-            "bars",
-            "--workers",
-            "1",
-            "--json",
-        )
-    )
+    again = answer(searching(folder, "quorum_tests_search", redis_url, "--workers", "1"))
     assert again == alone, "nothing is tried or counted twice"
 
-    leader = quorum(folder, database, redis_url, "search", "SPACE.toml", "--bars", "bars", "--workers", "1", "--json")
-    workers = [
-        quorum(folder, database, redis_url, "search", "SPACE.toml", "--bars", "bars", "--worker", "--json")
-        for _ in range(2)
-    ]
+    leader = searching(folder, database, redis_url, "--workers", "1")
+    workers = [searching(folder, database, redis_url, "--worker") for _ in range(2)]
     clock = SystemClock()
     engine = open_engine(SERVICES.database_url(database, "quorum_owner"))
     store = TrialsStore(engine)

@@ -35,7 +35,7 @@ STILL = Plan(settings=SETTINGS, tuning=False)
 
 
 def constant(strength: np.ndarray):
-    """Voices of all agents that say the same [S] on every bar that exists."""
+    """SignalSource of all agents that say the same [S] on every bar that exists."""
 
     def speak(bars: Bars) -> list[Signals]:
         there = np.isfinite(bars.close)
@@ -137,7 +137,9 @@ def test_a_listing_inside_the_period_is_traded_from_its_warm_up_on():
     for name in ("open", "high", "low", "close", "volume"):
         getattr(bars, name)[:100, 1] = np.nan
     seen = []
-    run = replay_history(history_of(bars), STILL, voices=constant(np.array([0.5, 0.5])), observers=[seen.append]).run
+    run = replay_history(
+        history_of(bars), STILL, signal_source=constant(np.array([0.5, 0.5])), observers=[seen.append]
+    ).run
     first = run.fills.bar[run.fills.symbol == 1].min()
     assert 100 < first <= 100 + SETTINGS.combine.volatility_window_bars + 1
     assert (seen[0].out.order[:100, 1] == 0.0).all()
@@ -149,7 +151,9 @@ def test_a_delisting_freezes_the_position_at_its_last_price():
     for name in ("open", "high", "low", "close", "volume"):
         getattr(bars, name)[150:, 1] = np.nan
     seen = []
-    run = replay_history(history_of(bars), STILL, voices=constant(np.array([0.5, 0.5])), observers=[seen.append]).run
+    run = replay_history(
+        history_of(bars), STILL, signal_source=constant(np.array([0.5, 0.5])), observers=[seen.append]
+    ).run
     out = seen[0].out
     assert out.position[149, 1] > 0.0
     assert (out.position[150:, 1] == out.position[149, 1]).all()
@@ -162,7 +166,7 @@ def test_a_halt_lets_orders_expire_and_trading_resume():
     bars = quiet_market()
     for name in ("open", "high", "low", "close", "volume"):
         getattr(bars, name)[120:130, 0] = np.nan
-    run = replay_history(history_of(bars), STILL, voices=constant(np.array([0.5, 0.5]))).run
+    run = replay_history(history_of(bars), STILL, signal_source=constant(np.array([0.5, 0.5]))).run
     mine = run.fills.bar[run.fills.symbol == 0]
     assert not ((mine >= 120) & (mine < 130)).any()
     assert (mine >= 130).any()
@@ -173,20 +177,20 @@ def test_a_split_changes_no_money_and_a_dividend_is_paid_once():
     bars = quiet_market()
     free = with_changes(SETTINGS, {"execution.commission_bps": 0.0, "execution.minimum_commission": 0.0, "execution.half_spread_bps": 0.0,
                                    "execution.impact": 0.0, "execution.lot_size": 1e-6})  # fmt: skip
-    plan, voices = Plan(settings=free, tuning=False), constant(np.array([0.4, 0.4]))
-    plain = replay_history(history_of(bars), plan, voices=voices).run
+    plan, signal_source = Plan(settings=free, tuning=False), constant(np.array([0.4, 0.4]))
+    plain = replay_history(history_of(bars), plan, signal_source=signal_source).run
     split, factor = np.ones(bars.close.shape), np.ones(bars.close.shape)
     split[90, 0] = 2.0
     factor[90:, 0] = 2.0
     halved = {name: getattr(bars, name) / factor for name in ("open", "high", "low", "close")}
     with_split = replace(bars, **halved, volume=bars.volume * factor, split=split, adjustment=factor)
-    run = replay_history(history_of(with_split), plan, voices=voices).run
+    run = replay_history(history_of(with_split), plan, signal_source=signal_source).run
     np.testing.assert_allclose(run.equity[:, 0], plain.equity[:, 0], rtol=1e-7)
     dividend = np.zeros(bars.close.shape)
     dividend[120, 1] = 1.5
     seen = []
     paid = replay_history(
-        history_of(replace(bars, dividend=dividend)), plan, voices=voices, observers=[seen.append]
+        history_of(replace(bars, dividend=dividend)), plan, signal_source=signal_source, observers=[seen.append]
     ).run
     held = seen[0].out.position[119, 1]
     assert held > 0.0
@@ -205,7 +209,7 @@ def test_an_agent_that_appears_late_has_no_days_of_opinions_before():
         )
         return said
 
-    replayed = replay_history(history_of(quiet_market()), Plan(settings=SETTINGS), voices=late)
+    replayed = replay_history(history_of(quiet_market()), Plan(settings=SETTINGS), signal_source=late)
     assert (replayed.days.signals[:120, 2] == 0).all() and (replayed.days.signals[121:, 2] > 0).all()
     assert (replayed.run.shadow_return[:120, 2] == 0.0).all()
     assert np.abs(replayed.run.shadow_return[121:, 2]).sum() > 0.0
