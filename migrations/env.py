@@ -9,9 +9,9 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
-from agents.adapters.database import normalise_url
-from agents.adapters.migrate import MIGRATION_LOCK
-from agents.adapters.tables import metadata
+from agents.adapters.database.engine import normalise_url
+from agents.adapters.database.migrate import MIGRATION_LOCK
+from agents.adapters.database.tables import metadata
 
 
 def include_name(

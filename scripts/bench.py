@@ -27,27 +27,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
-from agents.adapters.bar_files import read_table
-from agents.adapters.bar_rows import validate_rows
-from agents.adapters.bars_store import COLUMNS, BarsStore, _block
-from agents.adapters.database import copy_block, driver_connection, open_engine, transaction
-from agents.adapters.embedded import EmbeddedServices
-from agents.adapters.journal import PostgresJournal
-from agents.adapters.memory import MemoryBars, MemoryWeightCache, MemoryWeightStore
-from agents.adapters.migrate import upgrade
-from agents.app import lots_of, parameters_of, plan_of
+from agents.adapters.database.bars_store import COLUMNS, BarsStore, _block
+from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.files.bar_files import read_table
+from agents.adapters.files.bar_rows import validate_rows
+from agents.adapters.services.embedded import EmbeddedServices
+from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache, MemoryWeightStore
 from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings
 from agents.core.types import Bars, Panel, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.orchestrator.weights import DeskWeights
+from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.state import Inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import make_agents
+from agents.wiring.desk import lots_of, parameters_of, plan_of
 
 DATABASE = "quorum_bench"
 SYMBOLS, BARS, REPEATS = 20, 5000, 9

@@ -12,17 +12,18 @@ from datetime import timedelta
 
 import numpy as np
 
-from agents import app, meta_app
-from agents.adapters.database import open_engine
-from agents.adapters.embedded import EmbeddedServices
-from agents.adapters.reader import DeskReader
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.reader import DeskReader
+from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.clock import SimulatedClock
+from agents.core.meta_types import AgentDays
 from agents.core.settings import Settings
-from agents.core.tuning import AgentDays
 from agents.meta.performance_analyzer import Thresholds, analyze
 from agents.quant.allocation import propose
 from agents.quant.portfolios import max_sharpe, risk_parity
 from agents.quant.scores import calmar_ratio, shape_of, sharpe_ratio, sortino_ratio, wins_and_losses
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
 
 AGENTS, DAYS, YEAR = 10, 252, 252
 

@@ -145,8 +145,8 @@ def floor_python(m):
 
 def _ours():
     sys.path.insert(0, str(ROOT))
-    from agents.app import parameters_of
     from agents.core.settings import Settings
+    from agents.wiring.desk import parameters_of
 
     costs = {"commission_bps": 1.0, "minimum_commission": 0.0, "half_spread_bps": 0.0, "impact": 0.0, "participation": 1.0, "buffer": 0.0,
              "minimum_trade_fraction": 0.0, "lot_size": SHARES}  # fmt: skip
@@ -230,7 +230,7 @@ def quorum_replay(m, *, tuned: bool = False):
     """`quorum replay` itself, six agents."""
     _ours()
     from agents.core.settings import Settings
-    from agents.replay_app import Plan, history_of, replay_history
+    from agents.wiring.replay import Plan, history_of, replay_history
 
     history = history_of(_bars(m))
     plan = Plan(settings=Settings(), tuning=tuned, report_every=None)
@@ -679,7 +679,7 @@ def run_one(name: str, data: Path) -> None:
     print("RESULT " + json.dumps(found))
 
 
-IMPORTS = {**{name: name for name in PROGRAMS}, **dict.fromkeys(OURS, "agents.replay_app"), "floor_numba": "numba", "floor_python": "pandas",
+IMPORTS = {**{name: name for name in PROGRAMS}, **dict.fromkeys(OURS, "agents.wiring.replay"), "floor_numba": "numba", "floor_python": "pandas",
            "nautilus": "nautilus_trader.backtest.engine", "freqtrade": "freqtrade.optimize.backtesting"}  # fmt: skip
 
 

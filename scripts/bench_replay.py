@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_stamp
-from agents.replay.measures import daily_of
-from agents.replay_app import History, Plan, replay_history
+from agents.quant.measures import daily_of
+from agents.wiring.replay import History, Plan, replay_history
 
 START = np.datetime64("2023-01-01T00:00", "us")
 MINUTE = np.timedelta64(60_000_000, "us")

@@ -68,9 +68,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def configure(options: argparse.Namespace) -> int:
-    from agents import meta_app
-    from agents.adapters.mailer import SmtpMailer
+    from agents.adapters.mail.mailer import SmtpMailer
     from agents.core.settings import load_settings, secrets_dir
+    from agents.wiring import meta as meta_app
 
     settings = load_settings()
     with meta_app.meta_plane(settings, demo=False, say=lambda line: print("·", line, file=sys.stderr)) as plane:
@@ -141,7 +141,7 @@ def mail_settings(wanted: dict[str, Any], secret: Path | None) -> Any:
     """MailSettings; UsageError, naming the flag, for anything that cannot be right."""
     from zoneinfo import ZoneInfo
 
-    from agents.core.tuning import MailSettings
+    from agents.core.meta_types import MailSettings
 
     if not re.fullmatch(r"[A-Za-z0-9.:-]+", wanted["server"]):
         raise UsageError("--server: expected a host name such as smtp.example.org")

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, settings
 from pytest_postgresql import factories
 from sqlalchemy import Engine
 
-from agents.adapters.database import open_engine
-from agents.adapters.embedded import EmbeddedServices
-from agents.adapters.migrate import upgrade
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.services.embedded import EmbeddedServices
 
 settings.register_profile(
     "suite", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from agents.core.tuning import AgentDays, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
+from agents.core.meta_types import AgentDays, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
 from agents.core.types import (
     Bars,
     CycleRecord,

@@ -22,9 +22,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from agents.core.clock import Clock
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
+from agents.core.meta_types import JobPlan
 from agents.core.ports import JobStore
-from agents.core.tuning import JobPlan
-from agents.meta.schedule import Due, due, stale_before
+from agents.tuning.schedule import Due, due, stale_before
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agents.core.log import log_event
+from agents.core.meta_types import MailSettings, Report
 from agents.core.ports import Mail, Mailer, Outbox, ReportDesk
-from agents.core.tuning import MailSettings, Report
-from agents.meta.recommendations import recommend
-from agents.meta.report import message, message_id, pictures, render, summary_of
+from agents.reports.report import message, message_id, pictures, render, summary_of
+from agents.tuning.recommendations import recommend
 
 logger = logging.getLogger(__name__)
 DAY = timedelta(days=1)

@@ -1,6 +1,6 @@
 """The meta plane's one door to the composition root: jobs that are started by hand, without arguments.
 
-The import law lets nothing in this folder know `agents.app` but this file.
+The import law lets nothing in this folder know `agents.wiring.desk` but this file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @contextmanager
 def analyzer() -> Iterator[PerformanceAnalyzerAgent]:
     """The analyzer of the desk that the settings describe."""
-    from agents import meta_app
+    from agents.wiring import meta as meta_app
 
     with meta_app.meta_plane_of_settings() as plane:
         yield plane.analyzer()
@@ -28,7 +28,7 @@ def analyzer() -> Iterator[PerformanceAnalyzerAgent]:
 @contextmanager
 def optimizer() -> Iterator[WeightOptimizerAgent]:
     """The optimizer of the desk that the settings describe."""
-    from agents import meta_app
+    from agents.wiring import meta as meta_app
 
     with meta_app.meta_plane_of_settings() as plane:
         yield plane.optimizer()
@@ -37,7 +37,7 @@ def optimizer() -> Iterator[WeightOptimizerAgent]:
 @contextmanager
 def project_manager() -> Iterator[ProjectManagerAgent]:
     """The project manager of the desk that the settings describe."""
-    from agents import meta_app
+    from agents.wiring import meta as meta_app
 
     with meta_app.meta_plane_of_settings() as plane:
         yield plane.project_manager()
@@ -45,13 +45,13 @@ def project_manager() -> Iterator[ProjectManagerAgent]:
 
 def run_one(name: str) -> int:
     """`python agents/meta/NAME.py`: run the job once and print its outcome as JSON."""
-    from agents.__main__ import main
+    from agents.cli.main import main
 
     return main(["meta", "--once", "--only", name, "--json", *sys.argv[1:]])
 
 
 def run_all(arguments: Sequence[str]) -> int:
     """`python agents/meta/meta_orchestrator.py [--once]`."""
-    from agents.__main__ import main
+    from agents.cli.main import main
 
     return main(["meta", *arguments])

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from agents.core.log import log_event
+from agents.core.meta_types import AgentDays, DecisionStatus, WeightDecision
 from agents.core.ports import OptimizerDesk, PastChange
-from agents.core.tuning import AgentDays, DecisionStatus, WeightDecision
 from agents.core.types import Floats, WeightSet
-from agents.core.weights import normalised
+from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
 from agents.quant.scores import periods_per_year, sharpe_ratio
 

@@ -31,7 +31,7 @@ from agents.core.types import (
     to_decimal,
     to_float,
 )
-from agents.orchestrator.weights import DeskWeights
+from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of

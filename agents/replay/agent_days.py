@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.core.tuning import AgentDays
+from agents.core.meta_types import AgentDays
 from agents.core.types import NO_TRADES, Bars, Floats, Integers, Times
 from agents.pipeline.state import FIRST_SHADOW, Outputs
 from agents.quant.compiled import compiled

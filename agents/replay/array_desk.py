@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from agents.core.clock import Clock
+from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.ports import PastChange
-from agents.core.tuning import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weights import in_force
+from agents.core.weight_sets import in_force
 from agents.replay.agent_days import DayBook
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.core.tuning import Recorded
+from agents.core.meta_types import Recorded
 from agents.core.types import (
     CLAMPS,
     NO_TRADES,

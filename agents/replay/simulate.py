@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.allocator import give_back
 from agents.core.clock import INSTANT, SimulatedClock
-from agents.core.memory import give_back
 from agents.core.ports import BarSource
 from agents.core.types import (
     Bars,
@@ -35,7 +35,7 @@ from agents.pipeline.record import book_names
 from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Outputs, State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
-from agents.replay.replay import Interludes, Progress, Timeline
+from agents.replay.record import Interludes, Progress, Timeline
 from agents.trading.guard import raw_forecasts
 
 FILLS_KEPT = 500_000

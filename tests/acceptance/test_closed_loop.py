@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 import redis
 
-from agents import app, meta_app
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.database import open_engine
-from agents.adapters.reader import DeskReader
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.meta_types import WeightDecision
 from agents.core.settings import Settings
-from agents.core.tuning import WeightDecision
 from agents.core.types import Signals, as_datetime
-from agents.demo import JobsBetween
-from agents.meta.report import message
-from agents.replay.replay import replay
+from agents.replay.record import replay
+from agents.reports.report import message
 from agents.trading.registry import AGENTS
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
+from agents.wiring.demo import JobsBetween
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import make_bars

@@ -9,10 +9,10 @@ from decimal import Decimal as D
 import numpy as np
 import pytest
 
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.journal import PostgresJournal
-from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
-from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.twins.in_memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
 from agents.core.clock import SystemClock
 from agents.core.errors import DeskBusyError, JournalError
 from agents.core.types import OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
@@ -236,7 +236,7 @@ def source(request):
 
 def batch_of(bars):
     """A `Bars` as the loader's rows."""
-    from agents.adapters.bar_rows import BarBatch
+    from agents.adapters.files.bar_rows import BarBatch
 
     s, t = np.nonzero(np.isfinite(bars.close.T))
     columns = {

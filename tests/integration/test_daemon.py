@@ -17,21 +17,21 @@ import redis as redis_client
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.database import open_engine
-from agents.adapters.journal import PostgresJournal
-from agents.adapters.memory import MemoryJournal
-from agents.adapters.migrate import upgrade
-from agents.adapters.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.app import plan_of
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.twins.in_memory import MemoryJournal
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
-from agents.core.weights import normalised
+from agents.core.weight_sets import normalised
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.orchestrator.weights import DeskWeights
-from agents.replay.replay import replay
+from agents.orchestrator.weights_in_force import DeskWeights
+from agents.replay.record import replay
+from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import all_agents, make_bars

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import redis
 
-from agents.adapters.debian import KEYRING, DebianSource, fetch_prefix
-from agents.adapters.embedded import EmbeddedServices, find_installed, service_user
+from agents.adapters.services.debian import KEYRING, DebianSource, fetch_prefix
+from agents.adapters.services.embedded import EmbeddedServices, find_installed, service_user
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
@@ -63,7 +63,7 @@ def test_up_twice_is_up_once_and_down_stops_only_its_own(fresh, services):
 
 def test_two_commands_at_once(fresh):
     code = (
-        "import sys; from pathlib import Path; from agents.adapters.embedded import EmbeddedServices;"
+        "import sys; from pathlib import Path; from agents.adapters.services.embedded import EmbeddedServices;"
         "s = EmbeddedServices(Path(sys.argv[1])); s.prefix = Path(sys.argv[2]); s.up(print); s.ensure_database('quorum')"
     )
     command = [sys.executable, "-c", code, str(fresh.root), str(SERVICES.prefix)]
@@ -177,7 +177,7 @@ def test_a_fetch_that_was_killed_resumes_and_leaves_the_system_alone(tmp_path, g
     watched = [Path("/var/lib/dpkg/status"), Path("/var/lib/apt/lists"), Path("/var/cache/apt/archives")]
     before = [path.stat().st_mtime_ns for path in watched if path.exists()]
     code = (
-        "import sys; from pathlib import Path; from agents.adapters.debian import fetch_prefix;"
+        "import sys; from pathlib import Path; from agents.adapters.services.debian import fetch_prefix;"
         "fetch_prefix(Path(sys.argv[1]), Path(sys.argv[2]), print)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "prefix"), str(tmp_path / "work")]

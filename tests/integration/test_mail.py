@@ -18,13 +18,13 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from sqlalchemy import text
 
-from agents.adapters.mailer import SmtpMailer, read_secret
-from agents.adapters.outbox import PostgresOutbox
+from agents.adapters.database.outbox import PostgresOutbox
+from agents.adapters.mail.mailer import SmtpMailer, read_secret
 from agents.core.errors import SettingsError
+from agents.core.meta_types import MailSettings, Report
 from agents.core.ports import Mail
-from agents.core.tuning import MailSettings, Report
 from agents.meta.project_manager import deliver
-from agents.meta.report import message
+from agents.reports.report import message
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 PASSWORD = "geheim-4711"
@@ -308,7 +308,7 @@ class FakeMailer:
 
 @pytest.fixture
 def outbox(owner, database):
-    from agents.adapters.database import open_engine
+    from agents.adapters.database.engine import open_engine
     from tests.conftest import SERVICES
 
     engine = open_engine(SERVICES.database_url(database, "quorum_meta"))

@@ -18,20 +18,21 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from agents import app, meta_app
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.database import open_engine
-from agents.adapters.desk_facts import forget_old_metrics
-from agents.adapters.job_store import PostgresJobStore
-from agents.adapters.reader import DeskReader
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.desk_facts import forget_old_metrics
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.job_store import PostgresJobStore
+from agents.adapters.database.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError
+from agents.core.meta_types import Alarm, JobPlan, Recommendation, WeightDecision
 from agents.core.settings import Settings
-from agents.core.tuning import Alarm, JobPlan, Recommendation, WeightDecision
 from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
-from agents.replay.replay import replay
+from agents.replay.record import replay
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import make_bars

@@ -8,24 +8,26 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents import app, meta_app, parity_app
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.database import open_engine
-from agents.adapters.journal import PostgresJournal
-from agents.adapters.memory import MemoryWeightCache
-from agents.adapters.reader import DeskReader
-from agents.adapters.weight_store import PostgresWeightStore
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.reader import DeskReader
+from agents.adapters.database.weight_store import PostgresWeightStore
+from agents.adapters.twins.in_memory import MemoryWeightCache
+from agents.cli.replay import against_record
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
-from agents.meta_app import tuning_of
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.orchestrator.weights import DeskWeights
-from agents.parity_app import check_parity, kinds_of
-from agents.replay_app import Plan, own_history, replay_history
-from agents.replay_commands import against_record
+from agents.orchestrator.weights_in_force import DeskWeights
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
+from agents.wiring import parity as parity_app
+from agents.wiring.meta import tuning_of
+from agents.wiring.parity import check_parity, kinds_of
+from agents.wiring.replay import Plan, own_history, replay_history
 from tests.conftest import SERVICES
 from tests.market import make_bars
 

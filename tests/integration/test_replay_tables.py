@@ -9,22 +9,23 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents import app, meta_app
-from agents.adapters.bars_store import BarsStore
-from agents.adapters.database import open_engine
-from agents.adapters.journal import PostgresJournal
-from agents.adapters.memory import MemoryWeightCache, MemoryWeightStore
-from agents.adapters.reader import DeskReader
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.reader import DeskReader
+from agents.adapters.twins.in_memory import MemoryWeightCache, MemoryWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
-from agents.meta_app import JobsBetween, MetaPlane
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.orchestrator.weights import DeskWeights
+from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import orders_of
-from agents.replay.replay import replay
-from agents.replay_app import Plan, history_of, persist, replay_history, silent
+from agents.replay.record import replay
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
+from agents.wiring.meta import JobsBetween, MetaPlane
+from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import make_bars
 

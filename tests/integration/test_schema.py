@@ -14,9 +14,9 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
-from agents.adapters.database import open_engine, probe_timescaledb
-from agents.adapters.migrate import upgrade
-from agents.adapters.tables import APPEND_ONLY, HYPERTABLES, metadata
+from agents.adapters.database.engine import open_engine, probe_timescaledb
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.tables import APPEND_ONLY, HYPERTABLES, metadata
 from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
 
@@ -74,7 +74,7 @@ def test_two_migrators_at_once(services):
     SERVICES.ensure_database("quorum_two")
     url = SERVICES.database_url("quorum_two", "quorum_owner")
     code = (
-        "import sys; from agents.adapters.database import open_engine; from agents.adapters.migrate import upgrade;"
+        "import sys; from agents.adapters.database.engine import open_engine; from agents.adapters.database.migrate import upgrade;"
         "print(upgrade(open_engine(sys.argv[1]), interval_s=86400))"
     )
     started = [

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.adapters.database import open_engine
-from agents.adapters.migrate import upgrade
-from agents.adapters.trials_store import TrialsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.trials_store import TrialsStore
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, SettingsError
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.space import space_of
-from agents.search_app import Laboratory, Search, WalkForward, count_candidates, walk_forward
+from agents.wiring.search import Laboratory, Search, WalkForward, count_candidates, walk_forward
 from tests.conftest import SERVICES
 from tests.integration.test_daemon import csv_of
 from tests.market import make_bars

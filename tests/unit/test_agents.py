@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.adapters.bar_files import read_table
-from agents.adapters.bar_rows import validate_rows
+from agents.adapters.files.bar_files import read_table
+from agents.adapters.files.bar_rows import validate_rows
 from agents.core.settings import DataSettings
 from agents.core.types import Panel
 from agents.pipeline.market import panel_of
@@ -206,7 +206,7 @@ def test_real_history_prefix_and_start(name):
 
 
 def _bars(batch):
-    from agents.adapters.bars_store import bars_of
+    from agents.adapters.database.bars_store import bars_of
 
     time, index = np.unique(batch.time, return_inverse=True)
     cells = {

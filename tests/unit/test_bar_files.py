@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.adapters.bar_files import parse_table, read_table
-from agents.adapters.bar_rows import infer_splits, validate_rows
+from agents.adapters.files.bar_files import parse_table, read_table
+from agents.adapters.files.bar_rows import infer_splits, validate_rows
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from tests.conftest import SHARED_DATA

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.core.meta_types import AgentDays, JobPlan, JobRun, MailSettings
 from agents.core.ports import PastChange
-from agents.core.tuning import AgentDays, JobPlan, JobRun, MailSettings
 from agents.core.types import WeightSet, WeightsLevel
-from agents.meta.alarms import desk_alarms, job_alarms
 from agents.meta.performance_analyzer import Thresholds, analyze, verdict
 from agents.meta.project_manager import hush
-from agents.meta.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
 from agents.meta.weight_optimizer import Tuning, decide, inputs_hash, realised
+from agents.tuning.alarms import desk_alarms, job_alarms
+from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("Good", "Bad", "Middling", "Silent")

@@ -17,16 +17,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from agents import replay_app
-from agents.__main__ import main
-from agents.adapters.memory import MemoryBars
+from agents.adapters.twins.in_memory import MemoryBars
+from agents.cli.main import main
 from agents.core.errors import DataError, SettingsError
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, Signals, as_datetime
-from agents.replay.measures import book_figures, costs, daily_of, monthly, summary_of, value_added
+from agents.quant.measures import book_figures, costs, daily_of, monthly, summary_of, value_added
 from agents.replay.simulate import chunks_of
-from agents.replay_app import History, Plan, history_of, replay_history
 from agents.trading.registry import make_agents
+from agents.wiring import replay as replay_app
+from agents.wiring.replay import History, Plan, history_of, replay_history
 from tests.market import make_bars
 
 SETTINGS = Settings()

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from agents.core.tuning import Report
-from agents.meta import charts
-from agents.meta.recommendations import RULES, recommend
-from agents.meta.report import curves_of, message, pictures, render, standalone_html, summary_of, value_added
-from agents.meta.report_content import verdict_of
+from agents.core.meta_types import Report
+from agents.reports import charts
+from agents.reports.report import curves_of, message, pictures, render, standalone_html, summary_of, value_added
+from agents.reports.report_content import verdict_of
+from agents.tuning.recommendations import RULES, recommend
 
 AT = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("TrendFollower", "MeanReversion")

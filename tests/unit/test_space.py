@@ -9,7 +9,7 @@ import pytest
 
 from agents.core.errors import SettingsError, UsageError
 from agents.replay.space import candidates, period_rows, space_of
-from agents.search_app import WalkForward
+from agents.wiring.search import WalkForward
 
 
 def space(text: str):

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.adapters.memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
-from agents.app import plan_of
+from agents.adapters.twins.in_memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import ServiceError
 from agents.core.settings import Settings
 from agents.core.types import REMAINDER, Bars, Order, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.orchestrator.weights import DeskWeights
+from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import client_order_id, unpack_state
 from agents.pipeline.state import CONTROLS, FIRST_SHADOW, DeskPlan, new_state
-from agents.replay.replay import replay
+from agents.replay.record import replay
+from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA
 from tests.market import all_agents, make_bars
 
@@ -212,9 +212,9 @@ def test_the_pipeline_does_not_look_ahead(seed, gaps, cut):
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
 def test_the_pipeline_does_not_look_ahead_on_real_history():
     """Four ETFs, with a hole of six years in one of them; and the money adds up there too."""
-    from agents.adapters.bar_files import read_table
-    from agents.adapters.bar_rows import validate_rows
-    from agents.adapters.bars_store import bars_of
+    from agents.adapters.database.bars_store import bars_of
+    from agents.adapters.files.bar_files import read_table
+    from agents.adapters.files.bar_rows import validate_rows
     from agents.core.settings import DataSettings
 
     file = SHARED_DATA / "equities" / "us_etf_daily.csv.gz"

@@ -1,0 +1,1 @@
+"""The versioned copy of the weights in Redis."""

@@ -1,0 +1,86 @@
+"""The table job_runs, and the lead: an advisory lock that lives and dies with one session."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, PoolProxiedConnection, text
+from sqlalchemy.exc import DBAPIError
+
+from agents.adapters.database.engine import first_line, safe_url, transaction
+from agents.core.errors import ServiceError
+from agents.core.meta_types import JobRun
+
+META_LOCK = 7710006
+
+
+class PostgresJobStore:
+    """One desk's job runs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session: PoolProxiedConnection | None = None
+
+    def lead(self) -> bool:
+        with transaction(self._engine):
+            pass  # an unreachable server is one clear error
+        try:
+            if self._session is not None:
+                self._session.driver_connection.execute("SELECT 1")  # type: ignore[union-attr]  # psycopg's connection
+                return True
+        except Exception:
+            self.release()
+        try:
+            session = self._engine.raw_connection()
+            driver: Any = session.driver_connection
+            driver.autocommit = True
+            if driver.execute("SELECT pg_try_advisory_lock(%s)", (META_LOCK,)).fetchone()[0]:
+                self._session = session
+                return True
+            session.close()
+            return False
+        except DBAPIError as error:
+            raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
+
+    def release(self) -> None:
+        """Let another process lead."""
+        if self._session is not None:
+            self._session.invalidate()
+            self._session = None
+
+    def forget_unfinished(self) -> None:
+        """Drop runs that were begun and never ended; only for a caller who knows that nobody else runs any, as their owner."""
+        with transaction(self._engine) as connection:
+            connection.execute(text("DELETE FROM job_runs WHERE status = 'running'"))
+
+    def newest(self, job: str) -> JobRun | None:
+        found = self._rows("WHERE job = :job ORDER BY due_at DESC LIMIT 1", job=job)
+        return found[0] if found else None
+
+    def recent(self, limit: int) -> list[JobRun]:
+        """The newest runs of all jobs, newest first."""
+        return self._rows("ORDER BY coalesce(started_at, due_at) DESC, id DESC LIMIT :limit", limit=limit)
+
+    def _rows(self, condition: str, **parameters: object) -> list[JobRun]:
+        query = f"SELECT job, due_at, started_at, finished_at, status, detail, attempts FROM job_runs {condition}"  # noqa: S608 - constants above
+        with transaction(self._engine) as connection:
+            return [JobRun(**row._mapping) for row in connection.execute(text(query), parameters)]
+
+    def claim(self, job: str, due_at: datetime, at: datetime, *, missed: int, stale_before: datetime) -> int | None:
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                text("INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed) VALUES (:job, :due, :at, 'running', '', :missed)"
+                     " ON CONFLICT (job, due_at) DO UPDATE SET status = 'running', started_at = :at, finished_at = NULL,"
+                     " attempts = j.attempts + 1, detail = ''"
+                     " WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale) RETURNING id"),
+                {"job": job, "due": due_at, "at": at, "missed": missed, "stale": stale_before},
+            ).scalar()  # fmt: skip
+        return None if found is None else int(found)
+
+    def finish(self, run_id: int, *, at: datetime, ok: bool, detail: str) -> None:
+        with transaction(self._engine) as connection:
+            connection.execute(
+                text("UPDATE job_runs SET status = :status, finished_at = :at, detail = :detail WHERE id = :id"),
+                {"status": "succeeded" if ok else "failed", "at": at, "detail": detail, "id": run_id},
+            )

@@ -1,0 +1,121 @@
+"""Questions that the console asks the database; reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, text
+
+from agents.adapters.database.engine import transaction
+from agents.core.types import Floats, Times
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EquityCurves:
+    """Equity of every book on one time axis: `equity` maps a book to a float64 [T]."""
+
+    time: Times
+    equity: dict[str, Floats]
+
+
+class DeskReader:
+    """Read-only view of one desk's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def rows(self, query: str, **parameters: object) -> list[Row]:
+        """Rows of a query as dictionaries."""
+        with transaction(self._engine) as connection:
+            return [dict(row._mapping) for row in connection.execute(text(query), parameters)]
+
+    def curves(self) -> EquityCurves:
+        """Equity of all books, oldest first."""
+        rows = self.rows(
+            "SELECT book, array_agg(equity ORDER BY time) AS equity,"
+            " array_agg((extract(epoch FROM time) * 1000000)::bigint ORDER BY time) AS stamps FROM equity GROUP BY book"
+        )
+        if not rows:
+            return EquityCurves(np.array([], dtype="datetime64[us]"), {})
+        stamps = np.array(max((row["stamps"] for row in rows), key=len), dtype=np.int64)
+        return EquityCurves(
+            stamps.astype("datetime64[us]"),
+            {row["book"]: np.array(row["equity"], dtype=np.float64) for row in rows},
+        )
+
+    def counts(self) -> Row:
+        """How much there is: bars, decisions, orders by fate, fills, trades and their total P&L."""
+        return self.rows(
+            "SELECT (SELECT count(*) FROM decisions) AS decisions, (SELECT count(*) FROM orders) AS orders,"
+            " (SELECT count(*) FROM orders WHERE state IN ('rejected', 'expired', 'not_placed')) AS unfilled_orders,"
+            " (SELECT count(*) FROM fills) AS fills, (SELECT count(*) FROM trades) AS trades,"
+            " (SELECT count(*) FILTER (WHERE pnl > 0)::float8 / NULLIF(count(*), 0) FROM trades) AS winning_trades,"
+            " (SELECT coalesce(sum(pnl), 0) FROM trades) AS realised_pnl,"
+            " (SELECT coalesce(sum(fee), 0) FROM fills) AS fees,"
+            " (SELECT coalesce(sum(spread_cost + impact_cost), 0) FROM fills) AS slippage"
+        )[0]
+
+    def scorecards(self) -> list[Row]:
+        """One row for each agent, and the remainder's contribution as a row of its own."""
+        rows = self.rows("SELECT * FROM v_agent_scorecard ORDER BY agent_name")
+        rest = self.rows(
+            "SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = 'remainder'"
+        )
+        if rows:
+            empty = dict.fromkeys(rows[0])
+            rows.append({**empty, "agent_name": "remainder", "contribution": rest[0]["contribution"]})
+        return rows
+
+    def tuning(self) -> Row:
+        """How many weight decisions there were, by outcome, and the reason of the newest change."""
+        return self.rows(
+            "SELECT count(*) AS decisions, count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,"
+            " count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds, count(*) FILTER (WHERE status = 'fallback') AS fallbacks,"
+            " (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert') ORDER BY version DESC LIMIT 1) AS last_reason"
+            " FROM weight_history WHERE status <> 'trial'"
+        )[0]
+
+    def health(self) -> Row:
+        """The one row of v_health."""
+        return self.rows("SELECT * FROM v_health")[0]
+
+    def positions(self) -> list[Row]:
+        """Open positions."""
+        return self.rows("SELECT * FROM v_positions ORDER BY symbol")
+
+    def weights(self) -> list[Row]:
+        """The current weights, largest first."""
+        return self.rows("SELECT * FROM v_weights_current ORDER BY weight DESC, agent_name")
+
+    def symbols(self) -> list[str]:
+        """Symbols that were ever decided upon."""
+        return [row["symbol"] for row in self.rows("SELECT DISTINCT symbol FROM decision_details ORDER BY symbol")]
+
+    def why(self, symbol: str, at: datetime) -> Row | None:
+        """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills."""
+        found = self.rows(
+            "SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)"
+            " WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1", symbol=symbol, at=at,
+        )  # fmt: skip
+        if not found:
+            return None
+        decision = found[0]
+        decision["votes"] = self.rows(
+            "SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals"
+            " WHERE time = :time AND symbol = :symbol ORDER BY agent_name", time=decision["time"], symbol=symbol,
+        )  # fmt: skip
+        decision["placed_orders"] = self.rows(
+            "SELECT client_order_id, side, quantity, state, reason FROM orders"
+            " WHERE decision_time = :time AND symbol = :symbol", time=decision["time"], symbol=symbol,
+        )  # fmt: skip
+        decision["fills"] = self.rows(
+            "SELECT f.time, f.quantity, f.price, f.fee, f.spread_cost, f.impact_cost FROM fills f JOIN orders o"
+            " USING (client_order_id) WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id",
+            time=decision["time"], symbol=symbol,
+        )  # fmt: skip
+        return decision

@@ -1,0 +1,1 @@
+"""Where bars come from while the desk runs."""

@@ -1,0 +1,114 @@
+"""A folder of bar files -> one `Bars`, without a database; for replays.
+
+Files are read one after the other and kept on disk meanwhile, and a history that is large stays on disk, mapped into
+memory: a replay then reads it chunk by chunk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.adapters.files.bar_files import SUFFIXES, BadRow, read_table
+from agents.adapters.files.bar_rows import BarBatch, validate_rows
+from agents.core.errors import DataError
+from agents.core.settings import DataSettings
+from agents.core.types import Bars, Floats
+
+GRIDS = ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+NEUTRAL = {"split": 1.0, "dividend": 0.0}
+MAPPED_CELLS = 4_000_000
+"""Above this many symbol-bars the grids are files."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderBars:
+    """The bars of a folder; `bad` are rows that were left out, with their file's name; `conflicts` counts cells that a later file
+    gives another value, of which the first is kept."""
+
+    bars: Bars
+    bad: Sequence[tuple[str, BadRow]]
+    conflicts: int
+
+
+def read_folder(
+    path: Path, settings: DataSettings, columns: Mapping[str, str], at: datetime, symbols: Sequence[str] = ()
+) -> FolderBars:
+    """All bars of a folder's files (or of one file), of `symbols` only where some are given; DataError where there are none, or
+    where a file as a whole cannot be trusted."""
+    files = (
+        [path]
+        if path.is_file()
+        else sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
+        if path.is_dir()
+        else []
+    )
+    if not files:
+        raise DataError(f"{path}: no bar files there; expected files ending in {', '.join(SUFFIXES)}")
+    with tempfile.TemporaryDirectory(prefix="quorum-bars-") as spill:
+        axes, names, bad = [], set(), []
+        for k, file in enumerate(files):
+            batch = validate_rows(read_table(file, {**settings.columns, **columns}), settings, at=at)
+            bad += [(file.name, row) for row in batch.bad]
+            axes.append(np.unique(batch.time))
+            names |= set(batch.symbols)
+            _spill(Path(spill) / f"{k}.npz", batch)
+        chosen = tuple(symbols) or tuple(sorted(names))
+        missing = sorted(set(chosen) - names)
+        if missing:
+            raise DataError(f"{path}: no bars of {', '.join(missing)}; there are {', '.join(sorted(names))}")
+        time = np.unique(np.concatenate(axes))
+        if not len(time):
+            raise DataError(
+                f"{path}: none of its rows is a good, closed bar; the first: {bad[0][1].reason if bad else 'empty'}"
+            )
+        bars, conflicts = _assembled(Path(spill), len(files), time, chosen)
+    return FolderBars(bars, bad, conflicts)
+
+
+def _spill(file: Path, batch: BarBatch) -> None:
+    np.savez(file, symbols=np.array(batch.symbols, dtype=np.str_), symbol=batch.symbol, time=batch.time, opened=batch.bar_open,
+             **{name: getattr(batch, name) for name in GRIDS})  # fmt: skip
+
+
+def _assembled(spill: Path, files: int, time: np.ndarray[Any, Any], symbols: tuple[str, ...]) -> tuple[Bars, int]:
+    shape = (len(time), len(symbols))
+    grids: dict[str, Any] = {name: _grid(shape, NEUTRAL.get(name, np.nan)) for name in GRIDS}
+    opened = np.full(len(time), np.datetime64("9999-01-01", "us"))
+    conflicts = 0
+    for k in range(files):
+        with np.load(spill / f"{k}.npz", allow_pickle=False) as piece:
+            place = np.array(
+                [symbols.index(name) if name in symbols else -1 for name in piece["symbols"]], dtype=np.int64
+            )
+            column = place[piece["symbol"]] if len(place) else np.empty(0, dtype=np.int64)
+            wanted = column >= 0
+            rows, column = np.searchsorted(time, piece["time"][wanted]), column[wanted]
+            np.minimum.at(opened, rows, piece["opened"][wanted])
+            known = np.isfinite(grids["close"][rows, column])
+            conflicts += int((known & (grids["close"][rows, column] != piece["close"][wanted])).sum())
+            for name in GRIDS:
+                grids[name][rows[~known], column[~known]] = piece[name][wanted][~known]
+    used = opened < np.datetime64("9999-01-01", "us")  # times of symbols that were not chosen have no bar
+    if not used.all():
+        grids = {name: grid[used] for name, grid in grids.items()}
+        time, opened = time[used], opened[used]
+    return Bars(time=time, opened=opened, symbols=symbols, **grids), conflicts
+
+
+def _grid(shape: tuple[int, int], value: float) -> Floats:
+    if shape[0] * shape[1] < MAPPED_CELLS:
+        return np.full(shape, value)
+    with tempfile.NamedTemporaryFile(
+        prefix="quorum-grid-"
+    ) as file:  # the name goes at once, the mapping keeps the file
+        grid = np.memmap(file.name, dtype=np.float64, mode="w+", shape=shape)
+    for start in range(0, shape[0], 65536):
+        grid[start : start + 65536] = value
+    return grid

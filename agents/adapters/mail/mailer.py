@@ -1,0 +1,90 @@
+"""SMTP by aiosmtplib: TLS always, certificates checked, one deadline for the whole conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import stat
+from pathlib import Path
+
+import aiosmtplib
+
+from agents.core.errors import SettingsError
+from agents.core.meta_types import MailSettings
+
+TOTAL_TIMEOUT_S = 45.0
+STEP_TIMEOUT_S = 15.0
+CLOSING_S = 0.05
+"""A loop closes its sockets in its next turns; so long they are given."""
+
+
+class SmtpMailer:
+    """Sends a finished message. `authority` is a file with the certificate authority of a private server."""
+
+    def __init__(self, authority: Path | None = None, *, total_timeout_s: float = TOTAL_TIMEOUT_S) -> None:
+        self._authority = authority
+        self._total_timeout_s = total_timeout_s
+
+    def send(self, settings: MailSettings, message: bytes) -> str:
+        return self._attempt(settings, message)
+
+    def check(self, settings: MailSettings) -> str:
+        """Connect, secure the line and log in, without sending; "" where that works, else why not."""
+        return self._attempt(settings, None)
+
+    def _attempt(self, settings: MailSettings, message: bytes | None) -> str:
+        try:
+            asyncio.run(self._bounded(settings, message))
+        except TimeoutError:
+            return f"{settings.server}: no end within {self._total_timeout_s:g} s"
+        except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
+            return _plain(settings, error)
+        return ""
+
+    async def _bounded(self, settings: MailSettings, message: bytes | None) -> None:
+        try:
+            await asyncio.wait_for(self._converse(settings, message), self._total_timeout_s)
+        finally:
+            await asyncio.sleep(CLOSING_S)
+
+    async def _converse(self, settings: MailSettings, message: bytes | None) -> None:
+        context = ssl.create_default_context(cafile=str(self._authority) if self._authority else None)
+        client = aiosmtplib.SMTP(
+            hostname=settings.server, port=settings.port, timeout=STEP_TIMEOUT_S, tls_context=context, validate_certs=True,
+            use_tls=settings.security == "tls", start_tls=settings.security == "starttls",
+        )  # fmt: skip
+        await client.connect()
+        try:
+            if settings.account:
+                await client.login(settings.account, read_secret(settings))
+            if message is not None:
+                await client.sendmail(settings.sender, list(settings.recipients), message)
+        finally:
+            transport = client.transport
+            client.close()
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()  # a server that does not say goodbye must not keep the socket
+
+
+def read_secret(settings: MailSettings) -> str:
+    """The password from its file; SettingsError where it is missing or others could read it."""
+    if not settings.secret_file:
+        raise SettingsError("no password file is configured; run scripts/configure_email.py")
+    path = Path(settings.secret_file)
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise SettingsError(f"{path} can be read by others; run: chmod 600 {path}")
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: the mail password cannot be read ({error.strerror}); run scripts/configure_email.py"
+        ) from None
+
+
+def _plain(settings: MailSettings, error: Exception) -> str:
+    """One line without secrets: servers like to repeat what one said to them."""
+    code = f"{error.code} " if isinstance(error, aiosmtplib.SMTPResponseException) else ""
+    said = str(getattr(error, "message", "") or error).split("\n")[0][:200]
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        said = "the server refuses account or password"
+    return f"{settings.server}:{settings.port}: {type(error).__name__}: {code}{said}"

@@ -1,0 +1,1 @@
+"""Stand-ins in memory for what is kept in the database."""

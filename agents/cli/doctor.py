@@ -1,0 +1,147 @@
+"""`quorum doctor`: is this machine fit to trade? Each line says ok, or what to do."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from agents.adapters.database.engine import normalise_url, open_engine, probe_timescaledb, transaction
+from agents.adapters.services.embedded import find_installed
+from agents.core.clock import SystemClock
+from agents.core.errors import AgentsError
+from agents.core.settings import Settings, load_settings
+from agents.wiring import desk as app
+
+DISK_MINIMUM_GB = 2.0
+CLOCK_DRIFT_LIMIT_S = 2.0
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def examine(settings_file: Path | None) -> list[Finding]:
+    """Every check; one that fails by surprise is a finding, not a traceback. Starts nothing."""
+    found = [_python()]
+    try:
+        settings = load_settings(settings_file)
+    except AgentsError as error:
+        return [*found, Finding("settings", False, str(error))]
+    found.append(Finding("settings", True, "all keys known and in range"))
+    checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+        ("disk", _disk), ("clock", _clock), ("programs", _programs), ("database", _database), ("redis", _redis),
+        ("feed", _feed),
+    )  # fmt: skip
+    for name, check in checks:
+        try:
+            found.append(check(settings))
+        except (AgentsError, OSError, SQLAlchemyError, redis.RedisError) as error:
+            found.append(Finding(name, False, str(error).split("\n")[0]))
+    return found
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = sys.version_info >= OLDEST_PYTHON
+    return Finding("python", ok, version if ok else f"{version} is too old; install Python 3.11 or newer")
+
+
+def _disk(settings: Settings) -> Finding:
+    root = app.services_of(settings).root
+    folder = next(p for p in (root, *root.parents) if p.exists())
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    ok = free_gb >= DISK_MINIMUM_GB
+    advice = "" if ok else f"; free some, {DISK_MINIMUM_GB:g} GB are needed"
+    return Finding("disk", ok, f"{free_gb:.1f} GB free at {folder}{advice}")
+
+
+def _clock(settings: Settings) -> Finding:
+    drift_s = _clock_step_s()
+    ok = drift_s < CLOCK_DRIFT_LIMIT_S
+    zone = settings.data.timezone
+    detail = f"steady, sessions in {zone}" if ok else f"stepped by {drift_s:.1f} s while watched; run an NTP service"
+    return Finding("clock", ok, detail)
+
+
+def _clock_step_s() -> float:
+    clock = SystemClock()
+    wall, steady_s = clock.now(), clock.monotonic_s()
+    clock.sleep_s(0.2)
+    return abs((clock.now() - wall).total_seconds() - (clock.monotonic_s() - steady_s))
+
+
+def _programs(settings: Settings) -> Finding:
+    if settings.database_url is not None and settings.redis_url is not None:
+        return Finding("programs", True, "not needed: DATABASE_URL and REDIS_URL are set")
+    installed = find_installed()
+    if installed is not None:
+        return Finding("programs", True, f"PostgreSQL with timescaledb at {installed.postgres}")
+    prefix = app.services_of(settings).prefix
+    if prefix.is_dir():
+        return Finding("programs", True, f"Debian packages at {prefix}")
+    return Finding("programs", False, "not fetched yet; run: quorum services up")
+
+
+def _database(settings: Settings) -> Finding:
+    if settings.database_url is not None:
+        engine = open_engine(normalise_url(settings.database_url.get_secret_value()))
+    else:
+        services = app.services_of(settings)
+        if not services.status()[0].running:
+            return Finding("database", False, "the embedded PostgreSQL does not run; run: quorum services up")
+        services.ensure_database(app.DESK_DATABASE)
+        engine = open_engine(services.database_url(app.DESK_DATABASE, "quorum_owner"))
+    try:
+        with transaction(engine) as connection:
+            version, edition = probe_timescaledb(connection)
+    finally:
+        engine.dispose()
+    return Finding("database", True, f"{engine.url.database}: timescaledb {version}, {edition} edition")
+
+
+def _redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        status = app.services_of(settings).status()[1]
+        return Finding(
+            "redis",
+            status.running,
+            status.detail if status.running else "does not run; run: quorum services up",
+        )
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2)
+    try:
+        client.ping()
+    finally:
+        client.close()
+    return Finding("redis", True, "answers at REDIS_URL")
+
+
+def _feed(settings: Settings) -> Finding:
+    folder = settings.data.feed_folder
+    if not folder.is_dir():
+        return Finding(
+            "feed",
+            False,
+            f"folder {folder} does not exist; create it and put bar files there (data.feed_folder)",
+        )
+    files = sum(1 for _ in _bar_files(folder))
+    return Finding(
+        "feed",
+        files > 0,
+        f"{files} bar files in {folder}" + ("" if files else "; put CSV or Parquet bars there"),
+    )
+
+
+def _bar_files(folder: Path) -> Iterator[Path]:
+    return (p for p in folder.iterdir() if p.name.endswith((".csv", ".csv.gz", ".parquet")))

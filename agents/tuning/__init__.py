@@ -1,0 +1,1 @@
+"""The pure jobs: scorecards, the decision about weights, what is due, alarms, recommendations."""

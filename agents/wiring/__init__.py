@@ -1,0 +1,1 @@
+"""Composition roots: settings -> adapters -> drivers. Only these folders know everyone."""

@@ -1,0 +1,298 @@
+"""The composition root: settings -> services, adapters -> drivers. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL, make_url
+
+from agents.adapters.database.bars_store import BarsStore, LoadReport
+from agents.adapters.database.engine import first_line, normalise_url, open_engine, transaction
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.reader import DeskReader
+from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.feeds.folder_feed import import_file
+from agents.adapters.files.series_files import SeriesReport, SeriesStore, read_series, read_texts
+from agents.adapters.services.embedded import EmbeddedServices
+from agents.core.clock import Clock, SystemClock
+from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.log import log_event
+from agents.core.meta_types import Alarm
+from agents.core.settings import INTERVALS_S, DataSettings, Settings
+from agents.core.types import Floats, RiskState
+from agents.orchestrator.weights_in_force import DeskWeights
+from agents.pipeline.state import DeskPlan, Parameters
+from agents.trading.guard import AgentPanel
+from agents.trading.registry import make_agents
+from agents.trading.text_scores import score_texts
+
+logger = logging.getLogger(__name__)
+
+DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
+SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
+BACKLOG_BARS = 500
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """A prepared desk database: owner for schema work, trader for the daemon, and where Redis is."""
+
+    owner: Engine
+    trader: Engine
+    meta: Engine
+    redis_url: str
+    psql: tuple[str, ...]
+    psql_environment: Mapping[str, str]
+
+    def close(self) -> None:
+        """Drop all sessions."""
+        self.owner.dispose()
+        self.trader.dispose()
+        self.meta.dispose()
+
+
+def services_of(settings: Settings) -> EmbeddedServices:
+    """The embedded services of this user (running or not)."""
+    return EmbeddedServices(settings.state_dir)
+
+
+def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = None) -> Connections:
+    """Bring up what is needed, make the database exist and its schema current; of the embedded servers, the database named, else
+    the desk's or the demo's."""
+    embedded = services_of(settings)
+    if settings.database_url is None or settings.redis_url is None:
+        embedded.up(say)
+    database = database or (DEMO_DATABASE if demo else DESK_DATABASE)
+    if settings.database_url is None:
+        embedded.ensure_database(database)
+        owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
+        trader = open_engine(
+            embedded.database_url(database, "quorum_trader"), application="quorum-trader", durable=not demo
+        )
+        meta = open_engine(embedded.database_url(database, "quorum_meta"), application="quorum-meta", durable=not demo)
+        psql: tuple[str, ...] = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
+        environment: dict[str, str] = {}
+    else:
+        url = make_url(normalise_url(settings.database_url.get_secret_value()))
+        if demo:
+            url = _ensure_beside(url.render_as_string(hide_password=False))
+        owner = open_engine(url.render_as_string(hide_password=False), application="quorum-owner")
+        trader = meta = owner
+        secret = str(url.password) if url.password else ""
+        plain = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+        psql, environment = ("psql", plain), {"PGPASSWORD": secret} if secret else {}
+    say(f"database {owner.url.database}")
+    upgrade(owner, interval_s=86400 if demo else INTERVALS_S[settings.data.interval])
+    if settings.database_url is not None:
+        trader, meta = _as_role(owner, "quorum_trader"), _as_role(owner, "quorum_meta")
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
+    return Connections(owner, trader, meta, redis_url, psql, environment)
+
+
+def _ensure_beside(url: str) -> URL:
+    """The URL of the demo's own database beside the desk's; made where it is missing."""
+    desk = make_url(url)
+    demo = desk.set(database=f"{desk.database}_demo")
+    ensure_database(demo.render_as_string(hide_password=False), beside=str(desk.database))
+    return demo
+
+
+def ensure_database(url: str, beside: str = "postgres") -> None:
+    """Make the database of `url` exist, from a session on the database `beside` of the same server; ServiceError where that fails."""
+    wanted = make_url(normalise_url(url))
+    engine = open_engine(wanted.set(database=beside).render_as_string(hide_password=False))
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            query = text("SELECT 1 FROM pg_database WHERE datname = :n")
+            if not connection.execute(query, {"n": wanted.database}).scalar():
+                connection.execute(text(f'CREATE DATABASE "{wanted.database}" TEMPLATE template0'))
+    except Exception as error:
+        raise ServiceError(
+            f"the database {wanted.database!r} is not there and cannot be made: {first_line(error)}"
+        ) from None
+    finally:
+        engine.dispose()
+    fresh = open_engine(wanted.render_as_string(hide_password=False))
+    with transaction(fresh) as connection:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    fresh.dispose()
+
+
+def _as_role(owner: Engine, role: str) -> Engine:
+    """Sessions that act with a role's rights, where this user may take them."""
+    with transaction(owner) as connection:
+        allowed = connection.execute(
+            text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = :role"), {"role": role}
+        ).scalar()
+    if not allowed:
+        return owner
+    application = role.replace("_", "-")
+    return open_engine(owner.url.render_as_string(hide_password=False), role=role, application=application)
+
+
+def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
+    """Each alarm is logged once when it opens and once when it closes."""
+    for alarm in opened:
+        level = logging.ERROR if alarm.severity in ("critical", "high") else logging.WARNING
+        log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
+    for alarm in closed:
+        log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
+
+
+# ---------------------------------------------------------------- numbers from settings
+
+
+def bars_per_year(data: DataSettings) -> float:
+    """Bars of the settings' calendar in a year: sessions of their length on 252 days, or 24 hours on 365.25."""
+    opened, closed = (_minutes(clock) for clock in (data.session_open, data.session_close))
+    around_the_clock = closed - opened >= 24 * 60
+    days = CALENDAR_DAYS_PER_YEAR if around_the_clock else SESSION_DAYS_PER_YEAR
+    if data.interval == "1d":
+        return days
+    return days * max(1.0, (closed - opened) * 60.0 / INTERVALS_S[data.interval])
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def parameters_of(settings: Settings) -> Parameters:
+    """The step's numbers: rates as fractions, volatility for one bar."""
+    combine, risk, execution = settings.combine, settings.risk, settings.execution
+    return Parameters(
+        forecast_cap=combine.forecast_cap,
+        multiplier_cap=combine.multiplier_cap,
+        instrument_multiplier_cap=combine.instrument_multiplier_cap,
+        target_volatility=combine.volatility_target / bars_per_year(settings.data) ** 0.5,
+        symbol_cap=risk.symbol_cap,
+        gross_cap=risk.gross_cap,
+        allow_short=risk.allow_short,
+        reduce_drawdown=risk.reduce_drawdown,
+        reducing_scale=risk.reducing_scale,
+        halt_drawdown=risk.halt_drawdown,
+        buffer=execution.buffer,
+        minimum_trade=execution.minimum_trade_fraction,
+        commission=execution.commission_bps / 1e4,
+        minimum_commission=execution.minimum_commission,
+        half_spread=execution.half_spread_bps / 1e4,
+        impact=execution.impact,
+        participation=execution.participation,
+        leverage=execution.leverage,
+        initial_cash=settings.desk.initial_cash,
+    )
+
+
+def lots_of(settings: Settings, symbols: tuple[str, ...]) -> Floats:
+    """Lot size of each symbol."""
+    return np.array([settings.execution.lot_sizes.get(symbol, settings.execution.lot_size) for symbol in symbols])
+
+
+def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
+    """The fixed part of a desk."""
+    return DeskPlan(
+        desk=settings.desk.name,
+        book=settings.desk.broker,
+        symbols=symbols,
+        lots=lots_of(settings, symbols),
+        parameters=parameters_of(settings),
+        volatility_window_bars=settings.combine.volatility_window_bars,
+        scale_window_bars=settings.combine.scale_window_bars,
+    )
+
+
+def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
+    """The enabled agents behind their guard."""
+    chosen = settings.agents
+    agents = make_agents(chosen.enabled)
+    known = {agent.name for agent in agents}
+    for name in sorted(set(chosen.static_weights) - known):
+        raise SettingsError(
+            f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}"
+        )
+    return AgentPanel(
+        agents, clock, timeout_s=chosen.timeout_s, breaker_failures=chosen.breaker_failures,
+        breaker_retry_s=chosen.breaker_retry_s,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the demo
+
+
+def demo_file() -> Path:
+    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
+    spec = find_spec("bokeh_sampledata")
+    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
+    if file is None or not file.exists():
+        raise DataError(
+            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
+        )
+    return file
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The demo's desk: the user's limits and costs on daily sessions of US stocks. No person watches it, so drawdown
+    reduces its positions but does not halt it."""
+    changes = {
+        "data": DataSettings(interval="1d", time_means="session"),
+        "desk": settings.desk.model_copy(update={"name": "demo"}),
+        "risk": settings.risk.model_copy(update={"halt_drawdown": 1.0}),
+    }
+    return settings.model_copy(update=changes)
+
+
+@contextmanager
+def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
+    """The journal, held by this process alone."""
+    journal = PostgresJournal(connections.trader)
+    journal.hold_desk()
+    try:
+        yield journal
+    finally:
+        journal.release()
+
+
+def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
+    """The weights in force for a desk, over its database and Redis."""
+    cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
+    return DeskWeights(
+        agents.names, PostgresWeightStore(connections.trader), cache, settings.agents.static_weights,
+        settings.agents.weights_refresh_s,
+    )  # fmt: skip
+
+
+def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:
+    """Load one bar file into the desk's database."""
+    return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
+
+
+def import_series(
+    connections: Connections, file: Path, columns: Mapping[str, str], *, lag: timedelta, symbol: str | None, texts: bool
+) -> SeriesReport:
+    """Load one file of exogenous series, or of dated texts, which are scored."""
+    if texts:
+        rows, left_out = read_texts(file, columns, symbol, score_texts)
+    else:
+        rows, left_out = read_series(file, columns, lag, symbol)
+    return SeriesStore(connections.trader).store(file.name, rows, left_out)
+
+
+def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
+    """A person's halt or resume, obeyed at the next decision; returns the state until then."""
+    now = DeskReader(connections.trader).health()["risk_state"]
+    before = RiskState(now) if now else RiskState.ACTIVE
+    PostgresJournal(connections.trader).record_risk_event(
+        SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
+    )
+    return before

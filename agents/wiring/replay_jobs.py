@@ -1,0 +1,150 @@
+"""The scheduled jobs in a replay: the same functions at the same due times, on arrays and at the simulated clock.
+
+A job whose inputs are those of its last run says the same again, so it is not computed again: on daily bars eleven of twelve
+reports a day, and every weekend. The report's rules and alarms run; its pages are not written for each due time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from agents.core.clock import Clock
+from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
+from agents.core.ports import OptimizerDesk
+from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
+from agents.meta.weight_optimizer import WeightOptimizerAgent, score_past
+from agents.tuning.recommendations import recommend
+from agents.tuning.schedule import EPOCH
+
+RECENT_DECISIONS = 7
+
+
+class ReplayedDesk(OptimizerDesk, Protocol):
+    """What the jobs read of a replay beside what they read live."""
+
+    decisions: list[WeightDecision]
+    scorecards: tuple[Scorecard, ...]
+    realised: dict[int, float | None]
+
+    @property
+    def seen(self) -> int:
+        """Grows with every new bar."""
+        ...
+
+    def period_facts(self, since: int) -> Mapping[str, Any]:
+        """Orders, trades, costs and reasons for not trading of the bars seen after `since`."""
+        ...
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a rule of the report found: from when to when (None: still), in how many reports."""
+
+    fingerprint: str
+    severity: str
+    title: str
+    opened_at: datetime
+    closed_at: datetime | None = None
+    reports: int = 1
+
+
+class ReplayedJobs:
+    """Interludes of a replay."""
+
+    def __init__(
+        self, plans: Sequence[JobPlan], analyzer: PerformanceAnalyzerAgent, optimizer: WeightOptimizerAgent, desk: ReplayedDesk, clock: Clock
+    ) -> None:  # fmt: skip
+        self.findings: list[Finding] = []
+        self.runs = dict.fromkeys((plan.name for plan in plans), 0)
+        self._plans = tuple(plans)
+        self._analyzer = analyzer
+        self._optimizer = optimizer
+        self._desk = desk
+        self._clock = clock
+        self._last: dict[str, datetime] = {}
+        self._analyzed = self._reported = -1
+        self._decided: tuple[object, ...] = ()
+        self._open: dict[str, Finding] = {}
+
+    def next_due(self, after: datetime) -> datetime:
+        """The first due time of any job later than `after`."""
+        since = after - EPOCH
+        return EPOCH + min((since // plan.every + 1) * plan.every for plan in self._plans)
+
+    def run(self, at: datetime) -> None:
+        """Every job that is due at `at` and not done, in the jobs' order."""
+        since = at - EPOCH
+        for plan in self._plans:
+            due_at = EPOCH + (since // plan.every) * plan.every
+            if self._last.get(plan.name) == due_at:
+                continue
+            self._last[plan.name] = due_at
+            self.runs[plan.name] += 1
+            if plan.name == "performance_analyzer":
+                self._analyze(at)
+            elif plan.name == "weight_optimizer":
+                self._optimize(at, due_at)
+            else:
+                self._report(at, plan.every)
+
+    def finish(self, at: datetime) -> None:
+        """Scorecards over all windows, as they stand after the last bar."""
+        self._analyzer.execute(at)
+
+    def _analyze(self, at: datetime) -> None:
+        if self._desk.seen != self._analyzed:
+            self._analyzed = self._desk.seen
+            self._analyzer.execute(
+                at, windows=(0,)
+            )  # the one that rules read; the newest of the others are made at the end
+
+    def _optimize(self, at: datetime, due_at: datetime) -> None:
+        desk = self._desk
+        desk.refresh_days()
+        days = desk.agent_days(until=at, whole_days_only=True)
+        inputs = (len(days.date), desk.weights_in_force(at).version)
+        last = desk.decisions[-1] if desk.decisions else None
+        if last is not None and inputs == self._decided and last.status in ("hold", "fallback"):
+            desk.publish(replace(last, at=at, decided_for=due_at))
+            score_past(desk, days, self._optimizer.tuning, at)
+        else:
+            self._optimizer.execute(at, due_at)
+            self._decided = inputs
+
+    def _report(self, at: datetime, period: timedelta) -> None:
+        desk = self._desk
+        if desk.seen == self._reported:
+            for finding in self._open.values():
+                finding.reports += 1
+            return
+        facts = {
+            **desk.period_facts(max(self._reported, 0)),
+            **_decision_facts(desk),
+            "period_start": at - period,
+            "period_end": at,
+        }
+        self._reported = desk.seen
+        found = {r.fingerprint: r for r in recommend(facts)}
+        for fingerprint in [known for known in self._open if known not in found]:
+            self._open.pop(fingerprint).closed_at = at
+        for fingerprint, r in found.items():
+            if fingerprint in self._open:
+                self._open[fingerprint].reports += 1
+            else:
+                self._open[fingerprint] = Finding(fingerprint, r.severity, r.title, at)
+                self.findings.append(self._open[fingerprint])
+
+
+def _decision_facts(desk: ReplayedDesk) -> dict[str, Any]:
+    """The sections of a report's facts that do not depend on the period; those about a machine say that all is well."""
+    known = [value for value in desk.realised.values() if value is not None]
+    return {
+        "scorecards": [{"agent_name": c.agent_name, "window_days": c.window_days, **c.figures} for c in desk.scorecards],
+        "tuner": [{"scored": len(known), "came_true": sum(value > 0 for value in known)}],
+        "weight_history": [{"status": d.status, "reason": d.reason} for d in reversed(desk.decisions[-RECENT_DECISIONS:])],
+        "work": (), "job_runs": (), "quarantine": ({"rows": 0},), "acts_as_owner": False,
+        "system": {"database_bytes": 0.0, "slow_queries": 0, "load_1m": 0.0, "cpus": 1},
+    }  # fmt: skip
