@@ -70,10 +70,18 @@ def market(bars: int = BARS, symbols: int = SYMBOLS) -> Bars:
     one = np.ones(close.shape)
     stamps = np.datetime64("2000-01-03T21:00", "us") + np.arange(bars) * np.timedelta64(86_400_000_000, "us")
     return Bars(
-        time=stamps, opened=stamps - np.timedelta64(23_400, "s"), symbols=tuple(f"S{k:02d}" for k in range(symbols)),
-        open=open_, high=np.maximum(open_, close) * 1.005, low=np.minimum(open_, close) * 0.995, close=close,
-        volume=rng.integers(100_000, 5_000_000, close.shape).astype(float), adjustment=one, split=one, dividend=0 * one,
-    )  # fmt: skip
+        time=stamps,
+        opened=stamps - np.timedelta64(23_400, "s"),
+        symbols=tuple(f"S{k:02d}" for k in range(symbols)),
+        open=open_,
+        high=np.maximum(open_, close) * 1.005,
+        low=np.minimum(open_, close) * 0.995,
+        close=close,
+        volume=rng.integers(100_000, 5_000_000, close.shape).astype(float),
+        adjustment=one,
+        split=one,
+        dividend=0 * one,
+    )
 
 
 @numba.njit(cache=False, error_model="numpy")
@@ -127,8 +135,22 @@ def bench_step() -> dict[str, object]:
     none = np.zeros(bars.open.shape)
     forecast, correlation = scale_forecasts(raw, 250, 2.0)
     volatility = bar_volatility(panel, 40)
-    inputs = Inputs(bars.open, bars.close, bars.volume, bars.split, bars.dividend, volatility, forecast, correlation,
-                    np.full(agents, 1 / agents), np.zeros(bars.open.shape, bool), False, none, none, none)  # fmt: skip
+    inputs = Inputs(
+        bars.open,
+        bars.close,
+        bars.volume,
+        bars.split,
+        bars.dividend,
+        volatility,
+        forecast,
+        correlation,
+        np.full(agents, 1 / agents),
+        np.zeros(bars.open.shape, bool),
+        False,
+        none,
+        none,
+        none,
+    )
 
     def pipeline() -> None:
         scale_forecasts(raw, 250, 2.0)
@@ -146,8 +168,12 @@ def bench_step() -> dict[str, object]:
         work()
     count = BARS * SYMBOLS
     ours, step, bare = median_s(pipeline), median_s(step_only), median_s(floor)
-    return {"pipeline_bars_per_s": count / ours, "step_bars_per_s": count / step, "floor_bars_per_s": count / bare,
-            "ratio_to_floor": ours / bare}  # fmt: skip
+    return {
+        "pipeline_bars_per_s": count / ours,
+        "step_bars_per_s": count / step,
+        "floor_bars_per_s": count / bare,
+        "ratio_to_floor": ours / bare,
+    }
 
 
 @numba.njit(cache=False)
@@ -255,14 +281,27 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     floor = _bare_inserts(engine)
     journal.release()
     engine.dispose()
-    return {"cycle_ms": statistics.median(warm) * 1e3, "cycle_p95_ms": float(np.quantile(warm, 0.95)) * 1e3,
-            "same_rows_bare_ms": floor * 1e3, "ratio_to_floor": statistics.median(warm) / floor}  # fmt: skip
+    return {
+        "cycle_ms": statistics.median(warm) * 1e3,
+        "cycle_p95_ms": float(np.quantile(warm, 0.95)) * 1e3,
+        "same_rows_bare_ms": floor * 1e3,
+        "ratio_to_floor": statistics.median(warm) / floor,
+    }
 
 
 def _bare_inserts(engine) -> float:
     """The floor: the rows of one cycle read back and copied into tables of the same shape, in one transaction."""
-    tables = {"signals": 120, "decision_details": 20, "equity": 10, "shadow_returns": 6, "bar_contributions": 7,
-              "agent_work_log": 6, "decisions": 1, "orders": 10, "fills": 10}  # fmt: skip
+    tables = {
+        "signals": 120,
+        "decision_details": 20,
+        "equity": 10,
+        "shadow_returns": 6,
+        "bar_contributions": 7,
+        "agent_work_log": 6,
+        "decisions": 1,
+        "orders": 10,
+        "fills": 10,
+    }
     rows, columns = {}, {}
     with transaction(engine) as connection:
         for table, count in tables.items():

@@ -85,9 +85,18 @@ def bench_analyzer() -> dict[str, object]:
     date = np.datetime64("2024-01-01") + np.arange(DAYS)
     ones = np.ones(shape, dtype=np.int64)
     days = AgentDays(
-        date=date, agents=tuple(f"A{k}" for k in range(agents)), returns=returns, signals=5 * ones, hits=2 * ones, calls=4 * ones, trades=ones,
-        pnl=returns, turnover=np.abs(returns), correlation_sums=np.ones((6, *shape)), brier_sums=np.ones((2, *shape)),
-    )  # fmt: skip
+        date=date,
+        agents=tuple(f"A{k}" for k in range(agents)),
+        returns=returns,
+        signals=5 * ones,
+        hits=2 * ones,
+        calls=4 * ones,
+        trades=ones,
+        pnl=returns,
+        turnover=np.abs(returns),
+        correlation_sums=np.ones((6, *shape)),
+        brier_sums=np.ones((2, *shape)),
+    )
     ours = median_ms(lambda: analyze(days, Thresholds(), trials=agents), 10)
     figures: dict[str, object] = {
         "all_windows_ms": ours,
@@ -101,8 +110,21 @@ def bench_analyzer() -> dict[str, object]:
             from quantstats import stats
 
             series = pd.Series(returns[:, 0], index=pd.DatetimeIndex(date))
-            both = (stats.sharpe, stats.sortino, stats.calmar, stats.max_drawdown, stats.win_rate, stats.profit_factor, stats.payoff_ratio,
-                    stats.avg_win, stats.avg_loss, stats.consecutive_wins, stats.consecutive_losses, stats.skew, stats.kurtosis)  # fmt: skip
+            both = (
+                stats.sharpe,
+                stats.sortino,
+                stats.calmar,
+                stats.max_drawdown,
+                stats.win_rate,
+                stats.profit_factor,
+                stats.payoff_ratio,
+                stats.avg_win,
+                stats.avg_loss,
+                stats.consecutive_wins,
+                stats.consecutive_losses,
+                stats.skew,
+                stats.kurtosis,
+            )
 
             def peer() -> None:
                 for figure in both:
@@ -147,8 +169,13 @@ def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]
     analyzer = median_ms(lambda: plane.run_job("performance_analyzer", at), 8)
     plane.cache.close()
     connections.close()
-    return {"report_with_charts_ms": whole, "gather_ms": facts, "four_empty_charts_ms": floor, "ratio_to_floor": whole / floor,
-            "analyzer_job_no_new_day_ms": analyzer}  # fmt: skip
+    return {
+        "report_with_charts_ms": whole,
+        "gather_ms": facts,
+        "four_empty_charts_ms": floor,
+        "ratio_to_floor": whole / floor,
+        "analyzer_job_no_new_day_ms": analyzer,
+    }
 
 
 def _four_empty_charts() -> None:

@@ -148,8 +148,16 @@ def _ours():
     from agents.core.settings import Settings
     from agents.wiring.desk import parameters_of
 
-    costs = {"commission_bps": 1.0, "minimum_commission": 0.0, "half_spread_bps": 0.0, "impact": 0.0, "participation": 1.0, "buffer": 0.0,
-             "minimum_trade_fraction": 0.0, "lot_size": SHARES}  # fmt: skip
+    costs = {
+        "commission_bps": 1.0,
+        "minimum_commission": 0.0,
+        "half_spread_bps": 0.0,
+        "impact": 0.0,
+        "participation": 1.0,
+        "buffer": 0.0,
+        "minimum_trade_fraction": 0.0,
+        "lot_size": SHARES,
+    }
     settings = Settings(
         desk={"initial_cash": CASH}, execution=costs, risk={"symbol_cap": 10.0, "gross_cap": 10.0, "halt_drawdown": 1.0}
     )
@@ -163,8 +171,15 @@ def _bars(m):
 
     one = np.ones(m["close"].shape)
     stamps = dates().to_numpy().astype("datetime64[us]") + np.timedelta64(21, "h")
-    return Bars(time=stamps, opened=stamps - np.timedelta64(390, "m"), symbols=tuple(f"S{k:02d}" for k in range(SYMBOLS)), adjustment=one,
-                split=one, dividend=0.0 * one, **{n: np.ascontiguousarray(m[n]) for n in ("open", "high", "low", "close", "volume")})  # fmt: skip
+    return Bars(
+        time=stamps,
+        opened=stamps - np.timedelta64(390, "m"),
+        symbols=tuple(f"S{k:02d}" for k in range(SYMBOLS)),
+        adjustment=one,
+        split=one,
+        dividend=0.0 * one,
+        **{n: np.ascontiguousarray(m[n]) for n in ("open", "high", "low", "close", "volume")},
+    )
 
 
 def _sized(close, p):
@@ -188,8 +203,22 @@ def _step_run(m, raw_of):
         raw = raw_of(bars)
         forecast, correlation = scale_forecasts(raw, settings.combine.scale_window_bars, 2.0)
         agents = raw.shape[1]
-        inputs = Inputs(bars.open, bars.close, bars.volume, bars.split, bars.dividend, _sized(bars.close, p), forecast, correlation,
-                        np.full(agents, 1.0 / agents), stale, False, none, none, none)  # fmt: skip
+        inputs = Inputs(
+            bars.open,
+            bars.close,
+            bars.volume,
+            bars.split,
+            bars.dividend,
+            _sized(bars.close, p),
+            forecast,
+            correlation,
+            np.full(agents, 1.0 / agents),
+            stale,
+            False,
+            none,
+            none,
+            none,
+        )
         out = new_outputs(DAYS, agents, SYMBOLS)
         run_bars(new_state(agents, SYMBOLS, CASH), inputs, p, lots, out)
         return float(out.equity[-1, 0]), int(np.count_nonzero(out.fill_quantity))
@@ -370,8 +399,15 @@ def backtrader(m):
 
     class Rule(peer.Strategy):
         def __init__(self):
-            self.parts = [(d, peer.ind.SMA(d.close, period=FAST), peer.ind.SMA(d.close, period=SLOW), peer.ind.RSI(d.close, period=RSI, safediv=True))
-                          for d in self.datas]  # fmt: skip
+            self.parts = [
+                (
+                    d,
+                    peer.ind.SMA(d.close, period=FAST),
+                    peer.ind.SMA(d.close, period=SLOW),
+                    peer.ind.RSI(d.close, period=RSI, safediv=True),
+                )
+                for d in self.datas
+            ]
             self.orders = 0
 
         def next(self):
@@ -420,8 +456,15 @@ def zipline(m):
             (s, pd.DataFrame({n: m[n][:, s] for n in ("open", "high", "low", "close", "volume")}, index=sessions))
             for s in range(SYMBOLS)
         ]
-        meta = pd.DataFrame({"symbol": [f"S{s}" for s in range(SYMBOLS)], "start_date": sessions[0], "end_date": sessions[-1], "exchange": "NYSE",
-                             "auto_close_date": sessions[-1] + pd.Timedelta(days=1)})  # fmt: skip
+        meta = pd.DataFrame(
+            {
+                "symbol": [f"S{s}" for s in range(SYMBOLS)],
+                "start_date": sessions[0],
+                "end_date": sessions[-1],
+                "exchange": "NYSE",
+                "auto_close_date": sessions[-1] + pd.Timedelta(days=1),
+            }
+        )
         asset_db_writer.write(
             equities=meta,
             exchanges=pd.DataFrame({"exchange": ["NYSE"], "canonical_name": ["NYSE"], "country_code": ["US"]}),
@@ -472,8 +515,16 @@ def zipline(m):
 
     def work() -> tuple[float, int]:
         count["orders"] = 0
-        found = run_algorithm(start=sessions[0], end=sessions[-1], initialize=initialize, handle_data=handle, capital_base=CASH, bundle="bench",
-                              benchmark_returns=pd.Series(0.0, index=sessions), data_frequency="daily")  # fmt: skip
+        found = run_algorithm(
+            start=sessions[0],
+            end=sessions[-1],
+            initialize=initialize,
+            handle_data=handle,
+            capital_base=CASH,
+            bundle="bench",
+            benchmark_returns=pd.Series(0.0, index=sessions),
+            data_frequency="daily",
+        )
         return float(found["portfolio_value"].iloc[-1]), count["orders"]
 
     return best_of(work, 1) | {"remark": "fills at the next close"}
@@ -533,16 +584,37 @@ def nautilus(m):
         instruments = []
         for s in range(SYMBOLS):
             name = InstrumentId(Symbol(f"S{s:02d}"), venue)
-            made = Equity(name, name.symbol, USD, 4, Price.from_str("0.0001"), Quantity.from_int(1), 0, 0, maker_fee=Decimal("0.0001"),
-                          taker_fee=Decimal("0.0001"))  # fmt: skip
+            made = Equity(
+                name,
+                name.symbol,
+                USD,
+                4,
+                Price.from_str("0.0001"),
+                Quantity.from_int(1),
+                0,
+                0,
+                maker_fee=Decimal("0.0001"),
+                taker_fee=Decimal("0.0001"),
+            )
             engine.add_instrument(made)
             instruments.append(made)
             kind = BarType.from_str(f"{name}-1-DAY-LAST-EXTERNAL")
             rows = zip(m["open"][:, s], m["high"][:, s], m["low"][:, s], m["close"][:, s], stamps, strict=True)
-            engine.add_data([
-                Bar(kind, Price(o, 4), Price(max(h, o, c), 4), Price(min(low, o, c), 4), Price(c, 4), Quantity.from_int(1_000_000), t, t)
-                for o, h, low, c, t in rows
-            ])  # fmt: skip
+            engine.add_data(
+                [
+                    Bar(
+                        kind,
+                        Price(o, 4),
+                        Price(max(h, o, c), 4),
+                        Price(min(low, o, c), 4),
+                        Price(c, 4),
+                        Quantity.from_int(1_000_000),
+                        t,
+                        t,
+                    )
+                    for o, h, low, c, t in rows
+                ]
+            )
         rule = Rule(instruments)
         engine.add_strategy(rule)
         begun = time.process_time()
@@ -613,15 +685,35 @@ def freqtrade(m):
     pairs = [f"S{s:02d}/USDT" for s in range(SYMBOLS)]
     pricing = {"price_side": "other", "use_order_book": False}
     config = {
-        "runmode": RunMode.BACKTEST, "strategy": "Rule", "strategy_path": str(folder), "timeframe": "1d", "stake_currency": "USDT",
-        "stake_amount": 100, "dry_run_wallet": CASH, "max_open_trades": 2 * SYMBOLS, "fee": FEE, "user_data_dir": folder, "datadir": folder,
-        "exportfilename": folder / "x", "export": "none", "pairlists": [{"method": "StaticPairList"}], "trading_mode": TradingMode.SPOT,
-        "margin_mode": MarginMode.NONE, "candle_type_def": CandleType.SPOT, "entry_pricing": pricing, "exit_pricing": pricing,
-        "exchange": {"name": "binance", "pair_whitelist": pairs, "pair_blacklist": [], "key": "", "secret": ""}, "dry_run": True,
-        "dataformat_ohlcv": "feather", "enable_protections": False, "position_stacking": False, "strategy_list": None,
-        "backtest_cache": "none", "unfilledtimeout": {"entry": 10, "exit": 10, "unit": "minutes"},
+        "runmode": RunMode.BACKTEST,
+        "strategy": "Rule",
+        "strategy_path": str(folder),
+        "timeframe": "1d",
+        "stake_currency": "USDT",
+        "stake_amount": 100,
+        "dry_run_wallet": CASH,
+        "max_open_trades": 2 * SYMBOLS,
+        "fee": FEE,
+        "user_data_dir": folder,
+        "datadir": folder,
+        "exportfilename": folder / "x",
+        "export": "none",
+        "pairlists": [{"method": "StaticPairList"}],
+        "trading_mode": TradingMode.SPOT,
+        "margin_mode": MarginMode.NONE,
+        "candle_type_def": CandleType.SPOT,
+        "entry_pricing": pricing,
+        "exit_pricing": pricing,
+        "exchange": {"name": "binance", "pair_whitelist": pairs, "pair_blacklist": [], "key": "", "secret": ""},
+        "dry_run": True,
+        "dataformat_ohlcv": "feather",
+        "enable_protections": False,
+        "position_stacking": False,
+        "strategy_list": None,
+        "backtest_cache": "none",
+        "unfilledtimeout": {"entry": 10, "exit": 10, "unit": "minutes"},
         "order_types": {"entry": "market", "exit": "market", "stoploss": "market", "stoploss_on_exchange": False},
-    }  # fmt: skip
+    }
     none = {"min": None, "max": None}
     limits = {"amount": {"min": 1e-8, "max": None}, "cost": {"min": 0, "max": None}, "price": none, "leverage": none}
     kind = {
@@ -636,9 +728,19 @@ def freqtrade(m):
     }
     exchange = Binance(config, validate=False, load_leverage_tiers=False)
     exchange._markets = exchange._api.markets = {
-        pair: {"symbol": pair, "id": pair, "base": pair.split("/")[0], "precision": {"amount": 8, "price": 8}, "limits": limits, "info": {},
-               "taker": FEE, "maker": FEE, **kind} for pair in pairs
-    }  # fmt: skip
+        pair: {
+            "symbol": pair,
+            "id": pair,
+            "base": pair.split("/")[0],
+            "precision": {"amount": 8, "price": 8},
+            "limits": limits,
+            "info": {},
+            "taker": FEE,
+            "maker": FEE,
+            **kind,
+        }
+        for pair in pairs
+    }
     exchange._api.precisionMode = 2
     names = ("open", "high", "low", "close", "volume")
     frames = {
@@ -659,10 +761,20 @@ def freqtrade(m):
 
 
 PROGRAMS: dict[str, Callable] = {
-    "floor_numba": floor_numba, "floor_python": floor_python, "quorum_1": quorum_1, "quorum_6": quorum_6, "quorum_replay": quorum_replay,
-    "quorum_replay_jobs": quorum_replay_jobs, "vectorbt": vectorbt, "bt": bt, "backtesting": backtesting, "backtrader": backtrader,
-    "zipline": zipline, "nautilus": nautilus, "freqtrade": freqtrade,
-}  # fmt: skip
+    "floor_numba": floor_numba,
+    "floor_python": floor_python,
+    "quorum_1": quorum_1,
+    "quorum_6": quorum_6,
+    "quorum_replay": quorum_replay,
+    "quorum_replay_jobs": quorum_replay_jobs,
+    "vectorbt": vectorbt,
+    "bt": bt,
+    "backtesting": backtesting,
+    "backtrader": backtrader,
+    "zipline": zipline,
+    "nautilus": nautilus,
+    "freqtrade": freqtrade,
+}
 OURS = ("quorum_1", "quorum_6", "quorum_replay", "quorum_replay_jobs")
 
 
@@ -679,8 +791,14 @@ def run_one(name: str, data: Path) -> None:
     print("RESULT " + json.dumps(found))
 
 
-IMPORTS = {**{name: name for name in PROGRAMS}, **dict.fromkeys(OURS, "agents.wiring.replay"), "floor_numba": "numba", "floor_python": "pandas",
-           "nautilus": "nautilus_trader.backtest.engine", "freqtrade": "freqtrade.optimize.backtesting"}  # fmt: skip
+IMPORTS = {
+    **{name: name for name in PROGRAMS},
+    **dict.fromkeys(OURS, "agents.wiring.replay"),
+    "floor_numba": "numba",
+    "floor_python": "pandas",
+    "nautilus": "nautilus_trader.backtest.engine",
+    "freqtrade": "freqtrade.optimize.backtesting",
+}
 
 
 def import_s(python: str, name: str) -> float | None:
@@ -737,8 +855,10 @@ def table(results: dict[str, dict]) -> str:
     for name, r in sorted(results.items(), key=lambda item: -item[1]["bars_per_s"]):
         ratio = results["quorum_1"]["bars_per_s"] / r["bars_per_s"] if "quorum_1" in results else float("nan")
         gap = f"{r['equity'] - floor['equity']:,.2f}" if r.get("equity") is not None and floor else ""
-        lines.append(f"{name:<20}{r['bars_per_s']:>14,.0f}{ratio:>12,.2f}{r['import_s']:>10.2f}{r['peak_mb']:>9,.0f}{r['orders']:>8,}{gap:>16}"
-                     + (f"  {r['remark']}" if "remark" in r else ""))  # fmt: skip
+        lines.append(
+            f"{name:<20}{r['bars_per_s']:>14,.0f}{ratio:>12,.2f}{r['import_s']:>10.2f}{r['peak_mb']:>9,.0f}{r['orders']:>8,}{gap:>16}"
+            + (f"  {r['remark']}" if "remark" in r else "")
+        )
     if "quorum_replay_jobs" in results:
         lines.append(f"10 years x 20 symbols with all jobs: {results['quorum_replay_jobs']['seconds']:.2f} s")
     return "\n".join(lines)

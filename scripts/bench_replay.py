@@ -51,9 +51,18 @@ class Minutes:
         one = np.ones(close.shape)
         time_ = START + (np.arange(first, stop) + 1) * MINUTE
         return Bars(
-            time=time_, opened=time_ - MINUTE, symbols=self.symbols, open=open_, high=np.maximum(open_, close), low=np.minimum(open_, close),
-            close=close, volume=50_000.0 * one, adjustment=one, split=one, dividend=0.0 * one,
-        )  # fmt: skip
+            time=time_,
+            opened=time_ - MINUTE,
+            symbols=self.symbols,
+            open=open_,
+            high=np.maximum(open_, close),
+            low=np.minimum(open_, close),
+            close=close,
+            volume=50_000.0 * one,
+            adjustment=one,
+            split=one,
+            dividend=0.0 * one,
+        )
 
     def _prices(self, first: int, stop: int) -> np.ndarray:
         t, s = np.arange(first, stop)[:, None], np.arange(len(self.symbols))[None, :]
@@ -91,10 +100,14 @@ def main() -> None:
     seconds = time.perf_counter() - started
     print(file=sys.stderr)
     figures = {
-        "symbol_bars": replayed.run.symbol_bars, "seconds": round(seconds, 1), "bars_per_s": round(replayed.run.symbol_bars / seconds),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0), "fills": replayed.run.fill_count,
-        "days": len(daily_of(replayed.run).date), "decisions_about_weights": len(replayed.decisions),
-    }  # fmt: skip
+        "symbol_bars": replayed.run.symbol_bars,
+        "seconds": round(seconds, 1),
+        "bars_per_s": round(replayed.run.symbol_bars / seconds),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0),
+        "fills": replayed.run.fill_count,
+        "days": len(daily_of(replayed.run).date),
+        "decisions_about_weights": len(replayed.decisions),
+    }
     print(json.dumps(figures, indent=1) if options.json else "\n".join(f"{k:<26}{v:>14,}" for k, v in figures.items()))
 
 

@@ -80,8 +80,14 @@ def main() -> int:
             )
             lived = sum((periods if day is None else day) / YEAR for day, _ in found)
             changed = sum(day is not None for day, _ in found)
-            rows.append({"case": f"{agents} agents of Sharpe {skill:g}, {kind}", "false_changes_per_year": changed / lived,
-                         "error": math.sqrt(max(changed, 1)) / lived, "stated": Limits().false_changes_per_year})  # fmt: skip
+            rows.append(
+                {
+                    "case": f"{agents} agents of Sharpe {skill:g}, {kind}",
+                    "false_changes_per_year": changed / lived,
+                    "error": math.sqrt(max(changed, 1)) / lived,
+                    "stated": Limits().false_changes_per_year,
+                }
+            )
         for agents, star in STAR_CASES:
             found = list(
                 pool.map(
@@ -90,9 +96,14 @@ def main() -> int:
             )
             days = sorted(day if day is not None and right else 10**9 for day, right in found)
             middle, late = days[len(days) // 2], days[int(len(days) * 0.9)]
-            rows.append({"case": f"one of Sharpe {star:g} among {agents - 1} of 0", "median_days": middle if middle < 10**9 else None,
-                         "days_90_percent": late if late < 10**9 else None,
-                         "moved_rightly": sum(d < 10**9 for d in days) / len(days)})  # fmt: skip
+            rows.append(
+                {
+                    "case": f"one of Sharpe {star:g} among {agents - 1} of 0",
+                    "median_days": middle if middle < 10**9 else None,
+                    "days_90_percent": late if late < 10**9 else None,
+                    "moved_rightly": sum(d < 10**9 for d in days) / len(days),
+                }
+            )
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0

@@ -164,11 +164,18 @@ def mail_settings(wanted: dict[str, Any], secret: Path | None) -> Any:
         raise UsageError("--frequency-hours must be positive")
     start, _, end = wanted["quiet"].partition("-")
     return MailSettings(
-        server=wanted["server"], port=int(wanted["port"]), security=wanted["security"], account=wanted["account"],
-        sender=wanted["sender"], secret_file=str(secret) if secret else None, recipients=recipients, mode=wanted["mode"],
-        frequency_s=int(wanted["frequency_hours"] * 3600), quiet_hours=(start, end) if wanted["quiet"] else None,
+        server=wanted["server"],
+        port=int(wanted["port"]),
+        security=wanted["security"],
+        account=wanted["account"],
+        sender=wanted["sender"],
+        secret_file=str(secret) if secret else None,
+        recipients=recipients,
+        mode=wanted["mode"],
+        frequency_s=int(wanted["frequency_hours"] * 3600),
+        quiet_hours=(start, end) if wanted["quiet"] else None,
         timezone=wanted["timezone"],
-    )  # fmt: skip
+    )
 
 
 def store_secret(path: Path, password: str) -> None:

@@ -154,11 +154,16 @@ def compete(
         for method in every_method:
             sharpe = np.array([results[name, method, s][0] for s in range(seeds)])
             gap = sharpe - base
-            rows.append({
-                "world": name, "method": "equal weights" if method == "none" else method, "sharpe": float(sharpe.mean()),
-                "against_equal": float(gap.mean()), "error": float(gap.std(ddof=1) / math.sqrt(seeds)),
-                "turnover": float(np.mean([results[name, method, s][1] for s in range(seeds)])),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "world": name,
+                    "method": "equal weights" if method == "none" else method,
+                    "sharpe": float(sharpe.mean()),
+                    "against_equal": float(gap.mean()),
+                    "error": float(gap.std(ddof=1) / math.sqrt(seeds)),
+                    "turnover": float(np.mean([results[name, method, s][1] for s in range(seeds)])),
+                }
+            )
     return rows
 
 

@@ -43,9 +43,15 @@ def make_bars(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float =
         growth = np.cumprod(split, axis=0)
     time = START + np.arange(bars) * DAY
     return Bars(
-        time=time, opened=time - np.timedelta64(6 * 3600, "s"), symbols=tuple(f"S{k}" for k in range(symbols)), **raw,
-        volume=volume, adjustment=growth, split=split, dividend=dividend,
-    )  # fmt: skip
+        time=time,
+        opened=time - np.timedelta64(6 * 3600, "s"),
+        symbols=tuple(f"S{k}" for k in range(symbols)),
+        **raw,
+        volume=volume,
+        adjustment=growth,
+        split=split,
+        dividend=dividend,
+    )
 
 
 def make_panel(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float = 0.0) -> Panel:
@@ -71,9 +77,15 @@ def make_panel(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float 
         "news_score": count * rng.uniform(-1, 1, close.shape),
     }
     return Panel(
-        time=START + np.arange(bars) * DAY, symbols=tuple(f"S{k}" for k in range(symbols)), open=open_price, high=high,
-        low=low, close=close, volume=volume, exogenous=exogenous,
-    )  # fmt: skip
+        time=START + np.arange(bars) * DAY,
+        symbols=tuple(f"S{k}" for k in range(symbols)),
+        open=open_price,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        exogenous=exogenous,
+    )
 
 
 def all_agents(clock: object) -> AgentPanel:

@@ -41,9 +41,13 @@ def examine(settings_file: Path | None) -> list[Finding]:
         return [*found, Finding("settings", False, str(error))]
     found.append(Finding("settings", True, "all keys known and in range"))
     checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
-        ("disk", _disk), ("clock", _clock), ("programs", _programs), ("database", _database), ("redis", _redis),
+        ("disk", _disk),
+        ("clock", _clock),
+        ("programs", _programs),
+        ("database", _database),
+        ("redis", _redis),
         ("feed", _feed),
-    )  # fmt: skip
+    )
     for name, check in checks:
         try:
             found.append(check(settings))

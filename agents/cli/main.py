@@ -201,10 +201,12 @@ def demo(options: argparse.Namespace, screen: Screen) -> int:
         line, program = shlex.join(connections.psql), _program()
         document |= {"psql": line, "report": str(report), "tuning": reader.tuning()}
         screen.result(
-            document, *summary_tables(document), tuning_line(document["tuning"]),
+            document,
+            *summary_tables(document),
+            tuning_line(document["tuning"]),
             f"look around:\n  {line}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
             f"  {program} status --demo\nthe report, as it would be mailed: {report}",
-        )  # fmt: skip
+        )
     finally:
         connections.close()
     return 0

@@ -167,19 +167,25 @@ def jobs(options: argparse.Namespace, screen: Screen) -> int:
         for plan in meta_app.plans_of(settings):
             newest = plane.jobs.newest(plan.name)
             late = None if options.demo else lateness(plan, newest, now)
-            plans.append({
-                "job": plan.name, "every": f"{plan.every.total_seconds() / 3600:g} h",
-                "next_due": None if options.demo else slot(plan.every, now) + plan.every, "last": newest.due_at if newest else None,
-                "status": newest.status if newest else "never ran", "late_by_s": late.total_seconds() if late else None,
-            })  # fmt: skip
+            plans.append(
+                {
+                    "job": plan.name,
+                    "every": f"{plan.every.total_seconds() / 3600:g} h",
+                    "next_due": None if options.demo else slot(plan.every, now) + plan.every,
+                    "last": newest.due_at if newest else None,
+                    "status": newest.status if newest else "never ran",
+                    "late_by_s": late.total_seconds() if late else None,
+                }
+            )
         runs = [
             {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
             for r in plane.jobs.recent(12)
         ]
     screen.result(
-        {"plans": plans, "runs": runs}, rows_table("Jobs", plans, ("job", "every", "last", "status", "next_due", "late_by_s")),
+        {"plans": plans, "runs": runs},
+        rows_table("Jobs", plans, ("job", "every", "last", "status", "next_due", "late_by_s")),
         rows_table("Newest runs", runs, ("job", "due_at", "status", "attempts", "detail")),
-    )  # fmt: skip
+    )
     return 0
 
 
@@ -191,15 +197,23 @@ def agents(options: argparse.Namespace, screen: Screen) -> int:
     with meta_app.meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
         rows = DeskReader(plane.engine).rows(
             "SELECT * FROM agent_performance WHERE window_days = :w AND date = (SELECT max(date) FROM agent_performance)"
-            " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name", w=options.window,
-        )  # fmt: skip
+            " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name",
+            w=options.window,
+        )
     shown = [
-        {"agent": r["agent_name"], "signals": r["total_signals"], "Sharpe": number(r["sharpe_ratio"]),
-         "90 %": f"{number(r['sharpe_low'])}..{number(r['sharpe_high'])}" if r["sharpe_low"] is not None else "",
-         "sure": percent(r["deflated_sharpe"]), "hits": percent(r["win_rate"]), "factor": number(r["profit_factor"]),
-         "IC": number(r["information_coefficient"]), "verdict": _short_verdict(r["verdict"])}
+        {
+            "agent": r["agent_name"],
+            "signals": r["total_signals"],
+            "Sharpe": number(r["sharpe_ratio"]),
+            "90 %": f"{number(r['sharpe_low'])}..{number(r['sharpe_high'])}" if r["sharpe_low"] is not None else "",
+            "sure": percent(r["deflated_sharpe"]),
+            "hits": percent(r["win_rate"]),
+            "factor": number(r["profit_factor"]),
+            "IC": number(r["information_coefficient"]),
+            "verdict": _short_verdict(r["verdict"]),
+        }
         for r in rows
-    ]  # fmt: skip
+    ]
     title = (
         f"Agents, {'all history' if options.window == 0 else f'{options.window} days'} to {rows[0]['date']}"
         if rows

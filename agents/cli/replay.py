@@ -51,9 +51,11 @@ ROWS_AT_ONCE = 20_000
 def add_commands(add: Add) -> None:
     """Register them."""
     sub = add(
-        "replay", replay, "what the desk would have done on some history, under any settings",
+        "replay",
+        replay,
+        "what the desk would have done on some history, under any settings",
         "quorum replay --demo --set tuning.step=0.10 --start-weights TrendFollower=0.4,Breakout=0.6 --out replay/",
-    )  # fmt: skip
+    )
     add_source(sub, own=True)
     add_settings(sub)
     sub.add_argument("--no-tuning", action="store_true", help="keep the start weights for ever")
@@ -330,8 +332,11 @@ def fill_columns(chunk: ChunkResult) -> dict[str, Any]:
     """The live book's fills of a chunk, at the open of their bar."""
     fills = chunk.fills
     rows = chunk.first + fills.bar - chunk.base
-    return {"time": chunk.bars.opened[rows], "symbol": [chunk.bars.symbols[s] for s in fills.symbol],
-            **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")}}  # fmt: skip
+    return {
+        "time": chunk.bars.opened[rows],
+        "symbol": [chunk.bars.symbols[s] for s in fills.symbol],
+        **{n: getattr(fills, n) for n in ("quantity", "price", "fee", "spread", "impact", "delay")},
+    }
 
 
 def writer_of(
@@ -357,12 +362,16 @@ def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], titl
     decided = [d for d in replayed.decisions if d.status != "trial"]
     with ParquetTable(folder / "weights.parquet") as table:
         listed = [(version, d, name) for version, d in enumerate(decided, 1) for name in run.agents]
-        table.add({
-            "time": np.array([d.at.replace(tzinfo=None) for _, d, _ in listed], dtype="datetime64[us]"),
-            "version": np.array([v for v, _, _ in listed], dtype=np.int64), "status": [d.status for _, d, _ in listed],
-            "agent": [name for _, _, name in listed], "weight": np.array([float(d.weights[name]) for _, d, name in listed], dtype=np.float64),
-            "reason": [d.reason for _, d, _ in listed],
-        })  # fmt: skip
+        table.add(
+            {
+                "time": np.array([d.at.replace(tzinfo=None) for _, d, _ in listed], dtype="datetime64[us]"),
+                "version": np.array([v for v, _, _ in listed], dtype=np.int64),
+                "status": [d.status for _, d, _ in listed],
+                "agent": [name for _, _, name in listed],
+                "weight": np.array([float(d.weights[name]) for _, d, name in listed], dtype=np.float64),
+                "reason": [d.reason for _, d, _ in listed],
+            }
+        )
     (folder / "manifest.json").write_text(
         json.dumps(replayed.manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
@@ -379,18 +388,26 @@ def tables_of(summary: Mapping[str, Any], replayed: Replayed) -> list[Table | st
         books.add_column(name, justify="left" if name == "book" else "right", no_wrap=True)
     for name, b in summary["books"].items():
         books.add_row(
-            name.replace("_", " "), money(b["equity"]), percent(b["total_return"]), percent(b["annual_return"]), number(b["sharpe"]),
-            f"{number(b['sharpe_low'])} … {number(b['sharpe_high'])}", percent(b["max_drawdown"]),
-        )  # fmt: skip
+            name.replace("_", " "),
+            money(b["equity"]),
+            percent(b["total_return"]),
+            percent(b["annual_return"]),
+            number(b["sharpe"]),
+            f"{number(b['sharpe_low'])} … {number(b['sharpe_high'])}",
+            percent(b["max_drawdown"]),
+        )
     agents = Table(title="Agents", title_justify="left")
     for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %"):
         agents.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for name, amount in summary["contributions"].items():
         a = summary["agents"].get(name)
         agents.add_row(
-            name, percent(summary["final_weights"][name]) if a else "", money(amount), number(a["sharpe"]) if a else "",
+            name,
+            percent(summary["final_weights"][name]) if a else "",
+            money(amount),
+            number(a["sharpe"]) if a else "",
             f"{number(a['low'])} … {number(a['high'])}" if a else "",
-        )  # fmt: skip
+        )
     changed = sum(d.status == "apply" for d in replayed.decisions)
     held = sum(d.status == "hold" for d in replayed.decisions)
     spent, speed = summary["costs"], summary["speed"]

@@ -46,10 +46,15 @@ class Screen:
     def progress(self) -> Progress:
         """A progress display on stderr."""
         return Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("bars"),
-            TimeElapsedColumn(), TextColumn("{task.fields[date]}  equity {task.fields[equity]}"),
-            console=self.err, transient=False,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("bars"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[date]}  equity {task.fields[equity]}"),
+            console=self.err,
+            transient=False,
+        )
 
 
 def performance(equity: Floats, time: np.ndarray[Any, Any]) -> Row:
@@ -93,19 +98,26 @@ def summary_tables(document: Row) -> list[Table | str]:
     for name, figures in ((document["book"], document["live"]), *document["controls"].items()):
         label = Text(name, style="bold") if name == document["book"] else Text(f"control: {name}")
         books.add_row(
-            label, money(figures["equity"]), percent(figures["total_return"]), percent(figures["annual_return"]),
-            number(figures["sharpe"]), percent(figures["max_drawdown"]),
-        )  # fmt: skip
+            label,
+            money(figures["equity"]),
+            percent(figures["total_return"]),
+            percent(figures["annual_return"]),
+            number(figures["sharpe"]),
+            percent(figures["max_drawdown"]),
+        )
     agents = Table(title="Agents", title_justify="left")
     for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions"):
         agents.add_column(name, justify="left" if name == "agent" else "right")
     for row in document["agents"]:
         rest = row["agent_name"] == REMAINDER
         agents.add_row(
-            Text(REMAINDER, style="dim") if rest else row["agent_name"], "" if rest else percent(row["weight"]),
-            money(row["contribution"]), "" if rest else number(row["shadow_sharpe"]),
-            "" if rest else percent(row["hit_rate"]), "" if rest else f"{row['signals'] or 0:,}",
-        )  # fmt: skip
+            Text(REMAINDER, style="dim") if rest else row["agent_name"],
+            "" if rest else percent(row["weight"]),
+            money(row["contribution"]),
+            "" if rest else number(row["shadow_sharpe"]),
+            "" if rest else percent(row["hit_rate"]),
+            "" if rest else f"{row['signals'] or 0:,}",
+        )
     counts = document["counts"]
     won = percent(counts["winning_trades"])
     line = (
@@ -136,10 +148,13 @@ def why_tables(row: Row) -> list[Table | str]:
     for vote in row["votes"]:
         silent = vote["abstained"]
         votes.add_row(
-            vote["agent_name"], percent(weights.get(vote["agent_name"])), "" if silent else number(vote["strength"], sign=True),
-            "" if silent else number(vote["confidence"]), "" if silent else number(vote["forecast"], sign=True),
+            vote["agent_name"],
+            percent(weights.get(vote["agent_name"])),
+            "" if silent else number(vote["strength"], sign=True),
+            "" if silent else number(vote["confidence"]),
+            "" if silent else number(vote["forecast"], sign=True),
             literal(vote["reason"]),
-        )  # fmt: skip
+        )
     lines = [
         f"combined forecast {number(row['combined'], sign=True)} (diversification x{number(row['multiplier'])}),"
         f" weights version {row['weights_version']} from {row['weights_level']}, risk state {row['risk_state']}",

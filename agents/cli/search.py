@@ -70,9 +70,11 @@ def add_commands(add: Add) -> None:
         help="only help a search that runs elsewhere on the same database, until nothing is left",
     )
     sub = add(
-        "walk-forward", walk, "learn on one window, be judged on the next: what tuning adds out of sample",
+        "walk-forward",
+        walk,
+        "learn on one window, be judged on the next: what tuning adds out of sample",
         "quorum walk-forward --demo --train-days 750 --test-days 250",
-    )  # fmt: skip
+    )
     _add_common(sub)
     sub.add_argument(
         "--space",
@@ -86,15 +88,21 @@ def add_commands(add: Add) -> None:
         default="anchored",
         help="learn on all that was before, or on the last window",
     )
-    for name, value, text in (("train", 750, "to learn on"), ("test", 250, "to be judged on"), ("purge", 5, "left out before a test: open positions"),
-                              ("embargo", 5, "left out beside them: outcomes still to come")):  # fmt: skip
+    for name, value, text in (
+        ("train", 750, "to learn on"),
+        ("test", 250, "to be judged on"),
+        ("purge", 5, "left out before a test: open positions"),
+        ("embargo", 5, "left out beside them: outcomes still to come"),
+    ):
         sub.add_argument(
             f"--{name}-days", type=_days, default=value, metavar="N", help=f"days {text} (default {value})"
         )
     sub = add(
-        "lookahead", lookahead, "does an agent look into the future, or hang on where its data begin?",
+        "lookahead",
+        lookahead,
+        "does an agent look into the future, or hang on where its data begin?",
         "quorum lookahead --agent my_agent.py:MyAgent --demo",
-    )  # fmt: skip
+    )
     add_source(sub)
     text = "a name of ours, FILE.py:CLASS or module:CLASS; repeat for more (default: all of ours)"
     sub.add_argument("--agent", action="append", default=[], metavar="AGENT", help=text)
@@ -171,9 +179,12 @@ def _helper(stack: ExitStack) -> subprocess.Popen[bytes]:
     """The same command as a worker; it is ended with this one."""
     arguments = [a for a in sys.argv[1:] if a != "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "agents", *arguments, "--worker"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env=worker_environment(),
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", *arguments, "--worker"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=worker_environment(),
+    )
     stack.callback(_end, process)
     return process
 
@@ -234,8 +245,13 @@ def walk(options: argparse.Namespace, screen: Screen) -> int:
             stack.callback(connections.close)
             engine = connections.meta
         before = trials_before(engine, bars) if engine is not None else 0
-        plan = WalkForward(anchored=options.scheme == "anchored", train_days=options.train_days, test_days=options.test_days,
-                           purge_days=options.purge_days, embargo_days=options.embargo_days)  # fmt: skip
+        plan = WalkForward(
+            anchored=options.scheme == "anchored",
+            train_days=options.train_days,
+            test_days=options.test_days,
+            purge_days=options.purge_days,
+            embargo_days=options.embargo_days,
+        )
         laboratory = Laboratory(bars, settings, space.tuning if space else True)
         folds, added, against, figures = walk_forward(
             laboratory, plan, points, 1 + before, _bar(stack, screen, "folds")
@@ -243,14 +259,27 @@ def walk(options: argparse.Namespace, screen: Screen) -> int:
         if engine is not None and len(points) > 1:
             count_candidates(engine, laboratory, points[1:])
     verdict = f"out of sample, tuning {added.words}"
-    document = plain({
-        "scheme": options.scheme, "folds": [
-            {"train": [t.isoformat() for t in f.train], "test": [t.isoformat() for t in f.test], "chosen": dict(f.chosen),
-             "train_sharpe": f.train_sharpe, "test_sharpe": f.test_sharpe} for f in folds
-        ],
-        "tuning_added": added.as_plain(), "choosing_added": against.as_plain() if len(points) > 1 else None, "figures": figures,
-        "settings_tried": len(points), "tried_before": before, "verdict": verdict,
-    })  # fmt: skip
+    document = plain(
+        {
+            "scheme": options.scheme,
+            "folds": [
+                {
+                    "train": [t.isoformat() for t in f.train],
+                    "test": [t.isoformat() for t in f.test],
+                    "chosen": dict(f.chosen),
+                    "train_sharpe": f.train_sharpe,
+                    "test_sharpe": f.test_sharpe,
+                }
+                for f in folds
+            ],
+            "tuning_added": added.as_plain(),
+            "choosing_added": against.as_plain() if len(points) > 1 else None,
+            "figures": figures,
+            "settings_tried": len(points),
+            "tried_before": before,
+            "verdict": verdict,
+        }
+    )
     screen.result(document, *_walk_tables(document))
     return 0
 
@@ -289,9 +318,22 @@ def lookahead(options: argparse.Namespace, screen: Screen) -> int:
         for agent in agents:
             with ExitStack() as shown:
                 offences = examine(agent, panel, _bar(shown, screen, agent.name))
-            results.append({"agent": agent.name, "bars": len(panel.time), "bars_needed": agent.bars_needed, "offences": [
-                {"check": o.check, "time": o.time.isoformat() if o.time else None, "symbol": o.symbol, "detail": o.detail} for o in offences
-            ]})  # fmt: skip
+            results.append(
+                {
+                    "agent": agent.name,
+                    "bars": len(panel.time),
+                    "bars_needed": agent.bars_needed,
+                    "offences": [
+                        {
+                            "check": o.check,
+                            "time": o.time.isoformat() if o.time else None,
+                            "symbol": o.symbol,
+                            "detail": o.detail,
+                        }
+                        for o in offences
+                    ],
+                }
+            )
     screen.result(results, _lookahead_table(results), *_offences(results))
     return 1 if any(row["offences"] for row in results) else 0
 

@@ -25,8 +25,12 @@ def add_weights(
     add: Callable[..., argparse.ArgumentParser], add_demo: Callable[[argparse.ArgumentParser], None]
 ) -> None:
     """Register the command."""
-    sub = add("weights", weights, "the agents' weights: in force, in the past, why, and what a method would choose",
-              "quorum weights optimize --returns returns.csv --previous weights.json --json")  # fmt: skip
+    sub = add(
+        "weights",
+        weights,
+        "the agents' weights: in force, in the past, why, and what a method would choose",
+        "quorum weights optimize --returns returns.csv --previous weights.json --json",
+    )
     sub.add_argument("action", choices=("show", "history", "why", "propose", "revert", "optimize"))
     sub.add_argument("version", nargs="?", type=int, metavar="ID", help="a version, for why and revert")
     sub.add_argument("--method", choices=METHODS, help="for propose and optimize (default: adaptive)")
@@ -68,13 +72,18 @@ def _show(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlan
 def _history(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
     rows = DeskReader(plane.engine).rows(
         "SELECT version, timestamp, status, method, agent_weights, sharpe_improvement, realised_improvement, sample_size, trials, reason"
-        " FROM weight_history ORDER BY version DESC LIMIT :n", n=HISTORY_ROWS,
-    )  # fmt: skip
+        " FROM weight_history ORDER BY version DESC LIMIT :n",
+        n=HISTORY_ROWS,
+    )
     shown = [
-        {**row, "weights": " ".join(f"{name} {float(w):.0%}" for name, w in row["agent_weights"].items()),
-         "expected": number(row["sharpe_improvement"], sign=True), "realised": number(row["realised_improvement"], sign=True)}
+        {
+            **row,
+            "weights": " ".join(f"{name} {float(w):.0%}" for name, w in row["agent_weights"].items()),
+            "expected": number(row["sharpe_improvement"], sign=True),
+            "realised": number(row["realised_improvement"], sign=True),
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ("version", "timestamp", "status", "weights", "expected", "realised", "reason")
     screen.result(rows, rows_table("Weight decisions", shown, columns) if rows else "no decision about weights yet")
     return 0
@@ -95,10 +104,14 @@ def _why(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane)
         raise UsageError(f"weights why: {known}")
     causes, previous = row["causes"] or {}, row["previous_weights"] or {}
     shown = [
-        {"agent": name, "before": percent(previous.get(name)), "after": percent(weight),
-         **{cause: f"{100 * part:+.2f}" for cause, part in causes.get(name, {}).items()}}
+        {
+            "agent": name,
+            "before": percent(previous.get(name)),
+            "after": percent(weight),
+            **{cause: f"{100 * part:+.2f}" for cause, part in causes.get(name, {}).items()},
+        }
         for name, weight in row["agent_weights"].items()
-    ]  # fmt: skip
+    ]
     line = f"version {row['version']}, {row['timestamp']:%Y-%m-%d %H:%M} UTC, {row['method']}: {row['status']}. {row['reason']}"
     facts = ", ".join(
         f"{k.replace('_', ' ')} {v}" for k, v in (row["evidence"] or {}).items() if isinstance(v, (int, float, str))
@@ -115,11 +128,15 @@ def _propose(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPl
     method = options.method or plane.settings.tuning.method
     proposal, decision = plane.optimizer().try_method(method)
     document = {
-        "method": method, "status": proposal.status, "reason": proposal.reason, "trials": decision.trials,
+        "method": method,
+        "status": proposal.status,
+        "reason": proposal.reason,
+        "trials": decision.trials,
         "candidate": {name: float(w) for name, w in decision.weights.items()},
         "previous": {name: float(w) for name, w in (decision.previous or {}).items()},
-        "expected_sharpe_improvement": proposal.expected_sharpe_improvement, "evidence": dict(proposal.evidence),
-    }  # fmt: skip
+        "expected_sharpe_improvement": proposal.expected_sharpe_improvement,
+        "evidence": dict(proposal.evidence),
+    }
     rows = [
         {"agent": n, "now": percent((decision.previous or {}).get(n)), "candidate": percent(w)}
         for n, w in decision.weights.items()
@@ -143,9 +160,17 @@ def _revert(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPla
     now = plane.clock.now()
     wanted = {name: Decimal(str(weight)) for name, weight in row["agent_weights"].items()}
     require_usable(
-        WeightSet(version=options.version, weights=wanted, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""),
-        plane.agents, now,
-    )  # fmt: skip
+        WeightSet(
+            version=options.version,
+            weights=wanted,
+            created_at=now,
+            valid_until=None,
+            level=WeightsLevel.DATABASE,
+            reason="",
+        ),
+        plane.agents,
+        now,
+    )
     reason = f"a person went back to version {options.version}" + (f": {options.reason}" if options.reason else "")
     before = plane.store.weights_in_force(now)
     made = plane.store.publish(
@@ -173,9 +198,13 @@ def _optimize(options: argparse.Namespace, screen: Screen) -> int:
         )
     limits = meta_app.tuning_of(load_settings(options.settings)).limits
     document = optimize_file(
-        options.returns, options.previous, method=options.method or "adaptive", limits=limits,
-        periods_per_year=options.periods_per_year, trials=options.trials,
-    )  # fmt: skip
+        options.returns,
+        options.previous,
+        method=options.method or "adaptive",
+        limits=limits,
+        periods_per_year=options.periods_per_year,
+        trials=options.trials,
+    )
     rows = [
         {
             "agent": name,

@@ -109,8 +109,7 @@ class Bars:
         return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
 
 
-_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment",
-               "split", "dividend")  # fmt: skip
+_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +132,15 @@ class Panel:
 
     def __post_init__(self) -> None:
         _check_axis(
-            self.time, len(self.symbols), self.open, self.high, self.low, self.close, self.volume,
+            self.time,
+            len(self.symbols),
+            self.open,
+            self.high,
+            self.low,
+            self.close,
+            self.volume,
             *self.exogenous.values(),
-        )  # fmt: skip
+        )
 
     def rows(self, start: int, stop: int) -> Panel:
         """Bars `start` to `stop` (exclusive) as views."""

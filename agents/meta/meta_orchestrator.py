@@ -116,8 +116,15 @@ class MetaOrchestrator:
             detail, ok = f"{type(error).__name__}: {error}" if not isinstance(error, AgentsError) else str(error), False
         detail = detail.split("\n")[0][:DETAIL_CHARACTERS]
         took_s = self._clock.monotonic_s() - started_s
-        log_event(logger, "job done" if ok else "job failed", level=logging.INFO if ok else logging.ERROR, job=plan.name,
-                  due_at=found.due_at.isoformat(), took_s=f"{took_s:.2f}", detail=detail)  # fmt: skip
+        log_event(
+            logger,
+            "job done" if ok else "job failed",
+            level=logging.INFO if ok else logging.ERROR,
+            job=plan.name,
+            due_at=found.due_at.isoformat(),
+            took_s=f"{took_s:.2f}",
+            detail=detail,
+        )
         self._store.finish(run_id, at=self._clock.now(), ok=ok, detail=detail)
         return [Ran(plan.name, found.due_at, ok, detail)]
 
@@ -146,9 +153,14 @@ class Ticker:
         """Until `stop`; False where the scheduler stopped ticking and the process should be restarted."""
         scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(1)})
         scheduler.add_job(
-            self._turn, IntervalTrigger(seconds=self._every_s, timezone=UTC), id="tick", coalesce=True, max_instances=1,
-            misfire_grace_time=None, next_run_time=self._clock.now() + timedelta(milliseconds=50),
-        )  # fmt: skip
+            self._turn,
+            IntervalTrigger(seconds=self._every_s, timezone=UTC),
+            id="tick",
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=self._clock.now() + timedelta(milliseconds=50),
+        )
         scheduler.add_listener(self._note, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
         scheduler.start()
         ticking = True

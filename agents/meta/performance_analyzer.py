@@ -77,8 +77,15 @@ class PerformanceAnalyzerAgent:
         cards = analyze(days, self._thresholds or Thresholds(), trials=trials, windows=windows)
         self._desk.record_scorecards(cards)
         outcome = _outcome(days, cards)
-        log_event(logger, "analyzed", agents=outcome["agents_analyzed"], days=len(days.date), new_days=added,
-                  top=",".join(outcome["top_performers"]), under=",".join(outcome["underperformers"]))  # fmt: skip
+        log_event(
+            logger,
+            "analyzed",
+            agents=outcome["agents_analyzed"],
+            days=len(days.date),
+            new_days=added,
+            top=",".join(outcome["top_performers"]),
+            under=",".join(outcome["underperformers"]),
+        )
         return outcome
 
 
@@ -93,8 +100,11 @@ def _outcome(days: AgentDays, cards: Sequence[Scorecard]) -> dict[str, Any]:
         "underperformers": [c.agent_name for c in ranked if c.verdict.startswith("under")],
         "date": whole[0].date.isoformat() if whole else None,
         "days": len(days.date),
-        "scorecards": [{"agent_name": c.agent_name, "verdict": c.verdict, **c.figures, "undefined": dict(c.undefined)} for c in whole],
-    }  # fmt: skip
+        "scorecards": [
+            {"agent_name": c.agent_name, "verdict": c.verdict, **c.figures, "undefined": dict(c.undefined)}
+            for c in whole
+        ],
+    }
 
 
 # ---------------------------------------------------------------- pure
@@ -125,10 +135,15 @@ def analyze(
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
             cards.append(
                 Scorecard(
-                    date=last, agent_name=name, window_days=window, figures=figures, undefined=undefined,
-                    pnl=to_decimal(float(sums[_PNL, k])), verdict=verdict(figures, thresholds),
+                    date=last,
+                    agent_name=name,
+                    window_days=window,
+                    figures=figures,
+                    undefined=undefined,
+                    pnl=to_decimal(float(sums[_PNL, k])),
+                    verdict=verdict(figures, thresholds),
                 )
-            )  # fmt: skip
+            )
     return cards
 
 
@@ -148,8 +163,13 @@ def _window_sums(days: AgentDays, first: int) -> Floats:
 
 
 def _figures(
-    returns: Floats, sums: Floats, per_year: float, shape: tuple[float, float, float], best_by_chance: float, trials: int
-) -> dict[str, float]:  # fmt: skip
+    returns: Floats,
+    sums: Floats,
+    per_year: float,
+    shape: tuple[float, float, float],
+    best_by_chance: float,
+    trials: int,
+) -> dict[str, float]:
     """The numbers of one scorecard; NaN where one is undefined."""
     sharpe, skew, kurtosis = shape
     enough = len(returns) >= MINIMUM_PERIODS

@@ -124,9 +124,13 @@ class ProjectManagerAgent:
             report, desk=self._reporting.desk, sender=settings.sender, recipients=settings.recipients
         ).as_bytes()
         self._outbox.enqueue(
-            report.id, message_id(self._reporting.desk, report), None if silence else finished, at=at, state="skipped" if silence else "pending",
+            report.id,
+            message_id(self._reporting.desk, report),
+            None if silence else finished,
+            at=at,
+            state="skipped" if silence else "pending",
             detail=silence,
-        )  # fmt: skip
+        )
         return silence or "queued"
 
 

@@ -134,9 +134,16 @@ def proposal_of(days: AgentDays, before: WeightSet, tuning: Tuning, trials: int)
     returns = _window(days, tuning)
     previous = np.array([float(before.weights[name]) for name in days.agents])
     return propose(
-        returns, previous, method=tuning.method, limits=tuning.limits, periods_per_year=_pace(days), turnover_cost=tuning.turnover_cost,
-        trials=trials, seed=SEED, solver=tuning.solver,
-    )  # fmt: skip
+        returns,
+        previous,
+        method=tuning.method,
+        limits=tuning.limits,
+        periods_per_year=_pace(days),
+        turnover_cost=tuning.turnover_cost,
+        trials=trials,
+        seed=SEED,
+        solver=tuning.solver,
+    )
 
 
 def _window(days: AgentDays, tuning: Tuning) -> Floats:
@@ -158,23 +165,42 @@ def _pace(days: AgentDays) -> float:
 
 
 def _decision(
-    proposal: Proposal, days: AgentDays, before: WeightSet, tuning: Tuning, *, at: datetime, decided_for: datetime | None,
-    trials: int, status: DecisionStatus,
-) -> WeightDecision:  # fmt: skip
+    proposal: Proposal,
+    days: AgentDays,
+    before: WeightSet,
+    tuning: Tuning,
+    *,
+    at: datetime,
+    decided_for: datetime | None,
+    trials: int,
+    status: DecisionStatus,
+) -> WeightDecision:
     returns = _window(days, tuning)
     moved = status == "apply"
     raw = dict(zip(days.agents, (proposal.weights if moved else proposal.candidate), strict=True))
     changed = normalised({name: float(w) for name, w in raw.items()}, days.agents)
     weights = changed if status in ("apply", "trial") else dict(before.weights)
     return WeightDecision(
-        at=at, decided_for=decided_for, weights=weights, previous=dict(before.weights), method=tuning.method, status=status,
-        reason=proposal.reason, window_days=_span_days(days, len(returns)), sample_size=len(returns), trials=trials,
+        at=at,
+        decided_for=decided_for,
+        weights=weights,
+        previous=dict(before.weights),
+        method=tuning.method,
+        status=status,
+        reason=proposal.reason,
+        window_days=_span_days(days, len(returns)),
+        sample_size=len(returns),
+        trials=trials,
         inputs_hash=inputs_hash(returns, days, before, tuning),
-        sharpe_improvement=proposal.expected_sharpe_improvement, return_improvement=proposal.expected_return_improvement,
+        sharpe_improvement=proposal.expected_sharpe_improvement,
+        return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
-        evidence={**proposal.evidence, "tuning": tuning_digest(tuning),
-                  "candidate": dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))},
-    )  # fmt: skip
+        evidence={
+            **proposal.evidence,
+            "tuning": tuning_digest(tuning),
+            "candidate": dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True)),
+        },
+    )
 
 
 def _span_days(days: AgentDays, rows: int) -> int | None:

@@ -118,9 +118,15 @@ class TradingDaemon:
         cycle = self._orchestrator.run_cycle(window, self._broker, now, stale=stale)
         self._window, self._last = window, closed  # only now: a cycle that failed is tried again
         log_event(
-            logger, "decided", bar=closed.isoformat(), equity=f"{cycle.equity[0, 0]:.2f}", weights=cycle.weights[0].level,
-            version=cycle.weights[0].version, stale=stale, what=cycle.reason[0],
-        )  # fmt: skip
+            logger,
+            "decided",
+            bar=closed.isoformat(),
+            equity=f"{cycle.equity[0, 0]:.2f}",
+            weights=cycle.weights[0].level,
+            version=cycle.weights[0].version,
+            stale=stale,
+            what=cycle.reason[0],
+        )
 
     def _is_stale(self, closed: datetime, now: datetime) -> bool:
         data = self._settings.data

@@ -132,10 +132,21 @@ class Orchestrator:
             for agent, s in zip(self._agents.agents, signals, strict=True)
         )
         cycle, ledger = build_cycle(
-            bars=bar, out=out, state=state, ledger=self._ledger, agents=self._agents.names, live_book=self.plan.book,
-            signals=signals, reasons=reasons, forecast=forecast[-1:], weights=[weights],
-            orders=orders, outcomes=[outcomes], placed=[], work_log=work_log,
-        )  # fmt: skip
+            bars=bar,
+            out=out,
+            state=state,
+            ledger=self._ledger,
+            agents=self._agents.names,
+            live_book=self.plan.book,
+            signals=signals,
+            reasons=reasons,
+            forecast=forecast[-1:],
+            weights=[weights],
+            orders=orders,
+            outcomes=[outcomes],
+            placed=[],
+            work_log=work_log,
+        )
         killpoint("decision.before_commit")
         self._journal.record(cycle)
         if command is not None:
@@ -157,9 +168,15 @@ class Orchestrator:
     # ------------------------------------------------------------ parts of a cycle
 
     def _inputs(
-        self, bar: Bars, forecast: Floats, correlation: Floats, volatility: Floats, weights: Floats,
-        outcomes: Sequence[OrderOutcome], stale: bool,
-    ) -> Inputs:  # fmt: skip
+        self,
+        bar: Bars,
+        forecast: Floats,
+        correlation: Floats,
+        volatility: Floats,
+        weights: Floats,
+        outcomes: Sequence[OrderOutcome],
+        stale: bool,
+    ) -> Inputs:
         count = len(self.plan.symbols)
         quantity, value, fee = np.zeros((1, count)), np.zeros((1, count)), np.zeros((1, count))
         for fill in (fill for outcome in outcomes for fill in outcome.fills):
@@ -173,11 +190,21 @@ class Orchestrator:
         with np.errstate(invalid="ignore", divide="ignore"):
             price = np.where(several, value / quantity, single)
         return Inputs(
-            open=bar.open, close=bar.close, volume=bar.volume, split=bar.split, dividend=bar.dividend,
-            volatility=volatility, forecast=forecast, correlation=correlation, weights=weights,
-            stale=np.full((1, count), stale), external=True, external_quantity=quantity, external_price=price,
+            open=bar.open,
+            close=bar.close,
+            volume=bar.volume,
+            split=bar.split,
+            dividend=bar.dividend,
+            volatility=volatility,
+            forecast=forecast,
+            correlation=correlation,
+            weights=weights,
+            stale=np.full((1, count), stale),
+            external=True,
+            external_quantity=quantity,
+            external_price=price,
             external_fee=fee,
-        )  # fmt: skip
+        )
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
         if not orders:

@@ -32,9 +32,14 @@ class PaperBroker:
     """
 
     def __init__(
-        self, venue: PaperVenue, account: Callable[[], State], symbols: Sequence[str], lots: Floats, parameters: Parameters,
+        self,
+        venue: PaperVenue,
+        account: Callable[[], State],
+        symbols: Sequence[str],
+        lots: Floats,
+        parameters: Parameters,
         halted: Container[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._venue = venue
         self._account = account
         self._symbols = tuple(symbols)
@@ -98,10 +103,24 @@ class PaperBroker:
             bars.volume[0], state.volatility, self._lots, p.participation, p.impact, available, np.zeros(count), slope
         )
         match_orders(
-            quantities, state.position[LIVE], float(state.cash[LIVE]), state.mark, bars.open[0], available, slope,
-            p.commission, p.minimum_commission, p.half_spread, p.leverage,
-            quantity, price, fee, spread, impact, status,
-        )  # fmt: skip
+            quantities,
+            state.position[LIVE],
+            float(state.cash[LIVE]),
+            state.mark,
+            bars.open[0],
+            available,
+            slope,
+            p.commission,
+            p.minimum_commission,
+            p.half_spread,
+            p.leverage,
+            quantity,
+            price,
+            fee,
+            spread,
+            impact,
+            status,
+        )
         opened, answers = as_datetime(bars.opened[0]), []
         for order in orders:
             s = self._symbols.index(order.symbol)

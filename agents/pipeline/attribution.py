@@ -34,9 +34,20 @@ def split_position(position: float, asked: Floats, holding: Floats) -> None:
 
 @compiled_inline
 def attribute_bar(
-    before: float, filled: float, asked: Floats, mark: float, open_price: float, close: float, fill_price: float,
-    fee: float, holding: Floats, pool: Floats, contribution: Floats, realised: Floats, scratch: Floats,
-) -> float:  # fmt: skip
+    before: float,
+    filled: float,
+    asked: Floats,
+    mark: float,
+    open_price: float,
+    close: float,
+    fill_price: float,
+    fee: float,
+    holding: Floats,
+    pool: Floats,
+    contribution: Floats,
+    realised: Floats,
+    scratch: Floats,
+) -> float:
     """One symbol, one bar of the live book; returns its P&L and adds the shares to `contribution` [A+1].
 
     before x (open - mark) goes by the old holding, (before + filled) x (close - open) by the new one, and

@@ -66,9 +66,14 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
 
 @compiled_inline
 def combine(
-    forecast: Floats, weights: Floats, correlation: Floats, cap: float, multiplier_cap: float,
-    combined: Floats, multiplier: Floats,
-) -> None:  # fmt: skip
+    forecast: Floats,
+    weights: Floats,
+    correlation: Floats,
+    cap: float,
+    multiplier_cap: float,
+    combined: Floats,
+    multiplier: Floats,
+) -> None:
     """One bar: forecasts [S, A] and weights [A] -> `combined` [S], `multiplier` [S] (both written in place).
 
     combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention leaves the

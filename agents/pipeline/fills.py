@@ -15,9 +15,15 @@ NONE, FILLED, PARTIAL, NO_BAR, NO_VOLUME, NO_CASH = 0, 1, 2, 3, 4, 5
 
 @compiled_inline
 def market_depth(
-    volume: Floats, volatility: Floats, lots: Floats, participation: float, impact: float,
-    whole: Floats, units: Floats, slope: Floats,
-) -> None:  # fmt: skip
+    volume: Floats,
+    volatility: Floats,
+    lots: Floats,
+    participation: float,
+    impact: float,
+    whole: Floats,
+    units: Floats,
+    slope: Floats,
+) -> None:
     """What one bar offers, the same to every book: `whole` [S] the units that may be filled in whole lots, `units` [S]
     without rounding, both `participation` of the volume (infinite where the volume is unknown, NaN), and `slope` [S],
     by which the square root of a fill moves the price: impact x volatility / sqrt(volume), 0 where it is unknown."""
@@ -32,10 +38,24 @@ def market_depth(
 
 @compiled_inline
 def match_orders(
-    order: Floats, position: Floats, cash: float, mark: Floats, open_price: Floats, available: Floats, slope: Floats,
-    commission: float, minimum_commission: float, half_spread: float, leverage: float,
-    quantity: Floats, price: Floats, fee: Floats, spread_cost: Floats, impact_cost: Floats, status: Integers,
-) -> bool:  # fmt: skip
+    order: Floats,
+    position: Floats,
+    cash: float,
+    mark: Floats,
+    open_price: Floats,
+    available: Floats,
+    slope: Floats,
+    commission: float,
+    minimum_commission: float,
+    half_spread: float,
+    leverage: float,
+    quantity: Floats,
+    price: Floats,
+    fee: Floats,
+    spread_cost: Floats,
+    impact_cost: Floats,
+    status: Integers,
+) -> bool:
     """Fill market orders `order` [S] (signed units) of one book at one bar's open; results [S] in place
     (price, fee and costs are written where something was filled); False where there was no order at all.
 

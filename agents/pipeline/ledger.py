@@ -114,9 +114,7 @@ def _close(held: Position, fill: Fill, closing: Decimal, fee: Decimal) -> tuple[
         fees=fee,
         pnl=signed * fill.price - cost + carried - fee,
     )
-    rest = replace(
-        held, quantity=held.quantity - signed, cost=held.cost - cost, carried=held.carried - carried
-    )  # fmt: skip
+    rest = replace(held, quantity=held.quantity - signed, cost=held.cost - cost, carried=held.carried - carried)
     return trade, None if whole else rest
 
 

@@ -41,9 +41,18 @@ def unit_weights(volatility: Floats, target_volatility: float, multiplier_cap: f
 
 @compiled_inline
 def target_positions(
-    combined: Floats, unit: Floats, price: Floats, has_bar: Booleans, position: Floats, capital: float, buffer: float,
-    raw_weight: Floats, weight: Floats, current: Floats, no_trade: Integers,
-) -> None:  # fmt: skip
+    combined: Floats,
+    unit: Floats,
+    price: Floats,
+    has_bar: Booleans,
+    position: Floats,
+    capital: float,
+    buffer: float,
+    raw_weight: Floats,
+    weight: Floats,
+    current: Floats,
+    no_trade: Integers,
+) -> None:
     """One bar, one book: `raw_weight` the forecast asks for and `weight` after the buffer, both [S], in place.
 
     Inside buffer x unit of the raw weight the position stays; outside it moves to the near edge of that zone
@@ -74,9 +83,17 @@ def target_positions(
 
 @compiled_inline
 def order_quantities(
-    weight: Floats, clamps: Integers, price: Floats, has_bar: Booleans, position: Floats, capital: float,
-    lots: Floats, minimum_trade: float, no_trade: Integers, order: Floats,
-) -> None:  # fmt: skip
+    weight: Floats,
+    clamps: Integers,
+    price: Floats,
+    has_bar: Booleans,
+    position: Floats,
+    capital: float,
+    lots: Floats,
+    minimum_trade: float,
+    no_trade: Integers,
+    order: Floats,
+) -> None:
     """Allowed weights [S] -> signed `order` quantities [S], rounded so that positions never exceed the weights.
 
     An order below `minimum_trade` x capital is not sent, unless it closes the position.
@@ -98,11 +115,28 @@ def order_quantities(
 
 @compiled_inline
 def decide_orders(
-    combined: Floats, unit: Floats, price: Floats, has_bar: Booleans, stale: Booleans, position: Floats,
-    capital: float, state: int, buffer: float, minimum_trade: float, lots: Floats,
-    symbol_cap: float, gross_cap: float, allow_short: bool, reducing_scale: float,
-    raw_weight: Floats, weight: Floats, current: Floats, clamps: Integers, no_trade: Integers, order: Floats,
-) -> None:  # fmt: skip
+    combined: Floats,
+    unit: Floats,
+    price: Floats,
+    has_bar: Booleans,
+    stale: Booleans,
+    position: Floats,
+    capital: float,
+    state: int,
+    buffer: float,
+    minimum_trade: float,
+    lots: Floats,
+    symbol_cap: float,
+    gross_cap: float,
+    allow_short: bool,
+    reducing_scale: float,
+    raw_weight: Floats,
+    weight: Floats,
+    current: Floats,
+    clamps: Integers,
+    no_trade: Integers,
+    order: Floats,
+) -> None:
     """Forecasts to orders for one book and bar: target_positions, apply_limits, order_quantities."""
     target_positions(combined, unit, price, has_bar, position, capital, buffer, raw_weight, weight, current, no_trade)
     apply_limits(weight, current, stale, state, symbol_cap, gross_cap, allow_short, reducing_scale, clamps)

@@ -85,11 +85,18 @@ def settle_order(
         fee, spread, impact = (to_decimal(cost) for cost in costs)
         fills = (
             Fill(
-                fill_id=f"{order.client_order_id}.1", client_order_id=order.client_order_id, time=opened,
-                symbol=order.symbol, side=order.side, quantity=to_decimal(abs(quantity)), price=to_decimal(price), fee=fee,
-                spread_cost=spread, impact_cost=impact,
+                fill_id=f"{order.client_order_id}.1",
+                client_order_id=order.client_order_id,
+                time=opened,
+                symbol=order.symbol,
+                side=order.side,
+                quantity=to_decimal(abs(quantity)),
+                price=to_decimal(price),
+                fee=fee,
+                spread_cost=spread,
+                impact_cost=impact,
             ),
-        )  # fmt: skip
+        )
     state, reason = _FATES.get(status, ("rejected", str(status)))
     return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason, fills=fills)
 
@@ -120,11 +127,22 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
 
 
 def build_cycle(
-    *, bars: Bars, out: Outputs, state: State, ledger: Ledger, agents: tuple[str, ...], live_book: str,
-    signals: Sequence[Signals], reasons: tuple[tuple[tuple[str, ...], ...], ...], forecast: Floats,
-    weights: Sequence[WeightSet], orders: Sequence[Sequence[Order]], outcomes: Sequence[Sequence[OrderOutcome]],
-    placed: Sequence[OrderOutcome], work_log: Sequence[WorkLogEntry],
-) -> tuple[CycleRecord, Ledger]:  # fmt: skip
+    *,
+    bars: Bars,
+    out: Outputs,
+    state: State,
+    ledger: Ledger,
+    agents: tuple[str, ...],
+    live_book: str,
+    signals: Sequence[Signals],
+    reasons: tuple[tuple[tuple[str, ...], ...], ...],
+    forecast: Floats,
+    weights: Sequence[WeightSet],
+    orders: Sequence[Sequence[Order]],
+    outcomes: Sequence[Sequence[OrderOutcome]],
+    placed: Sequence[OrderOutcome],
+    work_log: Sequence[WorkLogEntry],
+) -> tuple[CycleRecord, Ledger]:
     """The record of n bars and the ledger after them; all sequences but `placed` run over the n bars."""
     actions: list[CorporateAction] = []
     trades: list[Trade] = []
@@ -138,18 +156,41 @@ def build_cycle(
         for trade in closed:
             contributions += _contributions_of(trade, out.realised[t, bars.symbols.index(trade.symbol)], agents)
     cycle = CycleRecord(
-        time=bars.time, symbols=bars.symbols, agents=agents, books=book_names(live_book, agents),
-        signals=tuple(signals), reasons=reasons, forecast=forecast, combined=out.combined,
-        multiplier=out.multiplier, raw_weight=out.raw_weight, target_weight=out.target_weight, clamps=out.clamps,
-        no_trade=out.no_trade, order_quantity=out.order, position=out.position, mark=out.mark, equity=out.equity,
-        cash=out.cash, turnover=out.turnover, risk_state=out.risk_state, contribution=out.contribution,
-        shadow_return=out.shadow_return, hits=out.hits, calls=out.calls, weights=tuple(weights),
+        time=bars.time,
+        symbols=bars.symbols,
+        agents=agents,
+        books=book_names(live_book, agents),
+        signals=tuple(signals),
+        reasons=reasons,
+        forecast=forecast,
+        combined=out.combined,
+        multiplier=out.multiplier,
+        raw_weight=out.raw_weight,
+        target_weight=out.target_weight,
+        clamps=out.clamps,
+        no_trade=out.no_trade,
+        order_quantity=out.order,
+        position=out.position,
+        mark=out.mark,
+        equity=out.equity,
+        cash=out.cash,
+        turnover=out.turnover,
+        risk_state=out.risk_state,
+        contribution=out.contribution,
+        shadow_return=out.shadow_return,
+        hits=out.hits,
+        calls=out.calls,
+        weights=tuple(weights),
         orders=tuple(order for day in orders for order in day),
         outcomes=(*(outcome for day in outcomes for outcome in day), *placed),
-        actions=tuple(actions), trades=tuple(trades), contributions=tuple(contributions),
-        positions=ledger.positions, work_log=tuple(work_log), reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
+        actions=tuple(actions),
+        trades=tuple(trades),
+        contributions=tuple(contributions),
+        positions=ledger.positions,
+        work_log=tuple(work_log),
+        reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
         state=pack_state(state, bars.symbols, agents, ledger),
-    )  # fmt: skip
+    )
     return cycle, ledger
 
 
@@ -196,10 +237,13 @@ def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], 
     """The step's state as bytes (numpy's npz, no pickle), with the names of its axes and the ledger's exact cash."""
     buffer = io.BytesIO()
     np.savez(
-        buffer, format=np.array([STATE_FORMAT]), symbols=np.array(symbols, dtype=np.str_),
-        agents=np.array(agents, dtype=np.str_), ledger_cash=np.array([str(ledger.cash)], dtype=np.str_),
+        buffer,
+        format=np.array([STATE_FORMAT]),
+        symbols=np.array(symbols, dtype=np.str_),
+        agents=np.array(agents, dtype=np.str_),
+        ledger_cash=np.array([str(ledger.cash)], dtype=np.str_),
         **state._asdict(),
-    )  # fmt: skip
+    )
     return buffer.getvalue()
 
 
@@ -223,9 +267,11 @@ def unpack_state(
 
 
 def _on_new_axes(
-    values: dict[str, Floats], symbols: tuple[tuple[str, ...], tuple[str, ...]],
-    agents: tuple[tuple[str, ...], tuple[str, ...]], initial_cash: float,
-) -> State:  # fmt: skip
+    values: dict[str, Floats],
+    symbols: tuple[tuple[str, ...], tuple[str, ...]],
+    agents: tuple[tuple[str, ...], tuple[str, ...]],
+    initial_cash: float,
+) -> State:
     fresh = new_state(len(agents[1]), len(symbols[1]), initial_cash)
     common_symbols = [s for s in symbols[0] if s in symbols[1]]
     common_agents = [a for a in agents[0] if a in agents[1]]

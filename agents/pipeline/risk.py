@@ -16,9 +16,16 @@ GROSS_TOLERANCE = 1e-12
 
 @compiled_inline
 def apply_limits(
-    weight: Floats, current: Floats, stale: Booleans, state: int,
-    symbol_cap: float, gross_cap: float, allow_short: bool, reducing_scale: float, clamps: Integers,
-) -> None:  # fmt: skip
+    weight: Floats,
+    current: Floats,
+    stale: Booleans,
+    state: int,
+    symbol_cap: float,
+    gross_cap: float,
+    allow_short: bool,
+    reducing_scale: float,
+    clamps: Integers,
+) -> None:
     """Shrink `weight` [S] in place (fractions of equity); `clamps` [S] gets the bits of the limits that bit.
 
     REDUCING scales both caps by `reducing_scale`. HALTED, and `stale` symbols in any state, let a weight only lie

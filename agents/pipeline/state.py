@@ -149,10 +149,21 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
     """Bars of a history, none of them stale, whose orders the step's own matcher fills."""
     none = np.zeros(bars.open.shape)
     return Inputs(
-        open=bars.open, close=bars.close, volume=bars.volume, split=bars.split, dividend=bars.dividend, volatility=volatility,
-        forecast=forecast, correlation=correlation, weights=weights, stale=np.zeros(bars.open.shape, dtype=bool),
-        external=False, external_quantity=none, external_price=none, external_fee=none,
-    )  # fmt: skip
+        open=bars.open,
+        close=bars.close,
+        volume=bars.volume,
+        split=bars.split,
+        dividend=bars.dividend,
+        volatility=volatility,
+        forecast=forecast,
+        correlation=correlation,
+        weights=weights,
+        stale=np.zeros(bars.open.shape, dtype=bool),
+        external=False,
+        external_quantity=none,
+        external_price=none,
+        external_fee=none,
+    )
 
 
 def obey(state: State, command: RiskState) -> None:
@@ -167,10 +178,16 @@ def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:
     """Room for the results of `bars` bars."""
     books = FIRST_SHADOW + agents
     shapes = {
-        "contribution": (bars, agents + 1), "realised": (bars, symbols, agents + 1), "equity": (bars, books),
-        "cash": (bars, books), "turnover": (bars, books), "risk_state": (bars,), "shadow_return": (bars, agents), "hits": (bars, agents),
+        "contribution": (bars, agents + 1),
+        "realised": (bars, symbols, agents + 1),
+        "equity": (bars, books),
+        "cash": (bars, books),
+        "turnover": (bars, books),
+        "risk_state": (bars,),
+        "shadow_return": (bars, agents),
+        "hits": (bars, agents),
         "calls": (bars, agents),
-    }  # fmt: skip
+    }
     whole = ("clamps", "no_trade", "fill_status", "risk_state", "hits", "calls")
     arrays: dict[str, Any] = {
         name: np.zeros(shapes.get(name, (bars, symbols)), dtype=np.int64 if name in whole else np.float64)

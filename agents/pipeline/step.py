@@ -58,9 +58,29 @@ def new_work(agents: int, symbols: int) -> Work:
     """Room for one bar's intermediate results."""
     f, whole = np.zeros((15, symbols)), np.zeros((3, symbols), dtype=np.int64)
     return Work(
-        np.zeros(symbols, dtype=np.bool_), f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10], f[11], f[12], f[13], f[14],
-        whole[0], whole[1], whole[2], np.zeros(agents), np.zeros(agents + 1), np.zeros(FIRST_SHADOW + agents),
-    )  # fmt: skip
+        np.zeros(symbols, dtype=np.bool_),
+        f[0],
+        f[1],
+        f[2],
+        f[3],
+        f[4],
+        f[5],
+        f[6],
+        f[7],
+        f[8],
+        f[9],
+        f[10],
+        f[11],
+        f[12],
+        f[13],
+        f[14],
+        whole[0],
+        whole[1],
+        whole[2],
+        np.zeros(agents),
+        np.zeros(agents + 1),
+        np.zeros(FIRST_SHADOW + agents),
+    )
 
 
 def run_bars(state: State, inputs: Inputs, p: Parameters, lots: Floats, out: Outputs) -> None:
@@ -83,9 +103,14 @@ def run_rows(
             has_bar[s] = math.isfinite(opened[s]) and math.isfinite(closed[s])
         _copy_row(state.equity, work.last_equity)
         apply_actions(
-            state, inputs.split[t], inputs.dividend[t], lots, out.split_change[t], out.action_cash[t],
+            state,
+            inputs.split[t],
+            inputs.dividend[t],
+            lots,
+            out.split_change[t],
+            out.action_cash[t],
             out.contribution[t],
-        )  # fmt: skip
+        )
         _settle(state, inputs, t, p, lots, work, out)
         _attribute_and_mark(state, inputs, t, work, out)
         _value_books(state, t, p, work, out)
@@ -111,10 +136,24 @@ def _settle(state: State, inputs: Inputs, t: int, p: Parameters, lots: Floats, w
             _copy_row(inputs.external_price[t], price)
             _copy_row(inputs.external_fee[t], fee)
         elif not match_orders(
-            state.pending[b], position, cash[b], state.mark, open_price, units if shadow else whole, slope, p.commission,
-            0.0 if shadow else p.minimum_commission, p.half_spread, math.inf if shadow else p.leverage,
-            quantity, price, fee, work.spread, work.impact, status,
-        ):  # fmt: skip
+            state.pending[b],
+            position,
+            cash[b],
+            state.mark,
+            open_price,
+            units if shadow else whole,
+            slope,
+            p.commission,
+            0.0 if shadow else p.minimum_commission,
+            p.half_spread,
+            math.inf if shadow else p.leverage,
+            quantity,
+            price,
+            fee,
+            work.spread,
+            work.impact,
+            status,
+        ):
             continue
         traded, paid = 0.0, 0.0
         for s in range(symbols):
@@ -173,9 +212,20 @@ def _attribute_and_mark(state: State, inputs: Inputs, t: int, work: Work, out: O
             continue
         if before[s] != 0.0 or filled[s] != 0.0:
             attribute_bar(
-                before[s], filled[s], asked[s], mark[s], opened[s], closed[s], price[s], fee[s], holding[s], pool[s],
-                contribution, realised[s], shares,
-            )  # fmt: skip
+                before[s],
+                filled[s],
+                asked[s],
+                mark[s],
+                opened[s],
+                closed[s],
+                price[s],
+                fee[s],
+                holding[s],
+                pool[s],
+                contribution,
+                realised[s],
+                shares,
+            )
         moved = closed[s] - opened[s]
         if moved != 0.0:
             for a in range(agents):
@@ -220,24 +270,54 @@ def _decide_books(state: State, inputs: Inputs, t: int, p: Parameters, lots: Flo
         else:
             _inverse_volatility(state, work.weights)
         combine(
-            inputs.forecast[t], work.weights, inputs.correlation[t], p.forecast_cap, p.multiplier_cap, work.combined,
+            inputs.forecast[t],
+            work.weights,
+            inputs.correlation[t],
+            p.forecast_cap,
+            p.multiplier_cap,
+            work.combined,
             work.multiplier,
-        )  # fmt: skip
+        )
         capital = state.equity[b]
         if capital <= 0.0:  # a ruined book decides nothing any more
             work.combined[:] = math.nan
             capital = p.initial_cash
         decide_orders(
-            work.combined, work.unit, state.mark, work.has_bar, inputs.stale[t], state.position[b], capital,
-            state.risk_state[b], p.buffer, p.minimum_trade, lots, p.symbol_cap, p.gross_cap, p.allow_short,
-            p.reducing_scale, work.raw_weight, work.weight, work.current, work.clamps, work.no_trade, state.pending[b],
-        )  # fmt: skip
+            work.combined,
+            work.unit,
+            state.mark,
+            work.has_bar,
+            inputs.stale[t],
+            state.position[b],
+            capital,
+            state.risk_state[b],
+            p.buffer,
+            p.minimum_trade,
+            lots,
+            p.symbol_cap,
+            p.gross_cap,
+            p.allow_short,
+            p.reducing_scale,
+            work.raw_weight,
+            work.weight,
+            work.current,
+            work.clamps,
+            work.no_trade,
+            state.pending[b],
+        )
         if b == LIVE:
             _note_decision(state, t, work, out)
             _remember_asked(
-                state, inputs.forecast[t], work.weights, work.combined, work.unit, work.raw_weight, work.weight,
-                work.clamps, capital,
-            )  # fmt: skip
+                state,
+                inputs.forecast[t],
+                work.weights,
+                work.combined,
+                work.unit,
+                work.raw_weight,
+                work.weight,
+                work.clamps,
+                capital,
+            )
 
 
 @compiled_inline
@@ -278,9 +358,18 @@ def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: W
             value = forecast[s, a]
             combined[s] = value if math.isfinite(value) else 0.0
         target_positions(
-            combined, work.unit, mark, work.has_bar, position, p.initial_cash, p.buffer, work.raw_weight, weight,
-            work.current, no_trade,
-        )  # fmt: skip
+            combined,
+            work.unit,
+            mark,
+            work.has_bar,
+            position,
+            p.initial_cash,
+            p.buffer,
+            work.raw_weight,
+            weight,
+            work.current,
+            no_trade,
+        )
         for s in range(symbols):
             if no_trade[s] == TRADED:
                 pending[s] = weight[s] * p.initial_cash / mark[s] - position[s]
@@ -290,9 +379,14 @@ def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: W
 
 @compiled_bare
 def apply_actions(
-    state: State, split: Floats, dividend: Floats, lots: Floats, split_change: Floats, action_cash: Floats,
+    state: State,
+    split: Floats,
+    dividend: Floats,
+    lots: Floats,
+    split_change: Floats,
+    action_cash: Floats,
     contribution: Floats,
-) -> None:  # fmt: skip
+) -> None:
     """Splits change positions, working orders, marks and holdings of all books; dividends are paid on what was held.
 
     Fractions of a lot that a split makes are paid out at the mark (books with lots only)."""
@@ -366,9 +460,16 @@ def _inverse_volatility(state: State, weights: Floats) -> None:
 
 @compiled_inline
 def _remember_asked(
-    state: State, forecast: Floats, weights: Floats, combined: Floats, unit: Floats, raw_weight: Floats,
-    weight: Floats, clamps: Integers, capital: float,
-) -> None:  # fmt: skip
+    state: State,
+    forecast: Floats,
+    weights: Floats,
+    combined: Floats,
+    unit: Floats,
+    raw_weight: Floats,
+    weight: Floats,
+    clamps: Integers,
+    capital: float,
+) -> None:
     """What each agent asked for, in units, after caps and limits shrank all shares alike; unchanged where the
     symbol was not decided upon."""
     symbols, agents = forecast.shape

@@ -79,9 +79,17 @@ class Proposal:
 
 
 def propose(
-    returns: Floats, previous: Floats, *, method: Method = "adaptive", limits: Limits | None = None, periods_per_year: float = 252.0,
-    turnover_cost: float = 0.0005, trials: int = 1, seed: int = 0, solver: Solver = "reference",
-) -> Proposal:  # fmt: skip
+    returns: Floats,
+    previous: Floats,
+    *,
+    method: Method = "adaptive",
+    limits: Limits | None = None,
+    periods_per_year: float = 252.0,
+    turnover_cost: float = 0.0005,
+    trials: int = 1,
+    seed: int = 0,
+    solver: Solver = "reference",
+) -> Proposal:
     """The decision about the weights of A agents.
 
     `returns` [T, A] are the agents' own returns per period, oldest first, NaN where an agent did not exist;
@@ -117,8 +125,12 @@ def propose(
         return _stay(start, brought_in, "hold", refusal, base, notes)
     years = MOVING_HALF_LIFE_YEARS if by_means and not refusal else HALF_LIFE_YEARS
     moments = estimate(returns[:, able], years * periods_per_year)
-    evidence = {**base, "half_life_years": years, "effective_periods": round(float(np.min(moments.sample)), 1),
-                "correlation_shrinkage": round(moments.shrinkage, 4)}  # fmt: skip
+    evidence = {
+        **base,
+        "half_life_years": years,
+        "effective_periods": round(float(np.min(moments.sample)), 1),
+        "correlation_shrinkage": round(moments.shrinkage, 4),
+    }
     try:
         plan = _candidate(returns, able, moments, method, limits, periods_per_year, evidence, solver)
     except SolverError as error:
@@ -151,26 +163,42 @@ def _check(returns: Floats, previous: Floats, method: str, periods_per_year: flo
 
 
 def _stay(
-    start: Floats, brought_in: bool, status: Status, reason: str, evidence: dict[str, object], notes: list[str],
+    start: Floats,
+    brought_in: bool,
+    status: Status,
+    reason: str,
+    evidence: dict[str, object],
+    notes: list[str],
     candidate: Floats | None = None,
-) -> Proposal:  # fmt: skip
+) -> Proposal:
     if brought_in and status == "hold":
         status, reason = "apply", f"previous weights brought inside the limits; beyond that: {reason}"
     nothing = dict.fromkeys(CAUSES, 0.0)
     return Proposal(
-        weights=start, status=status, reason=reason, expected_sharpe_improvement=0.0, expected_return_improvement=0.0,
-        candidate=start if candidate is None else candidate, evidence={**evidence, "notes": notes},
+        weights=start,
+        status=status,
+        reason=reason,
+        expected_sharpe_improvement=0.0,
+        expected_return_improvement=0.0,
+        candidate=start if candidate is None else candidate,
+        evidence={**evidence, "notes": notes},
         causes=tuple(dict(nothing) for _ in start),
-    )  # fmt: skip
+    )
 
 
 CAUSES = ("mean", "volatility", "correlation", "shrinkage", "cap", "guard")
 
 
 def _candidate(
-    returns: Floats, able: Booleans, moments: Moments, method: str, limits: Limits, periods_per_year: float,
-    evidence: dict[str, object], solver: Solver,
-) -> _Plan:  # fmt: skip
+    returns: Floats,
+    able: Booleans,
+    moments: Moments,
+    method: str,
+    limits: Limits,
+    periods_per_year: float,
+    evidence: dict[str, object],
+    solver: Solver,
+) -> _Plan:
     """A method's weights for all agents: those that cannot be measured keep the floor."""
     agents, known = len(able), int(able.sum())
     floor, cap, _ = bounds(agents, limits)
@@ -316,14 +344,24 @@ class _Judge:
         """The evidence for one plan; a direction that was not picked by means has to convince by itself."""
         test = self.test(plan.target, self.start, years)
         lately = self.test(plan.target, self.start, None)
-        needed = MOVING_T if by_means else required_t(
-            self.limits.false_changes_per_year, looks_per_year=LOOKS_PER_YEAR, trials=self.trials, periods=test.periods
-        )  # fmt: skip
+        needed = (
+            MOVING_T
+            if by_means
+            else required_t(
+                self.limits.false_changes_per_year,
+                looks_per_year=LOOKS_PER_YEAR,
+                trials=self.trials,
+                periods=test.periods,
+            )
+        )
         if not plan.refusal:
             evidence |= {
-                "t": round(test.t, 3), "t_needed": round(needed, 3), "sharpe_difference": round(test.difference, 4),
-                "interval": [round(test.low, 4), round(test.high, 4)], "recent_t": round(lately.t, 3),
-            }  # fmt: skip
+                "t": round(test.t, 3),
+                "t_needed": round(needed, 3),
+                "sharpe_difference": round(test.difference, 4),
+                "interval": [round(test.low, 4), round(test.high, 4)],
+                "recent_t": round(lately.t, 3),
+            }
         margin = -math.inf if plan.refusal else test.t - needed
         return _Case(
             plan=plan,
@@ -408,7 +446,12 @@ class _Judge:
             whole["guard"] = float(stepped[k] - self.start[k]) - sum(v for name, v in whole.items() if name != "guard")
             causes.append(whole)
         return Proposal(
-            weights=stepped, status="apply", reason=reason, expected_sharpe_improvement=gains[0],
-            expected_return_improvement=gains[1], candidate=case.plan.target, evidence={**case.evidence, "notes": notes},
+            weights=stepped,
+            status="apply",
+            reason=reason,
+            expected_sharpe_improvement=gains[0],
+            expected_return_improvement=gains[1],
+            candidate=case.plan.target,
+            evidence={**case.evidence, "notes": notes},
             causes=tuple(causes),
-        )  # fmt: skip
+        )

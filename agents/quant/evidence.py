@@ -200,8 +200,15 @@ class Claim:
 
     def as_plain(self) -> dict[str, object]:
         """Numbers and words, fit for JSON."""
-        return {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p, "shown": self.shown,
-                "trials": self.trials, "words": self.words}  # fmt: skip
+        return {
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "p": self.p,
+            "shown": self.shown,
+            "trials": self.trials,
+            "words": self.words,
+        }
 
 
 def claim_of(test: PairedTest, trials: int, level: float) -> Claim:

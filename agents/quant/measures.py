@@ -192,21 +192,29 @@ def summary_of(run: Run, trials: int = 1) -> dict[str, Any]:
     daily = daily_of(run)
     names = ("live", *(f"control:{name}" for name in CONTROLS))
     added = value_added(daily, trials)
-    figures: dict[str, Any] = plain({
-        "period": [f"{run.time[0]}Z", f"{run.time[-1]}Z"],
-        "bars": len(run.time),
-        "symbol_bars": run.symbol_bars,
-        "symbols": list(run.symbols),
-        "trials": trials,
-        "books": {name: book_figures(daily, k, trials if k == LIVE else 1) for k, name in enumerate(names)},
-        "value_added": {name: claim.as_plain() for name, claim in added.items()},
-        "verdict": f"tuning {added['first'].words}" if added else "fewer than 60 days: nothing can be said of tuning",
-        "agents": shadow_figures(run),
-        "contributions": contributions(run),
-        "costs": costs(run, daily),
-        "exposure": {"gross_mean": float(run.gross.mean()), "gross_max": float(run.gross.max()), "net_mean": float(run.net.mean())},
-        "final_weights": dict(zip(run.agents, (float(w) for w in run.weights[-1]), strict=True)),
-    })  # fmt: skip
+    figures: dict[str, Any] = plain(
+        {
+            "period": [f"{run.time[0]}Z", f"{run.time[-1]}Z"],
+            "bars": len(run.time),
+            "symbol_bars": run.symbol_bars,
+            "symbols": list(run.symbols),
+            "trials": trials,
+            "books": {name: book_figures(daily, k, trials if k == LIVE else 1) for k, name in enumerate(names)},
+            "value_added": {name: claim.as_plain() for name, claim in added.items()},
+            "verdict": f"tuning {added['first'].words}"
+            if added
+            else "fewer than 60 days: nothing can be said of tuning",
+            "agents": shadow_figures(run),
+            "contributions": contributions(run),
+            "costs": costs(run, daily),
+            "exposure": {
+                "gross_mean": float(run.gross.mean()),
+                "gross_max": float(run.gross.max()),
+                "net_mean": float(run.net.mean()),
+            },
+            "final_weights": dict(zip(run.agents, (float(w) for w in run.weights[-1]), strict=True)),
+        }
+    )
     return figures
 
 

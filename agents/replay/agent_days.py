@@ -40,9 +40,14 @@ class DayBook:
         """How many rows of the current chunk the simulated desk has seen."""
 
     def open_chunk(
-        self, bars: Bars, strength: Floats, confidence: Floats, abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-        out: Outputs, seen: int,
-    ) -> None:  # fmt: skip
+        self,
+        bars: Bars,
+        strength: Floats,
+        confidence: Floats,
+        abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+        out: Outputs,
+        seen: int,
+    ) -> None:
         """Go on with these rows [n, S], signals [A, n, S] and results, of which the first `seen` are taken in already."""
         self._before += self.available - seen
         self._bars, self._out = bars, out
@@ -82,10 +87,20 @@ class DayBook:
         dates = self._date[first_day : last_day + 1].astype(np.int64)
         out = self._out
         returns, table = _sum_days(
-            index, dates, self._opened_day[start:stop], self._price[start:stop], self._strength[:, start:stop],
-            self._confidence[:, start:stop], self._abstained[:, start:stop], out.shadow_return[start:stop], out.hits[start:stop],
-            out.calls[start:stop], out.contribution[start:stop], out.turnover[start:stop], out.realised[start:stop],
-        )  # fmt: skip
+            index,
+            dates,
+            self._opened_day[start:stop],
+            self._price[start:stop],
+            self._strength[:, start:stop],
+            self._confidence[:, start:stop],
+            self._abstained[:, start:stop],
+            out.shadow_return[start:stop],
+            out.hits[start:stop],
+            out.calls[start:stop],
+            out.contribution[start:stop],
+            out.turnover[start:stop],
+            out.realised[start:stop],
+        )
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
         self._counts[:, first_day : last_day + 1] = table[:_PNL]
@@ -104,31 +119,53 @@ class DayBook:
         closed = np.abs(out.realised[rows]).max(axis=2) >= SMALLEST_SHARE
         reasons = np.bincount(out.no_trade[rows].ravel(), minlength=len(NO_TRADES))
         return {
-            "costs": [{"fees": float(out.fill_fee[rows].sum()), "spread": float(out.fill_spread[rows].sum()),
-                       "impact": float(out.fill_impact[rows].sum())}],
+            "costs": [
+                {
+                    "fees": float(out.fill_fee[rows].sum()),
+                    "spread": float(out.fill_spread[rows].sum()),
+                    "impact": float(out.fill_impact[rows].sum()),
+                }
+            ],
             "trade_totals": [{"trades": int(closed.sum()), "pnl": float(out.realised[rows].sum())}],
             "decisions": [{"decisions": self.available - rows.start, "orders": int(np.count_nonzero(out.order[rows]))}],
             "no_trade": [{"reason": str(NO_TRADES[k]), "times": int(n)} for k, n in enumerate(reasons) if k and n],
-        }  # fmt: skip
+        }
 
     def days(self, last: np.datetime64) -> AgentDays:
         """All days up to `last`, as views."""
         n = int(np.searchsorted(self._date[: self._days], last, side="right"))
         table = self._table[:, :n]
         return AgentDays(
-            date=self._date[:n], agents=self._agents, returns=self._returns[:n],
-            signals=self._counts[_SIGNALS, :n], hits=self._counts[_HITS, :n], calls=self._counts[_CALLS, :n],
-            trades=self._counts[_TRADES, :n], pnl=table[_PNL], turnover=table[_TURNOVER],
-            correlation_sums=table[_SUMS:_BRIER], brier_sums=table[_BRIER:],
-        )  # fmt: skip
+            date=self._date[:n],
+            agents=self._agents,
+            returns=self._returns[:n],
+            signals=self._counts[_SIGNALS, :n],
+            hits=self._counts[_HITS, :n],
+            calls=self._counts[_CALLS, :n],
+            trades=self._counts[_TRADES, :n],
+            pnl=table[_PNL],
+            turnover=table[_TURNOVER],
+            correlation_sums=table[_SUMS:_BRIER],
+            brier_sums=table[_BRIER:],
+        )
 
 
 @compiled
 def _sum_days(
-    index: Integers, dates: Integers, opened_day: Integers, price: Floats, strength: Floats, confidence: Floats,
-    abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], shadow_return: Floats, hits: Integers, calls: Integers,
-    contribution: Floats, turnover: Floats, realised: Floats,
-) -> tuple[Floats, Floats]:  # fmt: skip
+    index: Integers,
+    dates: Integers,
+    opened_day: Integers,
+    price: Floats,
+    strength: Floats,
+    confidence: Floats,
+    abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    shadow_return: Floats,
+    hits: Integers,
+    calls: Integers,
+    contribution: Floats,
+    turnover: Floats,
+    realised: Floats,
+) -> tuple[Floats, Floats]:
     bars, agents = shadow_return.shape
     symbols = price.shape[1]
     returns, table = np.zeros((len(dates), agents)), np.zeros((_FIGURES, len(dates), agents))

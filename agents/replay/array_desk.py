@@ -84,9 +84,13 @@ class ArrayDesk:
             self._methods.add(decision.method)
         if decision.status in IN_FORCE:
             self._newest = self._cached = WeightSet(
-                version=version, weights=dict(decision.weights), created_at=decision.at, valid_until=None,
-                level=WeightsLevel.DATABASE, reason=decision.reason,
-            )  # fmt: skip
+                version=version,
+                weights=dict(decision.weights),
+                created_at=decision.at,
+                valid_until=None,
+                level=WeightsLevel.DATABASE,
+                reason=decision.reason,
+            )
         if decision.status in ("apply", "revert"):
             self._unscored.append(
                 PastChange(version, decision.at, _floats(decision.weights), _floats(decision.previous or {}))

@@ -103,9 +103,14 @@ def _with_garbage(agent: Agent, panel: Panel, whole: Signals, row: int) -> _Cell
         return garbage
 
     after = replace(
-        panel, open=poisoned(panel.open), high=poisoned(panel.high), low=poisoned(panel.low), close=poisoned(panel.close),
-        volume=poisoned(panel.volume), exogenous={name: poisoned(series) for name, series in panel.exogenous.items()},
-    )  # fmt: skip
+        panel,
+        open=poisoned(panel.open),
+        high=poisoned(panel.high),
+        low=poisoned(panel.low),
+        close=poisoned(panel.close),
+        volume=poisoned(panel.volume),
+        exogenous={name: poisoned(series) for name, series in panel.exogenous.items()},
+    )
     return _first_difference(agent, after, whole, 0, EXACT, until=row + 1)
 
 

@@ -69,10 +69,13 @@ class Parity:
     def as_plain(self) -> dict[str, Any]:
         """Fit for JSON."""
         return {
-            "decisions": self.decisions, "skipped": self.skipped, "differences": sum(self.counts.values()),
+            "decisions": self.decisions,
+            "skipped": self.skipped,
+            "differences": sum(self.counts.values()),
             "counts": {kind: self.counts[kind] for kind in KINDS},
-            "examples": self.examples, "slippage": {name: [round(v, 8) for v in pair] for name, pair in self.slippage.items()},
-        }  # fmt: skip
+            "examples": self.examples,
+            "slippage": {name: [round(v, 8) for v in pair] for name, pair in self.slippage.items()},
+        }
 
 
 def compare_steps(
@@ -105,11 +108,17 @@ def compare_steps(
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "volume", "split", "dividend")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     inputs = Inputs(
-        **grid, volatility=np.where(there, volatility, np.nan), forecast=np.zeros((rows, symbols, agents)),
-        correlation=np.zeros((rows, agents, agents)), weights=np.zeros(agents),
-        stale=stale.reshape(rows, symbols), external=True, external_quantity=fills["quantity"], external_price=fills["price"],
+        **grid,
+        volatility=np.where(there, volatility, np.nan),
+        forecast=np.zeros((rows, symbols, agents)),
+        correlation=np.zeros((rows, agents, agents)),
+        weights=np.zeros(agents),
+        stale=stale.reshape(rows, symbols),
+        external=True,
+        external_quantity=fills["quantity"],
+        external_price=fills["price"],
         external_fee=fills["fee"],
-    )  # fmt: skip
+    )
     before, work = len(known) - rows, new_work(agents, symbols)
     for t in range(rows):
         window = known[

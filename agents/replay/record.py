@@ -97,9 +97,16 @@ class Prepared:
 
 
 def replay(
-    bars: Bars, plan: DeskPlan, agents: AgentPanel, weights_at: Callable[[datetime], WeightSet], journal: Journal,
-    clock: SimulatedClock, progress: Progress, interludes: Interludes | None = None, memory: int = 0,
-) -> int:  # fmt: skip
+    bars: Bars,
+    plan: DeskPlan,
+    agents: AgentPanel,
+    weights_at: Callable[[datetime], WeightSet],
+    journal: Journal,
+    clock: SimulatedClock,
+    progress: Progress,
+    interludes: Interludes | None = None,
+    memory: int = 0,
+) -> int:
     """Trade `bars`, from where the journal ends, on a new one after the first `memory` rows, which the agents only remember; returns
     the number of bars that were decided on now.
 
@@ -149,9 +156,15 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
 
 
 def _run_segment(
-    segment: Bars, rows: slice, plan: DeskPlan, agents: AgentPanel, prepared: Prepared, weights: WeightSet,
-    journal: Journal, before: tuple[State, Ledger, list[Order]],
-) -> tuple[State, Ledger, list[Order], float]:  # fmt: skip
+    segment: Bars,
+    rows: slice,
+    plan: DeskPlan,
+    agents: AgentPanel,
+    prepared: Prepared,
+    weights: WeightSet,
+    journal: Journal,
+    before: tuple[State, Ledger, list[Order]],
+) -> tuple[State, Ledger, list[Order], float]:
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
     vector = np.array([to_float(weights.weights[name]) for name in names])

@@ -133,10 +133,20 @@ def chunks_of(
 
 
 def simulate(
-    chunks: Iterable[Chunk], plan: DeskPlan, agents: tuple[str, ...], signal_source: SignalSource, weights_at: Callable[[datetime], WeightSet],
-    clock: SimulatedClock, progress: Progress, *, total_bars: int, memory: int = 0, days: DayBook | None = None,
-    interludes: Interludes | None = None, observers: Sequence[Observer] = (),
-) -> Run:  # fmt: skip
+    chunks: Iterable[Chunk],
+    plan: DeskPlan,
+    agents: tuple[str, ...],
+    signal_source: SignalSource,
+    weights_at: Callable[[datetime], WeightSet],
+    clock: SimulatedClock,
+    progress: Progress,
+    *,
+    total_bars: int,
+    memory: int = 0,
+    days: DayBook | None = None,
+    interludes: Interludes | None = None,
+    observers: Sequence[Observer] = (),
+) -> Run:
     """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing. Agents need `memory` rows before what is new.
 
     `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
@@ -263,8 +273,13 @@ class _Series:
         new: dict[str, Any] = {
             name: getattr(out, name)[lead:] for name in (*self._BOOKS, "contribution", "shadow_return", "risk_state")
         }
-        new |= {"time": bars.time[lead:], "weights": weights[lead:], "gross": np.abs(value).sum(axis=1) / live,
-                "net": value.sum(axis=1) / live, "orders": np.count_nonzero(out.order[lead:], axis=1)}  # fmt: skip
+        new |= {
+            "time": bars.time[lead:],
+            "weights": weights[lead:],
+            "gross": np.abs(value).sum(axis=1) / live,
+            "net": value.sum(axis=1) / live,
+            "orders": np.count_nonzero(out.order[lead:], axis=1),
+        }
         rows = slice(self.bars, self.bars + len(live))
         for name, values in new.items():
             self._rows[name][rows] = values
@@ -308,7 +323,14 @@ class _Series:
         names = [field.name for field in fields(Fills)]
         kept = {name: np.concatenate([getattr(part, name) for part in self._fills]) for name in names}
         return Run(
-            **whole, symbols=self._plan.symbols, agents=self._agents, books=book_names(self._plan.book, self._agents),
-            fills=Fills(**kept), fill_count=self._count, costs=dict(self._costs), state=state,
-            initial_cash=self._plan.parameters.initial_cash, symbol_bars=self._symbol_bars,
-        )  # fmt: skip
+            **whole,
+            symbols=self._plan.symbols,
+            agents=self._agents,
+            books=book_names(self._plan.book, self._agents),
+            fills=Fills(**kept),
+            fill_count=self._count,
+            costs=dict(self._costs),
+            state=state,
+            initial_cash=self._plan.parameters.initial_cash,
+            symbol_bars=self._symbol_bars,
+        )

@@ -96,9 +96,15 @@ def space_of(document: Mapping[str, Any], name: str) -> Space:
     if not isinstance(tuning, bool):
         raise SettingsError(f"{name}: search.tuning must be true or false, got {tuning!r}")
     return Space(
-        dimensions={key: _dimension(value, f"{name}: space.\"{key}\"") for key, value in sorted(_flat(dimensions).items())}, method=method,
-        trials=trials, seed=seed, periods=_periods(periods, name), tuning=tuning,
-    )  # fmt: skip
+        dimensions={
+            key: _dimension(value, f'{name}: space."{key}"') for key, value in sorted(_flat(dimensions).items())
+        },
+        method=method,
+        trials=trials,
+        seed=seed,
+        periods=_periods(periods, name),
+        tuning=tuning,
+    )
 
 
 def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:

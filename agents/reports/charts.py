@@ -66,7 +66,7 @@ def weights_chart(time: Times, weights: Mapping[str, Floats], *, width: float = 
     names = list(weights)
     axes.stackplot(
         time, [100.0 * weights[name] for name in names], labels=names, colors=AGENT_COLOURS[: len(names)], step="post", alpha=0.88, linewidth=0.0,
-    )  # fmt: skip
+    )
     axes.set_ylim(0.0, 100.0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
     axes.margins(x=0.0)

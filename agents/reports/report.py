@@ -58,7 +58,7 @@ def curves_of(facts: Mapping[str, Any]) -> Curves | None:
     controls = {
         book.split(":")[1]: np.array(row["equity"], dtype=np.float64) for book, row in sorted(books.items())
         if ":" in book and row["days"] == live["days"]
-    }  # fmt: skip
+    }
     return Curves(time, np.array(live["equity"], dtype=np.float64), controls)
 
 
@@ -85,7 +85,7 @@ def value_added(curves: Curves | None) -> list[Row]:
             test = sharpe_difference(live, other, np.full(len(live), 1.0 / len(live)), pace, seed=SEED)
             shown = "added" if test.low > 0 else "cost" if test.high < 0 else ""
             row |= {"difference": test.difference, "low": test.low, "high": test.high,
-                    "verdict": f"shown: it {shown} value" if shown else "not shown either way"}  # fmt: skip
+                    "verdict": f"shown: it {shown} value" if shown else "not shown either way"}
         rows.append(row)
     return rows
 
@@ -179,19 +179,19 @@ def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=jinja2.select_autoescape(["html"]), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+    )
 
 
 CAPTIONS = {
     "equity": "Growth of 100: the live book and what fixed weights would have made", "drawdown": "Below its own peak",
     "weights": "Weights in force", "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",
-}  # fmt: skip
+}
 
 
 def render(
     facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[str, Any]], suggestions: Sequence[Row], *, desk: str,
     images: Sequence[str],
-) -> tuple[str, str, str]:  # fmt: skip
+) -> tuple[str, str, str]:
     """(subject, HTML with `cid:` pictures, text). Rows are cut, and the cut is said, until the HTML is under its limit."""
     environment = _environment()
     html = text = subject = ""

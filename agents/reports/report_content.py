@@ -73,7 +73,7 @@ def verdict_of(facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[
     weights = "No weights were decided yet." if change is None else {
         "apply": "Weights were moved: ", "hold": "Weights are held: ", "fallback": "Weights stay as they are: ",
         "revert": "Weights were reverted: ", "initial": "Weights stay as they are: ",
-    }[change["status"]] + f"{change['reason']}."  # fmt: skip
+    }[change["status"]] + f"{change['reason']}."
     if worst in ("critical", "high"):
         return "alarm", f"Look now: {len(alarms)} alarm{'s' if len(alarms) > 1 else ''}, desk {state}", weights
     if alarms:
@@ -83,7 +83,7 @@ def verdict_of(facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[
 
 def content_of(
     facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[str, Any]], suggestions: Sequence[Row], *, desk: str, rows: int
-) -> Row:  # fmt: skip
+) -> Row:
     """All that the templates place."""
     tone, headline, sentence = verdict_of(facts, summary, alarms)
     added = next((row for row in summary["tuning_value_added"] if row["control"] == "equal"), None)
@@ -113,7 +113,7 @@ def content_of(
         "recommendations": [{**s, "facts": _evidence(s["evidence"])} for s in suggestions[:rows]],
         "more_recommendations": max(0, len(suggestions) - rows),
         "glossary": GLOSSARY,
-    }  # fmt: skip
+    }
 
 
 def _happened(facts: Mapping[str, Any], summary: Row) -> list[str]:
@@ -159,7 +159,7 @@ def _weights(facts: Mapping[str, Any]) -> list[Row]:
         change = weight - before[name] if name in before else None
         parts = sorted(((k, v) for k, v in causes.get(name, {}).items() if abs(v) >= 0.005), key=lambda p: -abs(p[1]))
         rows.append({"agent": name, "weight": percent(weight), "bar": round(100 * weight), "change": percent(change, sign=True) if change else "",
-                     "why": ", ".join(f"{k} {percent(v, sign=True)}" for k, v in parts)})  # fmt: skip
+                     "why": ", ".join(f"{k} {percent(v, sign=True)}" for k, v in parts)})
     return rows
 
 
@@ -177,7 +177,7 @@ def _decision(facts: Mapping[str, Any]) -> Row | None:
         "when": f"{row['timestamp']:%Y-%m-%d %H:%M}", "version": row["version"], "method": row["method"],
         "reason": row["reason"][:1].upper() + row["reason"][1:],
         "sample": row["sample_size"], "trials": row["trials"], "expected": figure(row["sharpe_improvement"], sign=True),
-    }  # fmt: skip
+    }
 
 
 def _changes(facts: Mapping[str, Any]) -> list[Row]:
@@ -191,7 +191,7 @@ def _changes(facts: Mapping[str, Any]) -> list[Row]:
         shown = ", ".join(f"{name} {percent(change, sign=True)}" for name, change in moves[:3] if abs(change) >= 0.0005)
         result.append({"when": f"{row['timestamp']:%Y-%m-%d}", "version": row["version"], "moves": shown, "reason": row["reason"],
                        "expected": figure(row["sharpe_improvement"], sign=True),
-                       "realised": figure(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet"})  # fmt: skip
+                       "realised": figure(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet"})
     return result
 
 
@@ -226,7 +226,7 @@ def _agents(facts: Mapping[str, Any]) -> list[Row]:
             "factor": figure(card["profit_factor"]), "sure": percent(card["deflated_sharpe"], 0), "signals": f"{card['total_signals']:,}",
             "drawdown": percent(card["max_drawdown"]), "contribution": signed_money(contributions.get(name)),
             "verdict": card["verdict"].split(":")[0].split(",")[0],
-        })  # fmt: skip
+        })
     rest = contributions.get(REMAINDER)
     if rest is not None and rows:
         rows.append(
@@ -244,12 +244,12 @@ def _position(row: Row, summary: Row) -> Row:
     value, equity = _float(row["value"]), _float(summary["equity"])
     return {"symbol": row["symbol"], "quantity": f"{float(row['quantity']):,.6g}",
             "entry": figure(row["average_entry_price"]), "mark": figure(row["mark"]),
-            "share": percent(value / equity if value is not None and equity else None), "pnl": signed_money(row["unrealised_pnl"])}  # fmt: skip
+            "share": percent(value / equity if value is not None and equity else None), "pnl": signed_money(row["unrealised_pnl"])}
 
 
 def _trade(row: Row) -> Row:
     return {"closed": f"{row['closed_at']:%m-%d %H:%M}", "symbol": row["symbol"], "side": row["side"], "quantity": f"{float(row['quantity']):,.6g}",
-            "entry": figure(row["entry_price"]), "exit": figure(row["exit_price"]), "pnl": signed_money(row["pnl"])}  # fmt: skip
+            "entry": figure(row["entry_price"]), "exit": figure(row["exit_price"]), "pnl": signed_money(row["pnl"])}
 
 
 def _jobs(facts: Mapping[str, Any]) -> list[Row]:
@@ -258,7 +258,7 @@ def _jobs(facts: Mapping[str, Any]) -> list[Row]:
          "took": f"{float(row['took_s']):.1f} s" if row["took_s"] is not None else MISSING,
          "missed": str(row["missed"]) if row["missed"] else "", "detail": row["detail"]}
         for row in facts["jobs"]
-    ]  # fmt: skip
+    ]
 
 
 def _system(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -269,7 +269,7 @@ def _system(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Disk free", f"{s['disk_free_bytes'] / 1e9:.0f} GB"), ("Database", f"{s['database_bytes'] / 1e6:,.0f} MB"),
         ("Slow queries", f"{s['slow_queries']}"), ("Rolled back", percent(s["rollbacks"] / total if total else None, 2)),
         ("Redis", "answers" if s["redis_alive"] else "does not answer"), ("Quarantined rows", f"{facts['quarantine'][0]['rows']:,}"),
-    ]  # fmt: skip
+    ]
 
 
 def _parity(facts: Mapping[str, Any]) -> Row | None:
@@ -287,7 +287,7 @@ def _parity(facts: Mapping[str, Any]) -> Row | None:
         f"{name} {signed_money(pair[0])} ({signed_money(pair[1])})" for name, pair in row["slippage"].items()
     )
     examples = [{"kind": e["kind"], "when": e["time"][:16].replace("T", " "), "subject": e["subject"], "recorded": str(e["recorded"])[:60],
-                 "recomputed": str(e["recomputed"])[:60]} for e in row["examples"][:6]]  # fmt: skip
+                 "recomputed": str(e["recomputed"])[:60]} for e in row["examples"][:6]]
     return {"line": f"{checked}: {told}. Slippage recorded (by the cost model): {slipped}.", "examples": examples}
 
 
@@ -301,7 +301,7 @@ def _freshness(facts: Mapping[str, Any], rows: int) -> str:
 def _work(row: Row) -> Row:
     return {"agent": row["agent_name"], "cycles": f"{row['cycles']:,}", "opinions": f"{row['opinions'] or 0:,}",
             "failures": str(row["failures"] or ""),
-            "mean": f"{row['mean_ms']:.1f} ms"}  # fmt: skip
+            "mean": f"{row['mean_ms']:.1f} ms"}
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
@@ -329,4 +329,4 @@ GLOSSARY = (
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
     ("Tuning added", "the live book against one with weights that never change"),
     ("Hold", "the evidence for other weights was not strong enough"),
-)  # fmt: skip
+)

@@ -62,7 +62,7 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
         subtitle=" · ".join((days, f"{len(summary['symbols'])} symbols", f"{summary['symbol_bars']:,} bars", _tried(summary["trials"]))),
         pictures=_pictures(replayed, summary), tables=_tables(replayed, summary, daily_of(replayed.run)), notes=_notes(replayed),
         manifest=json.dumps(replayed.manifest, indent=1, sort_keys=True),
-    )  # fmt: skip
+    )
 
 
 def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[str, Table]:
@@ -116,7 +116,7 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             ],
             texts=("what",),
         ),
-    }  # fmt: skip
+    }
 
 
 def _tried(trials: int) -> str:

@@ -167,9 +167,14 @@ def read_only(panel: Panel) -> Panel:
         return view
 
     return replace(
-        panel, open=locked(panel.open), high=locked(panel.high), low=locked(panel.low), close=locked(panel.close),
-        volume=locked(panel.volume), exogenous={name: locked(series) for name, series in panel.exogenous.items()},
-    )  # fmt: skip
+        panel,
+        open=locked(panel.open),
+        high=locked(panel.high),
+        low=locked(panel.low),
+        close=locked(panel.close),
+        volume=locked(panel.volume),
+        exogenous={name: locked(series) for name, series in panel.exogenous.items()},
+    )
 
 
 def fault_of(signals: object, panel: Panel) -> str:

@@ -17,20 +17,20 @@ from agents.core.types import Floats
 TEXT_LIMIT = 5_000
 GOOD = {
     1.0: "accumulate approval approves approved expands expansion hires inflow inflows launches launch listing lists "
-         "outpaces overweight partnership recovers recovery resilient stabilises stabilizes",
+    "outpaces overweight partnership recovers recovery resilient stabilises stabilizes",
     1.8: "beats bullish buyback dividend gains growth higher jumps outperform outperforms profit profits profitable "
-         "raises rally rallies rebound rebounds rise rises rising upbeat upside",
+    "raises rally rallies rebound rebounds rise rises rising upbeat upside",
     2.6: "boom breakout record skyrockets soar soars soared surge surges surged upgrade upgraded upgrades",
-}  # fmt: skip
+}
 BAD = {
     1.0: "cautious delay delays delayed layoffs lower outflow outflows probe resigns slows slowdown underweight volatile "
-         "warns weak weaker",
+    "warns weak weaker",
     1.8: "bearish cuts decline declines declined dips downside drop drops fall falls fell lawsuit liquidation "
-         "liquidations loss losses misses outage recall recession selloff sinks slides slips slump slumps sued tumbles "
-         "underperform",
+    "liquidations loss losses misses outage recall recession selloff sinks slides slips slump slumps sued tumbles "
+    "underperform",
     2.6: "bankrupt bankruptcy collapse collapses crash crashes default defaults delisted downgrade downgraded downgrades "
-         "fraud hack hacked insolvency insolvent plunge plunges plunged plummets scandal",
-}  # fmt: skip
+    "fraud hack hacked insolvency insolvent plunge plunges plunged plummets scandal",
+}
 NEUTRAL = (
     "bear bull crude vice share shares interest gross tank liability liabilities mine mining arrest vault trust novel"
 )

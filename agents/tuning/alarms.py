@@ -68,12 +68,24 @@ def desk_alarms(facts: Mapping[str, Any], *, stale_after: timedelta, at: datetim
             )
         )
     if now and now["weights_level"] in ("static", "equal") and facts["changes"]:
-        found.append(Alarm(kind="weights_fallback", subject=now["weights_level"], severity="medium",
-                           detail="the desk trades with fallback weights although published ones exist"))  # fmt: skip
+        found.append(
+            Alarm(
+                kind="weights_fallback",
+                subject=now["weights_level"],
+                severity="medium",
+                detail="the desk trades with fallback weights although published ones exist",
+            )
+        )
     unknown = [row for row in facts["open_orders"] if row["state"] == "unknown"]
     if unknown:
-        found.append(Alarm(kind="orders_unknown", subject="orders", severity="critical",
-                           detail=f"{len(unknown)} orders whose outcome is not known, first {unknown[-1]['client_order_id']}"))  # fmt: skip
+        found.append(
+            Alarm(
+                kind="orders_unknown",
+                subject="orders",
+                severity="critical",
+                detail=f"{len(unknown)} orders whose outcome is not known, first {unknown[-1]['client_order_id']}",
+            )
+        )
     parity = facts["parity"][0] if facts["parity"] else None
     if parity and parity["differences"]:
         kinds = ", ".join(f"{n} {kind}" for kind, n in parity["counts"].items() if n)
@@ -119,8 +131,14 @@ def _machine_alarms(facts: Mapping[str, Any], at: datetime) -> list[Alarm]:
         )
     for row in facts["outbox"]:
         if row["state"] == "pending" and row["oldest"] is not None and at - row["oldest"] > MAIL_LATE:
-            found.append(Alarm(kind="mail_late", subject="mail", severity="medium",
-                               detail=f"{row['mails']} reports wait, the oldest since {row['oldest']:%Y-%m-%d %H:%M} UTC"))  # fmt: skip
+            found.append(
+                Alarm(
+                    kind="mail_late",
+                    subject="mail",
+                    severity="medium",
+                    detail=f"{row['mails']} reports wait, the oldest since {row['oldest']:%Y-%m-%d %H:%M} UTC",
+                )
+            )
     return found
 
 

@@ -222,9 +222,12 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
             f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}"
         )
     return AgentPanel(
-        agents, clock, timeout_s=chosen.timeout_s, breaker_failures=chosen.breaker_failures,
+        agents,
+        clock,
+        timeout_s=chosen.timeout_s,
+        breaker_failures=chosen.breaker_failures,
         breaker_retry_s=chosen.breaker_retry_s,
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------- the demo
@@ -267,9 +270,12 @@ def desk_weights(settings: Settings, connections: Connections, agents: AgentPane
     """The weights in force for a desk, over its database and Redis."""
     cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
     return DeskWeights(
-        agents.names, PostgresWeightStore(connections.trader), cache, settings.agents.static_weights,
+        agents.names,
+        PostgresWeightStore(connections.trader),
+        cache,
+        settings.agents.static_weights,
         settings.agents.weights_refresh_s,
-    )  # fmt: skip
+    )
 
 
 def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:

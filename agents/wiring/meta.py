@@ -171,12 +171,22 @@ def thresholds_of(settings: Settings) -> Thresholds:
 def tuning_of(settings: Settings) -> Tuning:
     """The optimizer's numbers."""
     t = settings.tuning
-    limits = Limits(floor=t.floor, cap=t.cap, step=t.step, minimum_sharpe=t.minimum_sharpe, minimum_signals=t.minimum_signals,
-                    false_changes_per_year=t.false_changes_per_year)  # fmt: skip
+    limits = Limits(
+        floor=t.floor,
+        cap=t.cap,
+        step=t.step,
+        minimum_sharpe=t.minimum_sharpe,
+        minimum_signals=t.minimum_signals,
+        false_changes_per_year=t.false_changes_per_year,
+    )
     return Tuning(
-        method=t.method, limits=limits, look_back_days=t.look_back_days, history_days=t.history_days,
-        turnover_cost=t.turnover_cost_bps / 1e4, score_after_days=t.score_after_days,
-    )  # fmt: skip
+        method=t.method,
+        limits=limits,
+        look_back_days=t.look_back_days,
+        history_days=t.history_days,
+        turnover_cost=t.turnover_cost_bps / 1e4,
+        score_after_days=t.score_after_days,
+    )
 
 
 def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
@@ -203,8 +213,12 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
         found[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
     release = package_version("vaderSentiment")
-    lexicon = {"name": "vader-sentiment", "sha256": hashlib.sha256(release.encode()).hexdigest(), "format": "lexicon",
-               "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"}}  # fmt: skip
+    lexicon = {
+        "name": "vader-sentiment",
+        "sha256": hashlib.sha256(release.encode()).hexdigest(),
+        "format": "lexicon",
+        "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
+    }
     return found, [lexicon]
 
 

@@ -139,8 +139,14 @@ def _compare_weights(
         if set(previous) != set(store.agents) or (row["evidence"] or {}).get("tuning") != tuning_digest(tuning):
             found.skipped += 1  # other agents, or other settings of the tuner: what it saw then is not there any more
             continue
-        before = WeightSet(version=0 if row["status"] == "initial" else 1, weights=previous, created_at=at, valid_until=None,
-                           level=WeightsLevel.DATABASE, reason="")  # fmt: skip
+        before = WeightSet(
+            version=0 if row["status"] == "initial" else 1,
+            weights=previous,
+            created_at=at,
+            valid_until=None,
+            level=WeightsLevel.DATABASE,
+            reason="",
+        )
         days = store.agent_days(until=at, whole_days_only=True)
         again = decide(days, before, tuning, at=at, decided_for=row["decided_for"], trials=row["trials"])
         if again.inputs_hash != row["inputs_hash"]:

@@ -162,19 +162,32 @@ def replay_history(
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
     run = simulate(
-        chunks_of(history.source, lead, size, history.start, history.end), app.plan_of(settings, history.symbols), names,
-        signal_source or asking(panel), desk.weights_in_force, clock, progress, total_bars=history.total_bars,
-        memory=panel.bars_needed, days=days,
-        interludes=jobs, observers=[digest, *observers],
-    )  # fmt: skip
+        chunks_of(history.source, lead, size, history.start, history.end),
+        app.plan_of(settings, history.symbols),
+        names,
+        signal_source or asking(panel),
+        desk.weights_in_force,
+        clock,
+        progress,
+        total_bars=history.total_bars,
+        memory=panel.bars_needed,
+        days=days,
+        interludes=jobs,
+        observers=[digest, *observers],
+    )
     desk.refresh_days()
     if jobs is not None and not plan.optimizer_only:
         jobs.finish(as_datetime(run.time[-1]))
     return Replayed(
-        run=run, days=desk.agent_days(until=as_datetime(run.time[-1])), decisions=tuple(desk.decisions),
-        realised=dict(desk.realised), scorecards=desk.scorecards, findings=tuple(jobs.findings) if jobs else (),
-        manifest=manifest_of(plan, run, digest.hexdigest()), seconds=stopwatch.monotonic_s() - started_s,
-    )  # fmt: skip
+        run=run,
+        days=desk.agent_days(until=as_datetime(run.time[-1])),
+        decisions=tuple(desk.decisions),
+        realised=dict(desk.realised),
+        scorecards=desk.scorecards,
+        findings=tuple(jobs.findings) if jobs else (),
+        manifest=manifest_of(plan, run, digest.hexdigest()),
+        seconds=stopwatch.monotonic_s() - started_s,
+    )
 
 
 def asking(panel: AgentPanel) -> SignalSource:
@@ -320,10 +333,12 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
         return found
 
     return OwnHistory(
-        history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])), signal_source=signal_source,
+        history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])),
+        signal_source=signal_source,
         first_weights={name: float(w) for name, w in zip(names, recorded.weights[0], strict=True)},
-        time=recorded.time[:kept], equity=recorded.equity[:kept],
-    )  # fmt: skip
+        time=recorded.time[:kept],
+        equity=recorded.equity[:kept],
+    )
 
 
 # ---------------------------------------------------------------- on record

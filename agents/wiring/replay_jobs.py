@@ -55,8 +55,13 @@ class ReplayedJobs:
     """Interludes of a replay."""
 
     def __init__(
-        self, plans: Sequence[JobPlan], analyzer: PerformanceAnalyzerAgent, optimizer: WeightOptimizerAgent, desk: ReplayedDesk, clock: Clock
-    ) -> None:  # fmt: skip
+        self,
+        plans: Sequence[JobPlan],
+        analyzer: PerformanceAnalyzerAgent,
+        optimizer: WeightOptimizerAgent,
+        desk: ReplayedDesk,
+        clock: Clock,
+    ) -> None:
         self.findings: list[Finding] = []
         self.runs = dict.fromkeys((plan.name for plan in plans), 0)
         self._plans = tuple(plans)
@@ -142,9 +147,16 @@ def _decision_facts(desk: ReplayedDesk) -> dict[str, Any]:
     """The sections of a report's facts that do not depend on the period; those about a machine say that all is well."""
     known = [value for value in desk.realised.values() if value is not None]
     return {
-        "scorecards": [{"agent_name": c.agent_name, "window_days": c.window_days, **c.figures} for c in desk.scorecards],
+        "scorecards": [
+            {"agent_name": c.agent_name, "window_days": c.window_days, **c.figures} for c in desk.scorecards
+        ],
         "tuner": [{"scored": len(known), "came_true": sum(value > 0 for value in known)}],
-        "weight_history": [{"status": d.status, "reason": d.reason} for d in reversed(desk.decisions[-RECENT_DECISIONS:])],
-        "work": (), "job_runs": (), "quarantine": ({"rows": 0},), "acts_as_owner": False,
+        "weight_history": [
+            {"status": d.status, "reason": d.reason} for d in reversed(desk.decisions[-RECENT_DECISIONS:])
+        ],
+        "work": (),
+        "job_runs": (),
+        "quarantine": ({"rows": 0},),
+        "acts_as_owner": False,
         "system": {"database_bytes": 0.0, "slow_queries": 0, "load_1m": 0.0, "cpus": 1},
-    }  # fmt: skip
+    }

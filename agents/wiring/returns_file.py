@@ -41,13 +41,17 @@ def optimize_file(
     except ValueError as error:
         raise DataError(f"{returns_file}: {error}") from None
     return {
-        "method": method, "status": made.status, "reason": made.reason,
+        "method": method,
+        "status": made.status,
+        "reason": made.reason,
         "weights": dict(zip(names, map(float, made.weights), strict=True)),
-        "previous": previous, "candidate": dict(zip(names, map(float, made.candidate), strict=True)),
-        "expected_sharpe_improvement": made.expected_sharpe_improvement, "expected_return_improvement": made.expected_return_improvement,
+        "previous": previous,
+        "candidate": dict(zip(names, map(float, made.candidate), strict=True)),
+        "expected_sharpe_improvement": made.expected_sharpe_improvement,
+        "expected_return_improvement": made.expected_return_improvement,
         "causes": {name: dict(parts) for name, parts in zip(names, made.causes, strict=True)},
         "evidence": dict(made.evidence),
-    }  # fmt: skip
+    }
 
 
 def read_returns(file: Path) -> tuple[list[str], Floats]:

@@ -247,8 +247,16 @@ class Search:
             bars = self._laboratory.bars
             first, last = as_datetime(bars.time[self._rows[0][0]]), as_datetime(bars.time[self._rows[-1][1] - 1])
             returns = np.concatenate([run.live for run in runs])
-            self._trials.record(self._laboratory.data_hash, bars.symbols, min(first, last), max(first, last), digest,
-                                {"changes": dict(changes), **versions(), **plain_settings(settings)}, known, returns)  # fmt: skip
+            self._trials.record(
+                self._laboratory.data_hash,
+                bars.symbols,
+                min(first, last),
+                max(first, last),
+                digest,
+                {"changes": dict(changes), **versions(), **plain_settings(settings)},
+                known,
+                returns,
+            )
             known = {**known, "returns": returns}
         return Trial(
             place,
@@ -283,13 +291,26 @@ class Search:
         verdict = f"{'accepted' if accepted else 'no setting is accepted'}: {said} would look as good with probability {found.p:.2g}"
         if before > 0:
             verdict += f" ({before:,} more were tried on this history before)"
-        document: dict[str, Any] = plain({
-            "search": self.name, "data_sha256": self._laboratory.data_hash, "tried": len(trials), "tried_before": before,
-            "base": {"objective": base.objective, "sharpes": list(base.sharpes)},
-            "best": {"changes": dict(best.changes), "objective": best.objective, "sharpes": list(best.sharpes)},
-            "gain": found.gain, "t": found.t, "p": found.p, "overfitting": found.overfitting, "accepted": accepted, "verdict": verdict,
-            "trials": [{"place": t.place, "objective": t.objective, "sharpes": list(t.sharpes), "changes": dict(t.changes)} for t in ranked],
-        })  # fmt: skip
+        document: dict[str, Any] = plain(
+            {
+                "search": self.name,
+                "data_sha256": self._laboratory.data_hash,
+                "tried": len(trials),
+                "tried_before": before,
+                "base": {"objective": base.objective, "sharpes": list(base.sharpes)},
+                "best": {"changes": dict(best.changes), "objective": best.objective, "sharpes": list(best.sharpes)},
+                "gain": found.gain,
+                "t": found.t,
+                "p": found.p,
+                "overfitting": found.overfitting,
+                "accepted": accepted,
+                "verdict": verdict,
+                "trials": [
+                    {"place": t.place, "objective": t.objective, "sharpes": list(t.sharpes), "changes": dict(t.changes)}
+                    for t in ranked
+                ],
+            }
+        )
         return document
 
     def _tried(self) -> list[Trial]:
@@ -298,9 +319,18 @@ class Search:
             hashes = [self._hash(with_changes(self._laboratory.settings, point)) for point in self._points]
             known = self._trials.known(self._laboratory.data_hash, hashes)
             return [
-                Trial(k, point, digest, known[digest]["objective"], known[digest]["sharpes"], known[digest]["returns"], known[digest]["per_year"])
-                for k, (point, digest) in enumerate(zip(self._points, hashes, strict=True)) if digest in known
-            ]  # fmt: skip
+                Trial(
+                    k,
+                    point,
+                    digest,
+                    known[digest]["objective"],
+                    known[digest]["sharpes"],
+                    known[digest]["returns"],
+                    known[digest]["per_year"],
+                )
+                for k, (point, digest) in enumerate(zip(self._points, hashes, strict=True))
+                if digest in known
+            ]
         found = []
         for trial in self._study().get_trials(deepcopy=False):
             if trial.state.name == "COMPLETE":
@@ -382,17 +412,24 @@ def walk_forward(
         folds.append(
             Fold(
                 train=(as_datetime(time[edges[learn]]), as_datetime(time[edges[learnt] - 1])),
-                test=(as_datetime(time[edges[judge]]), as_datetime(time[edges[judged] - 1])), chosen=dict(points[best]),
-                train_sharpe=scores[best], test_sharpe=sharpe_ratio(chosen.live[until:], pace),
+                test=(as_datetime(time[edges[judge]]), as_datetime(time[edges[judged] - 1])),
+                chosen=dict(points[best]),
+                train_sharpe=scores[best],
+                test_sharpe=sharpe_ratio(chosen.live[until:], pace),
             )
-        )  # fmt: skip
+        )
         progress(k + 1, len(plans))
     joined, kept, base = np.concatenate(live), np.concatenate(first), np.concatenate(used)
     weights = decay_weights(len(joined), math.inf)
     added = claim_of(sharpe_difference(joined, kept, weights, pace, seed=SEED), trials, SHOWN_LEVEL)
     against = claim_of(sharpe_difference(joined, base, weights, pace, seed=SEED), trials, SHOWN_LEVEL)
-    figures = {"days": len(joined), "sharpe": sharpe_ratio(joined, pace), "first_weights_sharpe": sharpe_ratio(kept, pace),
-               "settings_in_use_sharpe": sharpe_ratio(base, pace), "total_return": float(np.prod(1.0 + joined) - 1.0)}  # fmt: skip
+    figures = {
+        "days": len(joined),
+        "sharpe": sharpe_ratio(joined, pace),
+        "first_weights_sharpe": sharpe_ratio(kept, pace),
+        "settings_in_use_sharpe": sharpe_ratio(base, pace),
+        "total_return": float(np.prod(1.0 + joined) - 1.0),
+    }
     return folds, added, against, figures
 
 

@@ -10,9 +10,16 @@ branch_labels = None
 depends_on = None
 
 HYPERTABLES = (
-    "bars", "exogenous", "signals", "decision_details", "equity", "shadow_returns", "bar_contributions",
-    "agent_work_log", "system_metrics",
-)  # fmt: skip
+    "bars",
+    "exogenous",
+    "signals",
+    "decision_details",
+    "equity",
+    "shadow_returns",
+    "bar_contributions",
+    "agent_work_log",
+    "system_metrics",
+)
 CHUNK = "90 days"
 """Until `quorum` fits it to the desk's bar interval."""
 
@@ -106,14 +113,40 @@ VIEWS = {
 }
 
 TRADER_INSERTS = (
-    "bars", "bar_files", "bar_quarantine", "exogenous", "signals", "decisions", "decision_details", "orders", "fills",
-    "corporate_actions", "trades", "trade_attribution", "positions", "desk_state", "equity", "shadow_returns",
-    "bar_contributions", "agent_work_log", "risk_events", "system_metrics", "paper_orders",
-)  # fmt: skip
+    "bars",
+    "bar_files",
+    "bar_quarantine",
+    "exogenous",
+    "signals",
+    "decisions",
+    "decision_details",
+    "orders",
+    "fills",
+    "corporate_actions",
+    "trades",
+    "trade_attribution",
+    "positions",
+    "desk_state",
+    "equity",
+    "shadow_returns",
+    "bar_contributions",
+    "agent_work_log",
+    "risk_events",
+    "system_metrics",
+    "paper_orders",
+)
 META_TABLES = (
-    "weight_history", "agent_performance", "project_tasks", "project_reports", "improvement_suggestions",
-    "strategy_variants", "ml_models", "email_config", "job_runs", "outbox",
-)  # fmt: skip
+    "weight_history",
+    "agent_performance",
+    "project_tasks",
+    "project_reports",
+    "improvement_suggestions",
+    "strategy_variants",
+    "ml_models",
+    "email_config",
+    "job_runs",
+    "outbox",
+)
 
 
 def upgrade() -> None:

@@ -65,9 +65,11 @@ class Oracle:
 
 
 FACTORIES = {
-    "Right": lambda: Oracle("Right", 0.62, 1), "Wrong": lambda: Oracle("Wrong", 0.38, 2), "Noise": lambda: Oracle("Noise", 0.5, 3),
+    "Right": lambda: Oracle("Right", 0.62, 1),
+    "Wrong": lambda: Oracle("Wrong", 0.38, 2),
+    "Noise": lambda: Oracle("Noise", 0.5, 3),
     "Coin": lambda: Oracle("Coin", 0.5, 4),
-}  # fmt: skip
+}
 
 
 @dataclass

@@ -52,9 +52,14 @@ TABLES = {
 
 def quorum(*arguments: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "agents", *arguments], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_S,
+        [sys.executable, "-m", "agents", *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
         check=False,
-    )  # fmt: skip
+    )
     assert "Traceback" not in done.stderr, done.stderr
     if code is not None:
         assert done.returncode == code, done.stdout + done.stderr
@@ -146,13 +151,17 @@ def test_the_meta_commands_on_the_demo(folder, demo, command):
 def test_the_money_in_the_database_adds_up(engine, demo):
     with engine.connect() as connection:
         wrong = connection.execute(
-            text("SELECT count(*) FROM trades t WHERE pnl IS DISTINCT FROM (SELECT sum(contribution) FROM"
-                 " trade_attribution a WHERE a.trade_id = t.trade_id)")
-        ).scalar()  # fmt: skip
+            text(
+                "SELECT count(*) FROM trades t WHERE pnl IS DISTINCT FROM (SELECT sum(contribution) FROM"
+                " trade_attribution a WHERE a.trade_id = t.trade_id)"
+            )
+        ).scalar()
         cash = connection.execute(
-            text("SELECT 1000000 - (SELECT sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END * price + fee) FROM"
-                 " fills) + (SELECT coalesce(sum(cash), 0) FROM corporate_actions)")
-        ).scalar()  # fmt: skip
+            text(
+                "SELECT 1000000 - (SELECT sum(CASE side WHEN 'buy' THEN quantity ELSE -quantity END * price + fee) FROM"
+                " fills) + (SELECT coalesce(sum(cash), 0) FROM corporate_actions)"
+            )
+        ).scalar()
         value, unrealised = connection.execute(text("SELECT sum(value), sum(unrealised_pnl) FROM v_positions")).one()
         realised = connection.execute(text("SELECT sum(pnl) FROM trades")).scalar()
         splits = connection.execute(text("SELECT count(*) FROM corporate_actions WHERE kind = 'split'")).scalar()
@@ -179,9 +188,14 @@ def test_killed_demo_resumes_to_the_same_bytes(folder, undisturbed, engine, poin
     if ":" in point:
         environment["KILLPOINT"] = point
     process = subprocess.Popen(
-        [sys.executable, "-m", "agents", "demo", "--restart"], cwd=folder, env=environment, stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", "demo", "--restart"],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     if ":" not in point:
         clock = SystemClock()
         _wait_for_decisions(engine, clock, process)
@@ -240,9 +254,14 @@ ERRORS = [
 )
 def test_a_wrong_url_is_one_line_without_the_password(folder, variable, value, message):
     done = subprocess.run(
-        [sys.executable, "-m", "agents", "status"], cwd=folder, env={**ENVIRONMENT, variable: value, "REDIS_URL": "redis://x"},
-        capture_output=True, text=True, timeout=WAIT_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", "status"],
+        cwd=folder,
+        env={**ENVIRONMENT, variable: value, "REDIS_URL": "redis://x"},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "geheim" not in done.stdout + done.stderr
@@ -302,8 +321,30 @@ def test_services_and_doctor(folder, demo):
     assert "unknown key 'risk.foo'" in bad.stdout
 
 
-@pytest.mark.parametrize("command", ["", "trade", "demo", "import-bars", "import-series", "status", "psql", "why", "weights",
-                                     "halt", "resume", "doctor", "services", "meta", "job", "jobs", "agents", "report", "todo"])  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "trade",
+        "demo",
+        "import-bars",
+        "import-series",
+        "status",
+        "psql",
+        "why",
+        "weights",
+        "halt",
+        "resume",
+        "doctor",
+        "services",
+        "meta",
+        "job",
+        "jobs",
+        "agents",
+        "report",
+        "todo",
+    ],
+)
 def test_every_command_has_help(folder, command):
     done = quorum(*([command] if command else []), "--help", cwd=folder)
     assert "example" in done.stdout or command in ("doctor",)

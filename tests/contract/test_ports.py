@@ -153,8 +153,13 @@ def test_everything_of_a_cycle_is_in_the_tables(trader):
         assert one("SELECT count(*) FROM signals WHERE reason = ''") == 0
         assert one("SELECT count(*) FROM decisions WHERE reason = ''") == 0
         assert one("SELECT count(*) FROM fills") == len(memory.fills)
-        assert one("SELECT count(*) FROM trades t WHERE pnl <> (SELECT sum(contribution) FROM trade_attribution a"
-                   " WHERE a.trade_id = t.trade_id)") == 0  # fmt: skip
+        assert (
+            one(
+                "SELECT count(*) FROM trades t WHERE pnl <> (SELECT sum(contribution) FROM trade_attribution a"
+                " WHERE a.trade_id = t.trade_id)"
+            )
+            == 0
+        )
         assert one("SELECT count(*) FROM trades") > 10
         equity = (
             connection.execute(text("SELECT equity FROM equity WHERE book = 'paper' ORDER BY time")).scalars().all()
@@ -243,9 +248,16 @@ def batch_of(bars):
         n: getattr(bars, n)[t, s] for n in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
     }
     return BarBatch(
-        file="made.csv", sha256="0", symbols=bars.symbols, symbol=s, row_numbers=np.arange(len(s)) + 1,
-        bar_open=bars.opened[t], time=bars.time[t], available_at=bars.time[t], **columns,
-    )  # fmt: skip
+        file="made.csv",
+        sha256="0",
+        symbols=bars.symbols,
+        symbol=s,
+        row_numbers=np.arange(len(s)) + 1,
+        bar_open=bars.opened[t],
+        time=bars.time[t],
+        available_at=bars.time[t],
+        **columns,
+    )
 
 
 def assert_same_bars(one, two):

@@ -84,9 +84,13 @@ class Daemon:
 
     def start(self, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "agents", "trade"], cwd=self.folder, env={**self.environment, **environment},
-            stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "agents", "trade"],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def wait_for(self, decisions: int) -> None:
         clock = SystemClock()
@@ -190,9 +194,14 @@ def test_a_second_daemon_is_refused(daemon):
     daemon.start()
     daemon.wait_for(10)
     second = subprocess.run(
-        [sys.executable, "-m", "agents", "trade"], cwd=daemon.folder, env=daemon.environment, capture_output=True, text=True,
-        timeout=WAIT_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", "trade"],
+        cwd=daemon.folder,
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
     assert second.returncode == 1
     assert "another quorum process trades this desk already" in second.stderr
     assert "Traceback" not in second.stderr
@@ -270,9 +279,14 @@ def test_a_halted_desk_waits_for_a_person(daemon):
     daemon.stop()
     for command in (["halt", "--reason", "test"], ["status", "--json"]):
         done = subprocess.run(
-            [sys.executable, "-m", "agents", *command], cwd=daemon.folder, env=daemon.environment, capture_output=True,
-            text=True, check=True, timeout=WAIT_S,
-        )  # fmt: skip
+            [sys.executable, "-m", "agents", *command],
+            cwd=daemon.folder,
+            env=daemon.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=WAIT_S,
+        )
     assert json.loads(done.stdout)["health"]["risk_state"] == "active"
     daemon.write(csv_of(BARS, 70, 90))
     daemon.start()
@@ -281,13 +295,23 @@ def test_a_halted_desk_waits_for_a_person(daemon):
     states = [row[0] for row in daemon.rows("SELECT risk_state FROM decisions ORDER BY time")]
     assert states[:70] == ["active"] * 70
     assert states[70:] == ["halted"] * 20
-    sizes = np.array([row[0] for row in daemon.rows(
-        "SELECT sum(abs(position)) FROM decision_details WHERE symbol = 'S0' GROUP BY time ORDER BY time")])  # fmt: skip
+    sizes = np.array(
+        [
+            row[0]
+            for row in daemon.rows(
+                "SELECT sum(abs(position)) FROM decision_details WHERE symbol = 'S0' GROUP BY time ORDER BY time"
+            )
+        ]
+    )
     assert (np.diff(sizes[71:]) <= 0).all()
     subprocess.run(
-        [sys.executable, "-m", "agents", "resume", "--reason", "checked"], cwd=daemon.folder, env=daemon.environment,
-        check=True, capture_output=True, timeout=WAIT_S,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", "resume", "--reason", "checked"],
+        cwd=daemon.folder,
+        env=daemon.environment,
+        check=True,
+        capture_output=True,
+        timeout=WAIT_S,
+    )
     daemon.write(csv_of(BARS, 90, 110))
     daemon.start()
     daemon.wait_for(110)

@@ -199,9 +199,11 @@ def test_a_fetch_that_was_killed_resumes_and_leaves_the_system_alone(tmp_path, g
     assert kept
     assert stamps == kept, "what was complete was not fetched again"
     version = subprocess.run(
-        [next((tmp_path / "prefix").glob("usr/lib/postgresql/*/bin/postgres")), "--version"], capture_output=True, text=True,
+        [next((tmp_path / "prefix").glob("usr/lib/postgresql/*/bin/postgres")), "--version"],
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert "PostgreSQL" in version.stdout
     assert not (tmp_path / "work").exists()
     fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, DebianSource(mirror="http://127.0.0.1:1/none"))

@@ -115,17 +115,31 @@ def secret(tmp_path):
 
 def settings(port, secret, security="starttls", **changes):
     base = MailSettings(
-        server="localhost", port=port, security=security, account="desk", sender="desk@example.org", secret_file=str(secret),
-        recipients=("you@example.org", "too@example.org"), mode="every_report", frequency_s=7200, quiet_hours=None,
-    )  # fmt: skip
+        server="localhost",
+        port=port,
+        security=security,
+        account="desk",
+        sender="desk@example.org",
+        secret_file=str(secret),
+        recipients=("you@example.org", "too@example.org"),
+        mode="every_report",
+        frequency_s=7200,
+        quiet_hours=None,
+    )
     return replace(base, **changes)
 
 
 def report(**changes):
     values = {
-        "id": 7, "generated_at": NOW, "period_start": NOW - timedelta(hours=2), "period_end": NOW, "subject": "[desk] All well; équité 1",
-        "html": '<p>hello <img src="cid:equity" alt="e"></p>', "text": "hello", "images": {"equity": b"\x89PNG\r\n\x1a\n"},
-    }  # fmt: skip
+        "id": 7,
+        "generated_at": NOW,
+        "period_start": NOW - timedelta(hours=2),
+        "period_end": NOW,
+        "subject": "[desk] All well; équité 1",
+        "html": '<p>hello <img src="cid:equity" alt="e"></p>',
+        "text": "hello",
+        "images": {"equity": b"\x89PNG\r\n\x1a\n"},
+    }
     return Report(**(values | changes))
 
 
@@ -316,9 +330,12 @@ def outbox(owner, database):
     with owner.begin() as connection:
         for k in range(1, 30):
             connection.execute(
-                text("INSERT INTO project_reports (generated_at, period_start, period_end, summary, recommendations, html, text)"
-                     " VALUES (:t, :t, :e, '{}', '[]', '', '')"), {"t": NOW + timedelta(hours=k), "e": NOW + timedelta(hours=k + 1)},
-            )  # fmt: skip
+                text(
+                    "INSERT INTO project_reports (generated_at, period_start, period_end, summary, recommendations, html, text)"
+                    " VALUES (:t, :t, :e, '{}', '[]', '', '')"
+                ),
+                {"t": NOW + timedelta(hours=k), "e": NOW + timedelta(hours=k + 1)},
+            )
     made.store_mail_settings(settings(25, "/nowhere"))
     yield made
     engine.dispose()

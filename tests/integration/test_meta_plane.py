@@ -90,8 +90,10 @@ def test_days_are_sums_over_the_series(plane, owner):
     place = {as_datetime(t): i for i, t in enumerate(BARS.time)}
     pairs = [
         (v["strength"] * v["confidence"], BARS.close[place[v["time"]] + 1, s] / BARS.close[place[v["time"]], s] - 1)
-        for v in votes if place[v["time"]] + 1 < len(BARS.time) for s in [BARS.symbols.index(v["symbol"])]
-    ]  # fmt: skip
+        for v in votes
+        if place[v["time"]] + 1 < len(BARS.time)
+        for s in [BARS.symbols.index(v["symbol"])]
+    ]
     n, x, y, xx, yy, xy = days.correlation_sums[:, :, k].sum(axis=1)
     a, b = np.array(pairs).T
     assert n == len(pairs)
@@ -391,9 +393,14 @@ def test_ticks_go_on_after_errors(monkeypatch):
 @pytest.fixture
 def environment(database, redis_url, tmp_path):
     return {
-        **os.environ, "DATABASE_URL": SERVICES.database_url(database, "quorum_owner"), "REDIS_URL": redis_url, "COLUMNS": "140",
-        "QUORUM_DATA__CLOCK": "bars", "QUORUM_DESK__NAME": "t", "XDG_CONFIG_HOME": str(tmp_path / "config"),
-    }  # fmt: skip
+        **os.environ,
+        "DATABASE_URL": SERVICES.database_url(database, "quorum_owner"),
+        "REDIS_URL": redis_url,
+        "COLUMNS": "140",
+        "QUORUM_DATA__CLOCK": "bars",
+        "QUORUM_DESK__NAME": "t",
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
 
 
 def quorum(environment, folder, *arguments, code=0, program=None):
@@ -506,9 +513,12 @@ def test_the_daemon_is_ready_runs_what_is_due_and_stops(plane, environment, tmp_
     listener.bind(address)
     listener.settimeout(60)
     program = subprocess.Popen(
-        [sys.executable, "-m", "agents", "meta"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "agents", "meta"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**environment, "PYTHONPATH": str(ROOT), "NOTIFY_SOCKET": address, "QUORUM_META__TICK_S": "0.5"},
-    )  # fmt: skip
+    )
     assert listener.recv(100) == b"READY=1"
     assert listener.recv(100) == b"WATCHDOG=1"
     clock, reader = SystemClock(), DeskReader(plane.engine)
@@ -594,9 +604,15 @@ def test_configure_email_by_flags(plane, environment, tmp_path):
 
     def run(*more, code=0):
         done = subprocess.run(
-            [sys.executable, *program, *flags, *more], cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, input="geheim-4711\n",
-            capture_output=True, text=True, timeout=WAIT_S, check=False,
-        )  # fmt: skip
+            [sys.executable, *program, *flags, *more],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            input="geheim-4711\n",
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         assert "geheim" not in done.stdout + done.stderr and "Traceback" not in done.stderr
         return done

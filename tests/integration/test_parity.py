@@ -148,13 +148,19 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
         "UPDATE decision_details SET order_quantity = order_quantity + 1 WHERE time = (SELECT max(time) FROM decisions) AND symbol = 'S1'",
     )
     assert kinds_of(parity(desk)) == "1 order"
-    tampered(database, "UPDATE signals SET strength = -0.9, confidence = 0.9, abstained = false WHERE agent_name = 'Breakout' AND symbol = 'S0'"
-                       " AND time = (SELECT max(time) FROM decisions)")  # fmt: skip
+    tampered(
+        database,
+        "UPDATE signals SET strength = -0.9, confidence = 0.9, abstained = false WHERE agent_name = 'Breakout' AND symbol = 'S0'"
+        " AND time = (SELECT max(time) FROM decisions)",
+    )
     found = parity(desk)
     assert found["counts"]["signal"] >= 2, "against the agent, and in the common unit"
     assert any(e["subject"].startswith("Breakout S0") for e in found["examples"])
-    tampered(database, "UPDATE weight_history SET agent_weights = previous_weights, previous_weights = agent_weights WHERE version ="
-                       " (SELECT max(version) FROM weight_history WHERE status = 'apply')")  # fmt: skip
+    tampered(
+        database,
+        "UPDATE weight_history SET agent_weights = previous_weights, previous_weights = agent_weights WHERE version ="
+        " (SELECT max(version) FROM weight_history WHERE status = 'apply')",
+    )
     assert parity(desk)["counts"]["weight"] > 0
 
 

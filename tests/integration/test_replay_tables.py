@@ -40,9 +40,12 @@ START = {
     "OnChainAnalyst": 0.1,
 }
 SETTINGS = Settings(
-    desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"false_changes_per_year": 0.9},
+    desk={"name": "t"},
+    data={"clock": "bars"},
+    agents={"static_weights": START},
+    tuning={"false_changes_per_year": 0.9},
     meta={"analyzer_hours": PACE, "optimizer_hours": PACE, "report_hours": PACE},
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -114,8 +117,12 @@ def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
             np.testing.assert_array_equal(ours, theirs)
         else:
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-7, err_msg=field.name)
-    cards = {(r["agent_name"], r["window_days"]): r for r in DeskReader(owner).rows(
-        "SELECT * FROM agent_performance WHERE date = (SELECT max(date) FROM agent_performance)")}  # fmt: skip
+    cards = {
+        (r["agent_name"], r["window_days"]): r
+        for r in DeskReader(owner).rows(
+            "SELECT * FROM agent_performance WHERE date = (SELECT max(date) FROM agent_performance)"
+        )
+    }
     assert len(cards) == len(replayed.scorecards) == 24
     for card in replayed.scorecards:
         row = cards[card.agent_name, card.window_days]

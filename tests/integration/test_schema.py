@@ -21,8 +21,18 @@ from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
-VIEWS = ("v_positions", "v_equity", "v_trades", "v_agent_scorecard", "v_weights_current", "v_why_trade", "v_weight_changes",
-         "v_why_weight", "v_tuning_value_added", "v_health")  # fmt: skip
+VIEWS = (
+    "v_positions",
+    "v_equity",
+    "v_trades",
+    "v_agent_scorecard",
+    "v_weights_current",
+    "v_why_trade",
+    "v_weight_changes",
+    "v_why_weight",
+    "v_tuning_value_added",
+    "v_health",
+)
 
 README_QUERIES = (
     "SELECT agent_weights, sharpe_improvement, timestamp FROM weight_history ORDER BY timestamp DESC LIMIT 1;",
@@ -55,10 +65,10 @@ def test_schema_equals_metadata_and_survives_down_and_up(owner):
 def test_every_series_is_a_hypertable_with_fitting_chunks(owner):
     with owner.connect() as connection:
         found = dict(
-            connection.execute(
-                text("SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions")
-            ).tuples().all()
-        )  # fmt: skip
+            connection.execute(text("SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions"))
+            .tuples()
+            .all()
+        )
     assert set(found) == set(HYPERTABLES)
     assert {interval.days for interval in found.values()} == {1825}, "daily bars: five years in a chunk"
     upgrade(owner, interval_s=60)
@@ -92,9 +102,12 @@ def test_readme_queries_word_for_word(owner):
     readme = (ROOT / "README.md").read_text()
     with owner.begin() as connection:
         connection.execute(
-            text("INSERT INTO weight_history (timestamp, agent_weights, method, status, reason) VALUES (now(), :w, 'm',"
-                 " 'apply', 'because')"), {"w": json.dumps({"A": 0.4, "B": 0.6})},
-        )  # fmt: skip
+            text(
+                "INSERT INTO weight_history (timestamp, agent_weights, method, status, reason) VALUES (now(), :w, 'm',"
+                " 'apply', 'because')"
+            ),
+            {"w": json.dumps({"A": 0.4, "B": 0.6})},
+        )
         for query in README_QUERIES:
             assert query in " ".join(readme.split()), query
             connection.execute(text(query)).all()
@@ -108,14 +121,38 @@ def test_all_views_answer_on_an_empty_desk(owner):
             connection.execute(text(f"SELECT * FROM {view}")).all()
 
 
-BAR = {"symbol": "A", "time": "2024-01-02T21:00Z", "bar_open": "2024-01-02T14:30Z", "available_at": "2024-01-02T21:00Z",
-       "open": 10, "high": 11, "low": 9, "close": 10, "volume": 5, "source": "t"}  # fmt: skip
+BAR = {
+    "symbol": "A",
+    "time": "2024-01-02T21:00Z",
+    "bar_open": "2024-01-02T14:30Z",
+    "available_at": "2024-01-02T21:00Z",
+    "open": 10,
+    "high": 11,
+    "low": 9,
+    "close": 10,
+    "volume": 5,
+    "source": "t",
+}
 BAD_BARS = [
-    {"close": "NaN"}, {"close": "Infinity"}, {"close": 0}, {"low": -1}, {"high": 9}, {"low": 12}, {"close": 12},
-    {"volume": -1}, {"volume": "NaN"}, {"time": "0001-01-01Z"}, {"time": "9999-01-01Z"}, {"time": "infinity"},
-    {"available_at": "2024-01-02T20:00Z"}, {"bar_open": "2024-01-03Z"}, {"split": 0}, {"split": "NaN"},
-    {"dividend": -1}, {"adjustment": "Infinity"},
-]  # fmt: skip
+    {"close": "NaN"},
+    {"close": "Infinity"},
+    {"close": 0},
+    {"low": -1},
+    {"high": 9},
+    {"low": 12},
+    {"close": 12},
+    {"volume": -1},
+    {"volume": "NaN"},
+    {"time": "0001-01-01Z"},
+    {"time": "9999-01-01Z"},
+    {"time": "infinity"},
+    {"available_at": "2024-01-02T20:00Z"},
+    {"bar_open": "2024-01-03Z"},
+    {"split": 0},
+    {"split": "NaN"},
+    {"dividend": -1},
+    {"adjustment": "Infinity"},
+]
 
 
 @pytest.mark.parametrize("change", BAD_BARS)
@@ -147,8 +184,10 @@ def refused(engine: Engine, statement: str) -> bool:
     return False
 
 
-ORDER = ("INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)"
-         " VALUES ('x', now(), 'A', 'buy', 1, 'intent', '')")  # fmt: skip
+ORDER = (
+    "INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)"
+    " VALUES ('x', now(), 'A', 'buy', 1, 'intent', '')"
+)
 
 
 def test_roles_have_the_least_rights(database):
@@ -163,8 +202,11 @@ def test_roles_have_the_least_rights(database):
         assert refused(engines["trader"], "TRUNCATE orders")
         assert refused(engines["trader"], "DROP TABLE orders")
         assert refused(engines["trader"], "CREATE TABLE mine (x int)")
-        assert refused(engines["trader"], "INSERT INTO weight_history (timestamp, agent_weights, method, status, reason)"
-                                          " VALUES (now(), '{}', 'm', 'apply', '')")  # fmt: skip
+        assert refused(
+            engines["trader"],
+            "INSERT INTO weight_history (timestamp, agent_weights, method, status, reason)"
+            " VALUES (now(), '{}', 'm', 'apply', '')",
+        )
         assert refused(engines["trader"], "SELECT * FROM email_config")
         assert not refused(engines["meta"], "SELECT * FROM orders")
         for view in VIEWS:

@@ -68,9 +68,13 @@ def bench(services):
 def quorum(folder: Path, database: str, redis_url: str, *arguments: str) -> subprocess.Popen[str]:
     urls = {"DATABASE_URL": SERVICES.database_url(database, "quorum_owner"), "REDIS_URL": redis_url}
     return subprocess.Popen(
-        [sys.executable, "-m", "agents", *arguments], cwd=folder, env={**os.environ, **urls, "PYTHONPATH": str(Path.cwd())},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "agents", *arguments],
+        cwd=folder,
+        env={**os.environ, **urls, "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def searching(folder: Path, database: str, redis_url: str, *more: str) -> subprocess.Popen[str]:
@@ -120,9 +124,17 @@ def laboratory(settings: Settings | None = None) -> Laboratory:
 
 
 def test_an_optuna_search_learns_and_counts(bench):
-    space = space_of({"search": {"method": "tpe", "trials": 6, "seed": 1, "tuning": False},
-                      "space": {"execution.buffer": {"low": 0.0, "high": 0.5}, "combine.scale_window_bars": {"low": 50, "high": 60},
-                                "risk.allow_short": [True, False]}}, "S")  # fmt: skip
+    space = space_of(
+        {
+            "search": {"method": "tpe", "trials": 6, "seed": 1, "tuning": False},
+            "space": {
+                "execution.buffer": {"low": 0.0, "high": 0.5},
+                "combine.scale_window_bars": {"low": 50, "high": 60},
+                "risk.allow_short": [True, False],
+            },
+        },
+        "S",
+    )
     job = Search(space, laboratory(), bench, bench)
     job.enqueue()
     job.finish(lambda _done: None)

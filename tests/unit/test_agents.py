@@ -98,10 +98,11 @@ def test_a_symbol_does_not_depend_on_the_order_of_symbols(name):
     panel = make_panel(400, 3, 8)
     order = [2, 0, 1]
     shuffled = Panel(
-        time=panel.time, symbols=tuple(panel.symbols[k] for k in order),
+        time=panel.time,
+        symbols=tuple(panel.symbols[k] for k in order),
         **{f: getattr(panel, f)[:, order] for f in ("open", "high", "low", "close", "volume")},
         exogenous={key: series[:, order] for key, series in panel.exogenous.items()},
-    )  # fmt: skip
+    )
     before, after = AGENTS[name]().signals(panel), AGENTS[name]().signals(shuffled)
     assert np.abs(before.strength[:, order] - after.strength).max() < 1e-12
 

@@ -292,9 +292,12 @@ def test_the_order_of_agents_does_not_matter(order, seed):
 
 
 @given(
-    st.sampled_from(["adaptive", *sorted(METHODS)]), st.integers(0, 8), st.integers(0, 120), st.integers(0, 10_000),
+    st.sampled_from(["adaptive", *sorted(METHODS)]),
+    st.integers(0, 8),
+    st.integers(0, 120),
+    st.integers(0, 10_000),
     st.sampled_from(["plain", "nan", "constant", "twin", "late", "negative", "huge"]),
-)  # fmt: skip
+)
 def test_whatever_comes_weights_are_whole(method, agents, periods, seed, harm):
     """H01 to H05: no exception, finite weights within the bounds that sum to 1, a reason."""
     rng = np.random.default_rng(seed)

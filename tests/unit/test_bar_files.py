@@ -231,8 +231,9 @@ def test_adjusted_prices_and_splits():
 
 
 @pytest.mark.parametrize(
-    ("jump", "split"), [(2.0, 2.0), (1.5, 1.5), (7.0, 7.0), (0.1, 0.1), (2.01, 2.0), (1.004, 1.0), (1.08, 1.0), (0.95, 1.0), (1.37, 1.0)]
-)  # fmt: skip
+    ("jump", "split"),
+    [(2.0, 2.0), (1.5, 1.5), (7.0, 7.0), (0.1, 0.1), (2.01, 2.0), (1.004, 1.0), (1.08, 1.0), (0.95, 1.0), (1.37, 1.0)],
+)
 def test_splits_are_inferred_from_simple_jumps_only(jump, split):
     inferred = infer_splits(np.array([1.0, jump, jump]), np.zeros(3, dtype=np.int64))
     assert inferred.tolist() == pytest.approx([1.0, split, 1.0])
@@ -256,8 +257,16 @@ def test_the_spike_guard_remembers_the_last_price():
 
 
 def test_mapping_parquet_and_a_symbol_from_the_file_name(tmp_path):
-    frame = pd.DataFrame({"Date": pd.to_datetime(["2024-01-02", "2024-01-03"]), "o": [10.0, 10], "h": [11.0, 11],
-                          "l": [9.0, 9], "Last": [10.0, 10.5], "v": [1, 2]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "Date": pd.to_datetime(["2024-01-02", "2024-01-03"]),
+            "o": [10.0, 10],
+            "h": [11.0, 11],
+            "l": [9.0, 9],
+            "Last": [10.0, 10.5],
+            "v": [1, 2],
+        }
+    )
     file = tmp_path / "msft.parquet"
     pq.write_table(pa.Table.from_pandas(frame), file)
     batch = validate_rows(read_table(file, {"close": "Last"}), DataSettings(), at=NOW)

@@ -19,17 +19,28 @@ START = D(1_000_000)
 def fill(signed: object, price: object, *, fee: object = 0, symbol: str = "A", number: int = 0) -> Fill:
     quantity = D(str(signed))
     return Fill(
-        fill_id=f"f{number}", client_order_id=f"o{number}", time=T0 + timedelta(days=number), symbol=symbol,
-        side="buy" if quantity > 0 else "sell", quantity=abs(quantity), price=D(str(price)), fee=D(str(fee)),
-        spread_cost=D(0), impact_cost=D(0),
-    )  # fmt: skip
+        fill_id=f"f{number}",
+        client_order_id=f"o{number}",
+        time=T0 + timedelta(days=number),
+        symbol=symbol,
+        side="buy" if quantity > 0 else "sell",
+        quantity=abs(quantity),
+        price=D(str(price)),
+        fee=D(str(fee)),
+        spread_cost=D(0),
+        impact_cost=D(0),
+    )
 
 
 def action(kind: str, *, ratio: object = 1, change: object = 0, cash: object = 0, number: int = 0) -> CorporateAction:
     return CorporateAction(
-        time=T0 + timedelta(days=number), symbol="A", kind=kind, ratio=D(str(ratio)), quantity_change=D(str(change)),
+        time=T0 + timedelta(days=number),
+        symbol="A",
+        kind=kind,
+        ratio=D(str(ratio)),
+        quantity_change=D(str(change)),
         cash=D(str(cash)),
-    )  # fmt: skip
+    )
 
 
 money = st.integers(1, 50_000).map(lambda cents: D(cents) / 100)

@@ -33,10 +33,18 @@ def make_days(count=400, *, seed=0, skills=(3.0, -3.0, 0.0, 0.0)):
     hits = np.where(returns > 0, np.minimum(calls, 3), np.minimum(calls, 2))
     end = np.datetime64("2024-06-13")
     return AgentDays(
-        date=end - np.arange(count - 1, -1, -1), agents=NAMES, returns=returns, signals=signals, hits=hits, calls=calls,
-        trades=signals // 5, pnl=returns * 1e6, turnover=np.abs(returns), correlation_sums=np.zeros((6, *shape)),
+        date=end - np.arange(count - 1, -1, -1),
+        agents=NAMES,
+        returns=returns,
+        signals=signals,
+        hits=hits,
+        calls=calls,
+        trades=signals // 5,
+        pnl=returns * 1e6,
+        turnover=np.abs(returns),
+        correlation_sums=np.zeros((6, *shape)),
         brier_sums=np.zeros((2, *shape)),
-    )  # fmt: skip
+    )
 
 
 def equal_weights(version=1):
@@ -305,9 +313,12 @@ def desk_facts(**changes):
     facts = {
         "freshness": [{"symbol": "A", "newest": NOW - timedelta(hours=1)}],
         "now": [{"risk_state": "active", "weights_level": "redis"}],
-        "changes": [], "open_orders": [], "outbox": [], "parity": [],
+        "changes": [],
+        "open_orders": [],
+        "outbox": [],
+        "parity": [],
         "system": {"redis_alive": True, "disk_free_bytes": 1e11, "memory_percent": 20.0},
-    }  # fmt: skip
+    }
     return facts | changes
 
 
@@ -343,9 +354,17 @@ def test_failed_and_late_jobs_alarm():
 
 def mail_settings(**changes):
     values = {
-        "server": "localhost", "port": 465, "security": "tls", "account": "", "sender": "a@b.c", "secret_file": None, "recipients": ("x@y.z",),
-        "mode": "every_report", "frequency_s": 7200, "quiet_hours": None,
-    }  # fmt: skip
+        "server": "localhost",
+        "port": 465,
+        "security": "tls",
+        "account": "",
+        "sender": "a@b.c",
+        "secret_file": None,
+        "recipients": ("x@y.z",),
+        "mode": "every_report",
+        "frequency_s": 7200,
+        "quiet_hours": None,
+    }
     return MailSettings(**(values | changes))
 
 

@@ -132,10 +132,15 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
 @pytest.mark.parametrize(
     ("state", "drawdown", "after"),
     [
-        (ACTIVE, 0.19, ACTIVE), (ACTIVE, 0.20, REDUCING), (REDUCING, 0.17, REDUCING), (REDUCING, 0.15, ACTIVE),
-        (ACTIVE, 0.36, HALTED), (REDUCING, 0.35, HALTED), (HALTED, 0.0, HALTED),
+        (ACTIVE, 0.19, ACTIVE),
+        (ACTIVE, 0.20, REDUCING),
+        (REDUCING, 0.17, REDUCING),
+        (REDUCING, 0.15, ACTIVE),
+        (ACTIVE, 0.36, HALTED),
+        (REDUCING, 0.35, HALTED),
+        (HALTED, 0.0, HALTED),
     ],
-)  # fmt: skip
+)
 def test_risk_states(state, drawdown, after):
     """Reduce at 20 %, back below 16 % (80 % of it), halt at 35 %; nothing but a person leaves HALTED."""
     assert next_risk_state(state, drawdown, 0.20, 0.35) == after
@@ -169,16 +174,45 @@ def test_rounding_never_grows_a_quantity(quantity, lot):
     assert abs(rounded - round(rounded / lot) * lot) <= lot * 1e-6 + abs(rounded) * 1e-15
 
 
-def decide(combined, *, position=0.0, price=100.0, capital=100_000.0, unit=0.2, lot=1.0, buffer=0.1, minimum=0.0,
-           bar=True, symbol_cap=10.0):  # fmt: skip
+def decide(
+    combined,
+    *,
+    position=0.0,
+    price=100.0,
+    capital=100_000.0,
+    unit=0.2,
+    lot=1.0,
+    buffer=0.1,
+    minimum=0.0,
+    bar=True,
+    symbol_cap=10.0,
+):
     """One symbol through all stages of orders."""
     one = {name: np.zeros(1) for name in ("raw", "weight", "current", "order")}
     clamps, reason = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
     decide_orders(
-        np.array([combined]), np.array([unit]), np.array([price]), np.array([bar]), np.array([False]),
-        np.array([position]), capital, ACTIVE, buffer, minimum, np.array([lot]), symbol_cap, 10.0, True, 0.5,
-        one["raw"], one["weight"], one["current"], clamps, reason, one["order"],
-    )  # fmt: skip
+        np.array([combined]),
+        np.array([unit]),
+        np.array([price]),
+        np.array([bar]),
+        np.array([False]),
+        np.array([position]),
+        capital,
+        ACTIVE,
+        buffer,
+        minimum,
+        np.array([lot]),
+        symbol_cap,
+        10.0,
+        True,
+        0.5,
+        one["raw"],
+        one["weight"],
+        one["current"],
+        clamps,
+        reason,
+        one["order"],
+    )
     return float(one["order"][0]), NO_TRADES[reason[0]], int(clamps[0])
 
 
@@ -218,8 +252,22 @@ def test_order_scenarios(given_, order, reason):
 # ---------------------------------------------------------------- fills
 
 
-def match(order, *, position=None, cash=1e6, open_=None, volume=None, volatility=None, lots=None, leverage=1.0,
-          commission=0.0, minimum=0.0, half_spread=0.0, impact=0.0, participation=0.1):  # fmt: skip
+def match(
+    order,
+    *,
+    position=None,
+    cash=1e6,
+    open_=None,
+    volume=None,
+    volatility=None,
+    lots=None,
+    leverage=1.0,
+    commission=0.0,
+    minimum=0.0,
+    half_spread=0.0,
+    impact=0.0,
+    participation=0.1,
+):
     order = np.array(order, dtype=float)
     n = len(order)
     get = lambda given_, default: np.array(given_, dtype=float) if given_ is not None else np.full(n, default)  # noqa: E731
@@ -228,9 +276,24 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, volatility
     whole, units, slope = np.zeros(n), np.zeros(n), np.zeros(n)
     market_depth(get(volume, 1e9), get(volatility, 0.02), get(lots, 1.0), participation, impact, whole, units, slope)
     match_orders(
-        order, get(position, 0.0), cash, get(open_, 100.0), get(open_, 100.0), whole, slope, commission, minimum,
-        half_spread, leverage, out["quantity"], out["price"], out["fee"], out["spread"], out["impact"], status,
-    )  # fmt: skip
+        order,
+        get(position, 0.0),
+        cash,
+        get(open_, 100.0),
+        get(open_, 100.0),
+        whole,
+        slope,
+        commission,
+        minimum,
+        half_spread,
+        leverage,
+        out["quantity"],
+        out["price"],
+        out["fee"],
+        out["spread"],
+        out["impact"],
+        status,
+    )
     return out, [FILL_STATUSES[code] for code in status]
 
 
@@ -398,17 +461,34 @@ def test_exact_shares_keep_agents_and_fix_the_remainder(pnl, shares):
 def test_order_quantities_leave_untouched_what_has_no_bar():
     order, reason = np.array([5.0]), np.array([orders_module.NO_BAR])
     order_quantities(
-        np.array([0.5]), np.array([1]), np.array([10.0]), np.array([False]), np.array([0.0]), 1e4, np.array([1.0]), 0.0,
-        reason, order,
-    )  # fmt: skip
+        np.array([0.5]),
+        np.array([1]),
+        np.array([10.0]),
+        np.array([False]),
+        np.array([0.0]),
+        1e4,
+        np.array([1.0]),
+        0.0,
+        reason,
+        order,
+    )
     assert order[0] == 0.0
 
 
 def test_target_positions_report_the_raw_weight():
     raw, weight, current = np.zeros(1), np.zeros(1), np.zeros(1)
     target_positions(
-        np.array([0.5]), np.array([0.4]), np.array([20.0]), np.array([True]), np.array([100.0]), 10_000.0, 0.0, raw, weight,
-        current, np.zeros(1, dtype=np.int64),
-    )  # fmt: skip
+        np.array([0.5]),
+        np.array([0.4]),
+        np.array([20.0]),
+        np.array([True]),
+        np.array([100.0]),
+        10_000.0,
+        0.0,
+        raw,
+        weight,
+        current,
+        np.zeros(1, dtype=np.int64),
+    )
     assert raw[0] == pytest.approx(0.2)
     assert current[0] == pytest.approx(0.2)

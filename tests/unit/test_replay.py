@@ -175,8 +175,16 @@ def test_a_halt_lets_orders_expire_and_trading_resume():
 def test_a_split_changes_no_money_and_a_dividend_is_paid_once():
     """The same market, once as it is and once with a 2:1 split written into it: equal equity but for whole lots."""
     bars = quiet_market()
-    free = with_changes(SETTINGS, {"execution.commission_bps": 0.0, "execution.minimum_commission": 0.0, "execution.half_spread_bps": 0.0,
-                                   "execution.impact": 0.0, "execution.lot_size": 1e-6})  # fmt: skip
+    free = with_changes(
+        SETTINGS,
+        {
+            "execution.commission_bps": 0.0,
+            "execution.minimum_commission": 0.0,
+            "execution.half_spread_bps": 0.0,
+            "execution.impact": 0.0,
+            "execution.lot_size": 1e-6,
+        },
+    )
     plan, signal_source = Plan(settings=free, tuning=False), constant(np.array([0.4, 0.4]))
     plain = replay_history(history_of(bars), plan, signal_source=signal_source).run
     split, factor = np.ones(bars.close.shape), np.ones(bars.close.shape)
@@ -362,17 +370,20 @@ def test_changed_settings_change_the_result_and_are_in_the_manifest(tmp_path, ca
     assert plain["verdict"] == "tuning changed nothing"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--bars", "nowhere"], "nowhere: no bar files there"),
-    (["--demo", "--set", "tuning.capp=0.3"], "unknown key 'tuning.capp' (did you mean cap?)"),
-    (["--demo", "--set", "tuning.cap=3"], "key 'tuning.cap'"),
-    (["--demo", "--set", "cap"], "expected KEY=VALUE"),
-    (["--demo", "--set", "cap=3"], "names no setting"),
-    (["--demo", "--agents", "Nobody"], "no agent is named 'Nobody'"),
-    (["--demo", "--from", "2030-01-01"], "no bars from 2030-01-01"),
-    (["--demo", "--symbols", "XYZ"], "no bars of XYZ"),
-    (["--demo", "--start-weights", "TrendFollower=0"], "give"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bars", "nowhere"], "nowhere: no bar files there"),
+        (["--demo", "--set", "tuning.capp=0.3"], "unknown key 'tuning.capp' (did you mean cap?)"),
+        (["--demo", "--set", "tuning.cap=3"], "key 'tuning.cap'"),
+        (["--demo", "--set", "cap"], "expected KEY=VALUE"),
+        (["--demo", "--set", "cap=3"], "names no setting"),
+        (["--demo", "--agents", "Nobody"], "no agent is named 'Nobody'"),
+        (["--demo", "--from", "2030-01-01"], "no bars from 2030-01-01"),
+        (["--demo", "--symbols", "XYZ"], "no bars of XYZ"),
+        (["--demo", "--start-weights", "TrendFollower=0"], "give"),
+    ],
+)
 def test_mistakes_are_one_clear_line(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["replay", *arguments]) != 0

@@ -28,24 +28,64 @@ def empty_facts():
         "realised": None,
     }
     system = {
-        "cpu_percent": 3.0, "load_1m": 0.1, "cpus": 2, "memory_percent": 20.0, "disk_free_bytes": 9e10,
-        "database_bytes": 5e7, "slow_queries": 0, "rollbacks": 0, "commits": 0, "redis_alive": True,
-    }  # fmt: skip
+        "cpu_percent": 3.0,
+        "load_1m": 0.1,
+        "cpus": 2,
+        "memory_percent": 20.0,
+        "disk_free_bytes": 9e10,
+        "database_bytes": 5e7,
+        "slow_queries": 0,
+        "rollbacks": 0,
+        "commits": 0,
+        "redis_alive": True,
+    }
     lists = (
-        "curves", "now", "positions", "trades", "orders", "no_trade", "scorecards", "contributions", "weights", "weight_history", "changes",
-        "jobs", "job_runs", "tasks", "work", "freshness", "risk_events", "open_orders", "alarms", "outbox", "parity",
-    )  # fmt: skip
+        "curves",
+        "now",
+        "positions",
+        "trades",
+        "orders",
+        "no_trade",
+        "scorecards",
+        "contributions",
+        "weights",
+        "weight_history",
+        "changes",
+        "jobs",
+        "job_runs",
+        "tasks",
+        "work",
+        "freshness",
+        "risk_events",
+        "open_orders",
+        "alarms",
+        "outbox",
+        "parity",
+    )
     return {name: [] for name in lists} | {
-        "trade_totals": [zero], "costs": [costs], "decisions": [{"decisions": 0, "orders": None, "newest": None}], "tuner": [tuner],
-        "quarantine": [{"rows": 0}], "system": system, "period_start": AT - timedelta(hours=2), "period_end": AT,
-    }  # fmt: skip
+        "trade_totals": [zero],
+        "costs": [costs],
+        "decisions": [{"decisions": 0, "orders": None, "newest": None}],
+        "tuner": [tuner],
+        "quarantine": [{"rows": 0}],
+        "system": system,
+        "period_start": AT - timedelta(hours=2),
+        "period_end": AT,
+    }
 
 
 def card(name, window=0, **changes):
     figures = {
-        "sharpe_ratio": 0.4, "sharpe_low": -0.2, "sharpe_high": 1.0, "win_rate": 0.51, "profit_factor": 1.1, "deflated_sharpe": 0.4,
-        "max_drawdown": 0.2, "total_signals": 500, "verdict": "under: Sharpe 0.40, not significant",
-    }  # fmt: skip
+        "sharpe_ratio": 0.4,
+        "sharpe_low": -0.2,
+        "sharpe_high": 1.0,
+        "win_rate": 0.51,
+        "profit_factor": 1.1,
+        "deflated_sharpe": 0.4,
+        "max_drawdown": 0.2,
+        "total_signals": 500,
+        "verdict": "under: Sharpe 0.40, not significant",
+    }
     return {"agent_name": name, "window_days": window, **figures, **changes}
 
 
@@ -71,10 +111,20 @@ def full_facts(trades=30, name="TrendFollower"):
         }
     ]
     facts["trades"] = [
-        {"trade_id": str(k), "symbol": f"S{k}", "side": "long", "quantity": Decimal(10), "opened_at": AT, "closed_at": AT, "entry_price": Decimal("1.5"),
-         "exit_price": Decimal("1.6"), "fees": Decimal("0.1"), "pnl": Decimal("0.9")}
+        {
+            "trade_id": str(k),
+            "symbol": f"S{k}",
+            "side": "long",
+            "quantity": Decimal(10),
+            "opened_at": AT,
+            "closed_at": AT,
+            "entry_price": Decimal("1.5"),
+            "exit_price": Decimal("1.6"),
+            "fees": Decimal("0.1"),
+            "pnl": Decimal("0.9"),
+        }
         for k in range(min(trades, 500))
-    ]  # fmt: skip
+    ]
     facts["trade_totals"] = [
         {"trades": trades, "won": trades, "pnl": Decimal(trades), "worst": Decimal("0.9"), "best": Decimal("0.9")}
     ]
@@ -94,10 +144,21 @@ def full_facts(trades=30, name="TrendFollower"):
     facts["weights"] = [{"agent_name": n, "weight": Decimal("0.5")} for n in (name, "MeanReversion")]
     weights = {name: 0.5, "MeanReversion": 0.5}
     row = {
-        "version": 3, "timestamp": AT - timedelta(days=20), "agent_weights": weights, "previous_weights": {name: 0.45, "MeanReversion": 0.55}, "method": "adaptive",
-        "status": "apply", "reason": "the candidate is better", "causes": {name: {"mean": 0.04, "guard": 0.01}}, "sharpe_improvement": 0.1, "realised_improvement": None,
-        "realised_at": None, "sample_size": 200, "trials": 1, "evidence": {},
-    }  # fmt: skip
+        "version": 3,
+        "timestamp": AT - timedelta(days=20),
+        "agent_weights": weights,
+        "previous_weights": {name: 0.45, "MeanReversion": 0.55},
+        "method": "adaptive",
+        "status": "apply",
+        "reason": "the candidate is better",
+        "causes": {name: {"mean": 0.04, "guard": 0.01}},
+        "sharpe_improvement": 0.1,
+        "realised_improvement": None,
+        "realised_at": None,
+        "sample_size": 200,
+        "trials": 1,
+        "evidence": {},
+    }
     facts["weight_history"] = [row]
     facts["changes"] = [
         {"timestamp": AT - timedelta(days=60), "agent_weights": weights},
@@ -214,8 +275,11 @@ def test_value_added_says_what_is_shown():
     days = list(range(18000, 18900))
     good = 1e6 * np.cumprod(1 + noise + 0.0015)
     base = 1e6 * np.cumprod(1 + noise * 0.8 + rng.normal(0, 0.002, 900))
-    facts["curves"] = [{"book": "paper", "days": days, "equity": good.tolist()}, {"book": "control:equal", "days": days, "equity": base.tolist()},
-                       {"book": "control:first", "days": days, "equity": good.tolist()}]  # fmt: skip
+    facts["curves"] = [
+        {"book": "paper", "days": days, "equity": good.tolist()},
+        {"book": "control:equal", "days": days, "equity": base.tolist()},
+        {"book": "control:first", "days": days, "equity": good.tolist()},
+    ]
     added = {row["control"]: row for row in value_added(curves_of(facts))}
     assert added["equal"]["verdict"] == "shown: it added value" and added["equal"]["low"] > 0
     assert added["first"]["verdict"] == "the same so far"

@@ -74,13 +74,16 @@ def test_refusals():
         select(np.zeros((50, 3)), np.zeros(50), PACE, tried_before=0, seed=0)
 
 
-@pytest.mark.parametrize(("difference", "t", "low", "high", "trials", "shown", "words"), [
-    (0.12, 0.9, -0.05, 0.31, 1, False, "added 0.12 Sharpe [-0.05, 0.31]: not shown"),
-    (0.5, 2.5, 0.2, 0.8, 1, True, "added 0.50 Sharpe [0.20, 0.80]: shown"),
-    (0.5, 2.5, 0.2, 0.8, 200, False, "added 0.50 Sharpe [0.20, 0.80]: not shown after 200 settings tried"),
-    (-0.4, -2.5, -0.7, -0.1, 1, True, "cost 0.40 Sharpe [0.10, 0.70]: shown"),
-    (0.0, 0.0, 0.0, 0.0, 1, False, "changed nothing"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("difference", "t", "low", "high", "trials", "shown", "words"),
+    [
+        (0.12, 0.9, -0.05, 0.31, 1, False, "added 0.12 Sharpe [-0.05, 0.31]: not shown"),
+        (0.5, 2.5, 0.2, 0.8, 1, True, "added 0.50 Sharpe [0.20, 0.80]: shown"),
+        (0.5, 2.5, 0.2, 0.8, 200, False, "added 0.50 Sharpe [0.20, 0.80]: not shown after 200 settings tried"),
+        (-0.4, -2.5, -0.7, -0.1, 1, True, "cost 0.40 Sharpe [0.10, 0.70]: shown"),
+        (0.0, 0.0, 0.0, 0.0, 1, False, "changed nothing"),
+    ],
+)
 def test_claims_in_plain_words(difference, t, low, high, trials, shown, words):
     claim = claim_of(PairedTest(difference=difference, low=low, high=high, t=t, periods=1000.0), trials, 0.05)
     assert (claim.shown, claim.words) == (shown, words)

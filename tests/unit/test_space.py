@@ -52,18 +52,21 @@ def test_few_values_are_drawn_once_each():
     assert len(points) == 2
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("[serch]\n", "unknown table 'serch'"),
-    ("[search]\ntries = 3\n[space]\n\"a.b\" = [1]", "unknown key 'search.tries'"),
-    ("[search]\ntrials = 0\n[space]\n\"a.b\" = [1]", "search.trials must be a whole number of at least 1"),
-    ("[search]\nmethod = \"best\"\n[space]\n\"a.b\" = [1]", "choose grid, random or tpe"),
-    ("[search]\n", "names no setting"),
-    ("[space]\n\"a.b\" = 3", "expected a list"),
-    ("[space]\n\"a.b\" = {low = 3, high = 2}", "low must be below high"),
-    ("[space]\n\"a.b\" = {low = 0, high = 2, log = true}", "log needs a positive low"),
-    ("[search]\nperiods = 0\n[space]\n\"a.b\" = [1]", "search.periods"),
-    ("[search]\ntuning = 1\n[space]\n\"a.b\" = [1]", "search.tuning must be true or false"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[serch]\n", "unknown table 'serch'"),
+        ('[search]\ntries = 3\n[space]\n"a.b" = [1]', "unknown key 'search.tries'"),
+        ('[search]\ntrials = 0\n[space]\n"a.b" = [1]', "search.trials must be a whole number of at least 1"),
+        ('[search]\nmethod = "best"\n[space]\n"a.b" = [1]', "choose grid, random or tpe"),
+        ("[search]\n", "names no setting"),
+        ('[space]\n"a.b" = 3', "expected a list"),
+        ('[space]\n"a.b" = {low = 3, high = 2}', "low must be below high"),
+        ('[space]\n"a.b" = {low = 0, high = 2, log = true}', "log needs a positive low"),
+        ('[search]\nperiods = 0\n[space]\n"a.b" = [1]', "search.periods"),
+        ('[search]\ntuning = 1\n[space]\n"a.b" = [1]', "search.tuning must be true or false"),
+    ],
+)
 def test_one_clear_line_names_the_key(text, message):
     with pytest.raises(SettingsError, match="SPACE.toml") as caught:
         space(text)

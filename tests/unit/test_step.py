@@ -45,9 +45,14 @@ def plan(settings_: Settings, symbols: tuple[str, ...]) -> DeskPlan:
 def run_replay(bars: Bars, settings_: Settings | None = None, journal: MemoryJournal | None = None) -> MemoryJournal:
     journal = journal or MemoryJournal()
     replay(
-        bars, plan(settings_ or Settings(), bars.symbols), AGENTS, weights().current, journal, SimulatedClock(T0),
+        bars,
+        plan(settings_ or Settings(), bars.symbols),
+        AGENTS,
+        weights().current,
+        journal,
+        SimulatedClock(T0),
         lambda *_: None,
-    )  # fmt: skip
+    )
     return journal
 
 
@@ -255,8 +260,10 @@ def test_the_paper_broker_refuses_by_value():
     ]
     answers = broker.place(orders)
     assert [(a.state, a.reason) for a in answers] == [
-        ("acked", ""), ("rejected", "rejected: symbol halted"), ("rejected", "rejected: unknown symbol"),
-    ]  # fmt: skip
+        ("acked", ""),
+        ("rejected", "rejected: symbol halted"),
+        ("rejected", "rejected: unknown symbol"),
+    ]
     assert [venue.has(o.client_order_id) for o in orders] == [True, False, False]
     assert broker.lookup("o0").state == "acked"
     assert broker.lookup("o2") is None

@@ -85,8 +85,20 @@ def test_rubbish_in_the_cache_is_refused_not_raised(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[]", "1", '{"a": NaN}', '{"sha256": "x"}', "x" * 200_000, b"\xff\xfe", "[" * 5000, '{"key": Infinity}']
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "1",
+        '{"a": NaN}',
+        '{"sha256": "x"}',
+        "x" * 200_000,
+        b"\xff\xfe",
+        "[" * 5000,
+        '{"key": Infinity}',
+    ],
+)
 def test_known_rubbish(text):
     with pytest.raises(InvalidWeightsError):
         from_text(text, "k")

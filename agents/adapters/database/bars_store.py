@@ -16,9 +16,20 @@ from agents.adapters.files.bar_rows import BarBatch
 from agents.core.types import Bars, Booleans, Floats, Times
 
 COLUMNS = (
-    "symbol", "time", "bar_open", "available_at", "open", "high", "low", "close", "volume", "adjustment", "split",
-    "dividend", "source",
-)  # fmt: skip
+    "symbol",
+    "time",
+    "bar_open",
+    "available_at",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "adjustment",
+    "split",
+    "dividend",
+    "source",
+)
 VOLUME_COLUMN = COLUMNS.index("volume")
 LOAD_LOCK = 7710003
 QUARANTINE_LIMIT = 100_000
@@ -64,15 +75,28 @@ class BarsStore:
             self._quarantine(connection, batch, bad)
             loaded, equal = int(new.sum()), int(known.sum()) - len(conflicts) + batch.equal_duplicates
             connection.execute(
-                text("INSERT INTO bar_files (sha256, file, rows_read, rows_loaded, rows_equal, rows_quarantined)"
-                     " VALUES (:sha, :file, :read, :loaded, :equal, :bad) ON CONFLICT (sha256) DO NOTHING"),
-                {"sha": batch.sha256, "file": batch.file, "read": len(batch.time) + len(batch.bad),
-                 "loaded": loaded, "equal": equal, "bad": len(bad)},
-            )  # fmt: skip
+                text(
+                    "INSERT INTO bar_files (sha256, file, rows_read, rows_loaded, rows_equal, rows_quarantined)"
+                    " VALUES (:sha, :file, :read, :loaded, :equal, :bad) ON CONFLICT (sha256) DO NOTHING"
+                ),
+                {
+                    "sha": batch.sha256,
+                    "file": batch.file,
+                    "read": len(batch.time) + len(batch.bad),
+                    "loaded": loaded,
+                    "equal": equal,
+                    "bad": len(bad),
+                },
+            )
         return LoadReport(
-            file=batch.file, loaded=loaded, equal=equal, quarantined=bad, not_closed=batch.not_closed,
-            symbols=batch.symbols, splits_inferred=batch.splits_inferred,
-        )  # fmt: skip
+            file=batch.file,
+            loaded=loaded,
+            equal=equal,
+            quarantined=bad,
+            not_closed=batch.not_closed,
+            symbols=batch.symbols,
+            splits_inferred=batch.splits_inferred,
+        )
 
     def symbols(self) -> tuple[str, ...]:
         """The desk's symbols: the configured ones, else all that have bars, sorted."""
@@ -113,10 +137,12 @@ class BarsStore:
         """The last `count` bar times available at `until`."""
         with transaction(self._engine) as connection:
             start = connection.execute(
-                text("SELECT min(time) FROM (SELECT DISTINCT time FROM bars WHERE available_at <= :until"
-                     " AND symbol = ANY(:symbols) ORDER BY time DESC LIMIT :count) t"),
+                text(
+                    "SELECT min(time) FROM (SELECT DISTINCT time FROM bars WHERE available_at <= :until"
+                    " AND symbol = ANY(:symbols) ORDER BY time DESC LIMIT :count) t"
+                ),
                 {"until": until, "count": count, "symbols": list(self.symbols())},
-            ).scalar()  # fmt: skip
+            ).scalar()
             return self._read(connection, "time >= %s AND available_at <= %s", (start, until))
 
     def after(self, time: datetime | None, *, limit: int) -> Bars:
@@ -124,10 +150,12 @@ class BarsStore:
         since = time or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
         with transaction(self._engine) as connection:
             last = connection.execute(
-                text("SELECT max(time) FROM (SELECT DISTINCT time FROM bars WHERE time > :since"
-                     " AND symbol = ANY(:symbols) ORDER BY time LIMIT :limit) t"),
+                text(
+                    "SELECT max(time) FROM (SELECT DISTINCT time FROM bars WHERE time > :since"
+                    " AND symbol = ANY(:symbols) ORDER BY time LIMIT :limit) t"
+                ),
                 {"since": since, "limit": limit, "symbols": list(self.symbols())},
-            ).scalar()  # fmt: skip
+            ).scalar()
             return self._read(connection, "time > %s AND time <= %s", (since, last))
 
     def _read(self, connection: Connection, condition: str, bounds: tuple[object, ...]) -> Bars:
@@ -173,9 +201,12 @@ class BarsStore:
         ]
         if rows:
             connection.execute(
-                text("INSERT INTO bar_quarantine (file, row_number, reason, content)"
-                     " VALUES (:file, :row, :reason, :content) ON CONFLICT DO NOTHING"), rows
-            )  # fmt: skip
+                text(
+                    "INSERT INTO bar_quarantine (file, row_number, reason, content)"
+                    " VALUES (:file, :row, :reason, :content) ON CONFLICT DO NOTHING"
+                ),
+                rows,
+            )
 
 
 def _stored(
@@ -212,15 +243,19 @@ def _on_axis(rows: Sequence[tuple[Any, ...]], symbols: tuple[str, ...]) -> Bars:
     np.minimum.at(opened, index, np.array([row[2] for row in rows], dtype=np.int64))
     values = np.array([row[3:] for row in rows], dtype=np.float64).reshape(len(rows), 8)
     return bars_of(
-        time.astype("datetime64[us]"), opened.astype("datetime64[us]"), symbols,
+        time.astype("datetime64[us]"),
+        opened.astype("datetime64[us]"),
+        symbols,
         {name: (index, places, values[:, k]) for k, name in enumerate(_COMPARED)},
-    )  # fmt: skip
+    )
 
 
 def bars_of(
-    time: Times, opened: Times, symbols: tuple[str, ...],
+    time: Times,
+    opened: Times,
+    symbols: tuple[str, ...],
     cells: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Floats]],
-) -> Bars:  # fmt: skip
+) -> Bars:
     """Bars from (time index, symbol index, value) cells; a cell that is missing is a bar that is missing."""
     neutral = {"adjustment": np.nan, "split": 1.0, "dividend": 0.0}
     grids: dict[str, Floats] = {}

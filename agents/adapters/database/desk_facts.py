@@ -103,7 +103,7 @@ _SECTIONS = {
     "quarantine": "SELECT count(*) AS rows FROM bar_quarantine WHERE recorded_at > :start AND recorded_at <= :at",
     "alarms": "SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at",
     "outbox": "SELECT state, count(*) AS mails, min(created_at) AS oldest FROM outbox WHERE state IN ('pending', 'failed') GROUP BY 1",
-}  # fmt: skip
+}
 
 
 _ALARM_SECTIONS = ("now", "freshness", "changes", "open_orders", "outbox", "parity")
@@ -154,9 +154,11 @@ class DeskFacts:
         memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._folder)
         sizes = row_dicts(connection, "SELECT pg_database_size(current_database()) AS bytes")[0]
         slow = row_dicts(
-            connection, "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
-            " AND pid <> pg_backend_pid() AND now() - query_start > make_interval(secs => :s)", s=SLOW_QUERY_S,
-        )[0]  # fmt: skip
+            connection,
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+            " AND pid <> pg_backend_pid() AND now() - query_start > make_interval(secs => :s)",
+            s=SLOW_QUERY_S,
+        )[0]
         commits = row_dicts(
             connection,
             "SELECT xact_commit, xact_rollback FROM pg_stat_database WHERE datname = current_database()",
@@ -168,12 +170,17 @@ class DeskFacts:
         else:
             alive = self._cache.alive
         return {
-            "cpu_percent": psutil.cpu_percent(interval=None), "load_1m": psutil.getloadavg()[0],
-            "cpus": psutil.cpu_count() or 1, "memory_percent": memory.percent, "disk_free_bytes": disk.free,
-            "database_bytes": sizes["bytes"], "slow_queries": slow["n"],
-            "rollbacks": commits["xact_rollback"], "commits": commits["xact_commit"],
+            "cpu_percent": psutil.cpu_percent(interval=None),
+            "load_1m": psutil.getloadavg()[0],
+            "cpus": psutil.cpu_count() or 1,
+            "memory_percent": memory.percent,
+            "disk_free_bytes": disk.free,
+            "database_bytes": sizes["bytes"],
+            "slow_queries": slow["n"],
+            "rollbacks": commits["xact_rollback"],
+            "commits": commits["xact_commit"],
             "redis_alive": alive,
-        }  # fmt: skip
+        }
 
     def record_metrics(self, at: datetime, metrics: Mapping[str, float]) -> None:
         rows = [{"time": at, "name": name, "value": float(value)} for name, value in metrics.items()]
@@ -189,39 +196,59 @@ class DeskFacts:
         with transaction(self._engine) as connection:
             for r in found:
                 connection.execute(
-                    text("INSERT INTO improvement_suggestions AS s (fingerprint, kind, severity, title, action, evidence, state,"
-                         " created_at, updated_at) VALUES (:fingerprint, :kind, :severity, :title, :action, :evidence, 'open', :at, :at)"
-                         " ON CONFLICT (fingerprint) DO UPDATE SET severity = excluded.severity, title = excluded.title,"
-                         " action = excluded.action, evidence = excluded.evidence, updated_at = :at,"
-                         " state = CASE WHEN s.state = 'done' THEN 'open' ELSE s.state END"),
-                    {"fingerprint": r.fingerprint, "kind": r.kind, "severity": r.severity, "title": r.title, "action": r.action,
-                     "evidence": json.dumps(r.evidence, default=str), "at": at},
-                )  # fmt: skip
+                    text(
+                        "INSERT INTO improvement_suggestions AS s (fingerprint, kind, severity, title, action, evidence, state,"
+                        " created_at, updated_at) VALUES (:fingerprint, :kind, :severity, :title, :action, :evidence, 'open', :at, :at)"
+                        " ON CONFLICT (fingerprint) DO UPDATE SET severity = excluded.severity, title = excluded.title,"
+                        " action = excluded.action, evidence = excluded.evidence, updated_at = :at,"
+                        " state = CASE WHEN s.state = 'done' THEN 'open' ELSE s.state END"
+                    ),
+                    {
+                        "fingerprint": r.fingerprint,
+                        "kind": r.kind,
+                        "severity": r.severity,
+                        "title": r.title,
+                        "action": r.action,
+                        "evidence": json.dumps(r.evidence, default=str),
+                        "at": at,
+                    },
+                )
             connection.execute(
-                text("UPDATE improvement_suggestions SET state = 'done', updated_at = :at"
-                     " WHERE state IN ('open', 'accepted') AND fingerprint <> ALL(:found)"),
+                text(
+                    "UPDATE improvement_suggestions SET state = 'done', updated_at = :at"
+                    " WHERE state IN ('open', 'accepted') AND fingerprint <> ALL(:found)"
+                ),
                 {"at": at, "found": [r.fingerprint for r in found]},
-            )  # fmt: skip
+            )
             return row_dicts(
-                connection, "SELECT id, fingerprint, kind, severity, title, action, evidence, state, created_at"
+                connection,
+                "SELECT id, fingerprint, kind, severity, title, action, evidence, state, created_at"
                 " FROM improvement_suggestions WHERE state IN ('open', 'accepted') ORDER BY"
                 " array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], severity), id",
-            )  # fmt: skip
+            )
 
     def store_report(
         self, report: Report, summary: Mapping[str, Any], recommendations: Sequence[Mapping[str, Any]]
     ) -> int:
         values = {
-            "generated_at": report.generated_at, "start": report.period_start, "end": report.period_end, "html": report.html,
-            "text": report.text, "subject": report.subject, "summary": json.dumps(summary, default=str),
+            "generated_at": report.generated_at,
+            "start": report.period_start,
+            "end": report.period_end,
+            "html": report.html,
+            "text": report.text,
+            "subject": report.subject,
+            "summary": json.dumps(summary, default=str),
             "recommendations": json.dumps(recommendations, default=str),
-        }  # fmt: skip
+        }
         with transaction(self._engine) as connection:
             made = connection.execute(
-                text("INSERT INTO project_reports (generated_at, period_start, period_end, summary, recommendations, html, text, subject)"
-                     " VALUES (:generated_at, :start, :end, :summary, :recommendations, :html, :text, :subject)"
-                     " ON CONFLICT (period_start, period_end) DO NOTHING RETURNING id"), values,
-            ).scalar()  # fmt: skip
+                text(
+                    "INSERT INTO project_reports (generated_at, period_start, period_end, summary, recommendations, html, text, subject)"
+                    " VALUES (:generated_at, :start, :end, :summary, :recommendations, :html, :text, :subject)"
+                    " ON CONFLICT (period_start, period_end) DO NOTHING RETURNING id"
+                ),
+                values,
+            ).scalar()
             if made is None:
                 made = connection.execute(
                     text("SELECT id FROM project_reports WHERE period_start = :start AND period_end = :end"), values
@@ -240,10 +267,18 @@ class DeskFacts:
             closed = [row for key, row in known.items() if key not in wrong]
             for alarm in opened:
                 connection.execute(
-                    text("INSERT INTO alarms (kind, subject, severity, detail, opened_at) VALUES (:kind, :subject, :severity, :detail, :at)"
-                         " ON CONFLICT DO NOTHING"),
-                    {"kind": alarm.kind, "subject": alarm.subject, "severity": alarm.severity, "detail": alarm.detail, "at": at},
-                )  # fmt: skip
+                    text(
+                        "INSERT INTO alarms (kind, subject, severity, detail, opened_at) VALUES (:kind, :subject, :severity, :detail, :at)"
+                        " ON CONFLICT DO NOTHING"
+                    ),
+                    {
+                        "kind": alarm.kind,
+                        "subject": alarm.subject,
+                        "severity": alarm.severity,
+                        "detail": alarm.detail,
+                        "at": at,
+                    },
+                )
             for row in closed:
                 connection.execute(
                     text("UPDATE alarms SET closed_at = :at WHERE id = :id"), {"at": at, "id": row["id"]}
@@ -260,21 +295,33 @@ class DeskFacts:
         with transaction(self._engine) as connection:
             for agent, parameters in variants.items():
                 connection.execute(
-                    text("INSERT INTO strategy_variants (agent_name, variant_name, parameters, state, created_at)"
-                         " VALUES (:agent, :name, :parameters, 'champion', :at) ON CONFLICT (agent_name, variant_name) DO NOTHING"),
-                    {"agent": agent, "name": parameters["variant"], "parameters": json.dumps(parameters["parameters"]), "at": at},
-                )  # fmt: skip
+                    text(
+                        "INSERT INTO strategy_variants (agent_name, variant_name, parameters, state, created_at)"
+                        " VALUES (:agent, :name, :parameters, 'champion', :at) ON CONFLICT (agent_name, variant_name) DO NOTHING"
+                    ),
+                    {
+                        "agent": agent,
+                        "name": parameters["variant"],
+                        "parameters": json.dumps(parameters["parameters"]),
+                        "at": at,
+                    },
+                )
                 connection.execute(
-                    text("UPDATE strategy_variants SET state = 'demoted' WHERE agent_name = :agent AND variant_name <> :name"
-                         " AND state = 'champion'"), {"agent": agent, "name": parameters["variant"]},
-                )  # fmt: skip
+                    text(
+                        "UPDATE strategy_variants SET state = 'demoted' WHERE agent_name = :agent AND variant_name <> :name"
+                        " AND state = 'champion'"
+                    ),
+                    {"agent": agent, "name": parameters["variant"]},
+                )
             for model in models:
                 connection.execute(
-                    text("INSERT INTO ml_models (name, version, sha256, format, parameters, created_at)"
-                         " SELECT :name, coalesce(max(version), 0) + 1, :sha256, :format, :parameters, :at FROM ml_models WHERE name = :name"
-                         " HAVING count(*) FILTER (WHERE sha256 = :sha256) = 0"),
+                    text(
+                        "INSERT INTO ml_models (name, version, sha256, format, parameters, created_at)"
+                        " SELECT :name, coalesce(max(version), 0) + 1, :sha256, :format, :parameters, :at FROM ml_models WHERE name = :name"
+                        " HAVING count(*) FILTER (WHERE sha256 = :sha256) = 0"
+                    ),
                     {**model, "parameters": json.dumps(model["parameters"]), "at": at},
-                )  # fmt: skip
+                )
 
 
 def forget_old_metrics(owner: Engine, at: datetime, *, metrics_days: int) -> int:
@@ -283,9 +330,11 @@ def forget_old_metrics(owner: Engine, at: datetime, *, metrics_days: int) -> int
     before = at - timedelta(days=metrics_days)
     with transaction(owner) as connection:
         counted = row_dicts(
-            connection, "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
-            " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'", before=before,
-        )[0]  # fmt: skip
+            connection,
+            "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
+            " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'",
+            before=before,
+        )[0]
         if not counted["old"] or 2 * counted["old"] > counted["chunks"]:
             return 0
         dropped = connection.execute(

@@ -75,9 +75,11 @@ class DeskHistory:
         since = after or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
         with transaction(self._engine) as connection:
             decided = row_dicts(
-                connection, "SELECT time, weights, risk_state, equity, recorded_at FROM decisions WHERE time > :since ORDER BY time LIMIT :n",
-                since=since, n=limit,
-            )  # fmt: skip
+                connection,
+                "SELECT time, weights, risk_state, equity, recorded_at FROM decisions WHERE time > :since ORDER BY time LIMIT :n",
+                since=since,
+                n=limit,
+            )
             if not decided:
                 return _empty(symbols, agents)
             bounds = (since, decided[-1]["time"])
@@ -88,25 +90,34 @@ class DeskHistory:
                 ).fetchall()
                 details = cursor.execute(
                     "SELECT time, symbol, order_quantity, position, target_weight, clamps, no_trade FROM decision_details"
-                    " WHERE time > %s AND time <= %s", bounds,
-                ).fetchall()  # fmt: skip
+                    " WHERE time > %s AND time <= %s",
+                    bounds,
+                ).fetchall()
                 failed = cursor.execute(
                     "SELECT time, agent_name FROM agent_work_log WHERE NOT ok AND time > %s AND time <= %s", bounds
                 ).fetchall()
             fills = row_dicts(
-                connection, "SELECT f.*, o.decision_time, o.quantity AS ordered FROM fills f JOIN orders o USING (client_order_id)"
+                connection,
+                "SELECT f.*, o.decision_time, o.quantity AS ordered FROM fills f JOIN orders o USING (client_order_id)"
                 " WHERE o.decision_time >= :before AND o.decision_time < :until ORDER BY f.time, f.symbol",
-                before=_before(connection, since), until=bounds[1],
-            )  # fmt: skip
+                before=_before(connection, since),
+                until=bounds[1],
+            )
             commands = row_dicts(connection, _COMMANDS, since=bounds[0], until=bounds[1])
         place = {row["time"]: t for t, row in enumerate(decided)}
         return Recorded(
-            time=np.array([row["time"].replace(tzinfo=None) for row in decided], dtype="datetime64[us]"), symbols=symbols, agents=agents,
-            **_signals(said, place, symbols, agents), **_details(details, place, symbols),
+            time=np.array([row["time"].replace(tzinfo=None) for row in decided], dtype="datetime64[us]"),
+            symbols=symbols,
+            agents=agents,
+            **_signals(said, place, symbols, agents),
+            **_details(details, place, symbols),
             weights=np.array([[float(row["weights"].get(name, 0.0)) for name in agents] for row in decided]),
-            equity=np.array([row["equity"] for row in decided]), risk_state=tuple(row["risk_state"] for row in decided),
-            failed=_marks(failed, place, agents), fills=fills, commands=[(place[row["obeyed_at"]], row["to_state"]) for row in commands],
-        )  # fmt: skip
+            equity=np.array([row["equity"] for row in decided]),
+            risk_state=tuple(row["risk_state"] for row in decided),
+            failed=_marks(failed, place, agents),
+            fills=fills,
+            commands=[(place[row["obeyed_at"]], row["to_state"]) for row in commands],
+        )
 
     def last_check(self) -> tuple[datetime, bytes] | None:
         """(last decision that was checked, the recomputed state after it); None before the first check."""
@@ -122,23 +133,36 @@ class DeskHistory:
         """Keep a check's outcome, once for each last decision."""
         with transaction(self._engine) as connection:
             connection.execute(
-                text("INSERT INTO parity_checks (checked_at, checked_from, checked_to, decisions, differences, counts, examples, slippage,"
-                     " state) VALUES (:at, :start, :end, :decisions, :differences, CAST(:counts AS jsonb), CAST(:examples AS jsonb),"
-                     " CAST(:slippage AS jsonb), :state) ON CONFLICT (checked_to) DO NOTHING"),
-                {"at": at, "start": start, "end": end, "decisions": report["decisions"], "differences": report["differences"],
-                 "counts": json.dumps(report["counts"]), "examples": json.dumps(report["examples"]),
-                 "slippage": json.dumps(report["slippage"]), "state": state},
-            )  # fmt: skip
+                text(
+                    "INSERT INTO parity_checks (checked_at, checked_from, checked_to, decisions, differences, counts, examples, slippage,"
+                    " state) VALUES (:at, :start, :end, :decisions, :differences, CAST(:counts AS jsonb), CAST(:examples AS jsonb),"
+                    " CAST(:slippage AS jsonb), :state) ON CONFLICT (checked_to) DO NOTHING"
+                ),
+                {
+                    "at": at,
+                    "start": start,
+                    "end": end,
+                    "decisions": report["decisions"],
+                    "differences": report["differences"],
+                    "counts": json.dumps(report["counts"]),
+                    "examples": json.dumps(report["examples"]),
+                    "slippage": json.dumps(report["slippage"]),
+                    "state": state,
+                },
+            )
 
     def weight_decisions(self, after: datetime | None, until: datetime) -> list[Row]:
         """Rows of the optimizer's scheduled runs, with what they were computed from."""
         with transaction(self._engine) as connection:
             return row_dicts(
-                connection, "SELECT version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason, trials,"
+                connection,
+                "SELECT version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason, trials,"
                 " inputs_hash, evidence"
                 " FROM weight_history WHERE decided_for IS NOT NULL AND timestamp <= :until AND (CAST(:after AS timestamptz) IS NULL"
-                " OR timestamp > :after) ORDER BY version", after=after, until=until,
-            )  # fmt: skip
+                " OR timestamp > :after) ORDER BY version",
+                after=after,
+                until=until,
+            )
 
 
 def _before(connection: Any, since: datetime) -> datetime:
@@ -190,11 +214,25 @@ def _empty(symbols: tuple[str, ...], agents: tuple[str, ...]) -> Recorded:
     words = np.empty((0, len(symbols)), dtype=object)
     signals = np.empty((0, len(agents), len(symbols)))
     return Recorded(
-        time=np.empty(0, dtype="datetime64[us]"), symbols=symbols, agents=agents, strength=signals, confidence=signals,
-        abstained=signals.astype(bool), forecast=np.empty((0, len(symbols), len(agents))), weights=np.empty((0, len(agents))), order=nothing,
-        position=nothing, target=nothing, clamps=words, no_trade=words, equity=np.empty(0), risk_state=(),
-        failed=np.empty((0, len(agents)), dtype=bool), fills=(), commands=(),
-    )  # fmt: skip
+        time=np.empty(0, dtype="datetime64[us]"),
+        symbols=symbols,
+        agents=agents,
+        strength=signals,
+        confidence=signals,
+        abstained=signals.astype(bool),
+        forecast=np.empty((0, len(symbols), len(agents))),
+        weights=np.empty((0, len(agents))),
+        order=nothing,
+        position=nothing,
+        target=nothing,
+        clamps=words,
+        no_trade=words,
+        equity=np.empty(0),
+        risk_state=(),
+        failed=np.empty((0, len(agents)), dtype=bool),
+        fills=(),
+        commands=(),
+    )
 
 
 def signals_of(recorded: Recorded) -> list[Signals]:

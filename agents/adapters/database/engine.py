@@ -185,9 +185,10 @@ def probe_timescaledb(connection: Connection) -> tuple[str, str]:
             text("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
         ).scalar()
         remedy = (
-            "run CREATE EXTENSION timescaledb in it as a superuser" if available else
-            "install timescaledb on that server (Debian: postgresql-17-timescaledb) and add it to shared_preload_libraries"
-        )  # fmt: skip
+            "run CREATE EXTENSION timescaledb in it as a superuser"
+            if available
+            else "install timescaledb on that server (Debian: postgresql-17-timescaledb) and add it to shared_preload_libraries"
+        )
         raise ServiceError(f"database {connection.engine.url.database!r} has no timescaledb extension; {remedy}")
     edition = connection.execute(text("SHOW timescaledb.license")).scalar()
     return str(version), str(edition)

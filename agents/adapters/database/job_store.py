@@ -70,12 +70,14 @@ class PostgresJobStore:
     def claim(self, job: str, due_at: datetime, at: datetime, *, missed: int, stale_before: datetime) -> int | None:
         with transaction(self._engine) as connection:
             found = connection.execute(
-                text("INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed) VALUES (:job, :due, :at, 'running', '', :missed)"
-                     " ON CONFLICT (job, due_at) DO UPDATE SET status = 'running', started_at = :at, finished_at = NULL,"
-                     " attempts = j.attempts + 1, detail = ''"
-                     " WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale) RETURNING id"),
+                text(
+                    "INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed) VALUES (:job, :due, :at, 'running', '', :missed)"
+                    " ON CONFLICT (job, due_at) DO UPDATE SET status = 'running', started_at = :at, finished_at = NULL,"
+                    " attempts = j.attempts + 1, detail = ''"
+                    " WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale) RETURNING id"
+                ),
                 {"job": job, "due": due_at, "at": at, "missed": missed, "stale": stale_before},
-            ).scalar()  # fmt: skip
+            ).scalar()
         return None if found is None else int(found)
 
     def finish(self, run_id: int, *, at: datetime, ok: bool, detail: str) -> None:

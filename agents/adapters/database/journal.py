@@ -28,14 +28,36 @@ PIPELINE_ROWS = 2000
 DESK_LOCK = 7710004
 FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
 JOURNAL_TABLES = (
-    "signals", "decision_details", "equity", "shadow_returns", "bar_contributions", "agent_work_log",
-    "trade_attribution", "trades", "fills", "orders", "corporate_actions", "positions", "desk_state", "decisions",
-    "risk_events", "paper_orders",
-)  # fmt: skip
+    "signals",
+    "decision_details",
+    "equity",
+    "shadow_returns",
+    "bar_contributions",
+    "agent_work_log",
+    "trade_attribution",
+    "trades",
+    "fills",
+    "orders",
+    "corporate_actions",
+    "positions",
+    "desk_state",
+    "decisions",
+    "risk_events",
+    "paper_orders",
+)
 META_TABLES = (
-    "weight_history", "agent_days", "agent_performance", "project_reports", "outbox", "improvement_suggestions", "alarms",
-    "job_runs", "system_metrics", "strategy_variants", "ml_models",
-)  # fmt: skip
+    "weight_history",
+    "agent_days",
+    "agent_performance",
+    "project_reports",
+    "outbox",
+    "improvement_suggestions",
+    "alarms",
+    "job_runs",
+    "system_metrics",
+    "strategy_variants",
+    "ml_models",
+)
 
 
 class PostgresJournal:
@@ -108,10 +130,14 @@ class PostgresJournal:
             " AND time >= (SELECT min(time) FROM (SELECT time FROM decisions WHERE time <= %s ORDER BY time DESC LIMIT %s) d)"
         )
         with transaction(self._engine) as connection:
-            times = connection.execute(
-                text("SELECT time FROM decisions WHERE time <= :until ORDER BY time DESC LIMIT :count"),
-                {"until": until, "count": count},
-            ).scalars().all()  # fmt: skip
+            times = (
+                connection.execute(
+                    text("SELECT time FROM decisions WHERE time <= :until ORDER BY time DESC LIMIT :count"),
+                    {"until": until, "count": count},
+                )
+                .scalars()
+                .all()
+            )
             with driver_connection(connection).cursor(binary=True) as cursor:
                 rows = cursor.execute(query, (until, until, count)).fetchall()
         place = {time: t for t, time in enumerate(reversed(times))}
@@ -132,24 +158,35 @@ class PostgresJournal:
         return [
             (
                 Order(
-                    client_order_id=row.client_order_id, decision_time=row.decision_time, symbol=row.symbol,
-                    side=row.side, quantity=row.quantity,
+                    client_order_id=row.client_order_id,
+                    decision_time=row.decision_time,
+                    symbol=row.symbol,
+                    side=row.side,
+                    quantity=row.quantity,
                 ),
                 str(row.state),
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def record_risk_event(
         self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool
     ) -> None:
         with transaction(self._engine) as connection:
             connection.execute(
-                text("INSERT INTO risk_events (time, from_state, to_state, reason, actor, applied_at)"
-                     " VALUES (:at, :before, :after, :reason, :actor, CASE WHEN :applied THEN now() END)"),
-                {"at": at, "before": str(before), "after": str(after), "reason": reason, "actor": actor,
-                 "applied": applied},
-            )  # fmt: skip
+                text(
+                    "INSERT INTO risk_events (time, from_state, to_state, reason, actor, applied_at)"
+                    " VALUES (:at, :before, :after, :reason, :actor, CASE WHEN :applied THEN now() END)"
+                ),
+                {
+                    "at": at,
+                    "before": str(before),
+                    "after": str(after),
+                    "reason": reason,
+                    "actor": actor,
+                    "applied": applied,
+                },
+            )
 
     def pending_command(self) -> RiskState | None:
         query = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
@@ -169,9 +206,13 @@ class PostgresJournal:
             connection.execute(
                 "INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
                 " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[]) ON CONFLICT DO NOTHING",
-                ([o.client_order_id for o in orders], [o.symbol for o in orders], [o.side for o in orders],
-                 [o.quantity for o in orders]),
-            )  # fmt: skip
+                (
+                    [o.client_order_id for o in orders],
+                    [o.symbol for o in orders],
+                    [o.side for o in orders],
+                    [o.quantity for o in orders],
+                ),
+            )
 
     def has(self, client_order_id: str) -> bool:
         """Whether the paper venue knows an order."""
@@ -291,10 +332,20 @@ def _record_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: d
             " %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[]) ON CONFLICT (fill_id) DO NOTHING",
             [
                 [getattr(fill, name) for fill in fills]
-                for name in ("fill_id", "client_order_id", "time", "symbol", "side", "quantity", "price", "fee",
-                             "spread_cost", "impact_cost")
+                for name in (
+                    "fill_id",
+                    "client_order_id",
+                    "time",
+                    "symbol",
+                    "side",
+                    "quantity",
+                    "price",
+                    "fee",
+                    "spread_cost",
+                    "impact_cost",
+                )
             ],
-        )  # fmt: skip
+        )
     # Of several answers about one order in this batch the last counts; final states never change again.
     newest = {outcome.client_order_id: outcome for outcome in outcomes}
     connection.execute(

@@ -29,11 +29,19 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
     decisions: list[Row] = []
     for t, time in enumerate(cycle.time):
         weights = cycle.weights[t]
-        decisions.append((
-            as_datetime(time), weights.version, str(weights.level), weights_json(weights.weights),
-            str(RISK_STATES[cycle.risk_state[t]]), float(cycle.equity[t, 0]), float(cycle.cash[t, 0]), int(ordered[t]),
-            cycle.reason[t],
-        ))  # fmt: skip
+        decisions.append(
+            (
+                as_datetime(time),
+                weights.version,
+                str(weights.level),
+                weights_json(weights.weights),
+                str(RISK_STATES[cycle.risk_state[t]]),
+                float(cycle.equity[t, 0]),
+                float(cycle.cash[t, 0]),
+                int(ordered[t]),
+                cycle.reason[t],
+            )
+        )
     columns = (
         "time",
         "weights_version",
@@ -54,24 +62,51 @@ def ledger_rows(cycle: CycleRecord) -> list[TableRows]:
     """What the fills made: actions, trades, contributions, and the open positions (which replace the former)."""
     return [
         TableRows(
-            "corporate_actions", ("time", "symbol", "kind", "ratio", "quantity_change", "cash"),
+            "corporate_actions",
+            ("time", "symbol", "kind", "ratio", "quantity_change", "cash"),
             [(a.time, a.symbol, a.kind, a.ratio, a.quantity_change, a.cash) for a in cycle.actions],
         ),
         TableRows(
             "trades",
-            ("trade_id", "symbol", "opened_at", "closed_at", "side", "quantity", "entry_price", "exit_price", "fees", "pnl"),
-            [(t.trade_id, t.symbol, t.opened_at, t.closed_at, t.side, t.quantity, t.entry_price, t.exit_price, t.fees, t.pnl)
-             for t in cycle.trades],
+            (
+                "trade_id",
+                "symbol",
+                "opened_at",
+                "closed_at",
+                "side",
+                "quantity",
+                "entry_price",
+                "exit_price",
+                "fees",
+                "pnl",
+            ),
+            [
+                (
+                    t.trade_id,
+                    t.symbol,
+                    t.opened_at,
+                    t.closed_at,
+                    t.side,
+                    t.quantity,
+                    t.entry_price,
+                    t.exit_price,
+                    t.fees,
+                    t.pnl,
+                )
+                for t in cycle.trades
+            ],
         ),
         TableRows(
-            "trade_attribution", ("trade_id", "agent_name", "contribution"),
+            "trade_attribution",
+            ("trade_id", "agent_name", "contribution"),
             [(c.trade_id, c.agent_name, c.contribution) for c in cycle.contributions],
         ),
         TableRows(
-            "positions", ("symbol", "quantity", "cost", "carried", "opened_at"),
+            "positions",
+            ("symbol", "quantity", "cost", "carried", "opened_at"),
             [(s, p.quantity, p.cost, p.carried, p.opened_at) for s, p in cycle.positions.items()],
         ),
-    ]  # fmt: skip
+    ]
 
 
 def series_rows(cycle: CycleRecord) -> list[TableRows]:
@@ -79,34 +114,60 @@ def series_rows(cycle: CycleRecord) -> list[TableRows]:
     moments = [as_datetime(time) for time in cycle.time]
     return [
         TableRows(
-            "signals", ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"),
+            "signals",
+            ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"),
             _signals(cycle, moments),
         ),
         TableRows(
             "decision_details",
-            ("time", "symbol", "combined", "multiplier", "raw_weight", "target_weight", "clamps", "no_trade",
-             "order_quantity", "position", "mark"), _details(cycle, moments),
+            (
+                "time",
+                "symbol",
+                "combined",
+                "multiplier",
+                "raw_weight",
+                "target_weight",
+                "clamps",
+                "no_trade",
+                "order_quantity",
+                "position",
+                "mark",
+            ),
+            _details(cycle, moments),
         ),
         TableRows(
-            "equity", ("time", "book", "equity", "cash", "turnover"),
-            [(at, book, float(cycle.equity[t, b]), float(cycle.cash[t, b]), float(cycle.turnover[t, b]))
-             for t, at in enumerate(moments) for b, book in enumerate(cycle.books)],
+            "equity",
+            ("time", "book", "equity", "cash", "turnover"),
+            [
+                (at, book, float(cycle.equity[t, b]), float(cycle.cash[t, b]), float(cycle.turnover[t, b]))
+                for t, at in enumerate(moments)
+                for b, book in enumerate(cycle.books)
+            ],
         ),
         TableRows(
-            "shadow_returns", ("time", "agent_name", "return", "hits", "calls"),
-            [(at, name, float(cycle.shadow_return[t, a]), int(cycle.hits[t, a]), int(cycle.calls[t, a]))
-             for t, at in enumerate(moments) for a, name in enumerate(cycle.agents)],
+            "shadow_returns",
+            ("time", "agent_name", "return", "hits", "calls"),
+            [
+                (at, name, float(cycle.shadow_return[t, a]), int(cycle.hits[t, a]), int(cycle.calls[t, a]))
+                for t, at in enumerate(moments)
+                for a, name in enumerate(cycle.agents)
+            ],
         ),
         TableRows(
-            "bar_contributions", ("time", "agent_name", "contribution"),
-            [(at, name, float(cycle.contribution[t, k]))
-             for t, at in enumerate(moments) for k, name in enumerate((*cycle.agents, REMAINDER))],
+            "bar_contributions",
+            ("time", "agent_name", "contribution"),
+            [
+                (at, name, float(cycle.contribution[t, k]))
+                for t, at in enumerate(moments)
+                for k, name in enumerate((*cycle.agents, REMAINDER))
+            ],
         ),
         TableRows(
-            "agent_work_log", ("time", "agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
+            "agent_work_log",
+            ("time", "agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
             [(e.time, e.agent_name, e.action, e.duration_ms, e.opinions, e.ok, e.detail) for e in cycle.work_log],
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _signals(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
@@ -127,17 +188,37 @@ def _details(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
     clamps = {bits: ", ".join(n for b, n in CLAMPS.items() if bits & b) for bits in set(cycle.clamps.ravel().tolist())}
     columns = [
         values.tolist()
-        for values in (cycle.combined, cycle.multiplier, cycle.raw_weight, cycle.target_weight, cycle.clamps,
-                       cycle.no_trade, cycle.order_quantity, cycle.position, cycle.mark)
-    ]  # fmt: skip
+        for values in (
+            cycle.combined,
+            cycle.multiplier,
+            cycle.raw_weight,
+            cycle.target_weight,
+            cycle.clamps,
+            cycle.no_trade,
+            cycle.order_quantity,
+            cycle.position,
+            cycle.mark,
+        )
+    ]
     rows: list[Row] = []
     for t, at in enumerate(moments):
         for s, symbol in enumerate(cycle.symbols):
             combined, multiplier, raw, target, bits, code, order, position, mark = (c[t][s] for c in columns)
-            rows.append((
-                at, symbol, _nullable(combined), _nullable(multiplier), _nullable(raw), target, clamps[bits],
-                str(NO_TRADES[code]), order, position, _nullable(mark),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    at,
+                    symbol,
+                    _nullable(combined),
+                    _nullable(multiplier),
+                    _nullable(raw),
+                    target,
+                    clamps[bits],
+                    str(NO_TRADES[code]),
+                    order,
+                    position,
+                    _nullable(mark),
+                )
+            )
     return rows
 
 

@@ -82,8 +82,14 @@ class MetaStore:
     """AnalyzerDesk and OptimizerDesk over one desk's database and cache."""
 
     def __init__(
-        self, engine: Engine, cache: WeightCache, weights: WeightStore, agents: Sequence[str], static: Mapping[str, float], clock: Clock
-    ) -> None:  # fmt: skip
+        self,
+        engine: Engine,
+        cache: WeightCache,
+        weights: WeightStore,
+        agents: Sequence[str],
+        static: Mapping[str, float],
+        clock: Clock,
+    ) -> None:
         self._engine = engine
         self._cache = cache
         self._weights = weights
@@ -107,13 +113,18 @@ class MetaStore:
             newest_bar = connection.execute(text("SELECT max(time) FROM shadow_returns")).scalar()
             if newest_bar == self._refreshed_to:
                 return 0
-            recent = connection.execute(
-                text("SELECT DISTINCT date FROM agent_days ORDER BY date DESC LIMIT :n"), {"n": REPEATED_DAYS}
-            ).scalars().all()  # fmt: skip
+            recent = (
+                connection.execute(
+                    text("SELECT DISTINCT date FROM agent_days ORDER BY date DESC LIMIT :n"), {"n": REPEATED_DAYS}
+                )
+                .scalars()
+                .all()
+            )
             start = datetime(1900, 1, 2, tzinfo=UTC) if not recent else _midnight(recent[-1])
             connection.execute(text(_DAYS), {"start": start, "newest": newest_bar, "remainder": REMAINDER})
-            newest = connection.execute(text("SELECT count(DISTINCT date) FROM agent_days WHERE date >= :d"),
-                                        {"d": start.date()}).scalar_one()  # fmt: skip
+            newest = connection.execute(
+                text("SELECT count(DISTINCT date) FROM agent_days WHERE date >= :d"), {"d": start.date()}
+            ).scalar_one()
         self._refreshed_to = newest_bar
         return int(newest) - len(recent)
 
@@ -138,9 +149,15 @@ class MetaStore:
             name: table[k].astype(np.int64) for k, name in ((1, "signals"), (2, "hits"), (3, "calls"), (4, "trades"))
         }
         return AgentDays(
-            date=np.datetime64(DAY_ZERO) + dates.astype("timedelta64[D]"), agents=self._agents, returns=table[0], pnl=table[5],
-            turnover=table[6], correlation_sums=table[7:13], brier_sums=table[13:15], **whole,
-        )  # fmt: skip
+            date=np.datetime64(DAY_ZERO) + dates.astype("timedelta64[D]"),
+            agents=self._agents,
+            returns=table[0],
+            pnl=table[5],
+            turnover=table[6],
+            correlation_sums=table[7:13],
+            brier_sums=table[13:15],
+            **whole,
+        )
 
     def variants_tried(self, agents: Sequence[str]) -> int:
         with transaction(self._engine) as connection:
@@ -175,10 +192,17 @@ class MetaStore:
             " recorded_at = now()"
         )
         rows = [
-            {"date": c.date, "agent_name": c.agent_name, "window_days": c.window_days, **c.figures,
-             "undefined": json.dumps(c.undefined), "pnl": c.pnl, "verdict": c.verdict}
+            {
+                "date": c.date,
+                "agent_name": c.agent_name,
+                "window_days": c.window_days,
+                **c.figures,
+                "undefined": json.dumps(c.undefined),
+                "pnl": c.pnl,
+                "verdict": c.verdict,
+            }
             for c in cards
-        ]  # fmt: skip
+        ]
         with transaction(self._engine) as connection:
             connection.execute(statement, rows)
 
@@ -214,9 +238,11 @@ class MetaStore:
     def score_change(self, version: int, realised: float | None, at: datetime) -> None:
         with transaction(self._engine) as connection:
             connection.execute(
-                text("UPDATE weight_history SET realised_improvement = :r, realised_at = :at WHERE version = :v AND realised_at IS NULL"),
+                text(
+                    "UPDATE weight_history SET realised_improvement = :r, realised_at = :at WHERE version = :v AND realised_at IS NULL"
+                ),
                 {"r": realised, "at": at, "v": version},
-            )  # fmt: skip
+            )
 
     def decision(self, version: int) -> dict[str, Any] | None:
         """One row of weight_history."""
@@ -227,23 +253,35 @@ class MetaStore:
 
 def _insert_decision(connection: Connection, decision: WeightDecision) -> int | None:
     values = {
-        "at": decision.at, "decided_for": decision.decided_for, "weights": weights_json(decision.weights),
+        "at": decision.at,
+        "decided_for": decision.decided_for,
+        "weights": weights_json(decision.weights),
         "previous": weights_json(decision.previous) if decision.previous is not None else None,
-        "method": decision.method, "status": decision.status, "reason": decision.reason,
-        "window_days": decision.window_days, "sample_size": decision.sample_size, "trials": decision.trials,
-        "inputs_hash": decision.inputs_hash, "sharpe": decision.sharpe_improvement, "returned": decision.return_improvement,
-        "causes": json.dumps(decision.causes), "evidence": json.dumps(decision.evidence),
-    }  # fmt: skip
+        "method": decision.method,
+        "status": decision.status,
+        "reason": decision.reason,
+        "window_days": decision.window_days,
+        "sample_size": decision.sample_size,
+        "trials": decision.trials,
+        "inputs_hash": decision.inputs_hash,
+        "sharpe": decision.sharpe_improvement,
+        "returned": decision.return_improvement,
+        "causes": json.dumps(decision.causes),
+        "evidence": json.dumps(decision.evidence),
+    }
     lock_versions(connection)
     version = connection.execute(
-        text("INSERT INTO weight_history (version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason,"
-             " window_days, sample_size, trials, inputs_hash, sharpe_improvement, return_improvement, causes, evidence)"
-             " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:decided_for AS timestamptz), CAST(:weights AS jsonb),"
-             " CAST(:previous AS jsonb), :method, :status, :reason, CAST(:window_days AS int), CAST(:sample_size AS int),"
-             " CAST(:trials AS int), :inputs_hash, CAST(:sharpe AS float8), CAST(:returned AS float8), CAST(:causes AS jsonb),"
-             " CAST(:evidence AS jsonb) FROM weight_history"
-             " ON CONFLICT (decided_for) DO NOTHING RETURNING version"), values,
-    ).scalar()  # fmt: skip
+        text(
+            "INSERT INTO weight_history (version, timestamp, decided_for, agent_weights, previous_weights, method, status, reason,"
+            " window_days, sample_size, trials, inputs_hash, sharpe_improvement, return_improvement, causes, evidence)"
+            " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:decided_for AS timestamptz), CAST(:weights AS jsonb),"
+            " CAST(:previous AS jsonb), :method, :status, :reason, CAST(:window_days AS int), CAST(:sample_size AS int),"
+            " CAST(:trials AS int), :inputs_hash, CAST(:sharpe AS float8), CAST(:returned AS float8), CAST(:causes AS jsonb),"
+            " CAST(:evidence AS jsonb) FROM weight_history"
+            " ON CONFLICT (decided_for) DO NOTHING RETURNING version"
+        ),
+        values,
+    ).scalar()
     return None if version is None else int(version)
 
 

@@ -54,10 +54,13 @@ def _fit_chunks(engine: Engine, interval_s: int) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         rows = connection.execute(
-            text("SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions"
-                 " WHERE hypertable_schema = 'public' AND dimension_number = 1")
-        )  # fmt: skip
+            text(
+                "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions"
+                " WHERE hypertable_schema = 'public' AND dimension_number = 1"
+            )
+        )
         for table, current in rows.all():
             if table in HYPERTABLES and current is not None and current.days != days:
-                connection.execute(text("SELECT set_chunk_time_interval(:t, make_interval(days => :d))"),
-                                   {"t": table, "d": days})  # fmt: skip
+                connection.execute(
+                    text("SELECT set_chunk_time_interval(:t, make_interval(days => :d))"), {"t": table, "d": days}
+                )

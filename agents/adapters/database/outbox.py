@@ -26,26 +26,43 @@ class PostgresOutbox:
             return None
         hours = row.quiet_hours
         return MailSettings(
-            server=row.server, port=row.port, security=row.security, account=row.account, sender=row.sender, secret_file=row.secret_file,
-            recipients=tuple(row.recipients), mode=row.mode, frequency_s=row.frequency_s,
-            quiet_hours=(hours[0], hours[1]) if hours else None, timezone=row.timezone,
-        )  # fmt: skip
+            server=row.server,
+            port=row.port,
+            security=row.security,
+            account=row.account,
+            sender=row.sender,
+            secret_file=row.secret_file,
+            recipients=tuple(row.recipients),
+            mode=row.mode,
+            frequency_s=row.frequency_s,
+            quiet_hours=(hours[0], hours[1]) if hours else None,
+            timezone=row.timezone,
+        )
 
     def store_mail_settings(self, settings: MailSettings) -> None:
         """Replace the one row."""
         values = {
-            "server": settings.server, "port": settings.port, "security": settings.security, "account": settings.account,
-            "sender": settings.sender, "secret_file": settings.secret_file, "recipients": json.dumps(settings.recipients),
-            "mode": settings.mode, "frequency_s": settings.frequency_s, "timezone": settings.timezone,
+            "server": settings.server,
+            "port": settings.port,
+            "security": settings.security,
+            "account": settings.account,
+            "sender": settings.sender,
+            "secret_file": settings.secret_file,
+            "recipients": json.dumps(settings.recipients),
+            "mode": settings.mode,
+            "frequency_s": settings.frequency_s,
+            "timezone": settings.timezone,
             "quiet_hours": json.dumps(settings.quiet_hours) if settings.quiet_hours else None,
-        }  # fmt: skip
+        }
         names = list(values)
         with transaction(self._engine) as connection:
             connection.execute(
-                text(f"INSERT INTO email_config (id, {', '.join(names)}) VALUES (1, {', '.join(':' + n for n in names)})"  # noqa: S608 - our own names
-                     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in names)}, updated_at = now()"),
+                text(
+                    f"INSERT INTO email_config (id, {', '.join(names)}) VALUES (1, {', '.join(':' + n for n in names)})"  # noqa: S608 - our own names
+                    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in names)}, updated_at = now()"
+                ),
                 values,
-            )  # fmt: skip
+            )
 
     def last_sent_at(self) -> datetime | None:
         with transaction(self._engine) as connection:
@@ -57,17 +74,21 @@ class PostgresOutbox:
     ) -> None:
         with transaction(self._engine) as connection:
             connection.execute(
-                text("INSERT INTO outbox (report_id, message_id, message, state, detail, attempts, next_attempt_at, created_at, updated_at)"
-                     " VALUES (:report, :id, :message, :state, :detail, 0, :at, :at, :at) ON CONFLICT (report_id) DO NOTHING"),
+                text(
+                    "INSERT INTO outbox (report_id, message_id, message, state, detail, attempts, next_attempt_at, created_at, updated_at)"
+                    " VALUES (:report, :id, :message, :state, :detail, 0, :at, :at, :at) ON CONFLICT (report_id) DO NOTHING"
+                ),
                 {"report": report_id, "id": message_id, "message": message, "state": state, "detail": detail, "at": at},
-            )  # fmt: skip
+            )
 
     def waiting(self) -> Sequence[Mail]:
         with transaction(self._engine) as connection:
             rows = connection.execute(
-                text("SELECT id, report_id, message, attempts, created_at, next_attempt_at FROM outbox"
-                     " WHERE state = 'pending' AND message IS NOT NULL ORDER BY created_at, id"),
-            ).all()  # fmt: skip
+                text(
+                    "SELECT id, report_id, message, attempts, created_at, next_attempt_at FROM outbox"
+                    " WHERE state = 'pending' AND message IS NOT NULL ORDER BY created_at, id"
+                ),
+            ).all()
         return [
             Mail(row.id, row.report_id, bytes(row.message), row.attempts, row.created_at, row.next_attempt_at)
             for row in rows
@@ -76,9 +97,18 @@ class PostgresOutbox:
     def settle(self, mail_id: int, *, state: str, detail: str, at: datetime, next_attempt_at: datetime | None) -> None:
         with transaction(self._engine) as connection:
             connection.execute(
-                text("UPDATE outbox SET state = :state, detail = :detail, updated_at = :at, next_attempt_at = :next,"
-                     " attempts = attempts + CASE WHEN :tried THEN 1 ELSE 0 END,"
-                     " message = CASE WHEN :over THEN NULL ELSE message END WHERE id = :id"),
-                {"state": state, "detail": detail, "at": at, "next": next_attempt_at, "id": mail_id,
-                 "tried": state in ("sent", "pending", "failed"), "over": state != "pending"},
-            )  # fmt: skip
+                text(
+                    "UPDATE outbox SET state = :state, detail = :detail, updated_at = :at, next_attempt_at = :next,"
+                    " attempts = attempts + CASE WHEN :tried THEN 1 ELSE 0 END,"
+                    " message = CASE WHEN :over THEN NULL ELSE message END WHERE id = :id"
+                ),
+                {
+                    "state": state,
+                    "detail": detail,
+                    "at": at,
+                    "next": next_attempt_at,
+                    "id": mail_id,
+                    "tried": state in ("sent", "pending", "failed"),
+                    "over": state != "pending",
+                },
+            )

@@ -100,22 +100,29 @@ class DeskReader:
         """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills."""
         found = self.rows(
             "SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)"
-            " WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1", symbol=symbol, at=at,
-        )  # fmt: skip
+            " WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1",
+            symbol=symbol,
+            at=at,
+        )
         if not found:
             return None
         decision = found[0]
         decision["votes"] = self.rows(
             "SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals"
-            " WHERE time = :time AND symbol = :symbol ORDER BY agent_name", time=decision["time"], symbol=symbol,
-        )  # fmt: skip
+            " WHERE time = :time AND symbol = :symbol ORDER BY agent_name",
+            time=decision["time"],
+            symbol=symbol,
+        )
         decision["placed_orders"] = self.rows(
             "SELECT client_order_id, side, quantity, state, reason FROM orders"
-            " WHERE decision_time = :time AND symbol = :symbol", time=decision["time"], symbol=symbol,
-        )  # fmt: skip
+            " WHERE decision_time = :time AND symbol = :symbol",
+            time=decision["time"],
+            symbol=symbol,
+        )
         decision["fills"] = self.rows(
             "SELECT f.time, f.quantity, f.price, f.fee, f.spread_cost, f.impact_cost FROM fills f JOIN orders o"
             " USING (client_order_id) WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id",
-            time=decision["time"], symbol=symbol,
-        )  # fmt: skip
+            time=decision["time"],
+            symbol=symbol,
+        )
         return decision

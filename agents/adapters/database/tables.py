@@ -97,13 +97,17 @@ def _finite(*columns: str) -> str:
 # ---------------------------------------------------------------- market
 
 bars = Table(
-    "bars", metadata,
+    "bars",
+    metadata,
     Column("symbol", Text, primary_key=True),
     Column("time", MOMENT, primary_key=True, comment="close of the bar"),
     Column("bar_open", MOMENT, nullable=False),
     Column("available_at", MOMENT, nullable=False),
     _recorded_at(),
-    _number("open"), _number("high"), _number("low"), _number("close"),
+    _number("open"),
+    _number("high"),
+    _number("low"),
+    _number("close"),
     _number("volume", nullable=True),
     Column("adjustment", Double, nullable=False, server_default="1"),
     Column("split", Double, nullable=False, server_default="1"),
@@ -118,10 +122,11 @@ bars = Table(
     _check("split_positive", "split > 0 AND split < 'Infinity'"),
     _check("dividend_sane", "dividend >= 0 AND dividend < 'Infinity'"),
     Index("ix_bars_time", "time"),
-)  # fmt: skip
+)
 
 bar_files = Table(
-    "bar_files", metadata,
+    "bar_files",
+    metadata,
     Column("sha256", Text, primary_key=True),
     _text("file"),
     Column("rows_read", BigInteger, nullable=False),
@@ -129,10 +134,11 @@ bar_files = Table(
     Column("rows_equal", BigInteger, nullable=False),
     Column("rows_quarantined", BigInteger, nullable=False),
     _recorded_at(),
-)  # fmt: skip
+)
 
 bar_quarantine = Table(
-    "bar_quarantine", metadata,
+    "bar_quarantine",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     _text("file"),
     Column("row_number", BigInteger, nullable=False),
@@ -140,10 +146,11 @@ bar_quarantine = Table(
     _text("content"),
     _recorded_at(),
     UniqueConstraint("file", "row_number", "reason", "content", name="uq_bar_quarantine_row"),
-)  # fmt: skip
+)
 
 exogenous = Table(
-    "exogenous", metadata,
+    "exogenous",
+    metadata,
     Column("name", Text, primary_key=True),
     Column("symbol", Text, primary_key=True),
     Column("time", MOMENT, primary_key=True),
@@ -154,57 +161,71 @@ exogenous = Table(
     _check("known_after", "available_at >= time AND available_at < '2100-01-01Z'"),
     _check("value_finite", _finite("value")),
     Index("ix_exogenous_available_at", "available_at"),
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- journal
 
 signals = Table(
-    "signals", metadata,
+    "signals",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     Column("symbol", Text, primary_key=True),
-    _number("strength"), _number("confidence"),
+    _number("strength"),
+    _number("confidence"),
     Column("abstained", Boolean, nullable=False),
     _number("forecast", nullable=True),
     _text("reason"),
     _sane_time(),
     _check("strength_range", "strength BETWEEN -1 AND 1"),
     _check("confidence_range", "confidence BETWEEN 0 AND 1"),
-)  # fmt: skip
+)
 
 decisions = Table(
-    "decisions", metadata,
+    "decisions",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("weights_version", BigInteger, nullable=False),
     _text("weights_level"),
     Column("weights", JSONB, nullable=False),
     _text("risk_state"),
-    _number("equity"), _number("cash"),
+    _number("equity"),
+    _number("cash"),
     Column("orders", Integer, nullable=False),
     _text("reason"),
     _recorded_at(),
     _sane_time(),
     _check("level_known", "weights_level IN ('redis', 'database', 'static', 'equal')"),
     _check("risk_state_known", "risk_state IN ('active', 'reducing', 'halted')"),
-)  # fmt: skip
+)
 
 decision_details = Table(
-    "decision_details", metadata,
+    "decision_details",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("symbol", Text, primary_key=True),
-    _number("combined", nullable=True), _number("multiplier", nullable=True),
-    _number("raw_weight", nullable=True), _number("target_weight"),
-    _text("clamps"), _text("no_trade"),
-    _number("order_quantity"), _number("position"),
+    _number("combined", nullable=True),
+    _number("multiplier", nullable=True),
+    _number("raw_weight", nullable=True),
+    _number("target_weight"),
+    _text("clamps"),
+    _text("no_trade"),
+    _number("order_quantity"),
+    _number("position"),
     _number("mark", nullable=True),
     _sane_time(),
-)  # fmt: skip
+)
 
 orders = Table(
-    "orders", metadata,
+    "orders",
+    metadata,
     Column("client_order_id", Text, primary_key=True),
     Column("decision_time", MOMENT, nullable=False),
-    _text("symbol"), _text("side"), _money("quantity"), _text("state"), _text("reason"),
+    _text("symbol"),
+    _text("side"),
+    _money("quantity"),
+    _text("state"),
+    _text("reason"),
     _recorded_at(),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     UniqueConstraint("decision_time", "symbol", name="uq_orders_decision"),
@@ -215,14 +236,21 @@ orders = Table(
         "state IN ('intent', 'acked', 'partial', 'filled', 'expired', 'rejected', 'unknown', 'not_placed')",
     ),
     Index("ix_orders_state", "state"),
-)  # fmt: skip
+)
 
 fills = Table(
-    "fills", metadata,
+    "fills",
+    metadata,
     Column("fill_id", Text, primary_key=True),
     _text("client_order_id", ForeignKey("orders.client_order_id")),
-    _time(), _text("symbol"), _text("side"), _money("quantity"), _money("price"), _money("fee"),
-    _money("spread_cost"), _money("impact_cost"),
+    _time(),
+    _text("symbol"),
+    _text("side"),
+    _money("quantity"),
+    _money("price"),
+    _money("fee"),
+    _money("spread_cost"),
+    _money("impact_cost"),
     _recorded_at(),
     _sane_time(),
     _check("side_known", "side IN ('buy', 'sell')"),
@@ -230,63 +258,84 @@ fills = Table(
     _check("price_positive", "price > 0 AND price <> 'NaN'"),
     Index("ix_fills_time", "time"),
     Index("ix_fills_client_order_id", "client_order_id"),
-)  # fmt: skip
+)
 
 corporate_actions = Table(
-    "corporate_actions", metadata,
+    "corporate_actions",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("symbol", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
-    _money("ratio"), _money("quantity_change"), _money("cash"),
+    _money("ratio"),
+    _money("quantity_change"),
+    _money("cash"),
     _sane_time(),
     _check("kind_known", "kind IN ('split', 'dividend')"),
-)  # fmt: skip
+)
 
 trades = Table(
-    "trades", metadata,
+    "trades",
+    metadata,
     Column("trade_id", Text, primary_key=True),
-    _text("symbol"), _time("opened_at"), _time("closed_at"), _text("side"),
-    _money("quantity"), _money("entry_price"), _money("exit_price"), _money("fees"), _money("pnl"),
+    _text("symbol"),
+    _time("opened_at"),
+    _time("closed_at"),
+    _text("side"),
+    _money("quantity"),
+    _money("entry_price"),
+    _money("exit_price"),
+    _money("fees"),
+    _money("pnl"),
     _sane_time("closed_at"),
     _check("side_known", "side IN ('long', 'short')"),
     _check("pnl_finite", "pnl <> 'NaN'"),
     Index("ix_trades_closed_at", "closed_at"),
-)  # fmt: skip
+)
 
 trade_attribution = Table(
-    "trade_attribution", metadata,
+    "trade_attribution",
+    metadata,
     Column("trade_id", Text, ForeignKey("trades.trade_id"), primary_key=True),
     Column("agent_name", Text, primary_key=True),
     _money("contribution"),
     _check("contribution_finite", "contribution <> 'NaN'"),
-)  # fmt: skip
+)
 
 positions = Table(
-    "positions", metadata,
+    "positions",
+    metadata,
     Column("symbol", Text, primary_key=True),
-    _money("quantity"), _money("cost"), _money("carried"), _time("opened_at"),
+    _money("quantity"),
+    _money("cost"),
+    _money("carried"),
+    _time("opened_at"),
     _check("quantity_not_zero", "quantity <> 0 AND quantity <> 'NaN'"),
-)  # fmt: skip
+)
 
 desk_state = Table(
-    "desk_state", metadata,
+    "desk_state",
+    metadata,
     Column("id", Integer, primary_key=True, server_default="1"),
     _time(),
     Column("state", LargeBinary, nullable=False),
     _check("one_row", "id = 1"),
-)  # fmt: skip
+)
 
 equity = Table(
-    "equity", metadata,
+    "equity",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("book", Text, primary_key=True),
-    _number("equity"), _number("cash"), _number("turnover"),
+    _number("equity"),
+    _number("cash"),
+    _number("turnover"),
     _sane_time(),
     _check("equity_finite", _finite("equity", "cash", "turnover")),
-)  # fmt: skip
+)
 
 shadow_returns = Table(
-    "shadow_returns", metadata,
+    "shadow_returns",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     Column("return", Double, nullable=False),
@@ -295,19 +344,21 @@ shadow_returns = Table(
     _sane_time(),
     _check("hits_within_calls", "hits BETWEEN 0 AND calls"),
     _check("return_finite", _finite('"return"')),
-)  # fmt: skip
+)
 
 bar_contributions = Table(
-    "bar_contributions", metadata,
+    "bar_contributions",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     _number("contribution"),
     _sane_time(),
     _check("contribution_finite", _finite("contribution")),
-)  # fmt: skip
+)
 
 agent_work_log = Table(
-    "agent_work_log", metadata,
+    "agent_work_log",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     Column("action", Text, primary_key=True),
@@ -316,35 +367,49 @@ agent_work_log = Table(
     Column("ok", Boolean, nullable=False),
     _text("detail"),
     _sane_time(),
-)  # fmt: skip
+)
 
 paper_orders = Table(
-    "paper_orders", metadata,
+    "paper_orders",
+    metadata,
     Column("client_order_id", Text, primary_key=True, comment="what the paper venue accepted"),
-    _text("symbol"), _text("side"), _money("quantity"),
+    _text("symbol"),
+    _text("side"),
+    _money("quantity"),
     _recorded_at(),
-)  # fmt: skip
+)
 
 risk_events = Table(
-    "risk_events", metadata,
+    "risk_events",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _time(), _text("from_state"), _text("to_state"), _text("reason"), _text("actor"),
+    _time(),
+    _text("from_state"),
+    _text("to_state"),
+    _text("reason"),
+    _text("actor"),
     Column("applied_at", MOMENT, comment="when the desk obeyed; NULL for an order of a person not yet seen"),
     _sane_time(),
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- meta plane
 
 weight_history = Table(
-    "weight_history", metadata,
+    "weight_history",
+    metadata,
     Column("version", BigInteger, Identity(), primary_key=True),
     _time("timestamp"),
     Column("agent_weights", JSONB, nullable=False),
     Column("previous_weights", JSONB),
-    _text("method"), _text("status"), _text("reason"),
-    Column("window_days", Integer), Column("sample_size", Integer), Column("trials", Integer),
+    _text("method"),
+    _text("status"),
+    _text("reason"),
+    Column("window_days", Integer),
+    Column("sample_size", Integer),
+    Column("trials", Integer),
     _text("inputs_hash", nullable=True),
-    _number("sharpe_improvement", nullable=True), _number("return_improvement", nullable=True),
+    _number("sharpe_improvement", nullable=True),
+    _number("return_improvement", nullable=True),
     _number("realised_improvement", nullable=True),
     Column("causes", JSONB),
     Column("valid_until", MOMENT),
@@ -356,10 +421,11 @@ weight_history = Table(
     _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial', 'trial')"),
     UniqueConstraint("decided_for"),
     Index("ix_weight_history_timestamp", "timestamp"),
-)  # fmt: skip
+)
 
 agent_days = Table(
-    "agent_days", metadata,
+    "agent_days",
+    metadata,
     Column("date", Date, primary_key=True, comment="UTC day; what the analyzer has aggregated so far"),
     Column("agent_name", Text, primary_key=True),
     Column("return", Double, comment="shadow book, over its constant capital; NULL: no book on that day"),
@@ -371,10 +437,11 @@ agent_days = Table(
         Column(name, Double, nullable=False, server_default="0")
         for name in ("pnl", "turnover", "ic_x", "ic_y", "ic_xx", "ic_yy", "ic_xy", "brier_sum")
     ),
-)  # fmt: skip
+)
 
 agent_performance = Table(
-    "agent_performance", metadata,
+    "agent_performance",
+    metadata,
     Column("date", Date, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     Column("window_days", Integer, primary_key=True, comment="0 = all history"),
@@ -383,52 +450,76 @@ agent_performance = Table(
     *(
         _number(name, nullable=True)
         for name in (
-            "win_rate", "profit_factor", "expectancy", "payoff_ratio", "average_win", "average_loss", "sharpe_ratio",
-            "sortino_ratio", "calmar_ratio", "max_drawdown", "turnover", "information_coefficient", "brier_score",
-            "probabilistic_sharpe", "deflated_sharpe", "minimum_track_record", "sharpe_low", "sharpe_high",
+            "win_rate",
+            "profit_factor",
+            "expectancy",
+            "payoff_ratio",
+            "average_win",
+            "average_loss",
+            "sharpe_ratio",
+            "sortino_ratio",
+            "calmar_ratio",
+            "max_drawdown",
+            "turnover",
+            "information_coefficient",
+            "brier_score",
+            "probabilistic_sharpe",
+            "deflated_sharpe",
+            "minimum_track_record",
+            "sharpe_low",
+            "sharpe_high",
             "periods_per_year",
         )
     ),
-    *(
-        Column(name, Integer)
-        for name in ("longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials")
-    ),
+    *(Column(name, Integer) for name in ("longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials")),
     _money("pnl", nullable=True),
     Column("undefined", JSONB, comment="figure -> why it is NULL"),
     _text("verdict", nullable=True),
     _recorded_at(),
     _check("win_rate_range", "win_rate BETWEEN 0 AND 1"),
     Index("ix_agent_performance_agent_name", "agent_name", "date"),
-)  # fmt: skip
+)
 
 project_tasks = Table(
-    "project_tasks", metadata,
+    "project_tasks",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("title"), _text("description"), _text("state"), _text("priority"), _text("assigned_to", nullable=True),
+    _text("title"),
+    _text("description"),
+    _text("state"),
+    _text("priority"),
+    _text("assigned_to", nullable=True),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     _check("state_known", "state IN ('open', 'in_progress', 'blocked', 'done', 'dismissed')"),
     _check("priority_known", "priority IN ('low', 'medium', 'high', 'critical')"),
-)  # fmt: skip
+)
 
 project_reports = Table(
-    "project_reports", metadata,
+    "project_reports",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     _time("generated_at"),
     Column("period_start", MOMENT, nullable=False),
     Column("period_end", MOMENT, nullable=False),
     Column("summary", JSONB, nullable=False),
     Column("recommendations", JSONB, nullable=False),
-    _text("html"), _text("text"),
+    _text("html"),
+    _text("text"),
     Column("subject", Text, nullable=False, server_default=""),
     UniqueConstraint("period_start", "period_end", name="uq_project_reports_period"),
     Index("ix_project_reports_generated_at", "generated_at"),
-)  # fmt: skip
+)
 
 improvement_suggestions = Table(
-    "improvement_suggestions", metadata,
+    "improvement_suggestions",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("fingerprint"), _text("kind"), _text("severity"), _text("title"), _text("action"),
+    _text("fingerprint"),
+    _text("kind"),
+    _text("severity"),
+    _text("title"),
+    _text("action"),
     Column("evidence", JSONB, nullable=False),
     _text("state"),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
@@ -437,38 +528,46 @@ improvement_suggestions = Table(
     _check("kind_known", "kind IN ('architecture', 'security', 'performance', 'strategy')"),
     _check("severity_known", "severity IN ('info', 'low', 'medium', 'high', 'critical')"),
     _check("state_known", "state IN ('open', 'accepted', 'done', 'dismissed')"),
-)  # fmt: skip
+)
 
 strategy_variants = Table(
-    "strategy_variants", metadata,
+    "strategy_variants",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("agent_name"), _text("variant_name"),
+    _text("agent_name"),
+    _text("variant_name"),
     Column("parameters", JSONB, nullable=False),
     _text("state"),
     Column("evidence", JSONB),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     UniqueConstraint("agent_name", "variant_name", name="uq_strategy_variants_name"),
     _check("state_known", "state IN ('candidate', 'challenger', 'champion', 'demoted', 'dismissed')"),
-)  # fmt: skip
+)
 
 ml_models = Table(
-    "ml_models", metadata,
+    "ml_models",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     _text("name"),
     Column("version", Integer, nullable=False),
-    _text("sha256"), _text("format"),
+    _text("sha256"),
+    _text("format"),
     Column("parameters", JSONB, nullable=False),
     Column("metrics", JSONB),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     UniqueConstraint("name", "version", name="uq_ml_models_version"),
-)  # fmt: skip
+)
 
 email_config = Table(
-    "email_config", metadata,
+    "email_config",
+    metadata,
     Column("id", Integer, primary_key=True, server_default="1"),
     _text("server"),
     Column("port", Integer, nullable=False),
-    _text("security"), _text("account"), _text("sender"), _text("secret_file", nullable=True),
+    _text("security"),
+    _text("account"),
+    _text("sender"),
+    _text("secret_file", nullable=True),
     Column("recipients", JSONB, nullable=False),
     _text("mode"),
     Column("frequency_s", Integer, nullable=False),
@@ -479,25 +578,31 @@ email_config = Table(
     _check("port_range", "port BETWEEN 1 AND 65535"),
     _check("security_known", "security IN ('starttls', 'tls')"),
     _check("mode_known", "mode IN ('every_report', 'only_if_changed', 'daily_digest')"),
-)  # fmt: skip
+)
 
 job_runs = Table(
-    "job_runs", metadata,
+    "job_runs",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("job"), _time("due_at"),
-    Column("started_at", MOMENT), Column("finished_at", MOMENT),
-    _text("status"), _text("detail"),
+    _text("job"),
+    _time("due_at"),
+    Column("started_at", MOMENT),
+    Column("finished_at", MOMENT),
+    _text("status"),
+    _text("detail"),
     Column("attempts", Integer, nullable=False, server_default="1"),
     Column("missed", Integer, nullable=False, server_default="0", comment="due times before this one that nobody ran"),
     UniqueConstraint("job", "due_at", name="uq_job_runs_due"),
     _check("status_known", "status IN ('running', 'succeeded', 'failed', 'skipped')"),
-)  # fmt: skip
+)
 
 outbox = Table(
-    "outbox", metadata,
+    "outbox",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("report_id", BigInteger, ForeignKey("project_reports.id"), nullable=False),
-    _text("message_id"), _text("state"),
+    _text("message_id"),
+    _text("state"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", MOMENT),
     _text("detail"),
@@ -506,52 +611,66 @@ outbox = Table(
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     UniqueConstraint("report_id"),
     _check("state_known", "state IN ('pending', 'sent', 'failed', 'skipped')"),
-)  # fmt: skip
+)
 
 system_metrics = Table(
-    "system_metrics", metadata,
+    "system_metrics",
+    metadata,
     Column("time", MOMENT, primary_key=True),
     Column("name", Text, primary_key=True),
     _number("value"),
     _sane_time(),
-)  # fmt: skip
+)
 
 alarms = Table(
-    "alarms", metadata,
+    "alarms",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("kind"), _text("subject"), _text("severity"), _text("detail"),
+    _text("kind"),
+    _text("subject"),
+    _text("severity"),
+    _text("detail"),
     _time("opened_at"),
     Column("closed_at", MOMENT),
     _sane_time("opened_at"),
     _check("severity_known", "severity IN ('info', 'low', 'medium', 'high', 'critical')"),
     Index("uq_alarms_open", "kind", "subject", unique=True, postgresql_where=text("closed_at IS NULL")),
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- replays
 
 parity_checks = Table(
-    "parity_checks", metadata,
+    "parity_checks",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _time("checked_at"), _time("checked_from"),
+    _time("checked_at"),
+    _time("checked_from"),
     Column("checked_to", MOMENT, nullable=False, comment="decisions up to here are checked"),
-    Column("decisions", Integer, nullable=False), Column("differences", Integer, nullable=False),
+    Column("decisions", Integer, nullable=False),
+    Column("differences", Integer, nullable=False),
     Column("counts", JSONB, nullable=False, comment="signal, weight, risk, order, fill, equity -> how many differ"),
     Column("examples", JSONB, nullable=False),
     Column("slippage", JSONB, nullable=False, comment="delay, spread, impact, fees -> [recorded, modelled]"),
-    Column("state", LargeBinary, nullable=False, comment="the recomputed step's state, from which the next check goes on"),
+    Column(
+        "state", LargeBinary, nullable=False, comment="the recomputed step's state, from which the next check goes on"
+    ),
     _check("ordered", "checked_from <= checked_to"),
     UniqueConstraint("checked_to"),
-)  # fmt: skip
+)
 
 settings_tried = Table(
-    "settings_tried", metadata,
+    "settings_tried",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("data_hash", Text, nullable=False, comment="of the bars that were replayed"),
     Column("symbols", ARRAY(Text), nullable=False),
-    _time("first_bar"), _time("last_bar"), _text("settings_hash"),
-    Column("settings", JSONB, nullable=False), Column("result", JSONB, nullable=False),
+    _time("first_bar"),
+    _time("last_bar"),
+    _text("settings_hash"),
+    Column("settings", JSONB, nullable=False),
+    Column("result", JSONB, nullable=False),
     Column("returns", LargeBinary, comment="daily returns of the live book, float64, deflated"),
     Column("tried_at", MOMENT, nullable=False, server_default=func.now()),
     _check("ordered", "first_bar <= last_bar"),
     UniqueConstraint("data_hash", "settings_hash", name="uq_settings_tried_once"),
-)  # fmt: skip
+)

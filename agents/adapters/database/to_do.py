@@ -35,9 +35,13 @@ class ToDo:
         """Accept an open suggestion, which makes a task of it, or dismiss it; its title, None where there is none."""
         with transaction(self._engine) as connection:
             found = row_dicts(
-                connection, "UPDATE improvement_suggestions SET state = :state, updated_at = :at WHERE id = :id AND state = 'open'"
-                " RETURNING title, action, severity", id=suggestion, state=state, at=at,
-            )  # fmt: skip
+                connection,
+                "UPDATE improvement_suggestions SET state = :state, updated_at = :at WHERE id = :id AND state = 'open'"
+                " RETURNING title, action, severity",
+                id=suggestion,
+                state=state,
+                at=at,
+            )
             if found and state == "accepted":
                 priority = found[0]["severity"] if found[0]["severity"] != "info" else "low"
                 _insert(connection, found[0]["title"], found[0]["action"], priority, at)
@@ -61,7 +65,9 @@ class ToDo:
 
 def _insert(connection: Connection, title: str, description: str, priority: str, at: datetime) -> None:
     connection.execute(
-        text("INSERT INTO project_tasks (title, description, state, priority, created_at, updated_at)"
-             " VALUES (:title, :description, 'open', :priority, :at, :at)"),
+        text(
+            "INSERT INTO project_tasks (title, description, state, priority, created_at, updated_at)"
+            " VALUES (:title, :description, 'open', :priority, :at, :at)"
+        ),
         {"title": title, "description": description, "priority": priority, "at": at},
-    )  # fmt: skip
+    )

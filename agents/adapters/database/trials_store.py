@@ -29,27 +29,46 @@ class TrialsStore:
         self._engine = engine
 
     def record(
-        self, data_hash: str, symbols: Sequence[str], first: datetime, last: datetime, settings_hash: str, settings: Mapping[str, Any],
-        result: Mapping[str, Any], returns: Floats,
-    ) -> None:  # fmt: skip
+        self,
+        data_hash: str,
+        symbols: Sequence[str],
+        first: datetime,
+        last: datetime,
+        settings_hash: str,
+        settings: Mapping[str, Any],
+        result: Mapping[str, Any],
+        returns: Floats,
+    ) -> None:
         """Count one setting on one history; trying it again changes nothing."""
         packed = zlib.compress(np.ascontiguousarray(returns, dtype="<f8").tobytes(), 6)
         with transaction(self._engine) as connection:
             connection.execute(
-                text("INSERT INTO settings_tried (data_hash, symbols, first_bar, last_bar, settings_hash, settings, result, returns)"
-                     " VALUES (:data, :symbols, :first, :last, :hash, CAST(:settings AS jsonb), CAST(:result AS jsonb), :returns)"
-                     " ON CONFLICT (data_hash, settings_hash) DO NOTHING"),
-                {"data": data_hash, "symbols": list(symbols), "first": first, "last": last, "hash": settings_hash,
-                 "settings": json.dumps(settings, default=str), "result": json.dumps(result), "returns": packed},
-            )  # fmt: skip
+                text(
+                    "INSERT INTO settings_tried (data_hash, symbols, first_bar, last_bar, settings_hash, settings, result, returns)"
+                    " VALUES (:data, :symbols, :first, :last, :hash, CAST(:settings AS jsonb), CAST(:result AS jsonb), :returns)"
+                    " ON CONFLICT (data_hash, settings_hash) DO NOTHING"
+                ),
+                {
+                    "data": data_hash,
+                    "symbols": list(symbols),
+                    "first": first,
+                    "last": last,
+                    "hash": settings_hash,
+                    "settings": json.dumps(settings, default=str),
+                    "result": json.dumps(result),
+                    "returns": packed,
+                },
+            )
 
     def known(self, data_hash: str, hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
         """settings hash -> its result, with the daily returns as "returns"."""
         with transaction(self._engine) as connection:
             rows = row_dicts(
-                connection, "SELECT settings_hash, result, returns FROM settings_tried WHERE data_hash = :data AND settings_hash = ANY(:hashes)",
-                data=data_hash, hashes=list(hashes),
-            )  # fmt: skip
+                connection,
+                "SELECT settings_hash, result, returns FROM settings_tried WHERE data_hash = :data AND settings_hash = ANY(:hashes)",
+                data=data_hash,
+                hashes=list(hashes),
+            )
         return {
             r["settings_hash"]: {
                 **r["result"],
@@ -87,9 +106,12 @@ def study_of(owner: Engine, name: str, *, seed: int, learns: bool) -> Iterator[A
     with transaction(owner) as connection:  # Optuna's tables are made by the first process; the others wait for it
         connection.execute(text(f"SELECT pg_advisory_xact_lock({STUDY_LOCK})"))
         storage = optuna.storages.RDBStorage(
-            url, engine_kwargs={"pool_size": 1, "max_overflow": 4}, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S,
+            url,
+            engine_kwargs={"pool_size": 1, "max_overflow": 4},
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
-        )  # fmt: skip
+        )
         study = optuna.create_study(
             study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
         )

@@ -35,9 +35,11 @@ class PostgresWeightStore:
     def newest(self) -> WeightSet | None:
         with transaction(self._engine) as connection:
             row = connection.execute(
-                text("SELECT version, timestamp, agent_weights, valid_until, reason FROM weight_history"
-                     " WHERE status IN ('apply', 'revert', 'initial') ORDER BY version DESC LIMIT 1")
-            ).first()  # fmt: skip
+                text(
+                    "SELECT version, timestamp, agent_weights, valid_until, reason FROM weight_history"
+                    " WHERE status IN ('apply', 'revert', 'initial') ORDER BY version DESC LIMIT 1"
+                )
+            ).first()
         if row is None:
             return None
         try:
@@ -45,25 +47,41 @@ class PostgresWeightStore:
         except (InvalidOperation, AttributeError):
             raise InvalidWeightsError(f"weight_history version {row.version} holds no weights") from None
         return WeightSet(
-            version=row.version, weights=weights, created_at=require_utc(row.timestamp, "timestamp"),
-            valid_until=row.valid_until, level=WeightsLevel.DATABASE, reason=row.reason,
-        )  # fmt: skip
+            version=row.version,
+            weights=weights,
+            created_at=require_utc(row.timestamp, "timestamp"),
+            valid_until=row.valid_until,
+            level=WeightsLevel.DATABASE,
+            reason=row.reason,
+        )
 
     def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet:
         previous = self.newest()
         with transaction(self._engine) as connection:
             lock_versions(connection)
             version = connection.execute(
-                text("INSERT INTO weight_history (version, timestamp, agent_weights, previous_weights, method, status, reason)"
-                     " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:weights AS jsonb),"
-                     " CAST(:previous AS jsonb), :method, :status, :reason FROM weight_history RETURNING version"),
-                {"at": at, "weights": weights_json(weights), "previous": weights_json(previous.weights) if previous else None,
-                 "method": method, "status": "apply" if previous else "initial", "reason": reason},
-            ).scalar_one()  # fmt: skip
+                text(
+                    "INSERT INTO weight_history (version, timestamp, agent_weights, previous_weights, method, status, reason)"
+                    " SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:weights AS jsonb),"
+                    " CAST(:previous AS jsonb), :method, :status, :reason FROM weight_history RETURNING version"
+                ),
+                {
+                    "at": at,
+                    "weights": weights_json(weights),
+                    "previous": weights_json(previous.weights) if previous else None,
+                    "method": method,
+                    "status": "apply" if previous else "initial",
+                    "reason": reason,
+                },
+            ).scalar_one()
         return WeightSet(
-            version=version, weights=dict(weights), created_at=at, valid_until=None, level=WeightsLevel.DATABASE,
+            version=version,
+            weights=dict(weights),
+            created_at=at,
+            valid_until=None,
+            level=WeightsLevel.DATABASE,
             reason=reason,
-        )  # fmt: skip
+        )
 
 
 class RedisWeightCache:
@@ -76,9 +94,13 @@ class RedisWeightCache:
         if not url.startswith(("redis://", "rediss://", "unix://")):
             raise SettingsError("REDIS_URL is not of the form redis://host:port/0 or unix:///path/to.sock")
         self._client: redis.Redis = redis.Redis.from_url(
-            url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=Retry(NoBackoff(), 0),
-            retry_on_timeout=False, health_check_interval=0,
-        )  # fmt: skip
+            url,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_timeout=False,
+            health_check_interval=0,
+        )
         self._subscription: Any = None
         self._closed_until_s = 0.0
 
@@ -131,8 +153,12 @@ class RedisWeightCache:
         try:
             return call()
         except (redis.RedisError, OSError, UnicodeDecodeError) as error:
-            log_event(logger, "redis is out of order; weights come from the database", level=logging.WARNING,
-                      error=type(error).__name__)  # fmt: skip
+            log_event(
+                logger,
+                "redis is out of order; weights come from the database",
+                level=logging.WARNING,
+                error=type(error).__name__,
+            )
             self._closed_until_s = self._clock.monotonic_s() + BREAKER_S
             if self._subscription is not None:
                 self._subscription.close()

@@ -58,9 +58,14 @@ class FolderFeed:
             if report is not None:
                 reports.append(report)
                 log_event(
-                    logger, "bars loaded", file=report.file, loaded=report.loaded, equal=report.equal,
-                    quarantined=len(report.quarantined), not_closed=report.not_closed,
-                )  # fmt: skip
+                    logger,
+                    "bars loaded",
+                    file=report.file,
+                    loaded=report.loaded,
+                    equal=report.equal,
+                    quarantined=len(report.quarantined),
+                    not_closed=report.not_closed,
+                )
         return reports
 
     def _read(self, path: Path, at: datetime) -> LoadReport | None:
@@ -88,9 +93,12 @@ class FolderFeed:
             return None
         table = parse_table(path, head[:header_end] + complete, self._settings.columns)
         table = RawTable(
-            table.file, table.sha256, table.columns, table.row_numbers + rows_before,
+            table.file,
+            table.sha256,
+            table.columns,
+            table.row_numbers + rows_before,
             [replace(bad, row_number=bad.row_number + rows_before) for bad in table.bad],
-        )  # fmt: skip
+        )
         report = self._load(table, at)
         if report.not_closed:
             # Those rows will be bars once they are closed: read them again at the next poll.

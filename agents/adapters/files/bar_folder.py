@@ -73,8 +73,14 @@ def read_folder(
 
 
 def _spill(file: Path, batch: BarBatch) -> None:
-    np.savez(file, symbols=np.array(batch.symbols, dtype=np.str_), symbol=batch.symbol, time=batch.time, opened=batch.bar_open,
-             **{name: getattr(batch, name) for name in GRIDS})  # fmt: skip
+    np.savez(
+        file,
+        symbols=np.array(batch.symbols, dtype=np.str_),
+        symbol=batch.symbol,
+        time=batch.time,
+        opened=batch.bar_open,
+        **{name: getattr(batch, name) for name in GRIDS},
+    )
 
 
 def _assembled(spill: Path, files: int, time: np.ndarray[Any, Any], symbols: tuple[str, ...]) -> tuple[Bars, int]:

@@ -113,13 +113,24 @@ def validate_rows(
         split = split.copy()
         split[kept] = infer_splits(adjustment[kept], codes)
     return BarBatch(
-        file=table.file, sha256=table.sha256, symbols=symbols, symbol=codes, row_numbers=table.row_numbers[kept],
-        bar_open=bar_open[kept], time=time[kept], available_at=time[kept] + delay,
-        **{name: values[name][kept] for name in PRICES}, volume=volume[kept], adjustment=adjustment[kept],
-        split=split[kept], dividend=dividend[kept], bad=sorted(rows.bad, key=lambda row: row.row_number),
-        equal_duplicates=equal, not_closed=int(not_closed.sum()),
+        file=table.file,
+        sha256=table.sha256,
+        symbols=symbols,
+        symbol=codes,
+        row_numbers=table.row_numbers[kept],
+        bar_open=bar_open[kept],
+        time=time[kept],
+        available_at=time[kept] + delay,
+        **{name: values[name][kept] for name in PRICES},
+        volume=volume[kept],
+        adjustment=adjustment[kept],
+        split=split[kept],
+        dividend=dividend[kept],
+        bad=sorted(rows.bad, key=lambda row: row.row_number),
+        equal_duplicates=equal,
+        not_closed=int(not_closed.sum()),
         splits_inferred=int((split[kept] != 1.0).sum()) if "split" not in table.columns else 0,
-    )  # fmt: skip
+    )
 
 
 def infer_splits(adjustment: Floats, symbol: Integers) -> Floats:
@@ -176,9 +187,14 @@ def _codes(names: np.ndarray[tuple[int], np.dtype[np.object_]], kept: Integers) 
 
 
 def _number(
-    table: RawTable, rows: Rows, name: str, *, default: float = np.nan, empty_is_nan: bool = False,
+    table: RawTable,
+    rows: Rows,
+    name: str,
+    *,
+    default: float = np.nan,
+    empty_is_nan: bool = False,
     empty_is_default: bool = False,
-) -> Floats:  # fmt: skip
+) -> Floats:
     column = table.columns.get(name)
     if column is None:
         return np.full(len(rows.good), default)

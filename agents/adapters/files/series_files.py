@@ -46,13 +46,19 @@ class SeriesStore:
             raise DataError(f"{file}: holds no usable row")
         with transaction(self._engine) as connection:
             stored = connection.execute(
-                text("INSERT INTO exogenous (name, symbol, time, available_at, value)"
-                     " SELECT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]), CAST(:time AS timestamptz[]),"
-                     " CAST(:available AS timestamptz[]), CAST(:value AS float8[])) ON CONFLICT DO NOTHING"),
-                {"name": frame["name"].tolist(), "symbol": frame["symbol"].tolist(),
-                 "time": frame["time"].dt.to_pydatetime().tolist(),
-                 "available": frame["available_at"].dt.to_pydatetime().tolist(), "value": frame["value"].tolist()},
-            ).rowcount  # fmt: skip
+                text(
+                    "INSERT INTO exogenous (name, symbol, time, available_at, value)"
+                    " SELECT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]), CAST(:time AS timestamptz[]),"
+                    " CAST(:available AS timestamptz[]), CAST(:value AS float8[])) ON CONFLICT DO NOTHING"
+                ),
+                {
+                    "name": frame["name"].tolist(),
+                    "symbol": frame["symbol"].tolist(),
+                    "time": frame["time"].dt.to_pydatetime().tolist(),
+                    "available": frame["available_at"].dt.to_pydatetime().tolist(),
+                    "value": frame["value"].tolist(),
+                },
+            ).rowcount
         names = sorted(frame["name"].unique())
         return SeriesReport(file=file, stored=stored, known=len(frame) - stored, left_out=left_out, names=names)
 

@@ -50,9 +50,14 @@ class SmtpMailer:
     async def _converse(self, settings: MailSettings, message: bytes | None) -> None:
         context = ssl.create_default_context(cafile=str(self._authority) if self._authority else None)
         client = aiosmtplib.SMTP(
-            hostname=settings.server, port=settings.port, timeout=STEP_TIMEOUT_S, tls_context=context, validate_certs=True,
-            use_tls=settings.security == "tls", start_tls=settings.security == "starttls",
-        )  # fmt: skip
+            hostname=settings.server,
+            port=settings.port,
+            timeout=STEP_TIMEOUT_S,
+            tls_context=context,
+            validate_certs=True,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+        )
         await client.connect()
         try:
             if settings.account:

@@ -31,11 +31,30 @@ PROGRAMS = (
     "redis-check-rdb",
 )
 NOT_NEEDED = (
-    "adduser", "debconf", "init-system-helpers", "libllvm19", "libpam-modules", "libpam-modules-bin",
-    "libpam-runtime", "locales", "login.defs", "lsb-base", "netbase", "openssl", "passwd", "perl",
-    "postgresql-client-common", "postgresql-common", "procps", "sensible-utils", "ssl-cert", "sysvinit-utils",
-    "tzdata", "ucf", "python3",
-)  # fmt: skip
+    "adduser",
+    "debconf",
+    "init-system-helpers",
+    "libllvm19",
+    "libpam-modules",
+    "libpam-modules-bin",
+    "libpam-runtime",
+    "locales",
+    "login.defs",
+    "lsb-base",
+    "netbase",
+    "openssl",
+    "passwd",
+    "perl",
+    "postgresql-client-common",
+    "postgresql-common",
+    "procps",
+    "sensible-utils",
+    "ssl-cert",
+    "sysvinit-utils",
+    "tzdata",
+    "ucf",
+    "python3",
+)
 """Packages that only Debian's own set-up scripts need: apt is told that they are there (JIT is switched off)."""
 DOWNLOAD_TIMEOUT_S = 1800
 WAYS_OUT = (
@@ -108,8 +127,9 @@ def _download(workspace: Path, source: DebianSource, say: Say) -> list[Path]:
     say("fetching PostgreSQL 17, TimescaleDB and Redis (about 45 MB)")
     _run(
         ["apt-get", "install", "--download-only", "--yes", "--no-install-recommends", *PACKAGES],
-        failed, environment=environment,
-    )  # fmt: skip
+        failed,
+        environment=environment,
+    )
     return sorted((workspace / "cache" / "archives").glob("*.deb"))
 
 
@@ -153,8 +173,17 @@ def _write_apt_configuration(workspace: Path, source: DebianSource) -> Path:
     return file
 
 
-_PRIVATE_PARTS = ("SourceParts", "Main", "Parts", "Preferences", "PreferencesParts", "Trusted", "TrustedParts",
-                  "netrc", "netrcparts")  # fmt: skip
+_PRIVATE_PARTS = (
+    "SourceParts",
+    "Main",
+    "Parts",
+    "Preferences",
+    "PreferencesParts",
+    "Trusted",
+    "TrustedParts",
+    "netrc",
+    "netrcparts",
+)
 
 
 def _is_transport(line: str) -> bool:

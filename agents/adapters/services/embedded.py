@@ -214,10 +214,18 @@ class EmbeddedServices:
         identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(
-                command, env=child_environment(LC_ALL="C.UTF-8"), cwd="/", stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, check=False, timeout=START_TIMEOUT_S * 2, start_new_session=True, umask=0o077,
+                command,
+                env=child_environment(LC_ALL="C.UTF-8"),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=START_TIMEOUT_S * 2,
+                start_new_session=True,
+                umask=0o077,
                 **identity,  # type: ignore[call-overload]  # the three identity arguments have different types
-            )  # fmt: skip
+            )
             if result.returncode != 0:
                 output.seek(0)
                 said = output.read().decode(errors="replace").strip().splitlines()
