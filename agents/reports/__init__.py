@@ -1,0 +1,1 @@
+"""Words and numbers: the report, the tear sheet, pictures."""
