@@ -65,7 +65,13 @@ def weights_chart(time: Times, weights: Mapping[str, Floats], *, width: float = 
     figure, axes = _canvas(width=width)
     names = list(weights)
     axes.stackplot(
-        time, [100.0 * weights[name] for name in names], labels=names, colors=AGENT_COLOURS[: len(names)], step="post", alpha=0.88, linewidth=0.0,
+        time,
+        [100.0 * weights[name] for name in names],
+        labels=names,
+        colors=AGENT_COLOURS[: len(names)],
+        step="post",
+        alpha=0.88,
+        linewidth=0.0,
     )
     axes.set_ylim(0.0, 100.0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")

@@ -23,10 +23,10 @@ import numpy as np
 
 from agents.core.meta_types import Report
 from agents.core.types import Floats, Times
-from agents.reports import charts
-from agents.reports.report_content import Row, content_of, money
 from agents.quant.evidence import sharpe_difference
 from agents.quant.scores import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.reports import charts
+from agents.reports.report_content import Row, content_of, money
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 HTML_LIMIT_BYTES = 88_000
@@ -56,7 +56,8 @@ def curves_of(facts: Mapping[str, Any]) -> Curves | None:
         return None
     time = np.array(live["days"], dtype="datetime64[D]").astype("datetime64[us]")
     controls = {
-        book.split(":")[1]: np.array(row["equity"], dtype=np.float64) for book, row in sorted(books.items())
+        book.split(":")[1]: np.array(row["equity"], dtype=np.float64)
+        for book, row in sorted(books.items())
         if ":" in book and row["days"] == live["days"]
     }
     return Curves(time, np.array(live["equity"], dtype=np.float64), controls)
@@ -84,8 +85,12 @@ def value_added(curves: Curves | None) -> list[Row]:
         else:
             test = sharpe_difference(live, other, np.full(len(live), 1.0 / len(live)), pace, seed=SEED)
             shown = "added" if test.low > 0 else "cost" if test.high < 0 else ""
-            row |= {"difference": test.difference, "low": test.low, "high": test.high,
-                    "verdict": f"shown: it {shown} value" if shown else "not shown either way"}
+            row |= {
+                "difference": test.difference,
+                "low": test.low,
+                "high": test.high,
+                "verdict": f"shown: it {shown} value" if shown else "not shown either way",
+            }
         rows.append(row)
     return rows
 
@@ -177,19 +182,30 @@ def _weight_series(facts: Mapping[str, Any]) -> tuple[Times, dict[str, Floats]] 
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=jinja2.select_autoescape(["html"]), undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
 CAPTIONS = {
-    "equity": "Growth of 100: the live book and what fixed weights would have made", "drawdown": "Below its own peak",
-    "weights": "Weights in force", "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",
+    "equity": "Growth of 100: the live book and what fixed weights would have made",
+    "drawdown": "Below its own peak",
+    "weights": "Weights in force",
+    "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",
 }
 
 
 def render(
-    facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[str, Any]], suggestions: Sequence[Row], *, desk: str,
+    facts: Mapping[str, Any],
+    summary: Row,
+    alarms: Sequence[Mapping[str, Any]],
+    suggestions: Sequence[Row],
+    *,
+    desk: str,
     images: Sequence[str],
 ) -> tuple[str, str, str]:
     """(subject, HTML with `cid:` pictures, text). Rows are cut, and the cut is said, until the HTML is under its limit."""

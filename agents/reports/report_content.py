@@ -70,10 +70,18 @@ def verdict_of(facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[
     state = str(summary["risk_state"])
     newest = ago(summary["newest_decision"], at)
     change = facts["weight_history"][0] if facts["weight_history"] else None
-    weights = "No weights were decided yet." if change is None else {
-        "apply": "Weights were moved: ", "hold": "Weights are held: ", "fallback": "Weights stay as they are: ",
-        "revert": "Weights were reverted: ", "initial": "Weights stay as they are: ",
-    }[change["status"]] + f"{change['reason']}."
+    weights = (
+        "No weights were decided yet."
+        if change is None
+        else {
+            "apply": "Weights were moved: ",
+            "hold": "Weights are held: ",
+            "fallback": "Weights stay as they are: ",
+            "revert": "Weights were reverted: ",
+            "initial": "Weights stay as they are: ",
+        }[change["status"]]
+        + f"{change['reason']}."
+    )
     if worst in ("critical", "high"):
         return "alarm", f"Look now: {len(alarms)} alarm{'s' if len(alarms) > 1 else ''}, desk {state}", weights
     if alarms:
@@ -82,34 +90,67 @@ def verdict_of(facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[
 
 
 def content_of(
-    facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[str, Any]], suggestions: Sequence[Row], *, desk: str, rows: int
+    facts: Mapping[str, Any],
+    summary: Row,
+    alarms: Sequence[Mapping[str, Any]],
+    suggestions: Sequence[Row],
+    *,
+    desk: str,
+    rows: int,
 ) -> Row:
     """All that the templates place."""
     tone, headline, sentence = verdict_of(facts, summary, alarms)
     added = next((row for row in summary["tuning_value_added"] if row["control"] == "equal"), None)
     return {
-        "desk": desk, "tone": tone, "headline": headline, "sentence": sentence,
+        "desk": desk,
+        "tone": tone,
+        "headline": headline,
+        "sentence": sentence,
         "period": f"{facts['period_start']:%Y-%m-%d %H:%M} to {facts['period_end']:%Y-%m-%d %H:%M} UTC",
-        "alarms": [{**alarm, "kind": alarm["kind"].replace("_", " "), "since": f"{alarm['opened_at']:%Y-%m-%d %H:%M}"} for alarm in alarms],
+        "alarms": [
+            {**alarm, "kind": alarm["kind"].replace("_", " "), "since": f"{alarm['opened_at']:%Y-%m-%d %H:%M}"}
+            for alarm in alarms
+        ],
         "kpis": [
             ("Equity", money(summary["equity"]), f"cash {money(summary['cash'])}"),
-            ("Last day", signed_money(summary["pnl_day"]), f"week {signed_money(summary['pnl_week'])}, month {signed_money(summary['pnl_month'])}"),
+            (
+                "Last day",
+                signed_money(summary["pnl_day"]),
+                f"week {signed_money(summary['pnl_week'])}, month {signed_money(summary['pnl_month'])}",
+            ),
             ("Drawdown", percent(summary["drawdown"]), f"deepest {percent(summary['max_drawdown'])}"),
-            ("Tuning added", figure(added["difference"], sign=True) if added else MISSING,
-             "Sharpe against equal weights" + (f" [{figure(added['low'])}, {figure(added['high'])}]" if added and added["low"] is not None else "")),
+            (
+                "Tuning added",
+                figure(added["difference"], sign=True) if added else MISSING,
+                "Sharpe against equal weights"
+                + (f" [{figure(added['low'])}, {figure(added['high'])}]" if added and added["low"] is not None else ""),
+            ),
         ],
         "happened": _happened(facts, summary),
-        "weights": _weights(facts), "decision": _decision(facts), "changes": _changes(facts)[:rows], "tuner": _tuner(facts),
+        "weights": _weights(facts),
+        "decision": _decision(facts),
+        "changes": _changes(facts)[:rows],
+        "tuner": _tuner(facts),
         "added": [
-            {"control": row["control"], "money": signed_money(row["money"]), "difference": figure(row["difference"], sign=True),
-             "interval": f"[{figure(row['low'])}, {figure(row['high'])}]" if row["low"] is not None else "", "verdict": row["verdict"]}
+            {
+                "control": row["control"],
+                "money": signed_money(row["money"]),
+                "difference": figure(row["difference"], sign=True),
+                "interval": f"[{figure(row['low'])}, {figure(row['high'])}]" if row["low"] is not None else "",
+                "verdict": row["verdict"],
+            }
             for row in summary["tuning_value_added"]
         ],
-        "agents": _agents(facts), "positions": _cut([_position(row, summary) for row in facts["positions"]], rows),
+        "agents": _agents(facts),
+        "positions": _cut([_position(row, summary) for row in facts["positions"]], rows),
         "trades": _cut([_trade(row) for row in facts["trades"]], rows, facts["trade_totals"][0]["trades"]),
-        "jobs": _jobs(facts), "tasks": _cut(facts["tasks"], rows), "system": _system(facts), "freshness": _freshness(facts, rows),
+        "jobs": _jobs(facts),
+        "tasks": _cut(facts["tasks"], rows),
+        "system": _system(facts),
+        "freshness": _freshness(facts, rows),
         "risk_events": _cut([_risk_event(row) for row in facts["risk_events"]], rows),
-        "work": [_work(row) for row in facts["work"]], "parity": _parity(facts),
+        "work": [_work(row) for row in facts["work"]],
+        "parity": _parity(facts),
         "recommendations": [{**s, "facts": _evidence(s["evidence"])} for s in suggestions[:rows]],
         "more_recommendations": max(0, len(suggestions) - rows),
         "glossary": GLOSSARY,
@@ -158,8 +199,15 @@ def _weights(facts: Mapping[str, Any]) -> list[Row]:
         name, weight = row["agent_name"], float(row["weight"])
         change = weight - before[name] if name in before else None
         parts = sorted(((k, v) for k, v in causes.get(name, {}).items() if abs(v) >= 0.005), key=lambda p: -abs(p[1]))
-        rows.append({"agent": name, "weight": percent(weight), "bar": round(100 * weight), "change": percent(change, sign=True) if change else "",
-                     "why": ", ".join(f"{k} {percent(v, sign=True)}" for k, v in parts)})
+        rows.append(
+            {
+                "agent": name,
+                "weight": percent(weight),
+                "bar": round(100 * weight),
+                "change": percent(change, sign=True) if change else "",
+                "why": ", ".join(f"{k} {percent(v, sign=True)}" for k, v in parts),
+            }
+        )
     return rows
 
 
@@ -173,10 +221,20 @@ def _decision(facts: Mapping[str, Any]) -> Row | None:
         return None
     row = facts["weight_history"][0]
     return {
-        "what": {"apply": "moved", "hold": "held", "fallback": "kept (no answer)", "revert": "reverted", "initial": "set"}[row["status"]],
-        "when": f"{row['timestamp']:%Y-%m-%d %H:%M}", "version": row["version"], "method": row["method"],
+        "what": {
+            "apply": "moved",
+            "hold": "held",
+            "fallback": "kept (no answer)",
+            "revert": "reverted",
+            "initial": "set",
+        }[row["status"]],
+        "when": f"{row['timestamp']:%Y-%m-%d %H:%M}",
+        "version": row["version"],
+        "method": row["method"],
         "reason": row["reason"][:1].upper() + row["reason"][1:],
-        "sample": row["sample_size"], "trials": row["trials"], "expected": figure(row["sharpe_improvement"], sign=True),
+        "sample": row["sample_size"],
+        "trials": row["trials"],
+        "expected": figure(row["sharpe_improvement"], sign=True),
     }
 
 
@@ -189,9 +247,16 @@ def _changes(facts: Mapping[str, Any]) -> list[Row]:
             ((name, float(w) - float(old.get(name, 0))) for name, w in new.items()), key=lambda m: -abs(m[1])
         )
         shown = ", ".join(f"{name} {percent(change, sign=True)}" for name, change in moves[:3] if abs(change) >= 0.0005)
-        result.append({"when": f"{row['timestamp']:%Y-%m-%d}", "version": row["version"], "moves": shown, "reason": row["reason"],
-                       "expected": figure(row["sharpe_improvement"], sign=True),
-                       "realised": figure(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet"})
+        result.append(
+            {
+                "when": f"{row['timestamp']:%Y-%m-%d}",
+                "version": row["version"],
+                "moves": shown,
+                "reason": row["reason"],
+                "expected": figure(row["sharpe_improvement"], sign=True),
+                "realised": figure(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet",
+            }
+        )
     return result
 
 
@@ -220,13 +285,21 @@ def _agents(facts: Mapping[str, Any]) -> list[Row]:
         interval = (
             "" if card["sharpe_low"] is None else f"[{figure(card['sharpe_low'])}, {figure(card['sharpe_high'])}]"
         )
-        rows.append({
-            "agent": name, "sharpe": figure(card["sharpe_ratio"]), "interval": interval,
-            "month": figure(month[name]["sharpe_ratio"]) if name in month else MISSING, "hits": percent(card["win_rate"]),
-            "factor": figure(card["profit_factor"]), "sure": percent(card["deflated_sharpe"], 0), "signals": f"{card['total_signals']:,}",
-            "drawdown": percent(card["max_drawdown"]), "contribution": signed_money(contributions.get(name)),
-            "verdict": card["verdict"].split(":")[0].split(",")[0],
-        })
+        rows.append(
+            {
+                "agent": name,
+                "sharpe": figure(card["sharpe_ratio"]),
+                "interval": interval,
+                "month": figure(month[name]["sharpe_ratio"]) if name in month else MISSING,
+                "hits": percent(card["win_rate"]),
+                "factor": figure(card["profit_factor"]),
+                "sure": percent(card["deflated_sharpe"], 0),
+                "signals": f"{card['total_signals']:,}",
+                "drawdown": percent(card["max_drawdown"]),
+                "contribution": signed_money(contributions.get(name)),
+                "verdict": card["verdict"].split(":")[0].split(",")[0],
+            }
+        )
     rest = contributions.get(REMAINDER)
     if rest is not None and rows:
         rows.append(
@@ -242,21 +315,38 @@ def _risk_event(row: Row) -> str:
 
 def _position(row: Row, summary: Row) -> Row:
     value, equity = _float(row["value"]), _float(summary["equity"])
-    return {"symbol": row["symbol"], "quantity": f"{float(row['quantity']):,.6g}",
-            "entry": figure(row["average_entry_price"]), "mark": figure(row["mark"]),
-            "share": percent(value / equity if value is not None and equity else None), "pnl": signed_money(row["unrealised_pnl"])}
+    return {
+        "symbol": row["symbol"],
+        "quantity": f"{float(row['quantity']):,.6g}",
+        "entry": figure(row["average_entry_price"]),
+        "mark": figure(row["mark"]),
+        "share": percent(value / equity if value is not None and equity else None),
+        "pnl": signed_money(row["unrealised_pnl"]),
+    }
 
 
 def _trade(row: Row) -> Row:
-    return {"closed": f"{row['closed_at']:%m-%d %H:%M}", "symbol": row["symbol"], "side": row["side"], "quantity": f"{float(row['quantity']):,.6g}",
-            "entry": figure(row["entry_price"]), "exit": figure(row["exit_price"]), "pnl": signed_money(row["pnl"])}
+    return {
+        "closed": f"{row['closed_at']:%m-%d %H:%M}",
+        "symbol": row["symbol"],
+        "side": row["side"],
+        "quantity": f"{float(row['quantity']):,.6g}",
+        "entry": figure(row["entry_price"]),
+        "exit": figure(row["exit_price"]),
+        "pnl": signed_money(row["pnl"]),
+    }
 
 
 def _jobs(facts: Mapping[str, Any]) -> list[Row]:
     return [
-        {"job": row["job"].replace("_", " "), "due": f"{row['due_at']:%m-%d %H:%M}", "status": row["status"],
-         "took": f"{float(row['took_s']):.1f} s" if row["took_s"] is not None else MISSING,
-         "missed": str(row["missed"]) if row["missed"] else "", "detail": row["detail"]}
+        {
+            "job": row["job"].replace("_", " "),
+            "due": f"{row['due_at']:%m-%d %H:%M}",
+            "status": row["status"],
+            "took": f"{float(row['took_s']):.1f} s" if row["took_s"] is not None else MISSING,
+            "missed": str(row["missed"]) if row["missed"] else "",
+            "detail": row["detail"],
+        }
         for row in facts["jobs"]
     ]
 
@@ -265,10 +355,14 @@ def _system(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     s = facts["system"]
     total = s["commits"] + s["rollbacks"]
     return [
-        ("CPU", f"{s['cpu_percent']:.0f} %, load {s['load_1m']:.1f} on {s['cpus']}"), ("Memory", f"{s['memory_percent']:.0f} %"),
-        ("Disk free", f"{s['disk_free_bytes'] / 1e9:.0f} GB"), ("Database", f"{s['database_bytes'] / 1e6:,.0f} MB"),
-        ("Slow queries", f"{s['slow_queries']}"), ("Rolled back", percent(s["rollbacks"] / total if total else None, 2)),
-        ("Redis", "answers" if s["redis_alive"] else "does not answer"), ("Quarantined rows", f"{facts['quarantine'][0]['rows']:,}"),
+        ("CPU", f"{s['cpu_percent']:.0f} %, load {s['load_1m']:.1f} on {s['cpus']}"),
+        ("Memory", f"{s['memory_percent']:.0f} %"),
+        ("Disk free", f"{s['disk_free_bytes'] / 1e9:.0f} GB"),
+        ("Database", f"{s['database_bytes'] / 1e6:,.0f} MB"),
+        ("Slow queries", f"{s['slow_queries']}"),
+        ("Rolled back", percent(s["rollbacks"] / total if total else None, 2)),
+        ("Redis", "answers" if s["redis_alive"] else "does not answer"),
+        ("Quarantined rows", f"{facts['quarantine'][0]['rows']:,}"),
     ]
 
 
@@ -286,8 +380,16 @@ def _parity(facts: Mapping[str, Any]) -> Row | None:
     slipped = ", ".join(
         f"{name} {signed_money(pair[0])} ({signed_money(pair[1])})" for name, pair in row["slippage"].items()
     )
-    examples = [{"kind": e["kind"], "when": e["time"][:16].replace("T", " "), "subject": e["subject"], "recorded": str(e["recorded"])[:60],
-                 "recomputed": str(e["recomputed"])[:60]} for e in row["examples"][:6]]
+    examples = [
+        {
+            "kind": e["kind"],
+            "when": e["time"][:16].replace("T", " "),
+            "subject": e["subject"],
+            "recorded": str(e["recorded"])[:60],
+            "recomputed": str(e["recomputed"])[:60],
+        }
+        for e in row["examples"][:6]
+    ]
     return {"line": f"{checked}: {told}. Slippage recorded (by the cost model): {slipped}.", "examples": examples}
 
 
@@ -299,9 +401,13 @@ def _freshness(facts: Mapping[str, Any], rows: int) -> str:
 
 
 def _work(row: Row) -> Row:
-    return {"agent": row["agent_name"], "cycles": f"{row['cycles']:,}", "opinions": f"{row['opinions'] or 0:,}",
-            "failures": str(row["failures"] or ""),
-            "mean": f"{row['mean_ms']:.1f} ms"}
+    return {
+        "agent": row["agent_name"],
+        "cycles": f"{row['cycles']:,}",
+        "opinions": f"{row['opinions'] or 0:,}",
+        "failures": str(row["failures"] or ""),
+        "mean": f"{row['mean_ms']:.1f} ms",
+    }
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
@@ -323,9 +429,11 @@ def _cut(rows: Sequence[Any], limit: int, total: int | None = None) -> Row:
 
 
 GLOSSARY = (
-    ("Sharpe", "mean return over its deviation, a year"), ("[low, high]", "90 % interval by block bootstrap; where it spans 0, nothing is shown"),
+    ("Sharpe", "mean return over its deviation, a year"),
+    ("[low, high]", "90 % interval by block bootstrap; where it spans 0, nothing is shown"),
     ("Sure", "deflated Sharpe: how likely the ratio is real, given how many agents were tried"),
-    ("Hits", "share of positions that moved the right way"), ("Factor", "sum of gains over sum of losses"),
+    ("Hits", "share of positions that moved the right way"),
+    ("Factor", "sum of gains over sum of losses"),
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
     ("Tuning added", "the live book against one with weights that never change"),
     ("Hold", "the evidence for other weights was not strong enough"),

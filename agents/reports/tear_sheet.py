@@ -13,11 +13,11 @@ import jinja2
 import numpy as np
 
 from agents.core.types import Floats, Times
-from agents.reports import charts
-from agents.reports.report_content import figure, money, percent, signed_money
 from agents.pipeline.state import CONTROLS, LIVE
 from agents.quant.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
 from agents.replay.simulate import Run
+from agents.reports import charts
+from agents.reports.report_content import figure, money, percent, signed_money
 from agents.wiring.replay import Replayed
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "tear_sheet.html"
@@ -58,9 +58,15 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        title=title, kpis=kpis, verdict=summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
-        subtitle=" · ".join((days, f"{len(summary['symbols'])} symbols", f"{summary['symbol_bars']:,} bars", _tried(summary["trials"]))),
-        pictures=_pictures(replayed, summary), tables=_tables(replayed, summary, daily_of(replayed.run)), notes=_notes(replayed),
+        title=title,
+        kpis=kpis,
+        verdict=summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
+        subtitle=" · ".join(
+            (days, f"{len(summary['symbols'])} symbols", f"{summary['symbol_bars']:,} bars", _tried(summary["trials"]))
+        ),
+        pictures=_pictures(replayed, summary),
+        tables=_tables(replayed, summary, daily_of(replayed.run)),
+        notes=_notes(replayed),
         manifest=json.dumps(replayed.manifest, indent=1, sort_keys=True),
     )
 
@@ -74,19 +80,46 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
     ]
     return {
         "books": Table(
-            ("book", "equity", "return", "a year", "volatility", "Sharpe", "Sortino", "Calmar", "max drawdown", "worst day", "days up"),
+            (
+                "book",
+                "equity",
+                "return",
+                "a year",
+                "volatility",
+                "Sharpe",
+                "Sortino",
+                "Calmar",
+                "max drawdown",
+                "worst day",
+                "days up",
+            ),
             [
-                [name.replace("_", " "), money(b["equity"]), percent(b["total_return"], sign=True), percent(b["annual_return"], sign=True),
-                 percent(b["volatility"]), figure(b["sharpe"]), figure(b["sortino"]), figure(b["calmar"]), percent(b["max_drawdown"]),
-                 percent(b["worst_day"]), percent(b["days_up"])]
+                [
+                    name.replace("_", " "),
+                    money(b["equity"]),
+                    percent(b["total_return"], sign=True),
+                    percent(b["annual_return"], sign=True),
+                    percent(b["volatility"]),
+                    figure(b["sharpe"]),
+                    figure(b["sortino"]),
+                    figure(b["calmar"]),
+                    percent(b["max_drawdown"]),
+                    percent(b["worst_day"]),
+                    percent(b["days_up"]),
+                ]
                 for name, b in summary["books"].items()
             ],
         ),
         "added": Table(
             ("against", "Sharpe", "90 % interval", "p", "verdict"),
             [
-                [name.replace("_", " "), figure(c["difference"], sign=True), f"[{figure(c['low'])}, {figure(c['high'])}]", figure(c["p"], 3),
-                 c["words"]]
+                [
+                    name.replace("_", " "),
+                    figure(c["difference"], sign=True),
+                    f"[{figure(c['low'])}, {figure(c['high'])}]",
+                    figure(c["p"], 3),
+                    c["words"],
+                ]
                 for name, c in summary["value_added"].items()
             ],
             texts=("verdict",),
@@ -96,22 +129,42 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
         "agents": Table(
             ("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year"),
             [
-                [name, figure(a["sharpe"]), f"[{figure(a['low'])}, {figure(a['high'])}]", percent(summary["final_weights"][name]),
-                 percent(cards.get(name, {}).get("win_rate")), figure(cards.get(name, {}).get("profit_factor")),
-                 percent(cards.get(name, {}).get("deflated_sharpe"), 0), figure(a["turnover_a_year"], 1)]
+                [
+                    name,
+                    figure(a["sharpe"]),
+                    f"[{figure(a['low'])}, {figure(a['high'])}]",
+                    percent(summary["final_weights"][name]),
+                    percent(cards.get(name, {}).get("win_rate")),
+                    figure(cards.get(name, {}).get("profit_factor")),
+                    percent(cards.get(name, {}).get("deflated_sharpe"), 0),
+                    figure(a["turnover_a_year"], 1),
+                ]
                 for name, a in sorted(summary["agents"].items(), key=lambda item: -(item[1]["sharpe"] or -99.0))
             ],
         ),
-        "contributions": Table(("agent", "profit"), [[n, signed_money(v)] for n, v in summary["contributions"].items()], signed=True),
+        "contributions": Table(
+            ("agent", "profit"), [[n, signed_money(v)] for n, v in summary["contributions"].items()], signed=True
+        ),
         "costs": Table(
             ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional"),
-            [[f"{summary['costs']['fills']:,.0f}", *(money(summary["costs"][k]) for k in ("notional", "fees", "spread", "impact", "delay")),
-              _share(summary["costs"])]],
+            [
+                [
+                    f"{summary['costs']['fills']:,.0f}",
+                    *(money(summary["costs"][k]) for k in ("notional", "fees", "spread", "impact", "delay")),
+                    _share(summary["costs"]),
+                ]
+            ],
         ),
         "findings": Table(
             ("what", "severity", "from", "to", "reports"),
             [
-                [f.title, f.severity, f"{f.opened_at:%Y-%m-%d}", f"{f.closed_at:%Y-%m-%d}" if f.closed_at else "still", f"{f.reports:,}"]
+                [
+                    f.title,
+                    f.severity,
+                    f"{f.opened_at:%Y-%m-%d}",
+                    f"{f.closed_at:%Y-%m-%d}" if f.closed_at else "still",
+                    f"{f.reports:,}",
+                ]
                 for f in sorted(replayed.findings, key=lambda f: -f.reports)[:FINDINGS_SHOWN]
             ],
             texts=("what",),
