@@ -23,11 +23,11 @@ from agents.adapters.files.bar_folder import read_folder
 from agents.adapters.files.replay_files import ParquetTable, long_form
 from agents.cli.options import METHODS, column_pair, moment, moment_after
 from agents.cli.screen import Screen, money, number, percent
+from agents.core.books import book_names
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import Settings, load_settings, with_changes
 from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES, Floats, Times
-from agents.pipeline.record import book_names
 from agents.quant.evidence import claim_of, sharpe_difference
 from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.quant.moments import decay_weights

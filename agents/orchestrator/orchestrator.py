@@ -16,6 +16,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from agents.core.books import LIVE
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
@@ -36,16 +37,7 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import build_cycle, orders_of, unpack_state
-from agents.pipeline.state import (
-    LIVE,
-    DeskPlan,
-    Inputs,
-    State,
-    copy_state,
-    new_outputs,
-    new_state,
-    obey,
-)
+from agents.pipeline.state import DeskPlan, Inputs, State, copy_state, new_outputs, new_state, obey
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from agents.core.books import LIVE
 from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.record import settle_order
-from agents.pipeline.state import LIVE, Parameters, State, copy_state
+from agents.pipeline.state import Parameters, State, copy_state
 from agents.pipeline.step import apply_actions
 
 

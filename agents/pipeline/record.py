@@ -11,6 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
+from agents.core.books import CONTROLS, book_names
 from agents.core.errors import JournalError
 from agents.core.types import (
     FILL_STATUSES,
@@ -35,14 +36,9 @@ from agents.core.types import (
 )
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.ledger import Ledger, fold_fills
-from agents.pipeline.state import CONTROLS, Outputs, State, new_state
+from agents.pipeline.state import Outputs, State, new_state
 
 STATE_FORMAT = 1
-
-
-def book_names(live: str, agents: Sequence[str]) -> tuple[str, ...]:
-    """Names of the step's books in its order."""
-    return (live, *(f"control:{name}" for name in CONTROLS), *(f"shadow:{name}" for name in agents))
 
 
 def client_order_id(desk: str, decision_time: datetime, symbol: str) -> str:

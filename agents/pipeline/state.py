@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.core.books import FIRST_SHADOW
 from agents.core.types import RISK_STATES, Bars, Booleans, Floats, Integers, RiskState
 from agents.pipeline.risk import ACTIVE
-
-LIVE, EQUAL, FIRST, INVERSE_VOLATILITY, FIRST_SHADOW = 0, 1, 2, 3, 4
-CONTROLS = ("equal", "first", "inverse_volatility")
 
 
 class Parameters(NamedTuple):

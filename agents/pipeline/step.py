@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.core.books import EQUAL, FIRST, FIRST_SHADOW, LIVE
 from agents.core.types import Booleans, Floats, Integers
 from agents.pipeline.attribution import attribute_bar, attribute_cash
 from agents.pipeline.combine import combine
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import TRADED, decide_orders, target_positions, unit_weights
 from agents.pipeline.risk import next_risk_state
-from agents.pipeline.state import EQUAL, FIRST, FIRST_SHADOW, LIVE, Inputs, Outputs, Parameters, State
+from agents.pipeline.state import Inputs, Outputs, Parameters, State
 from agents.quant.compiled import compiled_bare, compiled_inline
 
 SHADOW_DECAY = 1.0 - 2.0 / 121.0

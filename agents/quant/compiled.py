@@ -1,7 +1,7 @@
 """How a function becomes machine code: two decorators, one place.
 
 NUMBA_DISABLE_JIT=1 turns it off, for the tests that hold compiled and plain results together. Machine code is cached
-in the user's cache directory, in a folder named after the sources of all compiled code: numba by itself would go on
+in the user's cache directory, in a folder named after the sources of all compiled code and its constants: numba by itself would go on
 using old code of a function whose callee in another file has changed.
 """
 
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def _sources_digest() -> str:
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in ("quant", "pipeline", "replay"):
+    for folder in ("core", "quant", "pipeline", "replay"):
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.books import CONTROLS, FIRST_SHADOW, LIVE
 from agents.core.types import REMAINDER, Floats, Integers, Times
-from agents.pipeline.state import CONTROLS, FIRST_SHADOW, LIVE
 from agents.quant.evidence import (
     Claim,
     claim_of,

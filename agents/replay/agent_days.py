@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.books import FIRST_SHADOW
 from agents.core.meta_types import AgentDays
 from agents.core.types import NO_TRADES, Bars, Floats, Integers, Times
-from agents.pipeline.state import FIRST_SHADOW, Outputs
+from agents.pipeline.state import Outputs
 from agents.quant.compiled import compiled
 
 REPEATED_DAYS = 2

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.books import LIVE
 from agents.core.meta_types import Recorded
 from agents.core.types import (
     CLAMPS,
@@ -28,7 +29,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import LIVE, DeskPlan, Inputs, Outputs, State, copy_state, new_outputs, obey
+from agents.pipeline.state import DeskPlan, Inputs, Outputs, State, copy_state, new_outputs, obey
 from agents.pipeline.step import new_work, run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.allocator import give_back
+from agents.core.books import FIRST_SHADOW, LIVE, book_names
 from agents.core.clock import INSTANT, SimulatedClock
 from agents.core.ports import BarSource
 from agents.core.types import (
@@ -31,8 +32,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import book_names
-from agents.pipeline.state import FIRST_SHADOW, LIVE, DeskPlan, Outputs, State, matched_inputs, new_outputs, new_state
+from agents.pipeline.state import DeskPlan, Outputs, State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
 from agents.replay.record import Interludes, Progress, Timeline

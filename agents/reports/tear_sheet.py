@@ -12,8 +12,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from agents.core.books import CONTROLS, LIVE
 from agents.core.types import Floats, Times
-from agents.pipeline.state import CONTROLS, LIVE
 from agents.quant.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
 from agents.replay.simulate import Run
 from agents.reports import charts

@@ -27,6 +27,7 @@ from agents.adapters.database.trials_store import TrialsStore
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.twins.in_memory import MemoryBars
 from agents.core.allocator import share_one_arena
+from agents.core.books import LIVE
 from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
 from agents.core.meta_types import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
@@ -39,7 +40,6 @@ from agents.meta.weight_optimizer import SEED as OPTIMIZER_SEED
 from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.market import panel_of
-from agents.pipeline.state import LIVE
 from agents.quant.measures import daily_of
 from agents.quant.scores import sharpe_ratio
 from agents.replay.agent_days import DayBook

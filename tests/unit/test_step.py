@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.adapters.twins.in_memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
+from agents.core.books import CONTROLS, FIRST_SHADOW
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import ServiceError
 from agents.core.settings import Settings
@@ -24,7 +25,7 @@ from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import client_order_id, unpack_state
-from agents.pipeline.state import CONTROLS, FIRST_SHADOW, DeskPlan, new_state
+from agents.pipeline.state import DeskPlan, new_state
 from agents.replay.record import replay
 from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA
