@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import COLUMNS, BarsStore, _block
 from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
@@ -34,7 +35,7 @@ from agents.adapters.database.migrate import upgrade
 from agents.adapters.files.bar_files import read_table
 from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.services.embedded import EmbeddedServices
-from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache, MemoryWeightStore
+from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings
 from agents.core.types import Bars, Panel, as_datetime
@@ -48,6 +49,7 @@ from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import make_agents
 from agents.wiring.desk import lots_of, parameters_of, plan_of
+from tests.twins import MemoryWeightStore
 
 DATABASE = "quorum_bench"
 SYMBOLS, BARS, REPEATS = 20, 5000, 9
@@ -267,7 +269,7 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     plan = plan_of(settings, bars.symbols)
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
-    broker = PaperBroker(journal, desk.account, bars.symbols, plan.lots, plan.parameters)
+    broker = PaperBroker(PostgresPaperVenue(journal.writer), desk.account, bars.symbols, plan.lots, plan.parameters)
     source = MemoryBars(bars)
     first = len(bars.time) - CYCLES
     desk.recover(broker, bars.rows(0, first), clock.now())

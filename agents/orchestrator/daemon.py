@@ -7,6 +7,7 @@ import signal
 import threading
 from datetime import datetime, timedelta
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.feeds.folder_feed import FolderFeed
@@ -96,7 +97,8 @@ class TradingDaemon:
         # The universe stays what it was when the desk was opened; a new symbol joins at the next start.
         self._store = self._store.narrowed(symbols)
         orchestrator = Orchestrator(plan, self._agents, self._weights, self._journal)
-        broker = PaperBroker(self._journal, orchestrator.account, symbols, plan.lots, plan.parameters)
+        venue = PostgresPaperVenue(self._journal.writer)
+        broker = PaperBroker(venue, orchestrator.account, symbols, plan.lots, plan.parameters)
         history = self._store.window(until=now, count=orchestrator.bars_needed + plan.scale_window_bars)
         fresh = [t for t in range(len(history.time)) if not self._is_stale(as_datetime(history.time[t]), now)]
         split = fresh[0] if fresh else len(history.time)

@@ -14,14 +14,16 @@ import numpy as np
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
+from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bars_store import BarsStore, LoadReport
 from agents.adapters.database.engine import first_line, normalise_url, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import upgrade
 from agents.adapters.database.reader import DeskReader
-from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.database.series_store import SeriesReport, SeriesStore
+from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.feeds.folder_feed import import_file
-from agents.adapters.files.series_files import SeriesReport, SeriesStore, read_series, read_texts
+from agents.adapters.files.series_files import read_series, read_texts
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import DataError, ServiceError, SettingsError

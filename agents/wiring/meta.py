@@ -21,11 +21,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.desk_facts import DeskFacts, forget_old_metrics
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.outbox import PostgresOutbox
-from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
+from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import Clock, SimulatedClock, SystemClock

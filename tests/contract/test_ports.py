@@ -9,14 +9,17 @@ from decimal import Decimal as D
 import numpy as np
 import pytest
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
+from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.journal import PostgresJournal
-from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.adapters.twins.in_memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
+from agents.adapters.database.weight_store import PostgresWeightStore
+from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.errors import DeskBusyError, JournalError
 from agents.core.types import OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
 from tests.market import make_bars
+from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 from tests.unit.test_step import AGENTS, joined, run_replay
 from tests.unit.test_weights import GOOD
 
@@ -113,15 +116,6 @@ def test_commands_are_pending_until_obeyed(journal):
     assert journal.pending_command() is None
 
 
-def test_the_venue_knows_what_it_accepted(journal):
-    order = CYCLES[0].orders[0]
-    assert not journal.has(order.client_order_id)
-    journal.accept([order])
-    journal.accept([order])
-    journal.accept([])
-    assert journal.has(order.client_order_id)
-
-
 def test_only_one_process_holds_a_desk(trader):
     one, two = PostgresJournal(trader), PostgresJournal(trader)
     one.hold_desk()
@@ -172,6 +166,42 @@ def test_everything_of_a_cycle_is_in_the_tables(trader):
         assert float(cash) == pytest.approx(joined(memory, "cash")[-1, 0], rel=1e-12)
         row = connection.execute(text("SELECT * FROM v_why_trade ORDER BY decision_time DESC LIMIT 1")).mappings().one()
         assert set(row["votes"]) == set(AGENTS.names)
+
+
+# ---------------------------------------------------------------- paper venue
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def venue(request):
+    if request.param == "memory":
+        yield MemoryPaperVenue()
+        return
+    journal = PostgresJournal(request.getfixturevalue("trader"))
+    journal.hold_desk()
+    yield PostgresPaperVenue(journal.writer)
+    journal.release()
+
+
+def test_the_venue_knows_what_it_accepted(venue):
+    order = CYCLES[0].orders[0]
+    assert not venue.has(order.client_order_id)
+    venue.accept([order])
+    venue.accept([order])
+    venue.accept([])
+    assert venue.has(order.client_order_id)
+
+
+def test_only_who_holds_the_desk_may_place_orders(trader):
+    one, two = PostgresJournal(trader), PostgresJournal(trader)
+    venue, order = PostgresPaperVenue(two.writer), CYCLES[0].orders[0]
+    one.hold_desk()
+    with pytest.raises(JournalError, match="does not hold the desk"):
+        venue.accept([order])
+    one.release()
+    two.hold_desk()
+    venue.accept([order])
+    two.release()
+    assert PostgresPaperVenue(one.writer).has(order.client_order_id), "committed before it answered"
 
 
 # ---------------------------------------------------------------- weights

@@ -17,12 +17,13 @@ import redis as redis_client
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
+from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import upgrade
-from agents.adapters.database.weight_store import PostgresWeightStore, RedisWeightCache
-from agents.adapters.twins.in_memory import MemoryJournal
+from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
@@ -35,6 +36,7 @@ from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import all_agents, make_bars
+from tests.twins import MemoryJournal
 from tests.unit.test_step import T0
 
 BARS = make_bars(110, 2, 31)
@@ -406,7 +408,7 @@ def _cycles_with_redis(owner, trader, url, process):
     journal.hold_desk()
     plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), BARS.symbols)
     desk = Orchestrator(plan, agents, DeskWeights(agents.names, weights_store, cache, {}, 3600.0), journal)
-    broker = PaperBroker(journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
+    broker = PaperBroker(PostgresPaperVenue(journal.writer), desk.account, BARS.symbols, plan.lots, plan.parameters)
     desk.recover(broker, BARS.rows(0, 0), T0)
     orders, levels = [], []
     for t in range(len(BARS.time)):

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.series_store import SeriesStore
 from agents.adapters.feeds.folder_feed import FolderFeed, import_file
-from agents.adapters.files.series_files import SeriesStore, read_series, read_texts
+from agents.adapters.files.series_files import read_series, read_texts
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from agents.trading.text_scores import score_texts

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -64,7 +65,9 @@ class LiveDesk:
         )
         self.journal.hold_desk()
         desk = Orchestrator(plan, agents, weights, self.journal)
-        broker = PaperBroker(self.journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
+        broker = PaperBroker(
+            PostgresPaperVenue(self.journal.writer), desk.account, BARS.symbols, plan.lots, plan.parameters
+        )
         desk.recover(
             broker,
             BARS.rows(max(0, first - desk.bars_needed - plan.scale_window_bars), first),

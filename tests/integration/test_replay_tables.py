@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
-from agents.adapters.twins.in_memory import MemoryWeightCache, MemoryWeightStore
+from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
@@ -28,6 +29,7 @@ from agents.wiring.meta import JobsBetween, MetaPlane
 from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import make_bars
+from tests.twins import MemoryWeightStore
 
 PACE = 72.0
 BARS = make_bars(420, 4, 11, gaps=0.02, actions=True)
@@ -141,7 +143,8 @@ def test_a_live_week_is_its_replay_row_by_row(owner, trader):
     journal.hold_desk()
     try:
         desk = Orchestrator(plan, agents, weights, journal)
-        broker = PaperBroker(journal, desk.account, BARS.symbols, plan.lots, plan.parameters)
+        venue = PostgresPaperVenue(journal.writer)
+        broker = PaperBroker(venue, desk.account, BARS.symbols, plan.lots, plan.parameters)
         desk.recover(broker, BARS.rows(0, first), as_datetime(BARS.time[first - 1]))
         for t in range(first, last):
             window = BARS.rows(max(0, t + 1 - desk.bars_needed), t + 1)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.adapters.twins.in_memory import MemoryBars, MemoryJournal, MemoryWeightCache, MemoryWeightStore
+from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.books import CONTROLS, FIRST_SHADOW
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import ServiceError
@@ -30,6 +30,7 @@ from agents.replay.record import replay
 from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA
 from tests.market import all_agents, make_bars
+from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 
 T0 = datetime(1990, 1, 1, tzinfo=UTC)
 AGENTS = all_agents(SystemClock())
@@ -67,7 +68,7 @@ def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> Memor
     journal, clock = MemoryJournal(), SimulatedClock(T0)
     base = plan(settings_, bars.symbols)
     desk = Orchestrator(base, AGENTS, weights(), journal)
-    broker = PaperBroker(journal, desk.account, bars.symbols, base.lots, base.parameters)
+    broker = PaperBroker(MemoryPaperVenue(), desk.account, bars.symbols, base.lots, base.parameters)
     source = MemoryBars(bars)
     desk.recover(broker, bars.rows(0, start), clock.now())
     for t in range(start, len(bars.time)):
@@ -77,31 +78,46 @@ def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> Memor
     return journal
 
 
-class FlakyJournal(MemoryJournal):
-    """Loses the connection at chosen calls: to the venue before it took the orders or after, and when answers are written."""
+class Connection:
+    """A connection that is lost at chosen calls, of which there are several kinds."""
 
     def __init__(self, lost: dict[str, set[int]]) -> None:
-        super().__init__()
         self.lost, self.calls, self.working = lost, Counter(), False
 
-    def _lose(self, name: str) -> None:
+    def use(self, name: str) -> None:
         if self.working:
             self.calls[name] += 1
             if self.calls[name] in self.lost.get(name, ()):
                 raise ServiceError(f"{name}: the server has gone away")
 
+
+class FlakyVenue(MemoryPaperVenue):
+    """Loses the connection before it took the orders or after."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+
     def accept(self, orders):
-        self._lose("before_accept")
+        self.connection.use("before_accept")
         super().accept(orders)
-        self._lose("after_accept")
+        self.connection.use("after_accept")
+
+
+class FlakyJournal(MemoryJournal):
+    """Loses the connection when answers are written."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
 
     def record(self, cycle):
-        self.working = False  # one transaction: it is not lost half-way
+        self.connection.working = False  # one transaction: it is not lost half-way
         super().record(cycle)
-        self.working = True
+        self.connection.working = True
 
     def record_outcomes(self, at, outcomes):
-        self._lose("answers")
+        self.connection.use("answers")
         super().record_outcomes(at, outcomes)
 
 
@@ -112,13 +128,14 @@ def test_a_database_lost_after_the_decision_doubles_nothing(lost):
     """The cycle fails after its decision is on record; tried again, it goes on with sending and decides nothing twice."""
     bars = make_bars(90, 2, 5)
     calm = run_live(bars, 0)
-    journal = FlakyJournal(lost)
+    connection = Connection(lost)
+    journal, venue = FlakyJournal(connection), FlakyVenue(connection)
     base = plan(Settings(), bars.symbols)
     desk = Orchestrator(base, AGENTS, weights(), journal)
-    broker = PaperBroker(journal, desk.account, bars.symbols, base.lots, base.parameters)
+    broker = PaperBroker(venue, desk.account, bars.symbols, base.lots, base.parameters)
     source, troubles = MemoryBars(bars), 0
     desk.recover(broker, bars.rows(0, 0), T0)
-    journal.working = True
+    connection.working = True
     for time in bars.time:
         at = as_datetime(time)
         for _ in range(5):
@@ -253,7 +270,7 @@ def test_the_paper_broker_refuses_by_value():
     bars = make_bars(60, 2, 1)
     base = plan(Settings(), bars.symbols)
     state = new_state(len(AGENTS.names), 2, 1e6)
-    venue = MemoryJournal()
+    venue = MemoryPaperVenue()
     broker = PaperBroker(venue, lambda: state, bars.symbols, base.lots, base.parameters, halted={"S1"})
     orders = [
         Order(client_order_id=f"o{k}", decision_time=T0, symbol=symbol, side="buy", quantity=Decimal(5))

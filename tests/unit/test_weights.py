@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.adapters.twins.in_memory import MemoryWeightCache, MemoryWeightStore
+from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.errors import InvalidWeightsError, ServiceError
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import from_text, normalised, require_usable, to_text
 from agents.orchestrator.weights_in_force import DeskWeights
+from tests.twins import MemoryWeightStore
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 AGENTS = ("A", "B", "C")

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, cast
 
 import numpy as np
-import psycopg
-from sqlalchemy import Engine, PoolProxiedConnection, Table, text
+from sqlalchemy import Engine, Table, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
 
-from agents.adapters.database.engine import driver_connection, first_line, safe_url, transaction
+from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import TableRows, decision_rows, ledger_rows, series_rows
 from agents.adapters.database.tables import metadata
+from agents.adapters.database.writer import DeskWriter, Driver
 from agents.core.clock import require_utc
-from agents.core.errors import DeskBusyError, JournalError, ServiceError
+from agents.core.errors import JournalError
 from agents.core.ports import Resumption
 from agents.core.types import CycleRecord, Floats, Order, OrderOutcome, Position, RiskState, as_datetime
 
-Driver = psycopg.Connection[Any]
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 PIPELINE_ROWS = 2000
 """Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
-DESK_LOCK = 7710004
 FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
 JOURNAL_TABLES = (
     "signals",
@@ -63,26 +59,20 @@ META_TABLES = (
 class PostgresJournal:
     """The journal of one desk. `hold_desk` must have succeeded before anything is recorded.
 
-    One session holds the desk's lock and does all the writing: when it is lost, so is the right to write, and both
-    are taken up again together or not at all.
+    `writer` is the session that holds the desk; whatever else is part of trading writes on it too.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._held = False
-        self._session: PoolProxiedConnection | None = None
+        self.writer = DeskWriter(engine)
 
     def hold_desk(self) -> None:
         """Become the only trader of this database until `release`; DeskBusyError where another process is."""
-        with transaction(self._engine):
-            pass  # an unreachable server is one clear error
-        self._writer()
-        self._held = True
+        self.writer.hold()
 
     def release(self) -> None:
         """Let another process trade this desk."""
-        self._held = False
-        self._drop_session()
+        self.writer.release()
 
     def last(self) -> Resumption | None:
         with transaction(self._engine) as connection:
@@ -99,9 +89,9 @@ class PostgresJournal:
         first, last = as_datetime(cycle.time[0]), as_datetime(cycle.time[-1])
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
-        with self._writing() as connection:
-            found = connection.execute("SELECT max(time) FROM decisions").fetchone()
-            newest = found[0] if found else None
+        with self.writer.transaction() as connection:
+            row = connection.execute("SELECT max(time) FROM decisions").fetchone()
+            newest = row[0] if row else None
             if newest is not None and newest >= first:
                 if newest == last:
                     _require_same(connection, cycle.state, newest)
@@ -121,7 +111,7 @@ class PostgresJournal:
                 )
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
-        with self._writing(durable=False) as connection:
+        with self.writer.transaction(durable=False) as connection:
             _record_outcomes(connection, outcomes, at)
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
@@ -190,7 +180,7 @@ class PostgresJournal:
 
     def pending_command(self) -> RiskState | None:
         query = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
-        with self._session_errors(), self._writer() as connection:
+        with self.writer.session() as connection:
             row = connection.execute(query).fetchone()
         return RiskState(row[0]) if row else None
 
@@ -198,80 +188,11 @@ class PostgresJournal:
         with transaction(self._engine) as connection:
             connection.execute(text("UPDATE risk_events SET applied_at = :at WHERE applied_at IS NULL"), {"at": at})
 
-    def accept(self, orders: Sequence[Order]) -> None:
-        """The paper venue keeps orders, in a transaction of its own."""
-        if not orders:
-            return
-        with self._writing(durable=False) as connection:
-            connection.execute(
-                "INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
-                " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[]) ON CONFLICT DO NOTHING",
-                (
-                    [o.client_order_id for o in orders],
-                    [o.symbol for o in orders],
-                    [o.side for o in orders],
-                    [o.quantity for o in orders],
-                ),
-            )
-
-    def has(self, client_order_id: str) -> bool:
-        """Whether the paper venue knows an order."""
-        with transaction(self._engine) as connection:
-            found = connection.execute(
-                text("SELECT 1 FROM paper_orders WHERE client_order_id = :id"), {"id": client_order_id}
-            ).scalar()
-        return found is not None
-
     def wipe(self) -> None:
         """Forget every decision of this desk and all that was learnt from them (the bars stay); for a demo or replay
         database only, as its owner."""
         with transaction(self._engine) as connection:
             connection.execute(text(f"TRUNCATE {', '.join((*JOURNAL_TABLES, *META_TABLES))} RESTART IDENTITY"))
-
-    @contextmanager
-    def _writing(self, *, durable: bool = True) -> Iterator[Driver]:
-        """One transaction on the session that holds the desk; ServiceError where the session breaks.
-
-        Not `durable`: the server may lose it when it crashes in the next moments (never out of order). That is enough
-        where a lost write is only asked about again: what the broker said of an order whose intent is durable.
-        """
-        if not self._held:
-            raise JournalError("this process does not hold the desk")
-        with self._session_errors(), self._writer() as connection, connection.transaction():
-            if not durable:
-                connection.execute("SET LOCAL synchronous_commit = off")
-            yield connection
-
-    @contextmanager
-    def _session_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
-            self._drop_session()
-            raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
-
-    def _writer(self) -> _Kept:
-        """The session that holds the lock, made anew where it was lost; DeskBusyError where another took the desk."""
-        if self._session is None:
-            try:
-                session = self._engine.raw_connection()
-            except DBAPIError as error:
-                raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
-            driver = _driver(session)
-            driver.autocommit = True
-            row = driver.execute("SELECT pg_try_advisory_lock(%s)", (DESK_LOCK,)).fetchone()
-            if row is None or not row[0]:
-                session.close()
-                raise DeskBusyError(
-                    "another quorum process trades this desk already; stop it first or use another database"
-                )
-            self._session = session
-        return _Kept(_driver(self._session))
-
-    def _drop_session(self) -> None:
-        if self._session is not None:
-            self._session.invalidate()
-            self._session = None
 
 
 def _require_same(connection: Driver, state: bytes, newest: datetime) -> None:
@@ -281,23 +202,6 @@ def _require_same(connection: Driver, state: bytes, newest: datetime) -> None:
         raise JournalError(
             f"the decision at {newest} is on record with other numbers; start again to take the desk up from there"
         )
-
-
-class _Kept(AbstractContextManager[Driver]):
-    """A connection that leaving the block does not close."""
-
-    def __init__(self, connection: Driver) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> Driver:
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _driver(session: PoolProxiedConnection) -> Driver:
-    return cast("Driver", session.driver_connection)
 
 
 def _insert(connection: Driver, part: TableRows, *, large: bool) -> None:

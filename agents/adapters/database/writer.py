@@ -1,0 +1,90 @@
+"""The one session of a desk that may write: it holds the desk's lock, and everything about decisions is written on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+
+from agents.adapters.database.engine import first_line, safe_url, transaction
+from agents.core.errors import DeskBusyError, JournalError, ServiceError
+
+Driver = psycopg.Connection[Any]
+DESK_LOCK = 7710004
+
+
+class DeskWriter:
+    """The session that holds the desk's lock and does all the writing.
+
+    When the session is lost, so is the right to write; both are taken up again together or not at all.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._held = False
+        self._session: PoolProxiedConnection | None = None
+
+    def hold(self) -> None:
+        """Become the only trader of this database until `release`; DeskBusyError where another process is."""
+        with transaction(self.engine):
+            pass  # an unreachable server is one clear error
+        self._connection()
+        self._held = True
+
+    def release(self) -> None:
+        """Let another process trade this desk."""
+        self._held = False
+        self._drop_session()
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[Driver]:
+        """One transaction on the session; JournalError where the desk is not held, ServiceError where the session breaks.
+
+        Not `durable`: the server may lose it when it crashes in the next moments (never out of order). That is enough
+        where a lost write is only asked about again: what the broker said of an order whose intent is durable.
+        """
+        if not self._held:
+            raise JournalError("this process does not hold the desk")
+        with self.session() as connection, connection.transaction():
+            if not durable:
+                connection.execute("SET LOCAL synchronous_commit = off")
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Driver]:
+        """The session outside any transaction, for a read; ServiceError where it breaks."""
+        try:
+            yield self._connection()
+        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
+            self._drop_session()
+            raise self._service_error(error) from error
+
+    def _connection(self) -> Driver:
+        """The session's connection, made anew where it was lost; DeskBusyError where another process took the desk."""
+        if self._session is None:
+            try:
+                session = self.engine.raw_connection()
+            except DBAPIError as error:
+                raise self._service_error(error) from error
+            driver = cast("Driver", session.driver_connection)
+            driver.autocommit = True
+            row = driver.execute("SELECT pg_try_advisory_lock(%s)", (DESK_LOCK,)).fetchone()
+            if row is None or not row[0]:
+                session.close()
+                raise DeskBusyError(
+                    "another quorum process trades this desk already; stop it first or use another database"
+                )
+            self._session = session
+        return cast("Driver", self._session.driver_connection)
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.invalidate()
+            self._session = None
+
+    def _service_error(self, error: Exception) -> ServiceError:
+        return ServiceError(f"database {safe_url(self.engine)}: {first_line(error)}")

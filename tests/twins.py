@@ -1,0 +1,137 @@
+"""The journal, the paper venue and the weights' history in memory; `contract/test_ports.py` holds them to the same
+contracts as the adapters on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from agents.core.clock import require_utc
+from agents.core.errors import JournalError
+from agents.core.ports import Resumption
+from agents.core.types import (
+    CycleRecord,
+    Fill,
+    Floats,
+    Order,
+    OrderOutcome,
+    RiskState,
+    WeightSet,
+    WeightsLevel,
+    as_datetime,
+)
+
+FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
+
+
+class MemoryJournal:
+    """The journal as lists."""
+
+    def __init__(self) -> None:
+        self.cycles: list[CycleRecord] = []
+        self.orders: dict[str, tuple[Order, str, str]] = {}
+        self.fills: dict[str, Fill] = {}
+        self.risk_events: list[tuple[datetime, RiskState, RiskState, str, str]] = []
+        self._commands: list[RiskState] = []
+
+    def last(self) -> Resumption | None:
+        if not self.cycles:
+            return None
+        newest = self.cycles[-1]
+        return Resumption(time=as_datetime(newest.time[-1]), state=newest.state, positions=newest.positions)
+
+    def record(self, cycle: CycleRecord) -> None:
+        last = self.last()
+        if last is not None and as_datetime(cycle.time[0]) <= last.time:
+            if as_datetime(cycle.time[-1]) == last.time:
+                return
+            raise JournalError(f"decisions up to {last.time} are recorded; {cycle.time[0]} does not follow")
+        self.cycles.append(cycle)
+        for order in cycle.orders:
+            self.orders[order.client_order_id] = (order, "intent", "")
+        self.record_outcomes(as_datetime(cycle.time[-1]), cycle.outcomes)
+
+    def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
+        for outcome in outcomes:
+            order, state, _ = self.orders[outcome.client_order_id]
+            if state not in FINAL_STATES:
+                self.orders[outcome.client_order_id] = (order, outcome.state, outcome.reason)
+            for fill in outcome.fills:
+                self.fills.setdefault(fill.fill_id, fill)
+
+    def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
+        rows = []
+        for cycle in self.cycles:
+            for t in range(len(cycle.time)):
+                if as_datetime(cycle.time[t]) <= until:
+                    rows.append(_forecast_row(cycle, t, agents, symbols))
+        return np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
+
+    def open_orders(self) -> list[tuple[Order, str]]:
+        return [(order, state) for order, state, _ in self.orders.values() if state not in FINAL_STATES]
+
+    def record_risk_event(
+        self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool
+    ) -> None:
+        self.risk_events.append((at, before, after, reason, actor))
+        if not applied:
+            self._commands.append(after)
+
+    def pending_command(self) -> RiskState | None:
+        return self._commands[-1] if self._commands else None
+
+    def mark_commands_obeyed(self, at: datetime) -> None:
+        self._commands.clear()
+
+
+class MemoryPaperVenue:
+    """The paper venue's orders as a set of ids."""
+
+    def __init__(self) -> None:
+        self._accepted: set[str] = set()
+
+    def accept(self, orders: Sequence[Order]) -> None:
+        self._accepted.update(order.client_order_id for order in orders)
+
+    def has(self, client_order_id: str) -> bool:
+        return client_order_id in self._accepted
+
+
+class MemoryWeightStore:
+    """Versions as a list."""
+
+    def __init__(self) -> None:
+        self.versions: list[WeightSet] = []
+
+    def newest(self) -> WeightSet | None:
+        return self.versions[-1] if self.versions else None
+
+    def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet:
+        self.versions.append(
+            WeightSet(
+                version=len(self.versions) + 1,
+                weights=dict(weights),
+                created_at=require_utc(at, "at"),
+                valid_until=None,
+                level=WeightsLevel.DATABASE,
+                reason=reason,
+            )
+        )
+        return self.versions[-1]
+
+
+def _forecast_row(cycle: CycleRecord, t: int, agents: Sequence[str], symbols: Sequence[str]) -> Floats:
+    row = np.full((len(agents), len(symbols)), np.nan)
+    for a, name in enumerate(agents):
+        if name not in cycle.agents:
+            continue
+        signals = cycle.signals[cycle.agents.index(name)]
+        for s, symbol in enumerate(symbols):
+            if symbol in cycle.symbols:
+                k = cycle.symbols.index(symbol)
+                if not signals.abstained[t, k]:
+                    row[a, s] = signals.strength[t, k] * signals.confidence[t, k]
+    return row
