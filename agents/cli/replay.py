@@ -33,7 +33,7 @@ from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.quant.moments import decay_weights
 from agents.replay.record import Progress
 from agents.replay.simulate import ChunkResult, Run
-from agents.reports.report_content import figure
+from agents.reports.formatting import number as figure
 from agents.reports.tear_sheet import tear_sheet
 from agents.wiring import desk as app
 from agents.wiring import replay as replay_app

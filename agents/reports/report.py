@@ -26,7 +26,8 @@ from agents.core.types import Floats, Times
 from agents.quant.evidence import sharpe_difference
 from agents.quant.scores import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.reports import charts
-from agents.reports.report_content import Row, content_of, money
+from agents.reports.formatting import money
+from agents.reports.report_content import Row, content_of
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 HTML_LIMIT_BYTES = 88_000

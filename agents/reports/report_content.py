@@ -3,62 +3,13 @@ reads "n/a", never 0."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from agents.core.types import REMAINDER
+from agents.reports.formatting import MISSING, ago, money, number, percent, signed_money
 
-MISSING = "n/a"
 Row = dict[str, Any]
-
-
-# ---------------------------------------------------------------- words for values
-
-
-def money(value: object) -> str:
-    """1,234,568 with a true minus; n/a where there is none."""
-    number = _float(value)
-    return MISSING if number is None else f"{number:,.0f}".replace("-", "−")
-
-
-def signed_money(value: object) -> str:
-    """+1,234 or −1,234."""
-    number = _float(value)
-    return MISSING if number is None else f"{number:+,.0f}".replace("-", "−")
-
-
-def percent(value: object, digits: int = 1, *, sign: bool = False) -> str:
-    """12.3 %."""
-    number = _float(value)
-    return MISSING if number is None else f"{100.0 * number:{'+' if sign else ''}.{digits}f} %".replace("-", "−")
-
-
-def figure(value: object, digits: int = 2, *, sign: bool = False) -> str:
-    """1.23."""
-    number = _float(value)
-    return MISSING if number is None else f"{number:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-
-
-def ago(moment: datetime | None, at: datetime) -> str:
-    """3 h ago."""
-    if moment is None:
-        return "never"
-    seconds = (at - moment).total_seconds()
-    if seconds < 0:
-        return "just now"
-    for size, unit in ((172800.0, "days"), (5400.0, "h"), (90.0, "min")):
-        if seconds >= size:
-            return f"{seconds / {'days': 86400.0, 'h': 3600.0, 'min': 60.0}[unit]:.0f} {unit} ago"
-    return "just now"
-
-
-def _float(value: object) -> float | None:
-    if value is None:
-        return None
-    number = float(str(value))
-    return number if math.isfinite(number) else None
 
 
 def verdict_of(facts: Mapping[str, Any], summary: Row, alarms: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
@@ -121,9 +72,9 @@ def content_of(
             ("Drawdown", percent(summary["drawdown"]), f"deepest {percent(summary['max_drawdown'])}"),
             (
                 "Tuning added",
-                figure(added["difference"], sign=True) if added else MISSING,
+                number(added["difference"], sign=True) if added else MISSING,
                 "Sharpe against equal weights"
-                + (f" [{figure(added['low'])}, {figure(added['high'])}]" if added and added["low"] is not None else ""),
+                + (f" [{number(added['low'])}, {number(added['high'])}]" if added and added["low"] is not None else ""),
             ),
         ],
         "happened": _happened(facts, summary),
@@ -135,8 +86,8 @@ def content_of(
             {
                 "control": row["control"],
                 "money": signed_money(row["money"]),
-                "difference": figure(row["difference"], sign=True),
-                "interval": f"[{figure(row['low'])}, {figure(row['high'])}]" if row["low"] is not None else "",
+                "difference": number(row["difference"], sign=True),
+                "interval": f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] is not None else "",
                 "verdict": row["verdict"],
             }
             for row in summary["tuning_value_added"]
@@ -234,7 +185,7 @@ def _decision(facts: Mapping[str, Any]) -> Row | None:
         "reason": row["reason"][:1].upper() + row["reason"][1:],
         "sample": row["sample_size"],
         "trials": row["trials"],
-        "expected": figure(row["sharpe_improvement"], sign=True),
+        "expected": number(row["sharpe_improvement"], sign=True),
     }
 
 
@@ -253,8 +204,8 @@ def _changes(facts: Mapping[str, Any]) -> list[Row]:
                 "version": row["version"],
                 "moves": shown,
                 "reason": row["reason"],
-                "expected": figure(row["sharpe_improvement"], sign=True),
-                "realised": figure(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet",
+                "expected": number(row["sharpe_improvement"], sign=True),
+                "realised": number(row["realised_improvement"], sign=True) if row["realised_at"] else "not yet",
             }
         )
     return result
@@ -271,7 +222,7 @@ def _tuner(facts: Mapping[str, Any]) -> str:
     if t["scored"]:
         text += (
             f" Of {t['scored']:,} changes scored after 30 days {t['came_true']:,} gained; Sharpe expected"
-            f" {figure(t['expected'], sign=True)}, realised {figure(t['realised'], sign=True)} on average."
+            f" {number(t['expected'], sign=True)}, realised {number(t['realised'], sign=True)} on average."
         )
     return text
 
@@ -283,16 +234,16 @@ def _agents(facts: Mapping[str, Any]) -> list[Row]:
     for card in (c for c in facts["scorecards"] if c["window_days"] == 0):
         name = card["agent_name"]
         interval = (
-            "" if card["sharpe_low"] is None else f"[{figure(card['sharpe_low'])}, {figure(card['sharpe_high'])}]"
+            "" if card["sharpe_low"] is None else f"[{number(card['sharpe_low'])}, {number(card['sharpe_high'])}]"
         )
         rows.append(
             {
                 "agent": name,
-                "sharpe": figure(card["sharpe_ratio"]),
+                "sharpe": number(card["sharpe_ratio"]),
                 "interval": interval,
-                "month": figure(month[name]["sharpe_ratio"]) if name in month else MISSING,
+                "month": number(month[name]["sharpe_ratio"]) if name in month else MISSING,
                 "hits": percent(card["win_rate"]),
-                "factor": figure(card["profit_factor"]),
+                "factor": number(card["profit_factor"]),
                 "sure": percent(card["deflated_sharpe"], 0),
                 "signals": f"{card['total_signals']:,}",
                 "drawdown": percent(card["max_drawdown"]),
@@ -314,13 +265,13 @@ def _risk_event(row: Row) -> str:
 
 
 def _position(row: Row, summary: Row) -> Row:
-    value, equity = _float(row["value"]), _float(summary["equity"])
+    value, equity = row["value"], summary["equity"]
     return {
         "symbol": row["symbol"],
         "quantity": f"{float(row['quantity']):,.6g}",
-        "entry": figure(row["average_entry_price"]),
-        "mark": figure(row["mark"]),
-        "share": percent(value / equity if value is not None and equity else None),
+        "entry": number(row["average_entry_price"]),
+        "mark": number(row["mark"]),
+        "share": percent(float(value) / float(equity) if value is not None and equity else None),
         "pnl": signed_money(row["unrealised_pnl"]),
     }
 
@@ -331,8 +282,8 @@ def _trade(row: Row) -> Row:
         "symbol": row["symbol"],
         "side": row["side"],
         "quantity": f"{float(row['quantity']):,.6g}",
-        "entry": figure(row["entry_price"]),
-        "exit": figure(row["exit_price"]),
+        "entry": number(row["entry_price"]),
+        "exit": number(row["exit_price"]),
         "pnl": signed_money(row["pnl"]),
     }
 

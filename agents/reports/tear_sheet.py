@@ -17,7 +17,7 @@ from agents.core.types import Floats, Times
 from agents.quant.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
 from agents.replay.simulate import Run
 from agents.reports import charts
-from agents.reports.report_content import figure, money, percent, signed_money
+from agents.reports.formatting import MISSING, money, number, percent, signed_money
 from agents.wiring.replay import Replayed
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "tear_sheet.html"
@@ -46,14 +46,14 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
     days = f"{summary['period'][0][:10]} to {summary['period'][1][:10]}"
     kpis = (
         ("Return", percent(live["total_return"], sign=True), f"{percent(live['annual_return'], sign=True)} a year"),
-        ("Sharpe", figure(live["sharpe"]), f"90 % [{figure(live['sharpe_low'])}, {figure(live['sharpe_high'])}]"),
-        ("Max drawdown", percent(live["max_drawdown"]), f"Calmar {figure(live['calmar'])}"),
-        ("Volatility", percent(live["volatility"]), f"Sortino {figure(live['sortino'])}"),
+        ("Sharpe", number(live["sharpe"]), f"90 % [{number(live['sharpe_low'])}, {number(live['sharpe_high'])}]"),
+        ("Max drawdown", percent(live["max_drawdown"]), f"Calmar {number(live['calmar'])}"),
+        ("Volatility", percent(live["volatility"]), f"Sortino {number(live['sortino'])}"),
         ("Gross exposure", percent(exposure["gross_mean"], 0), f"net {percent(exposure['net_mean'], 0)} on average"),
         (
             "Turnover",
-            f"{figure(spent['turnover_a_year'], 1)} a year",
-            f"of the weights {figure(spent['tuning_turnover_a_year'])}",
+            f"{number(spent['turnover_a_year'], 1)} a year",
+            f"of the weights {number(spent['tuning_turnover_a_year'])}",
         ),
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -100,9 +100,9 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
                     percent(b["total_return"], sign=True),
                     percent(b["annual_return"], sign=True),
                     percent(b["volatility"]),
-                    figure(b["sharpe"]),
-                    figure(b["sortino"]),
-                    figure(b["calmar"]),
+                    number(b["sharpe"]),
+                    number(b["sortino"]),
+                    number(b["calmar"]),
                     percent(b["max_drawdown"]),
                     percent(b["worst_day"]),
                     percent(b["days_up"]),
@@ -115,9 +115,9 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             [
                 [
                     name.replace("_", " "),
-                    figure(c["difference"], sign=True),
-                    f"[{figure(c['low'])}, {figure(c['high'])}]",
-                    figure(c["p"], 3),
+                    number(c["difference"], sign=True),
+                    f"[{number(c['low'])}, {number(c['high'])}]",
+                    number(c["p"], 3),
                     c["words"],
                 ]
                 for name, c in summary["value_added"].items()
@@ -131,13 +131,13 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             [
                 [
                     name,
-                    figure(a["sharpe"]),
-                    f"[{figure(a['low'])}, {figure(a['high'])}]",
+                    number(a["sharpe"]),
+                    f"[{number(a['low'])}, {number(a['high'])}]",
                     percent(summary["final_weights"][name]),
                     percent(cards.get(name, {}).get("win_rate")),
-                    figure(cards.get(name, {}).get("profit_factor")),
+                    number(cards.get(name, {}).get("profit_factor")),
                     percent(cards.get(name, {}).get("deflated_sharpe"), 0),
-                    figure(a["turnover_a_year"], 1),
+                    number(a["turnover_a_year"], 1),
                 ]
                 for name, a in sorted(summary["agents"].items(), key=lambda item: -(item[1]["sharpe"] or -99.0))
             ],
@@ -178,7 +178,7 @@ def _tried(trials: int) -> str:
 
 def _share(spent: Mapping[str, float]) -> str:
     paid = spent["fees"] + spent["spread"] + spent["impact"]
-    return f"{1e4 * paid / spent['notional']:.1f} bp" if spent["notional"] else "n/a"
+    return f"{1e4 * paid / spent['notional']:.1f} bp" if spent["notional"] else MISSING
 
 
 def _changes(replayed: Replayed) -> Table:
@@ -194,8 +194,8 @@ def _changes(replayed: Replayed) -> Table:
         )
         if not told:
             continue  # a change of less than a twentieth of a point
-        later = figure(replayed.realised.get(version), sign=True)
-        rows.append([f"{d.at:%Y-%m-%d}", str(version), told, figure(d.sharpe_improvement, sign=True), later, d.reason])
+        later = number(replayed.realised.get(version), sign=True)
+        rows.append([f"{d.at:%Y-%m-%d}", str(version), told, number(d.sharpe_improvement, sign=True), later, d.reason])
     return Table(
         ("when", "version", "largest moves", "expected", "realised", "why"),
         rows[-CHANGES_SHOWN:],

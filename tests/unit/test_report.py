@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from agents.core.meta_types import Report
-from agents.reports import charts
+from agents.reports import charts, formatting
 from agents.reports.report import curves_of, message, pictures, render, standalone_html, summary_of, value_added
 from agents.reports.report_content import verdict_of
 from agents.tuning.recommendations import RULES, recommend
@@ -330,3 +333,32 @@ def test_charts_draw_one_agent_and_many():
     time = np.array(["2024-01-01", "2024-02-01", "2024-03-01"], dtype="datetime64[us]")
     weights = {f"Agent{k}": np.full(3, 1 / 14) for k in range(14)}
     assert charts.weights_chart(time, weights).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (formatting.money(Decimal("-1234567.6")), "−1,234,568"),
+        (formatting.signed_money(12.4), "+12"),
+        (formatting.percent(0.1234), "12.3 %"),
+        (formatting.percent(-0.1234, 0, sign=True), "−12 %"),
+        (formatting.number(-0.126), "−0.13"),
+        (formatting.number(math.nan), "n/a"),
+        (formatting.quantity(-1234.5), "−1,234.5"),
+        (formatting.exact(Decimal("-1.500")), "−1.5"),
+        (formatting.exact(Decimal(100)), "100"),
+        (formatting.cell(-1e-5), "−1e-05"),
+        (formatting.cell(None), "n/a"),
+        (formatting.ago(None, AT), "never"),
+        (formatting.ago(AT - timedelta(hours=3), AT), "3 h ago"),
+        (formatting.ago(AT + timedelta(hours=3), AT), "just now"),
+    ],
+)
+def test_numbers_are_written_in_one_style(written, expected):
+    assert written == expected
+
+
+def test_the_formatter_costs_nothing_to_import():
+    code = "import sys, agents.reports.formatting; print(*{'numpy', 'jinja2', 'rich'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
