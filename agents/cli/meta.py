@@ -17,7 +17,7 @@ from agents.adapters.database.to_do import ToDo
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.services.notify import notify
 from agents.cli.options import moment
-from agents.cli.screen import Screen, number, percent, rows_table
+from agents.cli.screen import Screen, rows_table
 from agents.cli.weights import add_weights
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError, UsageError
@@ -25,6 +25,7 @@ from agents.core.log import configure_logging
 from agents.core.meta_types import JobPlan, Report
 from agents.core.settings import Settings, load_settings
 from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator, Ran, Ticker
+from agents.reports.formatting import number, percent
 from agents.reports.report import message, standalone_html
 from agents.tuning.schedule import lateness, slot
 from agents.wiring import meta as meta_app

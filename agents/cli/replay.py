@@ -22,7 +22,7 @@ from agents.adapters.database.trials_store import TrialsStore
 from agents.adapters.files.bar_folder import read_folder
 from agents.adapters.files.replay_files import ParquetTable, long_form
 from agents.cli.options import METHODS, column_pair, moment, moment_after
-from agents.cli.screen import Screen, money, number, percent
+from agents.cli.screen import Screen
 from agents.core.books import book_names
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
@@ -33,7 +33,7 @@ from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.quant.moments import decay_weights
 from agents.replay.record import Progress
 from agents.replay.simulate import ChunkResult, Run
-from agents.reports.formatting import number as figure
+from agents.reports.formatting import money, number, percent
 from agents.reports.tear_sheet import tear_sheet
 from agents.wiring import desk as app
 from agents.wiring import replay as replay_app
@@ -414,7 +414,7 @@ def tables_of(summary: Mapping[str, Any], replayed: Replayed) -> list[Table | st
     lines = [
         summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
         f"{changed:,} changes of weights, {held:,} holds; {spent['fills']:,.0f} fills, fees {money(spent['fees'])}, "
-        f"spread and impact {money(spent['spread'] + spent['impact'])}, turnover {figure(spent['turnover_a_year'], 1)} a year",
+        f"spread and impact {money(spent['spread'] + spent['impact'])}, turnover {number(spent['turnover_a_year'], 1)} a year",
         f"{summary['symbol_bars']:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
     ]
     return [books, agents, "\n".join(lines)]

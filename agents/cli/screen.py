@@ -17,8 +17,8 @@ from rich.text import Text
 from agents.adapters.database.reader import DeskReader, Row
 from agents.core.types import REMAINDER, Floats
 from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.reports.formatting import cell, exact, literal, money, number, percent, quantity
 
-MISSING = "n/a"
 UNBROKEN = frozenset({"agent", "agent_name", "job", "90 %"})
 """Columns of names and intervals, which read badly in pieces."""
 
@@ -160,19 +160,19 @@ def why_tables(row: Row) -> list[Table | str]:
         f" weights version {row['weights_version']} from {row['weights_level']}, risk state {row['risk_state']}",
         f"asked for {percent(row['raw_weight'])} of equity, after buffer and limits {percent(row['target_weight'])}"
         + (f" (limited by: {row['clamps']})" if row["clamps"] else "")
-        + f"; held {row['position']:g}",
+        + f"; held {quantity(row['position'])}",
     ]
     if row["no_trade"]:
         lines.append(f"no order: {row['no_trade']}")
     for order in row["placed_orders"]:
         outcome = f" ({order['reason']})" if order["reason"] else ""
         lines.append(
-            f"order {order['client_order_id']}: {order['side']} {plain(order['quantity'])} -> {order['state']}{outcome}"
+            f"order {order['client_order_id']}: {order['side']} {exact(order['quantity'])} -> {order['state']}{outcome}"
         )
     for fill in row["fills"]:
         lines.append(
-            f"fill {fill['time']:%Y-%m-%d %H:%M}: {plain(fill['quantity'])} at {plain(fill['price'])}, fee {plain(fill['fee'])},"
-            f" spread {plain(fill['spread_cost'])}, impact {plain(fill['impact_cost'])}"
+            f"fill {fill['time']:%Y-%m-%d %H:%M}: {exact(fill['quantity'])} at {exact(fill['price'])}, fee {exact(fill['fee'])},"
+            f" spread {exact(fill['spread_cost'])}, impact {exact(fill['impact_cost'])}"
         )
     return [votes, *lines]
 
@@ -183,43 +183,8 @@ def rows_table(title: str, rows: Sequence[Row], columns: Sequence[str]) -> Table
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
     for row in rows:
-        table.add_row(*(literal(_shown(row.get(column))) for column in columns))
+        table.add_row(*(literal(cell(row.get(column))) for column in columns))
     return table
-
-
-def money(value: object) -> str:
-    """1,234,568; n/a where there is none."""
-    return MISSING if value is None else f"{float(str(value)):,.0f}"
-
-
-def percent(value: object) -> str:
-    """12.3%; n/a where there is none."""
-    return MISSING if value is None else f"{float(str(value)):.1%}"
-
-
-def number(value: object, *, sign: bool = False) -> str:
-    """1.23; n/a where there is none."""
-    if value is None:
-        return MISSING
-    return f"{float(str(value)):+.2f}" if sign else f"{float(str(value)):.2f}"
-
-
-def plain(value: Decimal) -> str:
-    """A Decimal without trailing zeros."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return MISSING
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.2f}"
-    return str(value)
 
 
 def _finite(value: float) -> float | None:
@@ -234,8 +199,3 @@ def _jsonable(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     return str(value)
-
-
-def literal(text: str) -> str:
-    """`text` as it is, with nothing in it taken for colours."""
-    return text.replace("[", "\\[")

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from agents.cli import replay as replay_commands
 from agents.cli.replay import add_settings, add_source, changes_of
-from agents.cli.screen import Screen, number, percent
+from agents.cli.screen import Screen
 from agents.core.errors import SettingsError, UsageError
 from agents.core.ports import Agent
 from agents.core.settings import Settings, load_settings, with_changes, worker_environment
@@ -28,6 +28,7 @@ from agents.pipeline.market import panel_of
 from agents.quant.measures import plain
 from agents.replay.lookahead import CHECKS, examine
 from agents.replay.space import Space, candidates, space_of
+from agents.reports.formatting import number, percent
 from agents.trading.registry import AGENTS, make_agents
 from agents.wiring import desk as app
 from agents.wiring.replay import whole_of

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from agents.adapters.database.reader import DeskReader
 from agents.cli.options import METHODS
-from agents.cli.screen import Screen, number, percent, rows_table
+from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
 from agents.core.meta_types import WeightDecision
 from agents.core.settings import load_settings
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
+from agents.reports.formatting import number, percent
 from agents.wiring import meta as meta_app
 from agents.wiring.returns_file import optimize_file
 
@@ -78,7 +79,7 @@ def _history(_options: argparse.Namespace, screen: Screen, plane: meta_app.MetaP
     shown = [
         {
             **row,
-            "weights": " ".join(f"{name} {float(w):.0%}" for name, w in row["agent_weights"].items()),
+            "weights": " ".join(f"{name} {percent(w, 0)}" for name, w in row["agent_weights"].items()),
             "expected": number(row["sharpe_improvement"], sign=True),
             "realised": number(row["realised_improvement"], sign=True),
         }
@@ -108,7 +109,7 @@ def _why(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane)
             "agent": name,
             "before": percent(previous.get(name)),
             "after": percent(weight),
-            **{cause: f"{100 * part:+.2f}" for cause, part in causes.get(name, {}).items()},
+            **{cause: number(100 * part, sign=True) for cause, part in causes.get(name, {}).items()},
         }
         for name, weight in row["agent_weights"].items()
     ]
