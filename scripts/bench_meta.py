@@ -21,7 +21,8 @@ from agents.core.settings import Settings
 from agents.meta.performance_analyzer import Thresholds, analyze
 from agents.quant.allocation import propose
 from agents.quant.portfolios import max_sharpe, risk_parity
-from agents.quant.scores import calmar_ratio, shape_of, sharpe_ratio, sortino_ratio, wins_and_losses
+from agents.quant.returns import sharpe_ratio
+from agents.quant.scores import calmar_ratio, shape_of, sortino_ratio, wins_and_losses
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agents.adapters.database.reader import DeskReader, Row
 from agents.core.types import REMAINDER, Floats
-from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.reports.formatting import cell, exact, literal, money, number, percent, quantity
 
 UNBROKEN = frozenset({"agent", "agent_name", "job", "90 %"})

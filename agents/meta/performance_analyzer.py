@@ -26,15 +26,13 @@ from agents.quant.evidence import (
     probabilistic_sharpe,
     sharpe_interval,
 )
+from agents.quant.returns import MINIMUM_PERIODS, periods_per_year, sharpe_ratio
 from agents.quant.scores import (
-    MINIMUM_PERIODS,
     calmar_ratio,
     capital_drawdown,
     column_sums,
-    periods_per_year,
     pooled_correlation,
     shape_of,
-    sharpe_ratio,
     sortino_ratio,
     wins_and_losses,
 )

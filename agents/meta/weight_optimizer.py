@@ -23,7 +23,7 @@ from agents.core.ports import OptimizerDesk, PastChange
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
-from agents.quant.scores import periods_per_year, sharpe_ratio
+from agents.quant.returns import periods_per_year, sharpe_ratio
 
 logger = logging.getLogger(__name__)
 SEED = 20240118

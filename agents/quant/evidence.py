@@ -14,7 +14,7 @@ from scipy import special
 
 from agents.core.types import Floats, Integers
 from agents.quant.compiled import compiled
-from agents.quant.scores import mean_and_variance
+from agents.quant.returns import MINIMUM_PERIODS, mean_and_variance
 
 EULER = 0.5772156649015329
 RESAMPLES = 499
@@ -68,7 +68,7 @@ def block_starts(periods: int, resamples: int, seed: int) -> tuple[Integers, int
 def sharpe_interval(returns: Floats, *, seed: int, level: float = 0.90) -> tuple[float, float]:
     """Circular block bootstrap percentile interval of the per-period Sharpe ratio of [T]; NaNs below 20 periods or
     without movement."""
-    if len(returns) < 20 or not mean_and_variance(returns)[1] > 1e-30:
+    if len(returns) < MINIMUM_PERIODS or not mean_and_variance(returns)[1] > 1e-30:
         return math.nan, math.nan
     starts, length = block_starts(len(returns), RESAMPLES, seed)
     ratios = np.sort(_resampled_sharpe(np.ascontiguousarray(returns, dtype=np.float64), starts, length))

@@ -24,15 +24,8 @@ from agents.quant.evidence import (
     sharpe_interval,
 )
 from agents.quant.moments import decay_weights
-from agents.quant.scores import (
-    annual_return,
-    max_drawdown,
-    periods_per_year,
-    shape_of,
-    sharpe_ratio,
-    simple_returns,
-    sortino_ratio,
-)
+from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.quant.scores import shape_of, sortino_ratio
 from agents.replay.simulate import Run
 
 SEED = 20240120

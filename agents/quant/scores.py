@@ -1,4 +1,7 @@
-"""Figures of merit of a return series. An undefined figure is NaN, never 0; a caller shows it as n/a."""
+"""Figures of merit of a return series that take a loop, compiled. An undefined figure is NaN, never 0.
+
+The figures that numpy alone gives are in `returns`, which costs no start of numba.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.types import Floats, Integers, Times
+from agents.core.types import Floats, Integers
 from agents.quant.compiled import compiled
-
-SECONDS_PER_YEAR = 365.25 * 86400.0
-MINIMUM_PERIODS = 20
-
-
-def periods_per_year(time: Times) -> float:
-    """Bars in a year by the bars' own calendar: about 252 for sessions, 365.25 for days of a 24/7 market.
-
-    NaN for fewer than two bars.
-    """
-    if len(time) < 2:
-        return float("nan")
-    span_s = float((time[-1] - time[0]) / np.timedelta64(1, "s"))
-    return (len(time) - 1) * SECONDS_PER_YEAR / span_s
-
-
-def simple_returns(equity: Floats) -> Floats:
-    """[T] equity -> [T-1] returns."""
-    return equity[1:] / equity[:-1] - 1.0
+from agents.quant.returns import MINIMUM_PERIODS, mean_and_variance
 
 
 @compiled
@@ -38,46 +23,6 @@ def column_sums(values: Floats | Integers) -> Floats:
         for a in range(values.shape[1]):
             totals[a] += values[t, a]
     return totals
-
-
-@compiled
-def mean_and_variance(returns: Floats) -> tuple[float, float]:
-    """Mean and sample variance, two passes; (NaN, NaN) for fewer than two."""
-    count = len(returns)
-    if count < 2:
-        return math.nan, math.nan
-    total = 0.0
-    for value in returns:
-        total += value
-    mean = total / count
-    squares = 0.0
-    for value in returns:
-        squares += (value - mean) * (value - mean)
-    return mean, squares / (count - 1.0)
-
-
-@compiled
-def sharpe_ratio(returns: Floats, periods: float) -> float:
-    """Annualised mean over sample deviation, risk-free rate zero; NaN for fewer than 20 returns or no movement."""
-    if len(returns) < MINIMUM_PERIODS:
-        return math.nan
-    mean, variance = mean_and_variance(returns)
-    return mean / math.sqrt(variance) * math.sqrt(periods) if math.sqrt(variance) > 1e-15 else math.nan
-
-
-def max_drawdown(equity: Floats) -> float:
-    """The deepest fall from an earlier peak as a positive fraction of that peak; NaN for an empty series."""
-    if len(equity) == 0:
-        return float("nan")
-    peaks = np.maximum.accumulate(equity)
-    return float(np.max(1.0 - equity / peaks))
-
-
-def annual_return(equity: Floats, periods: float) -> float:
-    """Compound growth a year; NaN where it cannot be computed."""
-    if len(equity) < 2 or not equity[0] > 0 or not equity[-1] > 0:
-        return float("nan")
-    return float((equity[-1] / equity[0]) ** (periods / (len(equity) - 1)) - 1.0)
 
 
 @compiled
@@ -162,14 +107,20 @@ def _wins_and_losses(returns: Floats) -> tuple[float, float, float, float, float
     return factor, expectancy, gain / loss, gain, loss, longest_wins, longest_losses
 
 
-@compiled
 def shape_of(returns: Floats) -> tuple[float, float, float]:
-    """(mean / sample deviation, skewness, kurtosis with 3 for a normal) per period; NaNs for fewer than 3 returns or
-    no movement."""
-    count = len(returns)
-    if count < 3:
+    """(mean / sample deviation, skewness, kurtosis) per period of returns [T]; the kurtosis of a normal variable is 3.
+
+    NaNs for fewer than 3 returns or no movement.
+    """
+    if len(returns) < 3:
         return math.nan, math.nan, math.nan
-    mean, variance = mean_and_variance(returns)
+    return _shape_about(returns, *mean_and_variance(returns))
+
+
+@compiled
+def _shape_about(returns: Floats, mean: float, variance: float) -> tuple[float, float, float]:
+    """`shape_of`, from the mean and the sample variance."""
+    count = len(returns)
     lowest, highest, third, fourth = math.inf, -math.inf, 0.0, 0.0
     for value in returns:
         centred = value - mean

@@ -24,7 +24,7 @@ import numpy as np
 from agents.core.meta_types import Report
 from agents.core.types import Floats, Times
 from agents.quant.evidence import sharpe_difference
-from agents.quant.scores import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.quant.returns import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.reports import charts
 from agents.reports.formatting import money
 from agents.reports.report_content import Row, content_of

@@ -41,7 +41,7 @@ from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.market import panel_of
 from agents.quant.measures import daily_of
-from agents.quant.scores import sharpe_ratio
+from agents.quant.returns import sharpe_ratio
 from agents.replay.agent_days import DayBook
 from agents.replay.array_desk import ArrayDesk
 from agents.replay.record import Progress

@@ -27,7 +27,7 @@ from agents.core.types import Bars, Floats, Signals, as_datetime
 from agents.quant.evidence import Claim, claim_of, sharpe_difference
 from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, day_ends, plain
 from agents.quant.moments import decay_weights
-from agents.quant.scores import sharpe_ratio
+from agents.quant.returns import sharpe_ratio
 from agents.quant.selection import select
 from agents.replay.simulate import SignalSource
 from agents.replay.space import Space, candidates, period_rows

@@ -20,7 +20,7 @@ from agents.quant.indicators import (
     rsi,
     trend_crossover,
 )
-from agents.quant.scores import annual_return, max_drawdown, periods_per_year, sharpe_ratio
+from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio
 from tests.market import make_prices
 
 

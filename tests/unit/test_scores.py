@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -10,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.quant.compiled import compiled
+from agents.quant.returns import mean_and_variance, sharpe_ratio
 from agents.quant.scores import (
     calmar_ratio,
     capital_drawdown,
     pooled_correlation,
     shape_of,
-    sharpe_ratio,
     sortino_ratio,
     wins_and_losses,
 )
@@ -80,6 +83,53 @@ def test_undefined_is_nan_never_zero(returns):
     assert math.isnan(sortino_ratio(returns, 252.0))
     assert math.isnan(calmar_ratio(returns, 252.0))
     assert math.isnan(wins_and_losses(returns).profit_factor)
+
+
+@compiled
+def compiled_sharpe_ratio(returns, periods):
+    """The same definition as a plain loop, in the order of a compiled sum."""
+    total = 0.0
+    for value in returns:
+        total += value
+    mean = total / len(returns)
+    squares = 0.0
+    for value in returns:
+        squares += (value - mean) * (value - mean)
+    variance = squares / (len(returns) - 1.0)
+    ratio = mean / math.sqrt(variance) * math.sqrt(periods) if math.sqrt(variance) > 1e-15 else math.nan
+    return mean, variance, ratio
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(20, 3000),
+    scale=st.sampled_from([0.0, 1e-200, 1e-8, 0.01, 1.0, 1e160]),
+    periods=st.floats(1.0, 1e6),
+    step=st.sampled_from([-1, 1, 2]),
+)
+def test_numpy_gives_the_bits_of_a_compiled_loop(seed, length, scale, periods, step):
+    """Also for views that run backwards or skip values, as columns of a table do."""
+    rng = np.random.default_rng(seed)
+    returns = (rng.standard_normal(length * abs(step)) * scale * (rng.random(length * abs(step)) < 0.9))[::step]
+    expected = compiled_sharpe_ratio(returns, periods)
+    found = (*mean_and_variance(returns), sharpe_ratio(returns, periods))
+    assert np.array(found).tobytes() == np.array(expected).tobytes()
+
+
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e308]), min_size=20, max_size=30)
+)
+def test_numpy_gives_what_a_compiled_loop_gives_of_strange_values(values):
+    returns = np.array(values)
+    found = (*mean_and_variance(returns), sharpe_ratio(returns, 252.0))
+    np.testing.assert_array_equal(found, compiled_sharpe_ratio(returns, 252.0))
+
+
+def test_simple_figures_need_no_compiler():
+    """A command that shows them would wait for a second."""
+    code = "import sys, agents.quant.returns; print([m for m in ('numba', 'scipy', 'cvxpy') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
 
 
 def test_no_loss_has_no_profit_factor():
