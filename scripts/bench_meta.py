@@ -23,8 +23,8 @@ from agents.quant.allocation import propose
 from agents.quant.portfolios import max_sharpe, risk_parity
 from agents.quant.returns import sharpe_ratio
 from agents.quant.scores import calmar_ratio, shape_of, sortino_ratio, wins_and_losses
-from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
+from agents.wiring.connections import Connections
 
 AGENTS, DAYS, YEAR = 10, 252, 252
 
@@ -158,7 +158,7 @@ def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]
     """Gather, word and draw a report on a desk's database; the floor is matplotlib saving four empty charts."""
     owner = open_engine(embedded.database_url(database, "quorum_owner"))
     at = DeskReader(owner).rows("SELECT max(time) AS t FROM decisions")[0]["t"]
-    connections = app.Connections(owner, owner, owner, embedded.redis_url, (), {})
+    connections = Connections(owner, owner, owner, embedded.redis_url, (), {})
     plane = meta_app.MetaPlane(Settings(), connections, SimulatedClock(at))
     for name in ("performance_analyzer", "weight_optimizer"):
         plane.run_job(name, at, at)

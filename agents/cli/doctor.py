@@ -16,7 +16,7 @@ from agents.adapters.services.embedded import find_installed
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import Settings, load_settings
-from agents.wiring import desk as app
+from agents.wiring.connections import DESK_DATABASE, services_of
 
 DISK_MINIMUM_GB = 2.0
 CLOCK_DRIFT_LIMIT_S = 2.0
@@ -63,7 +63,7 @@ def _python() -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    root = app.services_of(settings).root
+    root = services_of(settings).root
     folder = next(p for p in (root, *root.parents) if p.exists())
     free_gb = shutil.disk_usage(folder).free / 1e9
     ok = free_gb >= DISK_MINIMUM_GB
@@ -92,7 +92,7 @@ def _programs(settings: Settings) -> Finding:
     installed = find_installed()
     if installed is not None:
         return Finding("programs", True, f"PostgreSQL with timescaledb at {installed.postgres}")
-    prefix = app.services_of(settings).prefix
+    prefix = services_of(settings).prefix
     if prefix.is_dir():
         return Finding("programs", True, f"Debian packages at {prefix}")
     return Finding("programs", False, "not fetched yet; run: quorum services up")
@@ -102,11 +102,11 @@ def _database(settings: Settings) -> Finding:
     if settings.database_url is not None:
         engine = open_engine(normalise_url(settings.database_url.get_secret_value()))
     else:
-        services = app.services_of(settings)
+        services = services_of(settings)
         if not services.status()[0].running:
             return Finding("database", False, "the embedded PostgreSQL does not run; run: quorum services up")
-        services.ensure_database(app.DESK_DATABASE)
-        engine = open_engine(services.database_url(app.DESK_DATABASE, "quorum_owner"))
+        services.ensure_database(DESK_DATABASE)
+        engine = open_engine(services.database_url(DESK_DATABASE, "quorum_owner"))
     try:
         with transaction(engine) as connection:
             version, edition = probe_timescaledb(connection)
@@ -117,7 +117,7 @@ def _database(settings: Settings) -> Finding:
 
 def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
-        status = app.services_of(settings).status()[1]
+        status = services_of(settings).status()[1]
         return Finding(
             "redis",
             status.running,

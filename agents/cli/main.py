@@ -30,7 +30,9 @@ from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import RiskState
 from agents.orchestrator.daemon import TradingDaemon
 from agents.wiring import desk as app
+from agents.wiring.connections import Connections, connect, services_of
 from agents.wiring.demo import run_demo
+from agents.wiring.desk_record import desk_journal, order_risk_state
 
 LOG_FILE = Path("logs/orchestrator.log")
 ROWS_SHOWN = 20
@@ -175,9 +177,9 @@ def _add_demo(sub: argparse.ArgumentParser) -> None:
 def trade(options: argparse.Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     configure_logging(LOG_FILE, level=settings.log_level)
-    connections = app.connect(settings, demo=False, say=screen.say)
+    connections = connect(settings, demo=False, say=screen.say)
     try:
-        with app.desk_journal(connections) as journal:
+        with desk_journal(connections) as journal:
             TradingDaemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
@@ -187,7 +189,7 @@ def trade(options: argparse.Namespace, screen: Screen) -> int:
 def demo(options: argparse.Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     configure_logging(Path("logs/demo.log"), level=settings.log_level, console=False)
-    connections = app.connect(settings, demo=True, say=screen.say)
+    connections = connect(settings, demo=True, say=screen.say)
     try:
         with screen.progress() as display:
             task = display.add_task("trading", total=None, date="", equity="")
@@ -215,7 +217,7 @@ def demo(options: argparse.Namespace, screen: Screen) -> int:
 def import_bars(options: argparse.Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     columns = dict(column_pair(text) for text in options.map)
-    connections = app.connect(settings, demo=False, say=screen.say)
+    connections = connect(settings, demo=False, say=screen.say)
     reports: list[Row] = []
     try:
         for file in options.files:
@@ -234,7 +236,7 @@ def import_bars(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _import_one(
-    settings: Settings, connections: app.Connections, file: Path, columns: dict[str, str], screen: Screen
+    settings: Settings, connections: Connections, file: Path, columns: dict[str, str], screen: Screen
 ) -> Row:
     clock = SystemClock()
     started_s = clock.monotonic_s()
@@ -259,7 +261,7 @@ def _import_one(
 
 def import_series(options: argparse.Namespace, screen: Screen) -> int:
     columns = dict(column_pair(text) for text in options.map)
-    connections = app.connect(load_settings(options.settings), demo=False, say=screen.say)
+    connections = connect(load_settings(options.settings), demo=False, say=screen.say)
     rows: list[Row] = []
     try:
         for file in options.files:
@@ -317,7 +319,7 @@ def why(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _with_reader(options: argparse.Namespace, show: Callable[[DeskReader], int]) -> int:
-    connections = app.connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
+    connections = connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
     try:
         return show(DeskReader(connections.trader))
     finally:
@@ -325,7 +327,7 @@ def _with_reader(options: argparse.Namespace, show: Callable[[DeskReader], int])
 
 
 def psql(options: argparse.Namespace, screen: Screen) -> int:
-    connections = app.connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
+    connections = connect(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
     connections.close()
     command = [*connections.psql, *options.arguments]
     if options.json:
@@ -346,9 +348,9 @@ def resume(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _order_state(options: argparse.Namespace, screen: Screen, state: RiskState) -> int:
-    connections = app.connect(load_settings(options.settings), demo=False, say=lambda _line: None)
+    connections = connect(load_settings(options.settings), demo=False, say=lambda _line: None)
     try:
-        before = app.order_risk_state(connections, state, options.reason)
+        before = order_risk_state(connections, state, options.reason)
     finally:
         connections.close()
     screen.result(
@@ -372,7 +374,7 @@ def examine(options: argparse.Namespace, screen: Screen) -> int:
 
 def services(options: argparse.Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
-    embedded = app.services_of(settings)
+    embedded = services_of(settings)
     if settings.database_url is not None and settings.redis_url is not None and options.action != "status":
         screen.result({"needed": False}, "not needed: DATABASE_URL and REDIS_URL name your own servers")
         return 0

@@ -37,6 +37,7 @@ from agents.reports.formatting import money, number, percent
 from agents.reports.tear_sheet import tear_sheet
 from agents.wiring import desk as app
 from agents.wiring import replay as replay_app
+from agents.wiring.connections import connect
 from agents.wiring.meta import meta_plane, tuning_of
 from agents.wiring.parity import check_parity, kinds_of
 from agents.wiring.replay import History, OwnHistory, Plan, Replayed, own_history, replay_history
@@ -142,7 +143,7 @@ def value_of(text: str) -> Any:
 def open_history(options: argparse.Namespace, settings: Settings, stack: ExitStack, screen: Screen) -> Whence:
     """The history that the options name, with the settings that fit it; a database stays open as long as `stack`."""
     if options.bars == "db":
-        connections = app.connect(settings, demo=False, say=screen.say)
+        connections = connect(settings, demo=False, say=screen.say)
         stack.callback(connections.close)
         store = BarsStore(connections.trader, options.symbols)
         total = store.count(options.start, options.end)

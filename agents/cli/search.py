@@ -30,7 +30,7 @@ from agents.replay.lookahead import CHECKS, examine
 from agents.replay.space import Space, candidates, space_of
 from agents.reports.formatting import number, percent
 from agents.trading.registry import AGENTS, make_agents
-from agents.wiring import desk as app
+from agents.wiring.connections import connect
 from agents.wiring.replay import whole_of
 from agents.wiring.search import Laboratory, Search, WalkForward, count_candidates, trials_before, walk_forward
 
@@ -150,7 +150,7 @@ def search(options: argparse.Namespace, screen: Screen) -> int:
     """The command: the leader starts workers, which are this command with --worker, takes part itself, and concludes."""
     space, settings = read_space(options.space), load_settings(options.settings)
     with ExitStack() as stack:
-        connections = app.connect(settings, demo=False, say=screen.say)
+        connections = connect(settings, demo=False, say=screen.say)
         stack.callback(connections.close)
         bars, settings = _bars(options, settings, stack, screen)
         settings = with_changes(settings, changes_of(options))
@@ -242,7 +242,7 @@ def walk(options: argparse.Namespace, screen: Screen) -> int:
             points += candidates(space)
         engine = None
         if options.bars == "db":
-            connections = app.connect(settings, demo=False, say=lambda _line: None)
+            connections = connect(settings, demo=False, say=lambda _line: None)
             stack.callback(connections.close)
             engine = connections.meta
         before = trials_before(engine, bars) if engine is not None else 0

@@ -20,6 +20,7 @@ from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.wiring import desk as app
+from agents.wiring.connections import Connections
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
@@ -28,9 +29,7 @@ BACKLOG_BARS = 500
 class TradingDaemon:
     """Polls the feed, runs one cycle for each new bar, until `stop`."""
 
-    def __init__(
-        self, settings: Settings, connections: app.Connections, journal: PostgresJournal, clock: Clock
-    ) -> None:
+    def __init__(self, settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._store = BarsStore(connections.trader, settings.data.symbols)

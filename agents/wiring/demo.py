@@ -17,6 +17,8 @@ from agents.core.types import as_datetime
 from agents.replay.record import Progress, replay
 from agents.reports.report import standalone_html
 from agents.wiring import desk as app
+from agents.wiring.connections import Connections, Say
+from agents.wiring.desk_record import desk_journal
 from agents.wiring.meta import JobsBetween, MetaPlane
 
 REPORT_FILE = Path("reports/quorum-demo.html")
@@ -24,7 +26,7 @@ LAST_DAYS = 30.0
 
 
 def run_demo(
-    settings: Settings, connections: app.Connections, *, mode: str, say: app.Say, progress: Progress
+    settings: Settings, connections: Connections, *, mode: str, say: Say, progress: Progress
 ) -> tuple[DeskReader, Path]:
     """Load the history, trade it through all agents with the jobs due on the way, and write the last report; `mode` is "auto" (an
     unfinished run goes on, a finished one starts anew), "resume" or "restart". Returns a reader of the result and the
@@ -36,7 +38,7 @@ def run_demo(
         say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
     bars = store.after(None, limit=1_000_000)
     agents = app.agents_of(settings, SystemClock())
-    with app.desk_journal(connections) as journal:
+    with desk_journal(connections) as journal:
         last = journal.last()
         finished = last is not None and last.time >= as_datetime(bars.time[-1])
         if last is not None and (mode == "restart" or (mode == "auto" and finished)):

@@ -1,146 +1,38 @@
-"""The composition root: settings -> services, adapters -> drivers. The only file that knows everyone."""
+"""The composition root of a desk: settings -> numbers of the step, agents, weights in force, files to load."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Engine, text
-from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bars_store import BarsStore, LoadReport
-from agents.adapters.database.engine import first_line, normalise_url, open_engine, transaction
-from agents.adapters.database.journal import PostgresJournal
-from agents.adapters.database.migrate import upgrade
-from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.series_store import SeriesReport, SeriesStore
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.feeds.folder_feed import import_file
 from agents.adapters.files.series_files import read_series, read_texts
-from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.clock import Clock, SystemClock
-from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.errors import DataError, SettingsError
 from agents.core.log import log_event
 from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
-from agents.core.types import Floats, RiskState
+from agents.core.types import Floats
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.state import DeskPlan, Parameters
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 from agents.trading.text_scores import score_texts
+from agents.wiring.connections import Connections
 
 logger = logging.getLogger(__name__)
 
-DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
 SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
 BACKLOG_BARS = 500
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """A prepared desk database: owner for schema work, trader for the daemon, and where Redis is."""
-
-    owner: Engine
-    trader: Engine
-    meta: Engine
-    redis_url: str
-    psql: tuple[str, ...]
-    psql_environment: Mapping[str, str]
-
-    def close(self) -> None:
-        """Drop all sessions."""
-        self.owner.dispose()
-        self.trader.dispose()
-        self.meta.dispose()
-
-
-def services_of(settings: Settings) -> EmbeddedServices:
-    """The embedded services of this user (running or not)."""
-    return EmbeddedServices(settings.state_dir)
-
-
-def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = None) -> Connections:
-    """Bring up what is needed, make the database exist and its schema current; of the embedded servers, the database named, else
-    the desk's or the demo's."""
-    embedded = services_of(settings)
-    if settings.database_url is None or settings.redis_url is None:
-        embedded.up(say)
-    database = database or (DEMO_DATABASE if demo else DESK_DATABASE)
-    if settings.database_url is None:
-        embedded.ensure_database(database)
-        owner = open_engine(embedded.database_url(database, "quorum_owner"), application="quorum-owner")
-        trader = open_engine(
-            embedded.database_url(database, "quorum_trader"), application="quorum-trader", durable=not demo
-        )
-        meta = open_engine(embedded.database_url(database, "quorum_meta"), application="quorum-meta", durable=not demo)
-        psql: tuple[str, ...] = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", database)
-        environment: dict[str, str] = {}
-    else:
-        url = make_url(normalise_url(settings.database_url.get_secret_value()))
-        if demo:
-            url = _ensure_beside(url.render_as_string(hide_password=False))
-        owner = open_engine(url.render_as_string(hide_password=False), application="quorum-owner")
-        trader = meta = owner
-        secret = str(url.password) if url.password else ""
-        plain = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-        psql, environment = ("psql", plain), {"PGPASSWORD": secret} if secret else {}
-    say(f"database {owner.url.database}")
-    upgrade(owner, interval_s=86400 if demo else INTERVALS_S[settings.data.interval])
-    if settings.database_url is not None:
-        trader, meta = _as_role(owner, "quorum_trader"), _as_role(owner, "quorum_meta")
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
-    return Connections(owner, trader, meta, redis_url, psql, environment)
-
-
-def _ensure_beside(url: str) -> URL:
-    """The URL of the demo's own database beside the desk's; made where it is missing."""
-    desk = make_url(url)
-    demo = desk.set(database=f"{desk.database}_demo")
-    ensure_database(demo.render_as_string(hide_password=False), beside=str(desk.database))
-    return demo
-
-
-def ensure_database(url: str, beside: str = "postgres") -> None:
-    """Make the database of `url` exist, from a session on the database `beside` of the same server; ServiceError where that fails."""
-    wanted = make_url(normalise_url(url))
-    engine = open_engine(wanted.set(database=beside).render_as_string(hide_password=False))
-    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            query = text("SELECT 1 FROM pg_database WHERE datname = :n")
-            if not connection.execute(query, {"n": wanted.database}).scalar():
-                connection.execute(text(f'CREATE DATABASE "{wanted.database}" TEMPLATE template0'))
-    except Exception as error:
-        raise ServiceError(
-            f"the database {wanted.database!r} is not there and cannot be made: {first_line(error)}"
-        ) from None
-    finally:
-        engine.dispose()
-    fresh = open_engine(wanted.render_as_string(hide_password=False))
-    with transaction(fresh) as connection:
-        connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-    fresh.dispose()
-
-
-def _as_role(owner: Engine, role: str) -> Engine:
-    """Sessions that act with a role's rights, where this user may take them."""
-    with transaction(owner) as connection:
-        allowed = connection.execute(
-            text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = :role"), {"role": role}
-        ).scalar()
-    if not allowed:
-        return owner
-    application = role.replace("_", "-")
-    return open_engine(owner.url.render_as_string(hide_password=False), role=role, application=application)
 
 
 def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
@@ -257,17 +149,6 @@ def demo_settings(settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
-@contextmanager
-def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
-    """The journal, held by this process alone."""
-    journal = PostgresJournal(connections.trader)
-    journal.hold_desk()
-    try:
-        yield journal
-    finally:
-        journal.release()
-
-
 def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
     """The weights in force for a desk, over its database and Redis."""
     cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
@@ -294,13 +175,3 @@ def import_series(
     else:
         rows, left_out = read_series(file, columns, lag, symbol)
     return SeriesStore(connections.trader).store(file.name, rows, left_out)
-
-
-def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
-    """A person's halt or resume, obeyed at the next decision; returns the state until then."""
-    now = DeskReader(connections.trader).health()["risk_state"]
-    before = RiskState(now) if now else RiskState.ACTIVE
-    PostgresJournal(connections.trader).record_risk_event(
-        SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
-    )
-    return before

@@ -43,6 +43,7 @@ from agents.trading.registry import make_agents
 from agents.tuning.alarms import desk_alarms, job_alarms
 from agents.tuning.schedule import next_due
 from agents.wiring import desk as app
+from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.parity import check_parity, kinds_of
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class MetaPlane:
     """Everything of one desk's meta plane; stateless but for its connections."""
 
     settings: Settings
-    connections: app.Connections
+    connections: Connections
     clock: Clock
     with_pictures: bool = True
     every: timedelta | None = None
@@ -224,11 +225,11 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
 
 
 @contextmanager
-def meta_plane(settings: Settings, *, demo: bool, say: app.Say, clock: Clock | None = None) -> Iterator[MetaPlane]:
+def meta_plane(settings: Settings, *, demo: bool, say: Say, clock: Clock | None = None) -> Iterator[MetaPlane]:
     """The meta plane of the desk, or of the demo; connections are closed at the end."""
     if demo:
         settings = app.demo_settings(settings)
-    connections = app.connect(settings, demo=demo, say=say)
+    connections = connect(settings, demo=demo, say=say)
     plane = MetaPlane(settings, connections, clock or SystemClock())
     try:
         yield plane

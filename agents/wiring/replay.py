@@ -49,6 +49,8 @@ from agents.replay.record import replay as record_replay
 from agents.replay.simulate import ChunkResult, Observer, Run, SignalSource, chunks_of, simulate
 from agents.trading.guard import AgentPanel
 from agents.wiring import desk as app
+from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, connect, ensure_database
+from agents.wiring.desk_record import desk_journal
 from agents.wiring.meta import MetaPlane, plans_of, thresholds_of, tuning_of
 from agents.wiring.replay_jobs import Finding, ReplayedJobs
 
@@ -383,7 +385,7 @@ class DecisionsOnRecord:
 
 
 def persist(
-    place: str, history: History, plan: Plan, replayed: Replayed, say: app.Say, progress: Progress
+    place: str, history: History, plan: Plan, replayed: Replayed, say: Say, progress: Progress
 ) -> tuple[int, str]:
     """Record a finished replay in a database of its own, so that all views work as on a live desk. `place` is a URL, or a name for one
     beside the desk's; it is made where it is missing. Returns the number of decisions and a psql command. UsageError where that
@@ -393,17 +395,17 @@ def persist(
     desk = make_url(normalise_url(own.get_secret_value())) if own is not None else None
     url = make_url(normalise_url(place)) if "://" in place else desk.set(database=place) if desk is not None else None
     name = place if url is None else str(url.database)
-    if name in (app.DESK_DATABASE, app.DEMO_DATABASE) if url is None else url == desk:
+    if name in (DESK_DATABASE, DEMO_DATABASE) if url is None else url == desk:
         raise UsageError("--persist names the desk's own database; a replay needs one of its own")
     if url is not None:
         secret = url.render_as_string(hide_password=False)
-        app.ensure_database(secret)
+        ensure_database(secret)
         settings = settings.model_copy(update={"database_url": SecretStr(secret)})
-    connections = app.connect(settings, demo=False, say=say, database=name)
+    connections = connect(settings, demo=False, say=say, database=name)
     try:
         bars, memory = _with_memory(history, plan)
         store = BarsStore(connections.trader)
-        with app.desk_journal(connections) as journal:
+        with desk_journal(connections) as journal:
             if journal.last() is not None or store.symbols():
                 raise UsageError(
                     f"the database {connections.owner.url.database!r} holds bars or decisions already; name a new one"

@@ -28,7 +28,9 @@ from agents.reports.report import message
 from agents.trading.registry import AGENTS
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
+from agents.wiring.connections import Connections
 from agents.wiring.demo import JobsBetween
+from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import make_bars
@@ -77,7 +79,7 @@ class Stack:
     """One desk over the tests' PostgreSQL and a Redis of its own."""
 
     settings: Settings
-    connections: app.Connections
+    connections: Connections
     redis: subprocess.Popen
     socket: str
 
@@ -97,7 +99,7 @@ class Stack:
         plane = meta_app.MetaPlane(self.settings, self.connections, clock, with_pictures=False, every=WEEK)
         weights = app.desk_weights(self.settings, self.connections, agents)
         try:
-            with app.desk_journal(self.connections) as journal:
+            with desk_journal(self.connections) as journal:
                 replay(
                     bars,
                     plan,
@@ -150,7 +152,7 @@ def stack(database, owner, trader, tmp_path, monkeypatch):
     settings = Settings(
         desk={"name": "loop"}, data={"clock": "bars"}, risk={"halt_drawdown": 1.0}, tuning={"step": 0.05}
     )
-    made = Stack(settings, app.Connections(owner, trader, meta, url, (), {}), start_redis(socket), socket)
+    made = Stack(settings, Connections(owner, trader, meta, url, (), {}), start_redis(socket), socket)
     yield made
     made.kill_redis()
     meta.dispose()

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import open_engine
 from agents.core.clock import SystemClock
-from agents.wiring.desk import DEMO_DATABASE, DESK_DATABASE
+from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE
 from tests.conftest import SERVICES
 
 WAIT_S = 240.0

@@ -33,6 +33,8 @@ from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.replay.record import replay
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
+from agents.wiring.connections import Connections
+from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
 from tests.contract.test_ports import batch_of
 from tests.market import make_bars
@@ -55,11 +57,11 @@ def plane(owner, trader, meta, redis_url):
     """A desk that has traded 150 bars, and its meta plane at the last of them."""
     BarsStore(trader).load(batch_of(BARS))
     settings = Settings(desk={"name": "t"}, data={"clock": "bars"})
-    connections = app.Connections(owner, trader, meta, redis_url, (), {})
+    connections = Connections(owner, trader, meta, redis_url, (), {})
     agents = app.agents_of(settings, SystemClock())
     clock = SimulatedClock(as_datetime(BARS.time[0]))
     weights = app.desk_weights(settings, connections, agents)
-    with app.desk_journal(connections) as journal:
+    with desk_journal(connections) as journal:
         replay(BARS, app.plan_of(settings, BARS.symbols), agents, weights.current, journal, clock, lambda *_: None)
     made = meta_app.MetaPlane(settings, connections, clock)
     yield made

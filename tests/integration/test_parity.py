@@ -26,6 +26,7 @@ from agents.orchestrator.weights_in_force import DeskWeights
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring import parity as parity_app
+from agents.wiring.connections import Connections
 from agents.wiring.meta import tuning_of
 from agents.wiring.parity import check_parity, kinds_of
 from agents.wiring.replay import Plan, own_history, replay_history
@@ -54,7 +55,7 @@ class LiveDesk:
         self.journal, self.store = PostgresJournal(trader), BarsStore(trader)
         self.store.put(BARS, "test")
         self.clock = SimulatedClock(as_datetime(BARS.time[0]))
-        self.connections = app.Connections(owner, trader, meta, redis_url, (), {})
+        self.connections = Connections(owner, trader, meta, redis_url, (), {})
         self.plane = meta_app.MetaPlane(SETTINGS, self.connections, self.clock, with_pictures=False)
 
     def trade(self, first: int, last: int) -> None:

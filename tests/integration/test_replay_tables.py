@@ -25,6 +25,8 @@ from agents.pipeline.record import orders_of
 from agents.replay.record import replay
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
+from agents.wiring.connections import Connections
+from agents.wiring.desk_record import desk_journal
 from agents.wiring.meta import JobsBetween, MetaPlane
 from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
 from tests.conftest import SERVICES
@@ -65,12 +67,12 @@ def plane(owner, trader, meta, redis_url):
     stored = store.after(None, limit=10_000)
     for name in ("open", "close", "volume", "split", "dividend"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(BARS, name))
-    connections = app.Connections(owner, trader, meta, redis_url, (), {})
+    connections = Connections(owner, trader, meta, redis_url, (), {})
     agents, clock = app.agents_of(SETTINGS, SystemClock()), SimulatedClock(as_datetime(BARS.time[0]))
     made = MetaPlane(SETTINGS, connections, clock, with_pictures=False, every=timedelta(hours=PACE))
     jobs = JobsBetween(made, clock, timedelta(hours=PACE))
     weights = app.desk_weights(SETTINGS, connections, agents)
-    with app.desk_journal(connections) as journal:
+    with desk_journal(connections) as journal:
         replay(BARS, app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal, clock, silent, jobs)
     yield made
     made.jobs.release()

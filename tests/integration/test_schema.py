@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from agents.adapters.database.engine import open_engine, probe_timescaledb
-from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.migrate import is_current, newest_revision, upgrade
 from agents.adapters.database.tables import APPEND_ONLY, HYPERTABLES, metadata
 from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
@@ -52,9 +53,15 @@ def run_alembic(engine: Engine, action, *arguments) -> None:
         action(settings, *arguments)
 
 
+def test_the_newest_migration_by_its_file_name_is_the_one_that_alembic_names():
+    assert newest_revision() == ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
+
+
 def test_schema_equals_metadata_and_survives_down_and_up(owner):
     run_alembic(owner, command.check)
+    assert is_current(owner)
     run_alembic(owner, command.downgrade, "base")
+    assert not is_current(owner)
     with owner.connect() as connection:
         left = connection.execute(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).scalar()
     assert left == 1, "only alembic's own table"

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import redis
 
 from agents.adapters.services.debian import WAYS_OUT, Say, fetch_prefix
 from agents.core.clock import SystemClock
@@ -139,7 +138,7 @@ class EmbeddedServices:
         try:
             version = self._ping_redis()
             cache = ServiceStatus(name="redis", running=True, detail=f"version {version}, socket {self.run}/redis.sock")
-        except (redis.RedisError, OSError):
+        except ServiceError:
             cache = ServiceStatus(name="redis", running=False, detail="not running")
         return [postgres, cache]
 
@@ -327,7 +326,7 @@ class EmbeddedServices:
         try:
             self._ping_redis()
             return
-        except (redis.RedisError, OSError):
+        except ServiceError:
             pass
         say("starting Redis")
         configuration = self.run / "redis.conf"
@@ -339,16 +338,21 @@ class EmbeddedServices:
             try:
                 self._ping_redis()
                 return
-            except (redis.RedisError, OSError) as error:
+            except ServiceError as error:
                 if CLOCK.monotonic_s() > deadline:
                     raise ServiceError(f"Redis did not answer ({error}); see {self.logs}/redis.log") from None
                 CLOCK.sleep_s(0.05)
 
     def _ping_redis(self) -> str:
+        """The version of the server that answers; ServiceError where none does."""
+        import redis  # here: a command that only reads the database starts sooner without it
+
         client = redis.Redis(unix_socket_path=f"{self.run}/redis.sock", socket_timeout=2.0)
         try:
             information = client.info("server")
             return str(information["redis_version"])
+        except (redis.RedisError, OSError) as error:
+            raise ServiceError(str(error)) from None
         finally:
             client.close()
 

@@ -1,0 +1,145 @@
+"""From settings to connections: the servers run, the database exists with the newest schema, one engine for each role.
+
+Every command starts here, so this file imports nothing that computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL, make_url
+
+from agents.adapters.database.engine import first_line, normalise_url, open_engine, transaction
+from agents.adapters.database.migrate import is_current, upgrade
+from agents.adapters.services.embedded import EmbeddedServices
+from agents.core.errors import ServiceError
+from agents.core.settings import INTERVALS_S, Settings
+
+DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
+Say = Callable[[str], None]
+"""Shows one line about what is going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """One desk's database, opened as its owner (schema), as the trading and as the meta plane; and where Redis is.
+
+    `psql` is the command line that opens the same database, `psql_environment` what that program needs beside it.
+    """
+
+    owner: Engine
+    trader: Engine
+    meta: Engine
+    redis_url: str
+    psql: tuple[str, ...]
+    psql_environment: Mapping[str, str]
+
+    def close(self) -> None:
+        """Drop all sessions."""
+        self.owner.dispose()
+        self.trader.dispose()
+        self.meta.dispose()
+
+
+def services_of(settings: Settings) -> EmbeddedServices:
+    """The embedded services of this user, running or not."""
+    return EmbeddedServices(settings.state_dir)
+
+
+def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = None) -> Connections:
+    """Start the embedded servers where no URL names others, make the database and bring its schema up to date.
+
+    The database is the desk's or the demo's; on the embedded server also another one, by its name. ServiceError where a
+    server cannot be started or reached, or lacks timescaledb.
+    """
+    embedded = services_of(settings)
+    if settings.database_url is None or settings.redis_url is None:
+        embedded.up(say)
+    url = _owner_url(settings, demo, database)
+    if settings.database_url is None:
+        embedded.ensure_database(str(url.database))
+    elif demo:
+        ensure_database(_with_password(url), beside=str(_owner_url(settings, False).database))
+    say(f"database {url.database}")
+    owner = open_engine(_with_password(url), application="quorum-owner")
+    upgrade(owner, interval_s=INTERVALS_S["1d" if demo else settings.data.interval])
+    return _connections(settings, owner, demo)
+
+
+def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
+    """As `connect`, for a command that only reads the database: where that answers and its schema is the newest, nothing
+    else is looked at, neither Redis nor the servers' programs."""
+    owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
+    try:
+        if is_current(owner):
+            return _connections(settings, owner, demo)
+    except ServiceError:
+        pass  # it does not run or does not exist yet: `connect` mends that, or says what is wrong
+    owner.dispose()
+    return connect(settings, demo=demo, say=lambda _line: None)
+
+
+def ensure_database(url: str, beside: str = "postgres") -> None:
+    """Make the database of `url` and its extension, from a session on the database `beside` of the same server;
+    ServiceError where that fails."""
+    wanted = make_url(normalise_url(url))
+    engine = open_engine(_with_password(wanted.set(database=beside)))
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            query = text("SELECT 1 FROM pg_database WHERE datname = :n")
+            if not connection.execute(query, {"n": wanted.database}).scalar():
+                connection.execute(text(f'CREATE DATABASE "{wanted.database}" TEMPLATE template0'))
+    except Exception as error:
+        raise ServiceError(
+            f"the database {wanted.database!r} is not there and cannot be made: {first_line(error)}"
+        ) from None
+    finally:
+        engine.dispose()
+    fresh = open_engine(_with_password(wanted))
+    with transaction(fresh) as connection:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    fresh.dispose()
+
+
+def _owner_url(settings: Settings, demo: bool, database: str | None = None) -> URL:
+    """Where the database is, as its owner; on a server of the user's the demo's database stands beside the desk's."""
+    if settings.database_url is None:
+        name = database or (DEMO_DATABASE if demo else DESK_DATABASE)
+        return make_url(services_of(settings).database_url(name, "quorum_owner"))
+    url = make_url(normalise_url(settings.database_url.get_secret_value()))
+    return url.set(database=f"{url.database}_demo") if demo else url
+
+
+def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
+    """Sessions of the other roles beside the owner's; a demo's may lose its last moments in a power cut."""
+    embedded = services_of(settings)
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
+    if settings.database_url is not None:
+        trader, meta = _as_role(owner, "quorum_trader"), _as_role(owner, "quorum_meta")
+        secret = str(owner.url.password) if owner.url.password else ""
+        shown = _with_password(owner.url.set(drivername="postgresql", password=None))
+        return Connections(owner, trader, meta, redis_url, ("psql", shown), {"PGPASSWORD": secret} if secret else {})
+    name = str(owner.url.database)
+    trader, meta = (
+        open_engine(embedded.database_url(name, role), application=role.replace("_", "-"), durable=not demo)
+        for role in ("quorum_trader", "quorum_meta")
+    )
+    psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", name)
+    return Connections(owner, trader, meta, redis_url, psql, {})
+
+
+def _as_role(owner: Engine, role: str) -> Engine:
+    """Sessions that act with a role's rights; the owner's where this user may not take them."""
+    with transaction(owner) as connection:
+        query = text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = :role")
+        allowed = connection.execute(query, {"role": role}).scalar()
+    if not allowed:
+        return owner
+    return open_engine(_with_password(owner.url), role=role, application=role.replace("_", "-"))
+
+
+def _with_password(url: URL) -> str:
+    return url.render_as_string(hide_password=False)

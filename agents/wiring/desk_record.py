@@ -1,0 +1,33 @@
+"""The desk's record, opened to be written: by the one process that trades it, or by a person who orders a risk state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.reader import DeskReader
+from agents.core.clock import SystemClock
+from agents.core.types import RiskState
+from agents.wiring.connections import Connections
+
+
+@contextmanager
+def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
+    """The journal, held by this process alone; DeskBusyError where another one trades the desk."""
+    journal = PostgresJournal(connections.trader)
+    journal.hold_desk()
+    try:
+        yield journal
+    finally:
+        journal.release()
+
+
+def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
+    """A person's halt or resume, obeyed at the next decision; returns the state until then."""
+    now = DeskReader(connections.trader).health()["risk_state"]
+    before = RiskState(now) if now else RiskState.ACTIVE
+    PostgresJournal(connections.trader).record_risk_event(
+        SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
+    )
+    return before
