@@ -13,6 +13,7 @@ from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.ports import Resumption
 from agents.core.types import (
+    FINAL_ORDER_STATES,
     CycleRecord,
     Fill,
     Floats,
@@ -23,8 +24,6 @@ from agents.core.types import (
     WeightsLevel,
     as_datetime,
 )
-
-FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
 
 
 class MemoryJournal:
@@ -57,7 +56,7 @@ class MemoryJournal:
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         for outcome in outcomes:
             order, state, _ = self.orders[outcome.client_order_id]
-            if state not in FINAL_STATES:
+            if state not in FINAL_ORDER_STATES:
                 self.orders[outcome.client_order_id] = (order, outcome.state, outcome.reason)
             for fill in outcome.fills:
                 self.fills.setdefault(fill.fill_id, fill)
@@ -71,7 +70,7 @@ class MemoryJournal:
         return np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
 
     def open_orders(self) -> list[tuple[Order, str]]:
-        return [(order, state) for order, state, _ in self.orders.values() if state not in FINAL_STATES]
+        return [(order, state) for order, state, _ in self.orders.values() if state not in FINAL_ORDER_STATES]
 
     def record_risk_event(
         self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool

@@ -354,7 +354,7 @@ def _order_state(options: argparse.Namespace, screen: Screen, state: RiskState) 
     finally:
         connections.close()
     screen.result(
-        {"from": before, "to": state, "reason": options.reason},
+        {"from": str(before), "to": str(state), "reason": options.reason},
         f"from the next decision on: {state} (now {before})",
     )
     return 0

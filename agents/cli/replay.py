@@ -27,7 +27,7 @@ from agents.core.books import book_names
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import Settings, load_settings, with_changes
-from agents.core.types import CLAMPS, NO_TRADES, RISK_STATES, Floats, Times
+from agents.core.types import Clamp, Floats, NoTrade, RiskState, Times
 from agents.quant.evidence import claim_of, sharpe_difference
 from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
 from agents.quant.moments import decay_weights
@@ -318,14 +318,10 @@ def decision_columns(chunk: ChunkResult) -> dict[str, Any]:
     out, bars, new = chunk.out, chunk.bars, slice(chunk.first, None)
     names = ("combined", "multiplier", "raw_weight", "target_weight", "order", "position", "mark")
     columns = long_form(bars.time[new], bars.symbols, {name: getattr(out, name)[new] for name in names})
-    words = np.array(
-        [" + ".join(text for bit, text in CLAMPS.items() if code & bit) for code in range(2 * max(CLAMPS))],
-        dtype=object,
-    )
-    columns["clamps"] = words[out.clamps[new].ravel()].tolist()
-    columns["no_trade"] = np.array([str(reason) for reason in NO_TRADES], dtype=object)[
-        out.no_trade[new].ravel()
-    ].tolist()
+    limits = np.array([Clamp.words_of(bits, " + ") for bits in range(2 * max(Clamp))], dtype=object)
+    columns["clamps"] = limits[out.clamps[new].ravel()].tolist()
+    reasons = np.array([str(reason) for reason in NoTrade], dtype=object)
+    columns["no_trade"] = reasons[out.no_trade[new].ravel()].tolist()
     return columns
 
 
@@ -351,7 +347,7 @@ def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], titl
     """Equity and weights as Parquet, the manifest, the summary and the tear sheet."""
     run = replayed.run
     books = book_names("live", run.agents)
-    states = np.array([str(state) for state in RISK_STATES], dtype=object)
+    states = np.array([str(state) for state in RiskState], dtype=object)
     with ParquetTable(folder / "equity.parquet") as table:
         for first in range(0, len(run.time), ROWS_AT_ONCE):
             rows = slice(first, first + ROWS_AT_ONCE)

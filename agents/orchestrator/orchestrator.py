@@ -22,12 +22,12 @@ from agents.core.killpoint import killpoint
 from agents.core.log import log_event
 from agents.core.ports import Broker, Journal
 from agents.core.types import (
-    RISK_STATES,
     Bars,
     CycleRecord,
     Floats,
     Order,
     OrderOutcome,
+    RiskState,
     as_datetime,
     to_decimal,
     to_float,
@@ -256,7 +256,7 @@ class Orchestrator:
                 )
 
     def _note_risk(self, before: State, after: State, cycle: CycleRecord) -> None:
-        was, now = RISK_STATES[before.risk_state[LIVE]], RISK_STATES[after.risk_state[LIVE]]
+        was, now = RiskState(before.risk_state[LIVE]), RiskState(after.risk_state[LIVE])
         if was == now:
             return
         reason = f"drawdown {1.0 - after.equity[LIVE] / after.peak[LIVE]:.1%}"

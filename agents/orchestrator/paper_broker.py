@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from agents.core.books import LIVE
-from agents.core.types import FILL_STATUSES, Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
+from agents.core.types import Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.record import settle_order
 from agents.pipeline.state import Parameters, State, copy_state
@@ -57,7 +57,9 @@ class PaperBroker:
         self._working.update({order.client_order_id: order for order in accepted})
         return [
             OrderOutcome(
-                client_order_id=key, state="acked" if refusal is None else "rejected", reason=str(refusal or "")
+                client_order_id=key,
+                state="acked" if refusal is None else "rejected",
+                reason="" if refusal is None else str(refusal),
             )
             for key, refusal in refusals.items()
         ]
@@ -129,7 +131,7 @@ class PaperBroker:
             answers.append(
                 settle_order(
                     order,
-                    FILL_STATUSES[status[s]],
+                    FillStatus(status[s]),
                     opened,
                     quantity=float(quantity[s]),
                     price=float(price[s]),

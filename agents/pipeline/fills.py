@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-from agents.core.types import Floats, Integers
+from agents.core.types import FillStatus, Floats, Integers
 from agents.pipeline.orders import round_to_lot
 from agents.quant.compiled import compiled_inline
 
 MONEY_STEPS = 1e8
 """Prices and fees are whole multiples of 1e-8, as the ledger keeps them, so floats and Decimals agree to the bit."""
-NONE, FILLED, PARTIAL, NO_BAR, NO_VOLUME, NO_CASH = 0, 1, 2, 3, 4, 5
 
 
 @compiled_inline
@@ -76,7 +75,7 @@ def match_orders(
     has_account = math.isfinite(leverage)
     for s in range(symbols):
         quantity[s] = 0.0
-        status[s] = NONE
+        status[s] = FillStatus.NONE
         if has_account and position[s] != 0.0:
             at = open_price[s] if math.isfinite(open_price[s]) else mark[s]
             equity += position[s] * at
@@ -88,11 +87,11 @@ def match_orders(
                 continue
             opened = open_price[s]
             if not math.isfinite(opened):
-                status[s] = NO_BAR
+                status[s] = FillStatus.NO_BAR
                 continue
             filled = min(abs(wanted), available[s])
             if filled <= 0.0:
-                status[s] = NO_VOLUME
+                status[s] = FillStatus.NO_VOLUME
                 continue
             moved = slope[s] * math.sqrt(filled)
             at = opened * (1.0 + math.copysign(half_spread + moved, wanted))
@@ -102,7 +101,7 @@ def match_orders(
                 paid = math.floor(paid * MONEY_STEPS + 0.5) / MONEY_STEPS
                 added = (abs(position[s] + math.copysign(filled, wanted)) - abs(position[s])) * at
                 if added > 0.0 and gross + added + paid > leverage * equity:
-                    status[s] = NO_CASH
+                    status[s] = FillStatus.NO_CASH
                     continue
                 gross += added
                 equity -= paid + filled * abs(at - opened)
@@ -111,5 +110,5 @@ def match_orders(
             quantity[s] = math.copysign(filled, wanted)
             price[s] = at
             fee[s] = paid
-            status[s] = FILLED if filled >= abs(wanted) else PARTIAL
+            status[s] = FillStatus.FILLED if filled >= abs(wanted) else FillStatus.PARTIAL
     return True

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-from agents.core.types import Booleans, Floats, Integers
+from agents.core.types import Booleans, Floats, Integers, NoTrade
 from agents.pipeline.risk import apply_limits
 from agents.quant.compiled import compiled_inline
 
-TRADED, NO_BAR, WARM_UP, NO_OPINION, BUFFER, TOO_SMALL, LOT, ON_TARGET = 0, 1, 2, 3, 4, 5, 6, 7
 LOT_TOLERANCE = 1e-9
 
 
@@ -64,18 +63,18 @@ def target_positions(
         weight[s] = current[s]
         raw_weight[s] = math.nan
         if not has_bar[s]:
-            no_trade[s] = NO_BAR
+            no_trade[s] = NoTrade.NO_BAR
         elif not math.isfinite(unit[s]):
-            no_trade[s] = WARM_UP
+            no_trade[s] = NoTrade.WARM_UP
         elif not math.isfinite(combined[s]):
-            no_trade[s] = NO_OPINION
+            no_trade[s] = NoTrade.NO_OPINION
         else:
             raw_weight[s] = combined[s] * unit[s]
             width = buffer * unit[s]
             if abs(raw_weight[s] - current[s]) <= width:
-                no_trade[s] = BUFFER
+                no_trade[s] = NoTrade.BUFFER
             else:
-                no_trade[s] = TRADED
+                no_trade[s] = NoTrade.TRADED
                 weight[s] = raw_weight[s] - math.copysign(width, raw_weight[s] - current[s])
                 if raw_weight[s] == 0.0 or weight[s] * raw_weight[s] < 0.0:
                     weight[s] = 0.0
@@ -100,16 +99,16 @@ def order_quantities(
     """
     for s in range(len(weight)):
         order[s] = 0.0
-        if not has_bar[s] or (no_trade[s] != TRADED and clamps[s] == 0):
+        if not has_bar[s] or (no_trade[s] != NoTrade.TRADED and clamps[s] == 0):
             continue
         goal = round_to_lot(weight[s] * capital / price[s], lots[s])
         difference = goal - position[s]
         if difference == 0.0 or abs(difference) < lots[s] * 0.5:
-            no_trade[s] = LOT if no_trade[s] == TRADED else no_trade[s]
+            no_trade[s] = NoTrade.LOT if no_trade[s] == NoTrade.TRADED else no_trade[s]
         elif goal != 0.0 and abs(difference) * price[s] < minimum_trade * capital:
-            no_trade[s] = TOO_SMALL
+            no_trade[s] = NoTrade.TOO_SMALL
         else:
-            no_trade[s] = TRADED
+            no_trade[s] = NoTrade.TRADED
             order[s] = difference
 
 

@@ -14,8 +14,6 @@ import numpy as np
 from agents.core.books import CONTROLS, book_names
 from agents.core.errors import JournalError
 from agents.core.types import (
-    FILL_STATUSES,
-    NO_TRADES,
     REMAINDER,
     Bars,
     Contribution,
@@ -24,6 +22,7 @@ from agents.core.types import (
     Fill,
     FillStatus,
     Floats,
+    NoTrade,
     Order,
     OrderOutcome,
     OrderState,
@@ -116,7 +115,7 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
             s = column[order.symbol]
             costs = (float(out.fill_fee[t, s]), float(out.fill_spread[t, s]), float(out.fill_impact[t, s]))
             quantity, price = float(out.fill_quantity[t, s]), float(out.fill_price[t, s])
-            status, opened = FILL_STATUSES[out.fill_status[t, s]], as_datetime(bars.opened[t])
+            status, opened = FillStatus(out.fill_status[t, s]), as_datetime(bars.opened[t])
             answers.append(settle_order(order, status, opened, quantity=quantity, price=price, costs=costs))
         result.append(answers)
     return result
@@ -222,7 +221,7 @@ def _contributions_of(trade: Trade, realised: Floats, agents: tuple[str, ...]) -
 def describe_decision(out: Outputs, t: int) -> str:
     """Why the desk did what it did at one bar, in a few words; never empty."""
     ordered = int(np.count_nonzero(out.order[t]))
-    reasons = Counter(str(NO_TRADES[code]) for code in out.no_trade[t] if code != 0)
+    reasons = Counter(str(NoTrade(code)) for code in out.no_trade[t] if code != NoTrade.TRADED)
     idle = ", ".join(f"{count}x {reason}" for reason, count in reasons.most_common())
     if ordered == 0:
         return f"no trade: {idle or 'no symbols'}"

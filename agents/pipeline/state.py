@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.books import FIRST_SHADOW
-from agents.core.types import RISK_STATES, Bars, Booleans, Floats, Integers, RiskState
-from agents.pipeline.risk import ACTIVE
+from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
 
 
 class Parameters(NamedTuple):
@@ -136,7 +135,7 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
         cash=np.full(books, initial_cash),
         equity=np.full(books, initial_cash),
         peak=np.full(books, initial_cash),
-        risk_state=np.full(books, ACTIVE, dtype=np.int64),
+        risk_state=np.full(books, RiskState.ACTIVE, dtype=np.int64),
         shadow_variance=np.zeros(agents),
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
@@ -167,7 +166,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
 def obey(state: State, command: RiskState) -> None:
     """A person's halt or resume, for the live book and its controls; resuming measures drawdown from here."""
     books = slice(0, FIRST_SHADOW)
-    state.risk_state[books] = RISK_STATES.index(command)
+    state.risk_state[books] = command
     if command is RiskState.ACTIVE:
         state.peak[books] = state.equity[books]
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.books import EQUAL, FIRST, FIRST_SHADOW, LIVE
-from agents.core.types import Booleans, Floats, Integers
+from agents.core.types import Booleans, Floats, Integers, NoTrade
 from agents.pipeline.attribution import attribute_bar, attribute_cash
 from agents.pipeline.combine import combine
 from agents.pipeline.fills import market_depth, match_orders
-from agents.pipeline.orders import TRADED, decide_orders, target_positions, unit_weights
+from agents.pipeline.orders import decide_orders, target_positions, unit_weights
 from agents.pipeline.risk import next_risk_state
 from agents.pipeline.state import Inputs, Outputs, Parameters, State
 from agents.quant.compiled import compiled_bare, compiled_inline
@@ -372,7 +372,7 @@ def _decide_shadows(state: State, inputs: Inputs, t: int, p: Parameters, work: W
             no_trade,
         )
         for s in range(symbols):
-            if no_trade[s] == TRADED:
+            if no_trade[s] == NoTrade.TRADED:
                 pending[s] = weight[s] * p.initial_cash / mark[s] - position[s]
             else:
                 pending[s] = 0.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.core.books import FIRST_SHADOW
 from agents.core.meta_types import AgentDays
-from agents.core.types import NO_TRADES, Bars, Floats, Integers, Times
+from agents.core.types import Bars, Floats, Integers, NoTrade, Times
 from agents.pipeline.state import Outputs
 from agents.quant.compiled import compiled
 
@@ -118,7 +118,7 @@ class DayBook:
         rows = slice(max(0, since - self._before), self.available)
         out = self._out
         closed = np.abs(out.realised[rows]).max(axis=2) >= SMALLEST_SHARE
-        reasons = np.bincount(out.no_trade[rows].ravel(), minlength=len(NO_TRADES))
+        reasons = np.bincount(out.no_trade[rows].ravel(), minlength=len(NoTrade))
         return {
             "costs": [
                 {
@@ -129,7 +129,7 @@ class DayBook:
             ],
             "trade_totals": [{"trades": int(closed.sum()), "pnl": float(out.realised[rows].sum())}],
             "decisions": [{"decisions": self.available - rows.start, "orders": int(np.count_nonzero(out.order[rows]))}],
-            "no_trade": [{"reason": str(NO_TRADES[k]), "times": int(n)} for k, n in enumerate(reasons) if k and n],
+            "no_trade": [{"reason": str(NoTrade(k)), "times": int(n)} for k, n in enumerate(reasons) if k and n],
         }
 
     def days(self, last: np.datetime64) -> AgentDays:

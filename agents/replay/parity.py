@@ -17,12 +17,11 @@ import numpy as np
 from agents.core.books import LIVE
 from agents.core.meta_types import Recorded
 from agents.core.types import (
-    CLAMPS,
-    NO_TRADES,
-    RISK_STATES,
     Bars,
     Booleans,
+    Clamp,
     Floats,
+    NoTrade,
     RiskState,
     Signals,
     as_datetime,
@@ -37,7 +36,6 @@ EXAMPLES_KEPT = 50
 SIGNAL_TOLERANCE = 1e-9
 """Recursive means forget, they do not vanish: after a restart a signal may differ by this much, and no order by anything."""
 MONEY_TOLERANCE = 1e-6
-STALE = "stale"
 
 
 @dataclass(slots=True)
@@ -101,8 +99,7 @@ def compare_steps(
     volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
     fills = _fill_grids(recorded)
-    pairs = zip(recorded.clamps.ravel(), recorded.no_trade.ravel(), strict=True)
-    stale = np.array([STALE in clamps or STALE in reason for clamps, reason in pairs], dtype=bool)
+    stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
     commands = dict(recorded.commands)
     mark = state.mark.copy()
     out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
@@ -130,7 +127,7 @@ def compare_steps(
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         if t in commands:
-            obey(state, RiskState(commands[t]))
+            obey(state, RiskState.of(commands[t]))
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, work, t, t + 1)
         run_rows(state, now, plan.parameters, plan.lots, out, work, t, t + 1)
@@ -155,10 +152,8 @@ def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Ou
     for t, s, a in differing(recorded.forecast, forecast):
         subject = f"{recorded.agents[a]} {recorded.symbols[s]}, in the common unit"
         found.differ("signal", times[t], subject, recorded.forecast[t, s, a], forecast[t, s, a])
-    words = {
-        code: ", ".join(word for bit, word in CLAMPS.items() if bit & code) for code in set(out.clamps.ravel().tolist())
-    }
-    clamps = np.array([words[code] for code in out.clamps.ravel().tolist()], dtype=object).reshape(out.clamps.shape)
+    words = {bits: Clamp.words_of(bits) for bits in set(out.clamps.ravel().tolist())}
+    clamps = np.array([words[bits] for bits in out.clamps.ravel().tolist()], dtype=object).reshape(out.clamps.shape)
     unlike = ~_alike(recorded.target, out.target_weight, SIGNAL_TOLERANCE) | (recorded.clamps != clamps)
     for t, s in zip(*np.nonzero(unlike & there), strict=True):
         then, now = (
@@ -168,12 +163,12 @@ def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Ou
         found.differ("risk", times[t], recorded.symbols[s], then.strip(), now.strip())
     for t, s in zip(*np.nonzero((recorded.order != out.order) & there), strict=True):
         then = f"{recorded.order[t, s]:.9g} {recorded.no_trade[t, s]}"
-        now = f"{out.order[t, s]:.9g} {NO_TRADES[out.no_trade[t, s]]}"
+        now = f"{out.order[t, s]:.9g} {NoTrade(out.no_trade[t, s])}"
         found.differ("order", times[t], recorded.symbols[s], then.strip(), now.strip())
     for t, s in differing(recorded.position, out.position):
         found.differ("fill", times[t], f"{recorded.symbols[s]}, position", recorded.position[t, s], out.position[t, s])
     for t, time in enumerate(times):
-        state, equity = str(RISK_STATES[out.risk_state[t]]), float(out.equity[t, LIVE])
+        state, equity = str(RiskState(out.risk_state[t])), float(out.equity[t, LIVE])
         if recorded.risk_state[t] != state:
             found.differ("risk", time, "risk state", recorded.risk_state[t], state)
         if not abs(recorded.equity[t] - equity) <= 1e-12 * abs(equity) + MONEY_TOLERANCE:

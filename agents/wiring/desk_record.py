@@ -26,7 +26,7 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
 def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
     """A person's halt or resume, obeyed at the next decision; returns the state until then."""
     now = DeskReader(connections.trader).health()["risk_state"]
-    before = RiskState(now) if now else RiskState.ACTIVE
+    before = RiskState.of(now) if now else RiskState.ACTIVE
     PostgresJournal(connections.trader).record_risk_event(
         SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
     )

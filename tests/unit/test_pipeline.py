@@ -8,25 +8,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agents.core.types import FILL_STATUSES, NO_TRADES, FillStatus, NoTrade
-from agents.pipeline import fills as fills_module
-from agents.pipeline import orders as orders_module
+from agents.core.types import Clamp, FillStatus, NoTrade, RiskState
 from agents.pipeline.attribution import attribute_bar, attribute_cash, exact_shares, split_position
 from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, combine, scale_forecasts
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
-from agents.pipeline.risk import ACTIVE, HALTED, REDUCING, apply_limits, next_risk_state
+from agents.pipeline.risk import apply_limits, next_risk_state
 
 NAN = np.nan
+ACTIVE, REDUCING, HALTED = RiskState
 finite = st.floats(-1.0, 1.0, allow_nan=False, width=32)
 
 
-def test_codes_mean_what_the_records_say():
-    assert NO_TRADES[orders_module.BUFFER] is NoTrade.BUFFER
-    assert NO_TRADES[orders_module.NO_OPINION] is NoTrade.NO_OPINION
-    assert NO_TRADES[orders_module.LOT] is NoTrade.LOT
-    assert FILL_STATUSES[fills_module.PARTIAL] is FillStatus.PARTIAL
-    assert FILL_STATUSES[fills_module.NO_CASH] is FillStatus.NO_CASH
+def test_stored_codes_keep_their_numbers_and_words():
+    """They are in journals, states and Parquet files: the text finds the member, the member has the number."""
+    assert [RiskState.of(words) for words in ("active", "reducing", "halted")] == [0, 1, 2]
+    assert [NoTrade(code).name for code in range(len(NoTrade))] == [
+        "TRADED",
+        "NO_BAR",
+        "WARM_UP",
+        "NO_OPINION",
+        "BUFFER",
+        "TOO_SMALL",
+        "LOT",
+    ]
+    assert Clamp.words_of(63) == "symbol cap, gross cap, no shorts, reducing, halted, stale data"
+    assert Clamp.words_of(Clamp.GROSS_CAP | Clamp.STALE, " + ") == "gross cap + stale data"
+    assert [FillStatus(code).name for code in range(6)] == [
+        "NONE",
+        "FILLED",
+        "PARTIAL",
+        "NO_BAR",
+        "NO_VOLUME",
+        "NO_CASH",
+    ]
+    with pytest.raises(ValueError, match="'paused' is none of 'active', 'reducing', 'halted'"):
+        RiskState.of("paused")
 
 
 # ---------------------------------------------------------------- combine
@@ -213,7 +230,7 @@ def decide(
         reason,
         one["order"],
     )
-    return float(one["order"][0]), NO_TRADES[reason[0]], int(clamps[0])
+    return float(one["order"][0]), NoTrade(reason[0]), int(clamps[0])
 
 
 SCENARIOS = [
@@ -294,7 +311,7 @@ def match(
         out["impact"],
         status,
     )
-    return out, [FILL_STATUSES[code] for code in status]
+    return out, [FillStatus(code) for code in status]
 
 
 def test_a_buy_pays_half_the_spread_the_impact_and_the_fee():
@@ -459,7 +476,7 @@ def test_exact_shares_keep_agents_and_fix_the_remainder(pnl, shares):
 
 
 def test_order_quantities_leave_untouched_what_has_no_bar():
-    order, reason = np.array([5.0]), np.array([orders_module.NO_BAR])
+    order, reason = np.array([5.0]), np.array([NoTrade.NO_BAR])
     order_quantities(
         np.array([0.5]),
         np.array([1]),

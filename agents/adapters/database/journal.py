@@ -17,12 +17,20 @@ from agents.adapters.database.writer import DeskWriter, Driver
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.ports import Resumption
-from agents.core.types import CycleRecord, Floats, Order, OrderOutcome, Position, RiskState, as_datetime
+from agents.core.types import (
+    FINAL_ORDER_STATES,
+    CycleRecord,
+    Floats,
+    Order,
+    OrderOutcome,
+    Position,
+    RiskState,
+    as_datetime,
+)
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 PIPELINE_ROWS = 2000
 """Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
-FINAL_STATES = ("partial", "filled", "expired", "rejected", "not_placed")
 JOURNAL_TABLES = (
     "signals",
     "decision_details",
@@ -143,7 +151,7 @@ class PostgresJournal:
         with transaction(self._engine) as connection:
             rows = connection.execute(
                 text("SELECT * FROM orders WHERE state <> ALL(:final) ORDER BY decision_time, symbol"),
-                {"final": list(FINAL_STATES)},
+                {"final": list(FINAL_ORDER_STATES)},
             ).all()
         return [
             (
@@ -182,7 +190,7 @@ class PostgresJournal:
         query = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
         with self.writer.session() as connection:
             row = connection.execute(query).fetchone()
-        return RiskState(row[0]) if row else None
+        return RiskState.of(row[0]) if row else None
 
     def mark_commands_obeyed(self, at: datetime) -> None:
         with transaction(self._engine) as connection:
@@ -256,5 +264,11 @@ def _record_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: d
         "UPDATE orders SET state = n.state, reason = n.reason, updated_at = %s"
         " FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(id, state, reason)"
         " WHERE client_order_id = n.id AND orders.state <> ALL(%s)",
-        (at, list(newest), [o.state for o in newest.values()], [o.reason for o in newest.values()], list(FINAL_STATES)),
+        (
+            at,
+            list(newest),
+            [o.state for o in newest.values()],
+            [o.reason for o in newest.values()],
+            list(FINAL_ORDER_STATES),
+        ),
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from agents.adapters.database.engine import weights_json
-from agents.core.types import CLAMPS, NO_TRADES, REMAINDER, RISK_STATES, CycleRecord, as_datetime
+from agents.core.types import REMAINDER, Clamp, CycleRecord, NoTrade, RiskState, as_datetime
 
 Row = tuple[object, ...]
 
@@ -35,7 +35,7 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
                 weights.version,
                 str(weights.level),
                 weights_json(weights.weights),
-                str(RISK_STATES[cycle.risk_state[t]]),
+                str(RiskState(cycle.risk_state[t])),
                 float(cycle.equity[t, 0]),
                 float(cycle.cash[t, 0]),
                 int(ordered[t]),
@@ -185,7 +185,7 @@ def _signals(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
 
 
 def _details(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
-    clamps = {bits: ", ".join(n for b, n in CLAMPS.items() if bits & b) for bits in set(cycle.clamps.ravel().tolist())}
+    clamps = {bits: Clamp.words_of(bits) for bits in set(cycle.clamps.ravel().tolist())}
     columns = [
         values.tolist()
         for values in (
@@ -213,7 +213,7 @@ def _details(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
                     _nullable(raw),
                     target,
                     clamps[bits],
-                    str(NO_TRADES[code]),
+                    str(NoTrade(code)),
                     order,
                     position,
                     _nullable(mark),

@@ -1,0 +1,82 @@
+"""Integers that the step writes into its arrays, each with the words that are recorded and shown for it.
+
+Both the integers and the words are stored (state, journal, Parquet): a member may be added, none renumbered or reworded.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+
+class Code(IntEnum):
+    """An integer with words: `str` gives the words, `NoTrade(3)` the member of a number, `of` that of words."""
+
+    words: str
+
+    def __new__(cls, code: int, words: str = "") -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.words = words
+        return member
+
+    def __str__(self) -> str:
+        return self.words
+
+    @classmethod
+    def of(cls, words: str) -> Self:
+        """The member with these words; ValueError where there is none."""
+        for member in cls:
+            if member.words == words:
+                return member
+        raise ValueError(f"'{words}' is none of {', '.join(repr(member.words) for member in cls)}")
+
+
+class RiskState(Code):
+    """ACTIVE trades; REDUCING trades at a reduced scale; HALTED lets positions only shrink until a person resumes."""
+
+    ACTIVE = 0, "active"
+    REDUCING = 1, "reducing"
+    HALTED = 2, "halted"
+
+
+class NoTrade(Code):
+    """Why a symbol was left alone at a decision."""
+
+    TRADED = 0, ""
+    NO_BAR = 1, "no bar for this symbol"
+    WARM_UP = 2, "volatility not yet measurable"
+    NO_OPINION = 3, "every agent abstained: position held"
+    BUFFER = 4, "inside the buffer"
+    TOO_SMALL = 5, "below the minimum trade"
+    LOT = 6, "less than one lot"
+
+
+class Clamp(Code):
+    """Limits that shrank a target, as bits: several may have done so."""
+
+    SYMBOL_CAP = 1, "symbol cap"
+    GROSS_CAP = 2, "gross cap"
+    NO_SHORTS = 4, "no shorts"
+    REDUCING = 8, "reducing"
+    HALTED = 16, "halted"
+    STALE = 32, "stale data"
+
+    @staticmethod
+    def words_of(bits: int, separator: str = ", ") -> str:
+        """The words of all limits in `bits`; none for 0."""
+        return separator.join(clamp.words for clamp in Clamp if bits & clamp)
+
+
+class FillStatus(Code):
+    """What became of an order at the bar it was meant for. NONE: there was no order; UNKNOWN_SYMBOL and HALTED are
+    a venue's refusals, the matcher gives the others."""
+
+    NONE = 0, ""
+    FILLED = 1, "filled"
+    PARTIAL = 2, "partial"
+    NO_BAR = 3, "expired: no bar"
+    NO_VOLUME = 4, "expired: no volume"
+    NO_CASH = 5, "rejected: not enough buying power"
+    HALTED = 6, "rejected: symbol halted"
+    UNKNOWN_SYMBOL = 7, "rejected: unknown symbol"

@@ -1,0 +1,115 @@
+"""Market records: bars as they were traded, and the adjusted panel that agents see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agents.core.arrays import Booleans, Floats, Times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """Raw bars of several symbols on one time axis, as they were traded; [T] or [T, S], NaN where there is no bar.
+
+    `time` are the bars' closes, strictly increasing datetime64[us] in UTC, `opened` their opens. `open high low close`
+    are unadjusted prices, `volume` units traded. `adjustment` is adjusted close / close, a positive factor of which
+    only ratios carry meaning. `split` is the number of new shares for each old one that takes effect before this bar's
+    open (1 = none), `dividend` the cash for each share that goes ex before this bar's open (0 = none). `exogenous` maps
+    a name to a series known at each bar's close. ValueError where an array has another shape or time does not rise.
+    """
+
+    time: Times
+    opened: Times
+    symbols: tuple[str, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    adjustment: Floats
+    split: Floats
+    dividend: Floats
+    exogenous: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_axis(self.time, len(self.symbols), self.open, self.high, self.low, self.close, self.volume)
+        _check_axis(self.time, len(self.symbols), self.adjustment, self.split, self.dividend, *self.exogenous.values())
+
+    def rows(self, start: int, stop: int) -> Bars:
+        """Bars `start` to `stop` (exclusive) as views."""
+        return self._taken(slice(start, stop))
+
+    def where(self, chosen: Booleans) -> Bars:
+        """The bars of a mask [T], copied."""
+        return self._taken(chosen)
+
+    def _taken(self, rows: slice | Booleans) -> Bars:
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BAR_ARRAYS}
+        exogenous = {name: series[rows] for name, series in self.exogenous.items()}
+        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
+
+    def followed_by(self, later: Bars) -> Bars:
+        """This piece of a history and the next as one; a series that only one of them has is NaN in the other."""
+
+        def series(bars: Bars, name: str) -> Floats:
+            return bars.exogenous[name] if name in bars.exogenous else np.full(bars.open.shape, np.nan)
+
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BAR_ARRAYS
+        }
+        names = sorted({*self.exogenous, *later.exogenous})
+        exogenous = {name: np.concatenate([series(self, name), series(later, name)]) for name in names}
+        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
+
+
+_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What agents see: adjusted prices (splits and dividends folded in), known at each bar's close.
+
+    `time` [T] are the bars' closes, strictly increasing datetime64 in UTC; `open high low close volume` [T, S], NaN
+    where there is no bar; `exogenous` maps a name to a series [T, S] known at each time. Prices have no absolute scale:
+    an agent must answer the same when a symbol's prices are all multiplied by one number. ValueError as for `Bars`.
+    """
+
+    time: Times
+    symbols: tuple[str, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    exogenous: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_axis(self.time, len(self.symbols), self.open, self.high, self.low, self.close, self.volume)
+        _check_axis(self.time, len(self.symbols), *self.exogenous.values())
+
+    def rows(self, start: int, stop: int) -> Panel:
+        """Bars `start` to `stop` (exclusive) as views."""
+        return Panel(
+            time=self.time[start:stop],
+            symbols=self.symbols,
+            open=self.open[start:stop],
+            high=self.high[start:stop],
+            low=self.low[start:stop],
+            close=self.close[start:stop],
+            volume=self.volume[start:stop],
+            exogenous={name: series[start:stop] for name, series in self.exogenous.items()},
+        )
+
+
+def _check_axis(time: Times, symbols: int, *arrays: Floats) -> None:
+    if time.ndim != 1 or not np.issubdtype(time.dtype, np.datetime64):
+        raise ValueError(f"time must be a datetime64 vector, not {time.dtype} with {time.ndim} dimensions")
+    if len(time) > 1 and not bool((time[1:] > time[:-1]).all()):
+        raise ValueError("time must be strictly increasing")
+    for array in arrays:
+        if array.shape != (len(time), symbols):
+            raise ValueError(f"an array has shape {array.shape}, expected {(len(time), symbols)}")

@@ -1,0 +1,143 @@
+"""From an order to money: orders, their fills and outcomes, corporate actions, positions, closed trades and their shares.
+
+Quantities, prices and amounts are Decimal, to eight places; times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Literal
+
+import numpy as np
+
+from agents.core.clock import require_utc
+
+MONEY_STEP = Decimal("0.00000001")
+REMAINDER = "remainder"
+"""Name of the attribution row that holds what no agent asked for: rounding, buffer lag, caps, partial fills."""
+OrderState = Literal["intent", "acked", "partial", "filled", "expired", "rejected", "unknown", "not_placed"]
+FINAL_ORDER_STATES: tuple[OrderState, ...] = ("partial", "filled", "expired", "rejected", "not_placed")
+"""Nothing more happens to such an order: it was for one bar, so the rest of a partial fill has expired."""
+Side = Literal["buy", "sell"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A market order for the next bar's open. `client_order_id` is a function of desk, decision and symbol."""
+
+    client_order_id: str
+    decision_time: datetime
+    symbol: str
+    side: Side
+    quantity: Decimal
+
+    def __post_init__(self) -> None:
+        require_utc(self.decision_time, "decision_time")
+        if not self.quantity > 0:
+            raise ValueError(f"order {self.client_order_id} has quantity {self.quantity}, must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A part of an order that was executed; `fee` is paid on top, the costs inside `price` are split beside it."""
+
+    fill_id: str
+    client_order_id: str
+    time: datetime
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    spread_cost: Decimal
+    impact_cost: Decimal
+
+    def __post_init__(self) -> None:
+        require_utc(self.time, "time")
+        if not (self.quantity > 0 and self.price > 0):
+            raise ValueError(f"fill {self.fill_id} has quantity {self.quantity} at {self.price}")
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """Positive for a buy."""
+        return self.quantity if self.side == "buy" else -self.quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderOutcome:
+    """A broker's answer about one order, as a value; `reason` says why nothing or not all was filled."""
+
+    client_order_id: str
+    state: OrderState
+    reason: str = ""
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorporateAction:
+    """A split or dividend as it changed our book: `quantity_change` shares (fractions paid out in `cash`)."""
+
+    time: datetime
+    symbol: str
+    kind: Literal["split", "dividend"]
+    ratio: Decimal
+    quantity_change: Decimal
+    cash: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """A closed slice of a position: every fill that shrinks it realises one, against the average entry price.
+
+    `pnl` is net of both sides' fees and includes the dividends and cash in lieu that the slice received.
+    """
+
+    trade_id: str
+    symbol: str
+    opened_at: datetime
+    closed_at: datetime
+    side: Literal["long", "short"]
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    fees: Decimal
+    pnl: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """One agent's share of a trade's P&L; the shares of a trade, with the remainder's, sum to it exactly."""
+
+    trade_id: str
+    agent_name: str
+    contribution: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """An open position of the ledger: signed `quantity`, its signed entry `cost` (sum of quantity x price), and
+    `carried`, the cash that belongs to it: entry fees (negative), dividends, cash in lieu of fractions."""
+
+    quantity: Decimal
+    cost: Decimal
+    carried: Decimal
+    opened_at: datetime
+
+    @property
+    def average_entry_price(self) -> Decimal:
+        """Cost of one unit."""
+        return (self.cost / self.quantity).quantize(MONEY_STEP)
+
+
+def to_decimal(value: float) -> Decimal:
+    """A float as money: eight decimals, half to even; ValueError where it is not finite."""
+    if not np.isfinite(value):
+        raise ValueError(f"{value} is not an amount of money")
+    return Decimal(repr(float(value))).quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def to_float(value: Decimal) -> float:
+    """Money as a float, for statistics only."""
+    return float(value)
