@@ -8,7 +8,7 @@ import math
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from agents.cli.screen import Screen
 from agents.core.books import book_names
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
+from agents.core.replay_types import Replayed, Run
 from agents.core.settings import Settings, load_settings, with_changes
 from agents.core.types import Clamp, Floats, NoTrade, RiskState, Times
 from agents.quant.evidence import claim_of, sharpe_difference
-from agents.quant.measures import SEED, SHOWN_LEVEL, daily_of, summary_of
+from agents.quant.measures import SEED, SHOWN_LEVEL, by_day, daily_of, summary_of
 from agents.quant.moments import decay_weights
 from agents.replay.record import Progress
-from agents.replay.simulate import ChunkResult, Run
+from agents.replay.simulate import ChunkResult
 from agents.reports.formatting import money, number, percent
 from agents.reports.tear_sheet import tear_sheet
 from agents.wiring import desk as app
@@ -40,7 +41,7 @@ from agents.wiring import replay as replay_app
 from agents.wiring.connections import connect
 from agents.wiring.meta import meta_plane, tuning_of
 from agents.wiring.parity import check_parity, kinds_of
-from agents.wiring.replay import History, OwnHistory, Plan, Replayed, own_history, replay_history
+from agents.wiring.replay import History, OwnHistory, Plan, own_history, replay_history
 
 Add = Callable[..., argparse.ArgumentParser]
 Whence = tuple[History, Settings, Engine | None]
@@ -268,7 +269,7 @@ def _own(
 
 def against_record(run: Run, time: Times, equity: Floats) -> dict[str, Any]:
     """The replay's live book less the recorded one, by day."""
-    ours, theirs = daily_of(run), daily_of(replace(run, time=time, equity=equity[:, None]))
+    ours, theirs = daily_of(run), by_day(time, equity[:, None], run.initial_cash)
     if len(ours.date) != len(theirs.date) or len(ours.date) < LEAST_DAYS:
         return {"words": f"fewer than {LEAST_DAYS} days in common: nothing can be said"}
     test = sharpe_difference(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.books import CONTROLS, FIRST_SHADOW, LIVE
+from agents.core.replay_types import Run
 from agents.core.types import REMAINDER, Floats, Integers, Times
 from agents.quant.evidence import (
     Claim,
@@ -26,7 +27,6 @@ from agents.quant.evidence import (
 from agents.quant.moments import decay_weights
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.quant.scores import shape_of, sortino_ratio
-from agents.replay.simulate import Run
 
 SEED = 20240120
 ROLLING_DAYS = 126
@@ -55,12 +55,16 @@ def day_ends(time: Times) -> Integers:
 
 
 def daily_of(run: Run) -> Daily:
-    """Equity by day."""
-    day = run.time.astype("datetime64[D]")
-    last = day_ends(run.time)
-    start = np.full((1, run.equity.shape[1]), run.initial_cash)
+    """The books of a run by day."""
+    return by_day(run.time, run.equity, run.initial_cash)
+
+
+def by_day(time: Times, equity: Floats, initial_cash: float) -> Daily:
+    """Equity by day, from that of each bar: `time` [T], `equity` [T, books]."""
+    day, last = time.astype("datetime64[D]"), day_ends(time)
+    start = np.full((1, equity.shape[1]), initial_cash)
     per_year = periods_per_year(day[last].astype("datetime64[us]"))
-    return Daily(date=day[last], equity=np.concatenate([start, run.equity[last]]), per_year=per_year)
+    return Daily(date=day[last], equity=np.concatenate([start, equity[last]]), per_year=per_year)
 
 
 def book_figures(daily: Daily, book: int, trials: int = 1) -> dict[str, float]:

@@ -7,7 +7,7 @@ the compiled step runs from one due time to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -18,13 +18,12 @@ from agents.core.allocator import give_back
 from agents.core.books import FIRST_SHADOW, LIVE, book_names
 from agents.core.clock import INSTANT, SimulatedClock
 from agents.core.ports import BarSource
+from agents.core.replay_types import Fills, Run
 from agents.core.types import (
     Bars,
     Booleans,
     Floats,
-    Integers,
     Signals,
-    Times,
     WeightSet,
     as_datetime,
     as_stamp,
@@ -32,7 +31,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import DeskPlan, Outputs, State, matched_inputs, new_outputs, new_state
+from agents.pipeline.state import DeskPlan, Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import new_work, run_rows
 from agents.replay.agent_days import DayBook
 from agents.replay.record import Interludes, Progress, Timeline
@@ -68,49 +67,6 @@ class ChunkResult:
 
 
 Observer = Callable[[ChunkResult], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fills:
-    """Fills of the live book, [F] each, in order; `bar` indexes the run's time, `delay` is (open - decision's mark) x quantity,
-    `spread` and `impact` the costs inside the price, all in money."""
-
-    bar: Integers
-    symbol: Integers
-    quantity: Floats
-    price: Floats
-    fee: Floats
-    spread: Floats
-    impact: Floats
-    delay: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a replay leaves, [T] or [T, ...]; `books` name the columns of `equity`, `cash`, `turnover`, `agents` those of
-    `weights`, `shadow_return`, and, with the remainder last, of `contribution`. Exposures are fractions of live equity. `fills` are the
-    first half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay in money) are of all."""
-
-    time: Times
-    symbols: tuple[str, ...]
-    agents: tuple[str, ...]
-    books: tuple[str, ...]
-    equity: Floats
-    cash: Floats
-    turnover: Floats
-    risk_state: Integers
-    contribution: Floats
-    shadow_return: Floats
-    weights: Floats
-    gross: Floats
-    net: Floats
-    orders: Integers
-    fills: Fills
-    fill_count: int
-    costs: Mapping[str, float]
-    state: State
-    initial_cash: float
-    symbol_bars: int
 
 
 def chunks_of(
@@ -191,7 +147,7 @@ def simulate(
         previous = out
         if lead:
             give_back()  # the second chunk and later: a long history
-    return series.run(state)
+    return series.run()
 
 
 class _Opinions:
@@ -259,7 +215,7 @@ class _Series:
         }
         self._rows: dict[str, Any] = {name: np.empty((total_bars, width)) for name, width in widths.items()}
         self._rows |= {name: np.empty(total_bars) for name in ("gross", "net")}
-        self._rows |= {name: np.empty(total_bars, dtype=np.int64) for name in ("orders", "risk_state")}
+        self._rows |= {name: np.empty(total_bars, dtype=np.int64) for name in ("risk_state",)}
         self._rows["time"] = np.empty(total_bars, dtype="datetime64[us]")
         self._fills: list[Fills] = []
         self._kept = self._count = self.bars = self._symbol_bars = 0
@@ -278,7 +234,6 @@ class _Series:
             "weights": weights[lead:],
             "gross": np.abs(value).sum(axis=1) / live,
             "net": value.sum(axis=1) / live,
-            "orders": np.count_nonzero(out.order[lead:], axis=1),
         }
         rows = slice(self.bars, self.bars + len(live))
         for name, values in new.items():
@@ -315,7 +270,7 @@ class _Series:
             delay=delay,
         )
 
-    def run(self, state: State) -> Run:
+    def run(self) -> Run:
         """All rows; ValueError where there were none."""
         if self.bars == 0:
             raise ValueError("a replay needs at least one bar")
@@ -330,7 +285,6 @@ class _Series:
             fills=Fills(**kept),
             fill_count=self._count,
             costs=dict(self._costs),
-            state=state,
             initial_cash=self._plan.parameters.initial_cash,
             symbol_bars=self._symbol_bars,
         )

@@ -13,12 +13,11 @@ import jinja2
 import numpy as np
 
 from agents.core.books import CONTROLS, LIVE
+from agents.core.replay_types import Replayed, Run
 from agents.core.types import Floats, Times
 from agents.quant.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
-from agents.replay.simulate import Run
 from agents.reports import charts
 from agents.reports.formatting import MISSING, money, number, percent, signed_money
-from agents.wiring.replay import Replayed
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "tear_sheet.html"
 CHANGES_SHOWN, FINDINGS_SHOWN = 40, 20

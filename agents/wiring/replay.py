@@ -30,8 +30,9 @@ from agents.core.allocator import share_one_arena
 from agents.core.books import LIVE
 from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError, UsageError
-from agents.core.meta_types import IN_FORCE, AgentDays, JobPlan, Scorecard, WeightDecision
+from agents.core.meta_types import IN_FORCE, JobPlan, WeightDecision
 from agents.core.ports import BarSource
+from agents.core.replay_types import Replayed, Run
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
 from agents.core.types import Bars, Floats, Signals, Times, as_datetime, as_stamp
 from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
@@ -46,13 +47,13 @@ from agents.replay.agent_days import DayBook
 from agents.replay.array_desk import ArrayDesk
 from agents.replay.record import Progress
 from agents.replay.record import replay as record_replay
-from agents.replay.simulate import ChunkResult, Observer, Run, SignalSource, chunks_of, simulate
+from agents.replay.simulate import ChunkResult, Observer, SignalSource, chunks_of, simulate
 from agents.trading.guard import AgentPanel
 from agents.wiring import desk as app
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, connect, ensure_database
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.meta import MetaPlane, plans_of, thresholds_of, tuning_of
-from agents.wiring.replay_jobs import Finding, ReplayedJobs
+from agents.wiring.replay_jobs import ReplayedJobs
 
 CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
@@ -113,21 +114,6 @@ class Plan:
     trials: int = 0
     optimizer_only: bool = False
     """Leave out the jobs that decide nothing: for searches, which read only the books."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """Everything that a replay leaves: the books, every decision about weights with what it later brought, the last scorecards,
-    what the report's rules found, and what it was computed from."""
-
-    run: Run
-    days: AgentDays
-    decisions: tuple[WeightDecision, ...]
-    realised: dict[int, float | None]
-    scorecards: tuple[Scorecard, ...]
-    findings: tuple[Finding, ...]
-    manifest: dict[str, Any]
-    seconds: float
 
 
 def lead_of(settings: Settings, bars_needed: int) -> int:

@@ -7,13 +7,14 @@ reports a day, and every weekend. The report's rules and alarms run; its pages a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from agents.core.clock import Clock
 from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
 from agents.core.ports import OptimizerDesk
+from agents.core.replay_types import Finding
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.meta.weight_optimizer import WeightOptimizerAgent, score_past
 from agents.tuning.recommendations import recommend
@@ -37,18 +38,6 @@ class ReplayedDesk(OptimizerDesk, Protocol):
     def period_facts(self, since: int) -> Mapping[str, Any]:
         """Orders, trades, costs and reasons for not trading of the bars seen after `since`."""
         ...
-
-
-@dataclass(slots=True)
-class Finding:
-    """What a rule of the report found: from when to when (None: still), in how many reports."""
-
-    fingerprint: str
-    severity: str
-    title: str
-    opened_at: datetime
-    closed_at: datetime | None = None
-    reports: int = 1
 
 
 class ReplayedJobs:

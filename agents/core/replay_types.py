@@ -1,0 +1,88 @@
+"""The records of a replay: the books of its run, what its jobs found, and all of it together with what it was computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agents.core.meta_types import AgentDays, Scorecard, WeightDecision
+from agents.core.types import Floats, Integers, Times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fills:
+    """Fills of the live book in their order, each array [F].
+
+    `bar` and `symbol` are indices into the run's time and symbols. `delay` is (open - mark decided on) x quantity; `spread` and
+    `impact` are the costs inside the price. All three and `fee` are in money.
+    """
+
+    bar: Integers
+    symbol: Integers
+    quantity: Floats
+    price: Floats
+    fee: Floats
+    spread: Floats
+    impact: Floats
+    delay: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The books of one replay, bar by bar: arrays are [T] or [T, ...].
+
+    `books` name the columns of `equity`, `cash` and `turnover`; `agents` those of `weights`, `shadow_return` and, with the
+    remainder last, of `contribution` (money). `gross` and `net` are exposures as fractions of live equity. `fills` are the first
+    half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay, in money) are of all.
+    """
+
+    time: Times
+    symbols: tuple[str, ...]
+    agents: tuple[str, ...]
+    books: tuple[str, ...]
+    equity: Floats
+    cash: Floats
+    turnover: Floats
+    risk_state: Integers
+    contribution: Floats
+    shadow_return: Floats
+    weights: Floats
+    gross: Floats
+    net: Floats
+    fills: Fills
+    fill_count: int
+    costs: Mapping[str, float]
+    initial_cash: float
+    symbol_bars: int
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a rule of the report found: from when to when (None: it still holds), and in how many reports."""
+
+    fingerprint: str
+    severity: str
+    title: str
+    opened_at: datetime
+    closed_at: datetime | None = None
+    reports: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """Everything that a replay leaves.
+
+    The books; every decision about weights, and by version what it later brought; the last scorecards; what the report's rules
+    found; what it was computed from; and how long it took.
+    """
+
+    run: Run
+    days: AgentDays
+    decisions: tuple[WeightDecision, ...]
+    realised: dict[int, float | None]
+    scorecards: tuple[Scorecard, ...]
+    findings: tuple[Finding, ...]
+    manifest: dict[str, Any]
+    seconds: float
