@@ -18,11 +18,11 @@ from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.clock import SimulatedClock
 from agents.core.meta_types import AgentDays
 from agents.core.settings import Settings
-from agents.meta.performance_analyzer import Thresholds, analyze
 from agents.quant.allocation import propose
 from agents.quant.portfolios import max_sharpe, risk_parity
 from agents.quant.returns import sharpe_ratio
 from agents.quant.scores import calmar_ratio, shape_of, sortino_ratio, wins_and_losses
+from agents.tuning.scorecards import Thresholds, analyze
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 
@@ -162,9 +162,8 @@ def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]
     plane = meta_app.MetaPlane(Settings(), connections, SimulatedClock(at))
     for name in ("performance_analyzer", "weight_optimizer"):
         plane.run_job(name, at, at)
-    manager = plane.project_manager()
     start = at - timedelta(days=30)
-    whole = median_ms(lambda: manager.compose(at, keep_suggestions=False, start=start), 8)
+    whole = median_ms(lambda: plane.report(at, start, keep=False), 8)
     facts = median_ms(lambda: plane.facts.facts(start=start, at=at), 8)
     floor = median_ms(_four_empty_charts, 8)
     analyzer = median_ms(lambda: plane.run_job("performance_analyzer", at), 8)

@@ -24,10 +24,12 @@ from agents.core.errors import AgentsError, UsageError
 from agents.core.log import configure_logging
 from agents.core.meta_types import JobPlan, Report
 from agents.core.settings import Settings, load_settings
-from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator, Ran, Ticker
+from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.reports.formatting import number, percent
 from agents.reports.report import message, standalone_html
+from agents.tuning.job_runner import JOBS, Ran
 from agents.tuning.schedule import lateness, slot
+from agents.wiring import job_process, job_settings
 from agents.wiring import meta as meta_app
 
 LOGS = Path("logs")
@@ -96,8 +98,12 @@ def meta(options: argparse.Namespace, screen: Screen) -> int:
         return _once_here(options, screen, settings, log)
     configure_logging(log, level=settings.log_level, console=not options.once)
     with meta_app.meta_plane(settings, demo=False, say=screen.say) as plane:
-        runner = meta_app.own_process(options.settings) if settings.meta.own_process else meta_app.here(plane)
-        plans = meta_app.plans_of(settings, options.only)
+        runner = (
+            job_process.own_process(options.settings)
+            if settings.meta.own_process
+            else job_process.in_this_process(plane)
+        )
+        plans = job_settings.plans_of(settings, options.only)
         orchestrator = MetaOrchestrator(plane.jobs, plans, runner, plane.clock, plane.watch)
         if options.once:
             screen.say(f"running {', '.join(plan.name for plan in plans)}")
@@ -129,10 +135,10 @@ def _once_here(options: argparse.Namespace, screen: Screen, settings: Settings, 
 
         def run(plan: JobPlan, due_at: datetime) -> str:
             outcomes.append(plane.run_job(plan.name, None, due_at))
-            return meta_app.headline(plan.name, outcomes[0])
+            return job_process.headline(plan.name, outcomes[0])
 
         ran = MetaOrchestrator(
-            plane.jobs, meta_app.plans_of(settings, options.only), run, plane.clock, plane.watch
+            plane.jobs, job_settings.plans_of(settings, options.only), run, plane.clock, plane.watch
         ).run_now()
     if not ran[0].ok:
         raise AgentsError(ran[0].detail)
@@ -152,7 +158,7 @@ def job(options: argparse.Namespace, screen: Screen) -> int:
     configure_logging(LOGS / f"{options.name}.log", level=settings.log_level, console=False)
     with meta_app.meta_plane(settings, demo=False, say=lambda _line: None) as plane:
         outcome = plane.run_job(options.name, None, options.due_at)
-    screen.result(outcome, meta_app.headline(options.name, outcome))
+    screen.result(outcome, job_process.headline(options.name, outcome))
     return 0
 
 
@@ -165,7 +171,7 @@ def jobs(options: argparse.Namespace, screen: Screen) -> int:
     with meta_app.meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
         now = SystemClock().now()
         plans = []
-        for plan in meta_app.plans_of(settings):
+        for plan in job_settings.plans_of(settings):
             newest = plane.jobs.newest(plan.name)
             late = None if options.demo else lateness(plan, newest, now)
             plans.append(
@@ -288,7 +294,7 @@ def report(options: argparse.Namespace, screen: Screen) -> int:
             else (at - timedelta(days=settings.meta.demo_every_days) if options.demo else None)
         )
         screen.say("drawing")
-        made, summary, _ = plane.project_manager().compose(at, keep_suggestions=False, start=start)
+        made, summary, _ = plane.report(at, start, keep=False)
         if options.send_test:
             return _send_test(plane, made, screen)
         if options.out is None and not options.open:

@@ -39,7 +39,8 @@ from agents.reports.tear_sheet import tear_sheet
 from agents.wiring import desk as app
 from agents.wiring import replay as replay_app
 from agents.wiring.connections import connect
-from agents.wiring.meta import meta_plane, tuning_of
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.meta import meta_plane
 from agents.wiring.parity import check_parity, kinds_of
 from agents.wiring.replay import History, OwnHistory, Plan, own_history, replay_history
 

@@ -16,7 +16,9 @@ from agents.core.settings import load_settings
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
 from agents.reports.formatting import number, percent
+from agents.tuning.weight_decision import try_method
 from agents.wiring import meta as meta_app
+from agents.wiring.job_settings import tuning_of
 from agents.wiring.returns_file import optimize_file
 
 HISTORY_ROWS = 20
@@ -127,7 +129,7 @@ def _why(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane)
 def _propose(options: argparse.Namespace, screen: Screen, plane: meta_app.MetaPlane) -> int:
     """What a method would do now; recorded as a trial, since looking at many methods is a search."""
     method = options.method or plane.settings.tuning.method
-    proposal, decision = plane.optimizer().try_method(method)
+    proposal, decision = try_method(plane.store, plane.tuning, method, plane.clock.now())
     document = {
         "method": method,
         "status": proposal.status,
@@ -197,7 +199,7 @@ def _optimize(options: argparse.Namespace, screen: Screen) -> int:
         raise UsageError(
             "weights optimize: --returns FILE.csv is needed, a column of returns for each agent, oldest first"
         )
-    limits = meta_app.tuning_of(load_settings(options.settings)).limits
+    limits = tuning_of(load_settings(options.settings)).limits
     document = optimize_file(
         options.returns,
         options.previous,

@@ -16,10 +16,14 @@ from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.record import Progress, replay
 from agents.reports.report import standalone_html
+from agents.tuning.job_runner import JobRunner
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.meta import JobsBetween, MetaPlane
+from agents.wiring.job_process import in_this_process
+from agents.wiring.job_settings import plans_of
+from agents.wiring.jobs_between_bars import JobsBetweenBars
+from agents.wiring.meta import MetaPlane
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
@@ -57,8 +61,11 @@ def run_demo(
             plane.cache.forget()  # what Redis holds belongs to a run that was wiped
         weights = app.desk_weights(settings, connections, agents)
         plan = app.plan_of(settings, bars.symbols)
+        plans = plans_of(plane.settings, paced_by=every)
+        runner = JobRunner(plane.jobs, plans, in_this_process(plane), clock)
+        jobs = JobsBetweenBars(plans, lambda _at: runner.tick())
         try:
-            replay(bars, plan, agents, weights.current, journal, clock, progress, JobsBetween(plane, clock, every))
+            replay(bars, plan, agents, weights.current, journal, clock, progress, jobs)
             file = write_report(plane, as_datetime(bars.time[-1]))
         finally:
             plane.jobs.release()
@@ -70,7 +77,7 @@ def write_report(plane: MetaPlane, at: datetime) -> Path:
     """The report of the demo's last month, with pictures, as one file."""
     drawn = replace(plane, with_pictures=True)
     plane.run_job("performance_analyzer", at)
-    made, _, _ = drawn.project_manager().compose(at, keep_suggestions=True, start=at - timedelta(days=LAST_DAYS))
+    made, _, _ = drawn.report(at, at - timedelta(days=LAST_DAYS), keep=True)
     REPORT_FILE.parent.mkdir(parents=True, exist_ok=True)
     REPORT_FILE.write_text(standalone_html(made), encoding="utf-8")
     return REPORT_FILE

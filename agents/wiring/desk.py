@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +18,6 @@ from agents.adapters.feeds.folder_feed import import_file
 from agents.adapters.files.series_files import read_series, read_texts
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import DataError, SettingsError
-from agents.core.log import log_event
-from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
 from agents.core.types import Floats
 from agents.orchestrator.weights_in_force import DeskWeights
@@ -33,15 +31,6 @@ logger = logging.getLogger(__name__)
 
 SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
 BACKLOG_BARS = 500
-
-
-def tell_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
-    """Each alarm is logged once when it opens and once when it closes."""
-    for alarm in opened:
-        level = logging.ERROR if alarm.severity in ("critical", "high") else logging.WARNING
-        log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
-    for alarm in closed:
-        log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
 
 
 # ---------------------------------------------------------------- numbers from settings

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +21,24 @@ from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.twins.in_memory import MemoryWeightCache
-from agents.core.clock import Clock, SimulatedClock, SystemClock
-from agents.core.errors import AgentsError, UsageError
+from agents.core.clock import Clock, SystemClock
+from agents.core.errors import UsageError
 from agents.core.log import log_event
-from agents.core.meta_types import JobPlan
+from agents.core.meta_types import Alarm, Report
 from agents.core.settings import INTERVALS_S, Settings, load_settings
-from agents.meta.meta_orchestrator import JOBS, MetaOrchestrator
-from agents.meta.performance_analyzer import PerformanceAnalyzerAgent, Thresholds
-from agents.meta.project_manager import ProjectManagerAgent, Reporting, deliver
-from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
-from agents.quant.allocation import Limits
 from agents.trading.registry import make_agents
 from agents.tuning.alarms import desk_alarms, job_alarms
-from agents.tuning.schedule import next_due
+from agents.tuning.delivery import deliver
+from agents.tuning.job_runner import JOBS
+from agents.tuning.scorecards import Thresholds, update_scorecards
+from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
-from agents.wiring.parity import check_parity, kinds_of
+from agents.wiring.job_settings import plans_of, thresholds_of, tuning_of, variants_of
+from agents.wiring.parity import check_parity
+from agents.wiring.reporting import Period, Reporting, compose_report, write_report
 
 logger = logging.getLogger(__name__)
-
-OUTPUT_LIMIT_BYTES = 4_000_000
-
-
-class JobError(AgentsError):
-    """A job ended badly or not in time."""
 
 
 @dataclass(frozen=True)
@@ -107,35 +93,42 @@ class MetaPlane:
     def outbox(self) -> PostgresOutbox:
         return PostgresOutbox(self.engine)
 
-    def analyzer(self) -> PerformanceAnalyzerAgent:
-        """The job of the same name."""
-        return PerformanceAnalyzerAgent(self.store, thresholds_of(self.settings))
+    @property
+    def thresholds(self) -> Thresholds:
+        """Who counts as a top performer, who as an underperformer."""
+        return thresholds_of(self.settings)
 
-    def optimizer(self) -> WeightOptimizerAgent:
-        """The job of the same name."""
-        return WeightOptimizerAgent(self.store, tuning_of(self.settings))
+    @property
+    def tuning(self) -> Tuning:
+        """How weights are tuned."""
+        return tuning_of(self.settings)
 
-    def project_manager(self, period: timedelta | None = None) -> ProjectManagerAgent:
-        """The job of the same name."""
-        usual = period or self.every or timedelta(hours=self.settings.meta.report_hours)
-        reporting = Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
-        return ProjectManagerAgent(self.facts, self.outbox, reporting)
+    @property
+    def reporting(self) -> Reporting:
+        """How reports are made."""
+        usual = self.every or timedelta(hours=self.settings.meta.report_hours)
+        return Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
+
+    def report(
+        self, at: datetime, start: datetime | None = None, *, keep: bool
+    ) -> tuple[Report, dict[str, Any], list[dict[str, Any]]]:
+        """A report up to `at` with its summary and suggestions, not stored; `start` None means since the last one."""
+        return compose_report(self.facts, self.reporting, Period(start, at), keep=keep)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
-        """One job, here and now; UsageError for a name that is none."""
+        """One job at `at` (default: now), in this process; its outcome as plain values. UsageError for a name that is none."""
+        now = at or self.clock.now()
         if name == "performance_analyzer":
-            now = at or self.clock.now()
             self.facts.register_variants(now, *variants_of(self.settings))
             forget_old_metrics(self.connections.owner, now, metrics_days=self.settings.meta.keep_metrics_days)
-            return self.analyzer().execute(at)
+            return update_scorecards(self.store, self.thresholds, now)
         if name == "weight_optimizer":
-            return self.optimizer().execute(at, due_at)
+            return decide_weights(self.store, self.tuning, now, due_at)
         if name == "parity_check":
-            now = at or self.clock.now()
-            return check_parity(self.settings, self.engine, self.store, tuning_of(self.settings), now, keep=True)
+            return check_parity(self.settings, self.engine, self.store, self.tuning, now, keep=True)
         if name == "project_manager":
-            self.raise_alarms(at or self.clock.now())
-            return self.project_manager().execute(at)
+            self.raise_alarms(now)
+            return write_report(self.facts, self.outbox, self.reporting, now)
         raise UsageError(f"no job is named '{name}'; known are {', '.join(JOBS)}")
 
     def watch(self, at: datetime) -> None:
@@ -154,74 +147,23 @@ class MetaPlane:
         wrong = job_alarms(plans, {plan.name: self.jobs.newest(plan.name) for plan in plans}, at)
         wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
         opened, closed = self.facts.sync_alarms(at, wrong)
-        app.tell_alarms(opened, closed)
+        log_alarms(opened, closed)
         return len(wrong)
+
+
+def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
+    """Each alarm is logged once when it opens and once when it closes."""
+    for alarm in opened:
+        level = logging.ERROR if alarm.severity in ("critical", "high") else logging.WARNING
+        log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
+    for alarm in closed:
+        log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
 
 
 def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
     """Sessions pause over nights, weekends and holidays; a market that never closes does not."""
     around_the_clock = app.bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
     return stale if around_the_clock else max(stale, timedelta(days=4, hours=12))
-
-
-def thresholds_of(settings: Settings) -> Thresholds:
-    """The analyzer's numbers."""
-    t = settings.tuning
-    return Thresholds(top_sharpe=t.top_sharpe, under_sharpe=t.under_sharpe, under_win_rate=t.under_win_rate)
-
-
-def tuning_of(settings: Settings) -> Tuning:
-    """The optimizer's numbers."""
-    t = settings.tuning
-    limits = Limits(
-        floor=t.floor,
-        cap=t.cap,
-        step=t.step,
-        minimum_sharpe=t.minimum_sharpe,
-        minimum_signals=t.minimum_signals,
-        false_changes_per_year=t.false_changes_per_year,
-    )
-    return Tuning(
-        method=t.method,
-        limits=limits,
-        look_back_days=t.look_back_days,
-        history_days=t.history_days,
-        turnover_cost=t.turnover_cost_bps / 1e4,
-        score_after_days=t.score_after_days,
-    )
-
-
-def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
-    """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
-    meta = settings.meta
-    hours = dict(
-        zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.parity_hours, meta.report_hours), strict=True)
-    )
-    if only is not None and only not in hours:
-        raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
-    return tuple(
-        JobPlan(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
-        for name, every in hours.items()
-        if only in (None, name) and not (paced_by and name == "parity_check")  # a paced desk is a replay itself
-    )
-
-
-def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Today's agents with their parameters, named by a digest of them, and the one model that an agent reads."""
-    found = {}
-    for agent in make_agents(settings.agents.enabled):
-        raw = getattr(agent, "parameters", None)
-        parameters = dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else {}
-        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-        found[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
-    release = package_version("vaderSentiment")
-    lexicon = {
-        "name": "vader-sentiment",
-        "sha256": hashlib.sha256(release.encode()).hexdigest(),
-        "format": "lexicon",
-        "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
-    }
-    return found, [lexicon]
 
 
 @contextmanager
@@ -244,77 +186,3 @@ def meta_plane_of_settings() -> Iterator[MetaPlane]:
     """As `meta_plane`, from the settings file and environment of this process."""
     with meta_plane(load_settings(), demo=False, say=lambda _line: None) as plane:
         yield plane
-
-
-# ---------------------------------------------------------------- runners
-
-
-def here(plane: MetaPlane) -> Callable[[JobPlan, datetime], str]:
-    """Runs a job in this process."""
-
-    def run(plan: JobPlan, due_at: datetime) -> str:
-        return headline(plan.name, plane.run_job(plan.name, None, due_at))
-
-    return run
-
-
-def own_process(settings_file: Path | None) -> Callable[[JobPlan, datetime], str]:
-    """Runs a job in a process of its own, which is killed with all its children at the plan's deadline."""
-
-    def run(plan: JobPlan, due_at: datetime) -> str:
-        command = [sys.executable, "-m", "agents", "job", plan.name, "--due-at", due_at.isoformat(), "--json"]
-        command += ["--settings", str(settings_file)] if settings_file else []
-        return headline(plan.name, _run_child(command, plan))
-
-    return run
-
-
-def _run_child(command: Sequence[str], plan: JobPlan) -> dict[str, Any]:
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        out, err = process.communicate(timeout=plan.deadline_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise JobError(f"{plan.name} was ended after its deadline of {plan.deadline_s:g} s") from None
-    if process.returncode != 0:
-        said = err.decode(errors="replace").strip().split("\n")[-1].removeprefix("quorum: ")
-        raise JobError(said or f"{plan.name} ended with status {process.returncode}")
-    if len(out) > OUTPUT_LIMIT_BYTES:
-        raise JobError(f"{plan.name} said {len(out)} bytes")
-    outcome = json.loads(out)
-    assert isinstance(outcome, dict)
-    return outcome
-
-
-def headline(job: str, outcome: dict[str, Any]) -> str:
-    """One line on what a job did."""
-    if job == "performance_analyzer":
-        return (
-            f"{outcome['agents_analyzed']} agents over {outcome['days']} days; top: {', '.join(outcome['top_performers']) or 'none'};"
-            f" under: {', '.join(outcome['underperformers']) or 'none'}"
-        )
-    if job == "weight_optimizer":
-        return f"{outcome['decision']}: {outcome['reason']}"
-    if job == "parity_check":
-        return f"{outcome['decisions']:,} decisions replayed; {kinds_of(outcome)} differ{'s' if kinds_of(outcome) == 'nothing' else ''}"
-    return f"report {outcome['report_id']}, mail: {outcome['mail']}"
-
-
-class JobsBetween:
-    """The meta plane's jobs as a replay's interludes: the real jobs on the real tables, at simulated times."""
-
-    def __init__(self, plane: MetaPlane, clock: SimulatedClock, every: timedelta) -> None:
-        self._plans = plans_of(plane.settings, paced_by=every)
-        self._orchestrator = MetaOrchestrator(plane.jobs, self._plans, here(plane), clock)
-
-    def next_due(self, after: datetime) -> datetime:
-        """The first due time of any job later than `after`."""
-        return next_due(self._plans, after)
-
-    def run(self, at: datetime) -> None:
-        """Every job that is due at `at`, where the clock stands now, and not done."""
-        log_event(logger, "jobs between bars", at=at)
-        self._orchestrator.tick()

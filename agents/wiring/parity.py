@@ -20,7 +20,6 @@ from agents.core.errors import JournalError
 from agents.core.meta_types import Recorded
 from agents.core.settings import Settings
 from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime
-from agents.meta.weight_optimizer import Tuning, decide, tuning_digest
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
 from agents.pipeline.record import pack_state, unpack_state
@@ -28,6 +27,7 @@ from agents.pipeline.state import new_state
 from agents.replay.parity import Parity, compare_signals, compare_steps
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import AGENTS
+from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, tuning_digest
 from agents.wiring import desk as app
 
 BATCH_DECISIONS, MOST_BATCHES = 2000, 10
@@ -148,7 +148,7 @@ def _compare_weights(
             reason="",
         )
         days = store.agent_days(until=at, whole_days_only=True)
-        again = decide(days, before, tuning, at=at, decided_for=row["decided_for"], trials=row["trials"])
+        again = decide(DecisionInputs(days, before, tuning), Occasion(at, row["decided_for"], row["trials"]))
         if again.inputs_hash != row["inputs_hash"]:
             found.differ("weight", at, f"version {row['version']}, inputs", row["inputs_hash"], again.inputs_hash)
         then = {name: f"{float(w):.6f}" for name, w in sorted(row["agent_weights"].items())}

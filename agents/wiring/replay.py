@@ -35,10 +35,6 @@ from agents.core.ports import BarSource
 from agents.core.replay_types import Replayed, Run
 from agents.core.settings import INTERVALS_S, Settings, plain_settings, with_changes
 from agents.core.types import Bars, Floats, Signals, Times, as_datetime, as_stamp
-from agents.meta.performance_analyzer import SEED as ANALYZER_SEED
-from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
-from agents.meta.weight_optimizer import SEED as OPTIMIZER_SEED
-from agents.meta.weight_optimizer import Tuning, WeightOptimizerAgent
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.market import panel_of
 from agents.quant.measures import daily_of
@@ -49,11 +45,15 @@ from agents.replay.record import Progress
 from agents.replay.record import replay as record_replay
 from agents.replay.simulate import ChunkResult, Observer, SignalSource, chunks_of, simulate
 from agents.trading.guard import AgentPanel
+from agents.tuning.scorecards import SEED as ANALYZER_SEED
+from agents.tuning.weight_decision import SEED as OPTIMIZER_SEED
 from agents.wiring import desk as app
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, connect, ensure_database
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.meta import MetaPlane, plans_of, thresholds_of, tuning_of
-from agents.wiring.replay_jobs import ReplayedJobs
+from agents.wiring.job_settings import plans_of, thresholds_of, tuning_of
+from agents.wiring.jobs_between_bars import JobsBetweenBars
+from agents.wiring.meta import MetaPlane
+from agents.wiring.replay_jobs import ArrayJobs
 
 CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
@@ -146,7 +146,7 @@ def replay_history(
     lead = lead_of(settings, panel.bars_needed)
     clock, days = SimulatedClock(first), DayBook(names)
     desk = ArrayDesk(names, settings.agents.static_weights, days, clock, trials=plan.trials)
-    jobs = jobs_of(plan, desk, clock) if plan.tuning else None
+    jobs = jobs_of(plan, desk) if plan.tuning else None
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
     run = simulate(
@@ -160,7 +160,7 @@ def replay_history(
         total_bars=history.total_bars,
         memory=panel.bars_needed,
         days=days,
-        interludes=jobs,
+        interludes=JobsBetweenBars(job_plans_of(plan), jobs.run) if jobs is not None else None,
         observers=[digest, *observers],
     )
     desk.refresh_days()
@@ -191,17 +191,21 @@ def asking(panel: AgentPanel) -> SignalSource:
     return ask
 
 
-def jobs_of(plan: Plan, desk: ArrayDesk, clock: SimulatedClock) -> ReplayedJobs:
-    """The meta plane's jobs between bars, on arrays."""
+def jobs_of(plan: Plan, desk: ArrayDesk) -> ArrayJobs:
+    """The scheduled jobs, on arrays."""
     settings = plan.settings
-    tuning: Tuning = replace(tuning_of(settings), solver="direct")
-    plans: tuple[JobPlan, ...] = tuple(p for p in plans_of(settings) if p.name != "parity_check")
+    tuning = replace(tuning_of(settings), solver="direct")
+    return ArrayJobs(job_plans_of(plan), desk, thresholds_of(settings), tuning)
+
+
+def job_plans_of(plan: Plan) -> tuple[JobPlan, ...]:
+    """The jobs that a replay runs: not the parity check, for it is a replay itself."""
+    plans: tuple[JobPlan, ...] = tuple(p for p in plans_of(plan.settings) if p.name != "parity_check")
     if plan.optimizer_only:
-        plans = tuple(p for p in plans if p.name == "weight_optimizer")
-    elif plan.report_every is not None:
-        plans = tuple(replace(p, every=plan.report_every) if p.name == "project_manager" else p for p in plans)
-    analyzer = PerformanceAnalyzerAgent(desk, thresholds_of(settings))
-    return ReplayedJobs(plans, analyzer, WeightOptimizerAgent(desk, tuning), desk, clock)
+        return tuple(p for p in plans if p.name == "weight_optimizer")
+    if plan.report_every is not None:
+        return tuple(replace(p, every=plan.report_every) if p.name == "project_manager" else p for p in plans)
+    return plans
 
 
 class DataDigest:

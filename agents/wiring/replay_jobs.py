@@ -11,14 +11,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from agents.core.clock import Clock
 from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
 from agents.core.ports import OptimizerDesk
 from agents.core.replay_types import Finding
-from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
-from agents.meta.weight_optimizer import WeightOptimizerAgent, score_past
 from agents.tuning.recommendations import recommend
-from agents.tuning.schedule import EPOCH
+from agents.tuning.schedule import slot
+from agents.tuning.scorecards import Thresholds, update_scorecards
+from agents.tuning.weight_decision import Tuning, decide_weights, score_past
 
 RECENT_DECISIONS = 7
 
@@ -40,39 +39,25 @@ class ReplayedDesk(OptimizerDesk, Protocol):
         ...
 
 
-class ReplayedJobs:
-    """Interludes of a replay."""
+class ArrayJobs:
+    """The scheduled jobs of one replay; `run` does what is due between two bars."""
 
-    def __init__(
-        self,
-        plans: Sequence[JobPlan],
-        analyzer: PerformanceAnalyzerAgent,
-        optimizer: WeightOptimizerAgent,
-        desk: ReplayedDesk,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, plans: Sequence[JobPlan], desk: ReplayedDesk, thresholds: Thresholds, tuning: Tuning) -> None:
         self.findings: list[Finding] = []
         self.runs = dict.fromkeys((plan.name for plan in plans), 0)
         self._plans = tuple(plans)
-        self._analyzer = analyzer
-        self._optimizer = optimizer
         self._desk = desk
-        self._clock = clock
+        self._thresholds = thresholds
+        self._tuning = tuning
         self._last: dict[str, datetime] = {}
         self._analyzed = self._reported = -1
         self._decided: tuple[object, ...] = ()
         self._open: dict[str, Finding] = {}
 
-    def next_due(self, after: datetime) -> datetime:
-        """The first due time of any job later than `after`."""
-        since = after - EPOCH
-        return EPOCH + min((since // plan.every + 1) * plan.every for plan in self._plans)
-
     def run(self, at: datetime) -> None:
         """Every job that is due at `at` and not done, in the jobs' order."""
-        since = at - EPOCH
         for plan in self._plans:
-            due_at = EPOCH + (since // plan.every) * plan.every
+            due_at = slot(plan.every, at)
             if self._last.get(plan.name) == due_at:
                 continue
             self._last[plan.name] = due_at
@@ -86,14 +71,13 @@ class ReplayedJobs:
 
     def finish(self, at: datetime) -> None:
         """Scorecards over all windows, as they stand after the last bar."""
-        self._analyzer.execute(at)
+        update_scorecards(self._desk, self._thresholds, at)
 
     def _analyze(self, at: datetime) -> None:
+        """Only the window that rules read; those of the others are made at the end."""
         if self._desk.seen != self._analyzed:
             self._analyzed = self._desk.seen
-            self._analyzer.execute(
-                at, windows=(0,)
-            )  # the one that rules read; the newest of the others are made at the end
+            update_scorecards(self._desk, self._thresholds, at, windows=(0,))
 
     def _optimize(self, at: datetime, due_at: datetime) -> None:
         desk = self._desk
@@ -103,9 +87,9 @@ class ReplayedJobs:
         last = desk.decisions[-1] if desk.decisions else None
         if last is not None and inputs == self._decided and last.status in ("hold", "fallback"):
             desk.publish(replace(last, at=at, decided_for=due_at))
-            score_past(desk, days, self._optimizer.tuning, at)
+            score_past(desk, days, self._tuning, at)
         else:
-            self._optimizer.execute(at, due_at)
+            decide_weights(desk, self._tuning, at, due_at)
             self._decided = inputs
 
     def _report(self, at: datetime, period: timedelta) -> None:

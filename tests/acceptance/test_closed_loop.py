@@ -208,7 +208,7 @@ def test_the_loop(stack, database, tmp_path):
     at = as_datetime(BARS.time[-1])
     plane = stack.plane(at)
     plane.run_job("performance_analyzer", at)
-    made, summary, _ = plane.project_manager().compose(at, keep_suggestions=True, start=at - timedelta(days=30))
+    made, summary, _ = plane.report(at, at - timedelta(days=30), keep=True)
     content = message(made, desk="loop", sender="a@b.example", recipients=("c@d.example",)).as_string()
     added = {row["control"]: row for row in summary["tuning_value_added"]}["equal"]
     assert added["difference"] > 0

@@ -31,7 +31,9 @@ from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
 from agents.replay.record import replay
+from agents.tuning.weight_decision import try_method
 from agents.wiring import desk as app
+from agents.wiring import job_process
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
@@ -183,7 +185,7 @@ def test_a_hold_keeps_the_version_in_force(plane, owner):
 
 
 def test_looking_is_a_trial(plane, owner):
-    proposal, decision = plane.optimizer().try_method("risk_parity", END)
+    proposal, decision = try_method(plane.store, plane.tuning, "risk_parity", END)
     assert decision.status == "trial" and sum(decision.weights.values()) == 1
     assert proposal.status in ("hold", "apply")
     assert plane.store.methods_tried("adaptive") == 2
@@ -330,15 +332,17 @@ def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
         "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)",
     ]
     begun = SystemClock().monotonic_s()
-    with pytest.raises(meta_app.JobError, match="deadline of 1 s"):
-        meta_app._run_child(command, JobPlan(name="x", every=timedelta(hours=1), deadline_s=1.0))
+    with pytest.raises(job_process.JobError, match="deadline of 1 s"):
+        job_process._run_child(command, JobPlan(name="x", every=timedelta(hours=1), deadline_s=1.0))
     assert SystemClock().monotonic_s() - begun < 10
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "import os; os._exit(1)", "print('no json')"])
 def test_a_job_that_ends_badly_is_one_error(code):
-    with pytest.raises((meta_app.JobError, ValueError)):
-        meta_app._run_child([sys.executable, "-c", code], JobPlan(name="x", every=timedelta(hours=1), deadline_s=20.0))
+    with pytest.raises((job_process.JobError, ValueError)):
+        job_process._run_child(
+            [sys.executable, "-c", code], JobPlan(name="x", every=timedelta(hours=1), deadline_s=20.0)
+        )
 
 
 def test_the_supervisor_notices_a_dead_scheduler(monkeypatch):
@@ -467,7 +471,7 @@ def test_suggestions_become_tasks(plane, environment, tmp_path):
     done = quorum(environment, tmp_path, "todo", "done", str(listed["tasks"][0]["id"]))
     assert "done: rotate the keys" in done.stdout
     assert "there is no open one" in quorum(environment, tmp_path, "todo", "accept", str(first["id"]), code=2).stderr
-    made, _, _ = plane.project_manager().compose(END, keep_suggestions=False)
+    made, _, _ = plane.report(END, keep=False)
     assert "Tasks" in made.html and first["title"] in made.text
 
 

@@ -27,7 +27,8 @@ from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring import parity as parity_app
 from agents.wiring.connections import Connections
-from agents.wiring.meta import tuning_of
+from agents.wiring.job_process import headline
+from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import check_parity, kinds_of
 from agents.wiring.replay import Plan, own_history, replay_history
 from tests.conftest import SERVICES
@@ -173,7 +174,7 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     desk.trade(FIRST, RESTART)
     first = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
     assert (first["decisions"], first["differences"]) == (RESTART - FIRST, 0)
-    assert meta_app.headline("parity_check", first) == "110 decisions replayed; nothing differs"
+    assert headline("parity_check", first) == "110 decisions replayed; nothing differs"
     again = desk.plane.run_job("parity_check", as_datetime(BARS.time[RESTART]))
     assert again["decisions"] == 0, "nothing new"
     desk.trade(RESTART, 300)
@@ -197,7 +198,7 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     # The report and the alarm read the newest check.
     facts = desk.plane.facts.facts(start=as_datetime(BARS.time[0]), at=as_datetime(BARS.time[-1]))
     assert facts["parity"][0]["decisions"] == 20
-    made, _, _ = desk.plane.project_manager().compose(as_datetime(BARS.time[-1]), keep_suggestions=False)
+    made, _, _ = desk.plane.report(as_datetime(BARS.time[-1]), keep=False)
     assert "20 decisions from" in made.text and "20 decisions from" in made.html
 
 

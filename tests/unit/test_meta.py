@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from agents.core.meta_types import AgentDays, JobPlan, JobRun, MailSettings
 from agents.core.ports import PastChange
 from agents.core.types import WeightSet, WeightsLevel
-from agents.meta.performance_analyzer import Thresholds, analyze, verdict
-from agents.meta.project_manager import hush
-from agents.meta.weight_optimizer import Tuning, decide, inputs_hash, realised
 from agents.tuning.alarms import desk_alarms, job_alarms
+from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
+from agents.tuning.scorecards import Thresholds, analyze, verdict
+from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, inputs_hash, realised
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("Good", "Bad", "Middling", "Silent")
@@ -138,7 +139,7 @@ def test_no_days_no_cards():
 
 
 def test_a_shown_difference_moves_the_weights_and_says_why():
-    made = decide(make_days(700), equal_weights(), Tuning(), at=NOW, decided_for=NOW, trials=1)
+    made = decide(DecisionInputs(make_days(700), equal_weights(), Tuning()), Occasion(NOW, NOW, 1))
     assert made.status == "apply"
     assert made.weights["Good"] == pytest.approx(Decimal("0.285"), abs=Decimal("0.02"))
     assert sum(made.weights.values()) == 1
@@ -151,19 +152,19 @@ def test_a_shown_difference_moves_the_weights_and_says_why():
 
 
 def test_the_first_decision_gives_the_weights_a_version():
-    made = decide(
-        make_days(60, skills=(0, 0, 0, 0)), equal_weights(version=0), Tuning(), at=NOW, decided_for=NOW, trials=1
-    )
+    inputs = DecisionInputs(make_days(60, skills=(0, 0, 0, 0)), equal_weights(version=0), Tuning())
+    made = decide(inputs, Occasion(NOW, NOW, 1))
     assert made.status == "initial"
     assert made.weights == equal_weights().weights
 
 
 def test_the_same_inputs_have_the_same_hash():
-    days, before, tuning = make_days(), equal_weights(), Tuning()
-    first = inputs_hash(days.returns, days, before, tuning)
-    assert first == inputs_hash(days.returns.copy(), days, before, tuning)
-    assert first != inputs_hash(days.returns * 1.0000001, days, before, tuning)
-    assert first != inputs_hash(days.returns, days, before, Tuning(method="equal"))
+    inputs = DecisionInputs(make_days(), equal_weights(), Tuning())
+    days = inputs.days
+    first = inputs_hash(inputs)
+    assert first == inputs_hash(inputs._replace(days=replace(days, returns=days.returns.copy())))
+    assert first != inputs_hash(inputs._replace(days=replace(days, returns=days.returns * 1.0000001)))
+    assert first != inputs_hash(inputs._replace(tuning=Tuning(method="equal")))
 
 
 def test_a_change_is_scored_on_the_days_after_it():
@@ -387,4 +388,4 @@ def mail_settings(**changes):
 def test_quiet_hours_and_modes(changes, hour, last_hours_ago, changed, silent):
     at = NOW.replace(hour=hour)
     last = at - timedelta(hours=last_hours_ago) if last_hours_ago else None
-    assert bool(hush(mail_settings(**changes), at=at, last_sent=last, changed=changed)) is silent
+    assert bool(reason_not_to_mail(mail_settings(**changes), at=at, last_sent=last, changed=changed)) is silent

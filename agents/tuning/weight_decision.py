@@ -1,0 +1,237 @@
+"""agent days -> a weight decision: apply, hold or fall back, each on record with its evidence and published at once.
+
+Reads the shadow books' returns of whole days only, so that a decision never sees the day it is made on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.core.log import log_event
+from agents.core.meta_types import AgentDays, DecisionStatus, WeightDecision
+from agents.core.ports import OptimizerDesk, PastChange
+from agents.core.types import Floats, WeightSet
+from agents.core.weight_sets import normalised
+from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
+from agents.quant.returns import periods_per_year, sharpe_ratio
+
+logger = logging.getLogger(__name__)
+SEED = 20240118
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How weights are tuned: method, limits, days of history used at least and at most, cost of moving all of the book, and
+    after how many days a change is scored."""
+
+    method: Method = "adaptive"
+    limits: Limits = field(default_factory=Limits)
+    look_back_days: int = 30
+    history_days: int = 2920
+    turnover_cost: float = 0.0005
+    score_after_days: int = 30
+    solver: Solver = field(default="reference", repr=False)
+    """Not part of a decision's inputs: the results do not depend on it."""
+
+
+class DecisionInputs(NamedTuple):
+    """What a decision about weights is computed from."""
+
+    days: AgentDays
+    before: WeightSet
+    tuning: Tuning
+
+
+class Occasion(NamedTuple):
+    """When a decision is made, for which due time of the job (None: for a person), and after how many methods tried."""
+
+    at: datetime
+    decided_for: datetime | None
+    trials: int
+
+
+def decide_weights(
+    desk: OptimizerDesk, tuning: Tuning, at: datetime, decided_for: datetime | None = None
+) -> dict[str, Any]:
+    """Propose, let the guard judge, publish, and score what past changes brought. One decision for each due time.
+
+    Returns weights_updated, old_weights, new_weights, improvement (annual sharpe_improvement and return_improvement,
+    expected and net of turnover), decision, reason, version and method.
+    """
+    inputs = read_inputs(desk, tuning, at)
+    decision = decide(inputs, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
+    version = desk.publish(decision)
+    score_past(desk, inputs.days, tuning, at)
+    log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)
+    return outcome_of(decision, version, inputs.before)
+
+
+def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime) -> tuple[Proposal, WeightDecision]:
+    """What `method` would propose at `at`. It is recorded as a trial: later claims have to be stronger."""
+    tried = Tuning(
+        method=method, limits=tuning.limits, history_days=tuning.history_days, turnover_cost=tuning.turnover_cost
+    )
+    inputs = read_inputs(desk, tried, at)
+    occasion = Occasion(at, None, desk.methods_tried(method))
+    proposal = proposal_of(inputs, occasion.trials)
+    decision = _decision(proposal, inputs, occasion, "trial")
+    desk.publish(decision)
+    return proposal, decision
+
+
+def read_inputs(desk: OptimizerDesk, tuning: Tuning, at: datetime) -> DecisionInputs:
+    """Whole days up to `at`, brought up to date, and the weights in force."""
+    desk.refresh_days()
+    return DecisionInputs(desk.agent_days(until=at, whole_days_only=True), desk.weights_in_force(at), tuning)
+
+
+def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet) -> dict[str, Any]:
+    """The decision as plain numbers and texts."""
+    return {
+        "weights_updated": decision.status == "apply",
+        "old_weights": {name: float(w) for name, w in before.weights.items()},
+        "new_weights": {name: float(w) for name, w in decision.weights.items()},
+        "improvement": {
+            "sharpe_improvement": decision.sharpe_improvement or 0.0,
+            "return_improvement": decision.return_improvement or 0.0,
+        },
+        "decision": decision.status,
+        "reason": decision.reason,
+        "version": version,
+        "method": decision.method,
+        "causes": {name: dict(parts) for name, parts in decision.causes.items()},
+        "evidence": dict(decision.evidence),
+    }
+
+
+# ---------------------------------------------------------------- pure
+
+
+def decide(inputs: DecisionInputs, occasion: Occasion) -> WeightDecision:
+    """The decision on an occasion. The first one on a desk has status "initial" where it changes nothing, so that from
+    then on every weight has a version."""
+    proposal = proposal_of(inputs, occasion.trials)
+    status: DecisionStatus = proposal.status
+    if inputs.before.version == 0 and proposal.status != "apply":
+        status = "initial"
+    return _decision(proposal, inputs, occasion, status)
+
+
+def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
+    """`propose` on the days of the history window."""
+    days, before, tuning = inputs
+    return propose(
+        _window(days, tuning),
+        np.array([float(before.weights[name]) for name in days.agents]),
+        method=tuning.method,
+        limits=tuning.limits,
+        periods_per_year=_periods_per_year(days),
+        turnover_cost=tuning.turnover_cost,
+        trials=trials,
+        seed=SEED,
+        solver=tuning.solver,
+    )
+
+
+def _window(days: AgentDays, tuning: Tuning) -> Floats:
+    """Returns of the last `history_days`; a day without any signal is a day without an opinion, not a return of 0."""
+    if not len(days.date):
+        return np.empty((0, len(days.agents)))
+    length = max(tuning.history_days, tuning.look_back_days)
+    first = int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(length - 1, "D")))
+    silent = (days.signals[first:] == 0) & (days.returns[first:] == 0.0)
+    return np.where(silent, np.nan, days.returns[first:])
+
+
+def _periods_per_year(days: AgentDays) -> float:
+    """Days with bars in a year; sessions of stocks where that cannot be told yet."""
+    pace = periods_per_year(days.date.astype("datetime64[us]"))
+    return pace if math.isfinite(pace) and pace > 0 else 252.0
+
+
+def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, status: DecisionStatus) -> WeightDecision:
+    days, before, tuning = inputs
+    returns = _window(days, tuning)
+    moved = status == "apply"
+    raw = dict(zip(days.agents, (proposal.weights if moved else proposal.candidate), strict=True))
+    changed = normalised({name: float(w) for name, w in raw.items()}, days.agents)
+    weights = changed if status in ("apply", "trial") else dict(before.weights)
+    candidate = dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))
+    return WeightDecision(
+        at=occasion.at,
+        decided_for=occasion.decided_for,
+        weights=weights,
+        previous=dict(before.weights),
+        method=tuning.method,
+        status=status,
+        reason=proposal.reason,
+        window_days=_span_days(days, len(returns)),
+        sample_size=len(returns),
+        trials=occasion.trials,
+        inputs_hash=inputs_hash(inputs),
+        sharpe_improvement=proposal.expected_sharpe_improvement,
+        return_improvement=proposal.expected_return_improvement,
+        causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
+        evidence={**proposal.evidence, "tuning": tuning_digest(tuning), "candidate": candidate},
+    )
+
+
+def _span_days(days: AgentDays, rows: int) -> int | None:
+    return int((days.date[-1] - days.date[-rows]) / np.timedelta64(1, "D")) + 1 if rows else None
+
+
+def _causes(
+    proposal: Proposal, agents: tuple[str, ...], weights: Mapping[str, Decimal], before: Mapping[str, Decimal]
+) -> dict[str, dict[str, float]]:
+    """The parts of each agent's change, which sum to the published change exactly (the guard's part takes the rounding)."""
+    result = {}
+    for name, parts in zip(agents, proposal.causes, strict=True):
+        rounded = {key: round(value, 6) for key, value in parts.items()}
+        rounded["guard"] = round(
+            float(weights[name] - before[name]) - sum(v for k, v in rounded.items() if k != "guard"), 6
+        )
+        result[name] = rounded
+    return result
+
+
+def tuning_digest(tuning: Tuning) -> str:
+    """Recognises the tuner's settings."""
+    return hashlib.sha256(repr(tuning).encode()).hexdigest()[:12]
+
+
+def inputs_hash(inputs: DecisionInputs) -> str:
+    """A digest of everything that the decision was computed from: the same inputs give the same decision."""
+    days, before, tuning = inputs
+    digest = hashlib.sha256((_window(days, tuning) + 0.0).tobytes())  # + 0: a return of -0 is one of 0
+    weights = sorted((n, f"{w:.6f}") for n, w in before.weights.items())
+    digest.update(repr((days.agents, weights, tuning, SEED)).encode())
+    return digest.hexdigest()[:32]
+
+
+def score_past(desk: OptimizerDesk, days: AgentDays, tuning: Tuning, at: datetime) -> None:
+    """Write what changes that are old enough have brought."""
+    for change in desk.unscored_changes(before=at - timedelta(days=tuning.score_after_days)):
+        desk.score_change(change.version, realised(days, change, tuning.score_after_days), at)
+
+
+def realised(days: AgentDays, change: PastChange, after_days: int) -> float | None:
+    """Annual Sharpe ratio of the new weights less that of the old ones over the `after_days` after a change, from the
+    shadow books; None where it cannot be measured."""
+    start = np.datetime64(change.at.date()) + np.timedelta64(1, "D")
+    rows = (days.date >= start) & (days.date < start + np.timedelta64(after_days, "D"))
+    returns = np.nan_to_num(days.returns[rows])
+    figures = []
+    for weights in (change.weights, change.previous):
+        vector = np.array([float(weights.get(name, 0.0)) for name in days.agents])
+        figures.append(sharpe_ratio(returns @ vector, _periods_per_year(days)))
+    difference = figures[0] - figures[1]
+    return difference if math.isfinite(difference) else None

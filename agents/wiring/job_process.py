@@ -1,0 +1,78 @@
+"""How a job is run: in this process, or in one of its own that is killed at the job's deadline; and what it did, in a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agents.core.errors import AgentsError
+from agents.core.meta_types import JobPlan
+from agents.wiring.meta import MetaPlane
+from agents.wiring.parity import kinds_of
+
+OUTPUT_LIMIT_BYTES = 4_000_000
+
+
+class JobError(AgentsError):
+    """A job ended badly or not in time."""
+
+
+def in_this_process(plane: MetaPlane) -> Callable[[JobPlan, datetime], str]:
+    """Runs a job in this process."""
+
+    def run(plan: JobPlan, due_at: datetime) -> str:
+        return headline(plan.name, plane.run_job(plan.name, None, due_at))
+
+    return run
+
+
+def own_process(settings_file: Path | None) -> Callable[[JobPlan, datetime], str]:
+    """Runs a job in a process of its own, which is killed with all its children at the plan's deadline."""
+
+    def run(plan: JobPlan, due_at: datetime) -> str:
+        command = [sys.executable, "-m", "agents", "job", plan.name, "--due-at", due_at.isoformat(), "--json"]
+        command += ["--settings", str(settings_file)] if settings_file else []
+        return headline(plan.name, _run_child(command, plan))
+
+    return run
+
+
+def _run_child(command: Sequence[str], plan: JobPlan) -> dict[str, Any]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=plan.deadline_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise JobError(f"{plan.name} was ended after its deadline of {plan.deadline_s:g} s") from None
+    if process.returncode != 0:
+        said = err.decode(errors="replace").strip().split("\n")[-1].removeprefix("quorum: ")
+        raise JobError(said or f"{plan.name} ended with status {process.returncode}")
+    if len(out) > OUTPUT_LIMIT_BYTES:
+        raise JobError(f"{plan.name} said {len(out)} bytes")
+    outcome = json.loads(out)
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+def headline(job: str, outcome: dict[str, Any]) -> str:
+    """One line on what a job did."""
+    if job == "performance_analyzer":
+        return (
+            f"{outcome['agents_analyzed']} agents over {outcome['days']} days; top: {', '.join(outcome['top_performers']) or 'none'};"
+            f" under: {', '.join(outcome['underperformers']) or 'none'}"
+        )
+    if job == "weight_optimizer":
+        return f"{outcome['decision']}: {outcome['reason']}"
+    if job == "parity_check":
+        return f"{outcome['decisions']:,} decisions replayed; {kinds_of(outcome)} differ{'s' if kinds_of(outcome) == 'nothing' else ''}"
+    return f"report {outcome['report_id']}, mail: {outcome['mail']}"

@@ -1,0 +1,79 @@
+"""What the settings say of the scheduled jobs: their pace, the analyzer's and the optimizer's numbers, today's agents."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from datetime import timedelta
+from importlib.metadata import version as package_version
+from typing import Any
+
+from agents.core.errors import UsageError
+from agents.core.meta_types import JobPlan
+from agents.core.settings import Settings
+from agents.quant.allocation import Limits
+from agents.trading.registry import make_agents
+from agents.tuning.job_runner import JOBS
+from agents.tuning.scorecards import Thresholds
+from agents.tuning.weight_decision import Tuning
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """The analyzer's numbers."""
+    t = settings.tuning
+    return Thresholds(top_sharpe=t.top_sharpe, under_sharpe=t.under_sharpe, under_win_rate=t.under_win_rate)
+
+
+def tuning_of(settings: Settings) -> Tuning:
+    """The optimizer's numbers."""
+    t = settings.tuning
+    limits = Limits(
+        floor=t.floor,
+        cap=t.cap,
+        step=t.step,
+        minimum_sharpe=t.minimum_sharpe,
+        minimum_signals=t.minimum_signals,
+        false_changes_per_year=t.false_changes_per_year,
+    )
+    return Tuning(
+        method=t.method,
+        limits=limits,
+        look_back_days=t.look_back_days,
+        history_days=t.history_days,
+        turnover_cost=t.turnover_cost_bps / 1e4,
+        score_after_days=t.score_after_days,
+    )
+
+
+def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
+    """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
+    meta = settings.meta
+    hours = dict(
+        zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.parity_hours, meta.report_hours), strict=True)
+    )
+    if only is not None and only not in hours:
+        raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
+    return tuple(
+        JobPlan(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
+        for name, every in hours.items()
+        if only in (None, name) and not (paced_by and name == "parity_check")  # a paced desk is a replay itself
+    )
+
+
+def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Today's agents with their parameters, named by a digest of them, and the one model that an agent reads."""
+    found = {}
+    for agent in make_agents(settings.agents.enabled):
+        raw = getattr(agent, "parameters", None)
+        parameters = dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else {}
+        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+        found[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
+    release = package_version("vaderSentiment")
+    lexicon = {
+        "name": "vader-sentiment",
+        "sha256": hashlib.sha256(release.encode()).hexdigest(),
+        "format": "lexicon",
+        "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
+    }
+    return found, [lexicon]
