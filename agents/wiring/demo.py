@@ -16,13 +16,10 @@ from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.record import Progress, replay
 from agents.reports.report import standalone_html
-from agents.tuning.job_runner import JobRunner
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.job_process import in_this_process
-from agents.wiring.job_settings import plans_of
-from agents.wiring.jobs_between_bars import JobsBetweenBars
+from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
 
 REPORT_FILE = Path("reports/quorum-demo.html")
@@ -61,9 +58,7 @@ def run_demo(
             plane.cache.forget()  # what Redis holds belongs to a run that was wiped
         weights = app.desk_weights(settings, connections, agents)
         plan = app.plan_of(settings, bars.symbols)
-        plans = plans_of(plane.settings, paced_by=every)
-        runner = JobRunner(plane.jobs, plans, in_this_process(plane), clock)
-        jobs = JobsBetweenBars(plans, lambda _at: runner.tick())
+        jobs = jobs_on_tables(plane, clock)
         try:
             replay(bars, plan, agents, weights.current, journal, clock, progress, jobs)
             file = write_report(plane, as_datetime(bars.time[-1]))

@@ -27,7 +27,8 @@ from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.meta import JobsBetween, MetaPlane
+from agents.wiring.jobs_between_bars import jobs_on_tables
+from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import make_bars
@@ -70,7 +71,7 @@ def plane(owner, trader, meta, redis_url):
     connections = Connections(owner, trader, meta, redis_url, (), {})
     agents, clock = app.agents_of(SETTINGS, SystemClock()), SimulatedClock(as_datetime(BARS.time[0]))
     made = MetaPlane(SETTINGS, connections, clock, with_pictures=False, every=timedelta(hours=PACE))
-    jobs = JobsBetween(made, clock, timedelta(hours=PACE))
+    jobs = jobs_on_tables(made, clock)
     weights = app.desk_weights(SETTINGS, connections, agents)
     with desk_journal(connections) as journal:
         replay(BARS, app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal, clock, silent, jobs)
