@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
 from agents.adapters.brokers.paper_venue import PostgresPaperVenue
-from agents.adapters.database.bars_store import COLUMNS, BarsStore, _block
+from agents.adapters.database.bars_store import COLUMNS, BarsStore, copy_blocks
 from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import upgrade
@@ -238,7 +238,7 @@ def bench_load(embedded: EmbeddedServices) -> dict[str, object]:
                     stream.write(f"{symbol},{stamps[t]}Z," + ",".join(map(repr, row)) + "\n")
         store = BarsStore(engine)
         batch = validate_rows(read_table(file, {}), settings, at=now)
-        blocks = [_block(batch, np.nonzero(batch.symbol == k)[0]) for k in range(len(batch.symbols))]
+        blocks = copy_blocks(batch, np.ones(len(batch.time), dtype=bool))
         for _ in range(5):
             for kind, times in (("ours", ours), ("floor", floor)):
                 with transaction(engine) as connection:

@@ -160,7 +160,7 @@ def import_series(
 ) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
     if texts:
-        rows, left_out = read_texts(file, columns, symbol, score_texts)
+        rows = read_texts(file, columns, symbol, score_texts)
     else:
-        rows, left_out = read_series(file, columns, lag, symbol)
-    return SeriesStore(connections.trader).store(file.name, rows, left_out)
+        rows = read_series(file, columns, lag, symbol)
+    return SeriesStore(connections.trader).store(rows)

@@ -123,10 +123,10 @@ def test_daily_figures_are_known_a_day_later(store, trader, tmp_path):
     file.write_text(
         "symbol,time,CapMrktCurUSD\nA,2024-01-01T00:00:00Z,100\nA,2024-01-02T00:00:00Z,200\nA,2024-01-03T00:00:00Z,\n"
     )
-    frame, left_out = read_series(file, {}, timedelta(days=1), None)
-    report = SeriesStore(trader).store("chain.csv", frame, left_out)
+    figures = read_series(file, {}, timedelta(days=1), None)
+    report = SeriesStore(trader).store(figures)
     assert (report.stored, report.left_out) == (2, 1)
-    assert SeriesStore(trader).store("chain.csv", frame, left_out).known == 2
+    assert SeriesStore(trader).store(figures).known == 2
     assert store.window(until=NOW, count=9).exogenous["market_cap"][:, 0].tolist() == [100.0, 200.0, 200.0]
 
 
@@ -138,8 +138,7 @@ def test_texts_count_for_the_bar_that_first_could_know_them(store, trader, tmp_p
         "symbol,time,title\nA,2024-01-02T20:59:00Z,Profits surge and analysts upgrade\n"
         "A,2024-01-02T21:01:00Z,Shares plunge on fraud scandal\nA,2024-01-03T15:00:00Z,Lawsuit and losses\n"
     )
-    frame, left_out = read_texts(file, {}, None, score_texts)
-    SeriesStore(trader).store("news.csv", frame, left_out)
+    SeriesStore(trader).store(read_texts(file, {}, None, score_texts))
     window = store.window(until=NOW, count=9).exogenous
     assert window["news_count"][:, 0].tolist() == [1.0, 2.0, 0.0]
     assert window["news_score"][0, 0] > 0.5

@@ -207,7 +207,7 @@ def test_real_history_prefix_and_start(name):
 
 
 def _bars(batch):
-    from agents.adapters.database.bars_store import bars_of
+    from agents.adapters.database.bar_grids import bars_of
 
     time, index = np.unique(batch.time, return_inverse=True)
     cells = {

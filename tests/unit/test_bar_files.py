@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.adapters.files.bar_files import parse_table, read_table
-from agents.adapters.files.bar_rows import infer_splits, validate_rows
+from agents.adapters.files.bar_rows import validate_rows
+from agents.adapters.files.split_ratios import infer_splits
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from tests.conftest import SHARED_DATA

@@ -235,7 +235,7 @@ def test_the_pipeline_does_not_look_ahead(seed, gaps, cut):
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
 def test_the_pipeline_does_not_look_ahead_on_real_history():
     """Four ETFs, with a hole of six years in one of them; and the money adds up there too."""
-    from agents.adapters.database.bars_store import bars_of
+    from agents.adapters.database.bar_grids import bars_of
     from agents.adapters.files.bar_files import read_table
     from agents.adapters.files.bar_rows import validate_rows
     from agents.core.settings import DataSettings

@@ -1,20 +1,19 @@
-"""Exogenous series (on-chain figures, scores of texts) into the database."""
+"""Exogenous series (on-chain figures, scores of texts) in the database."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import transaction
-from agents.core.errors import DataError
+from agents.adapters.files.series_files import SeriesRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesReport:
-    """What became of a file: values stored, values that were there already, rows left out."""
+    """What became of a file: values stored, values that were there already, rows left out, and its series."""
 
     file: str
     stored: int
@@ -29,10 +28,8 @@ class SeriesStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def store(self, file: str, frame: pd.DataFrame, left_out: int) -> SeriesReport:
-        """Rows (name, symbol, time, available_at, value) in one transaction."""
-        if frame.empty:
-            raise DataError(f"{file}: holds no usable row")
+    def store(self, rows: SeriesRows) -> SeriesReport:
+        """All values of a file in one transaction; storing them again changes nothing."""
         with transaction(self._engine) as connection:
             stored = connection.execute(
                 text(
@@ -41,12 +38,17 @@ class SeriesStore:
                     " CAST(:available AS timestamptz[]), CAST(:value AS float8[])) ON CONFLICT DO NOTHING"
                 ),
                 {
-                    "name": frame["name"].tolist(),
-                    "symbol": frame["symbol"].tolist(),
-                    "time": frame["time"].dt.to_pydatetime().tolist(),
-                    "available": frame["available_at"].dt.to_pydatetime().tolist(),
-                    "value": frame["value"].tolist(),
+                    "name": rows.name,
+                    "symbol": rows.symbol,
+                    "time": rows.time,
+                    "available": rows.available_at,
+                    "value": rows.value,
                 },
             ).rowcount
-        names = sorted(frame["name"].unique())
-        return SeriesReport(file=file, stored=stored, known=len(frame) - stored, left_out=left_out, names=names)
+        return SeriesReport(
+            file=rows.file,
+            stored=stored,
+            known=len(rows.value) - stored,
+            left_out=rows.left_out,
+            names=sorted(set(rows.name)),
+        )

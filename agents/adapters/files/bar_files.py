@@ -2,7 +2,7 @@
 
 A file that may have lost something (no last newline, cut gzip, NUL bytes, no rows, a column missing) is refused as
 a whole: corrupt data is worse than no data. Rows of the wrong length are quarantined; values are judged in
-`bar_rows`.
+`bar_columns` and `bar_rows`. pyarrow is loaded by the functions that parse, so that importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from agents.core.errors import DataError
-from agents.core.types import Integers
+from agents.core.types import Booleans, Integers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FILE_LIMIT_BYTES = 4 << 30
 UNPACKED_LIMIT_BYTES = 8 << 30
@@ -42,6 +42,8 @@ ALIASES = {
 }
 REQUIRED = ("time", "open", "high", "low", "close")
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+CONTENT_LIMIT = 500
+"""So many characters of a refused row are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,22 @@ class RawTable:
     columns: Mapping[str, pa.Array]
     row_numbers: Integers
     bad: list[BadRow] = field(default_factory=list)
+
+
+class JudgedRows:
+    """The rows of a table: which are `good` still, and a note in `bad` on each that is not."""
+
+    def __init__(self, table: RawTable) -> None:
+        self.table = table
+        self.good: Booleans = np.ones(len(table.row_numbers), dtype=bool)
+        self.bad = list(table.bad)
+
+    def refuse(self, where: Booleans, reason: str) -> None:
+        """Quarantine the rows of the mask `where` [rows] that are still good."""
+        for index in np.nonzero(where & self.good)[0]:
+            content = ",".join(str(column[int(index)].as_py()) for column in self.table.columns.values())
+            self.bad.append(BadRow(int(self.table.row_numbers[index]), reason, content[:CONTENT_LIMIT]))
+        self.good &= ~where
 
 
 def read_table(path: Path, mapping: Mapping[str, str]) -> RawTable:
@@ -119,6 +137,18 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
+    data = _require_whole_text(path, data)
+    table, bad = _csv_table(path, data)
+    skipped = np.array([row.row_number for row in bad], dtype=np.int64)
+    numbers = np.arange(1, len(table) + len(bad) + 1, dtype=np.int64)
+    numbers = np.setdiff1d(numbers, skipped, assume_unique=True)
+    if b"\n\n" in data or b"\n\r\n" in data:  # empty lines count as rows, but hold nothing
+        table, numbers = _without_blank_rows(table, numbers)
+    return table, numbers, bad
+
+
+def _require_whole_text(path: Path, data: bytes) -> bytes:
+    """`data` without a byte order mark; DataError where it is no text or may have been cut off."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path}: is UTF-16; save it as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -128,11 +158,19 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
         raise DataError(f"{path}: holds NUL bytes, so it is damaged or not text; fetch the file again")
     if not data.endswith(b"\n"):
         raise DataError(f"{path}: the last line has no end, so the file was cut off or is still being written")
+    return data
+
+
+def _csv_table(path: Path, data: bytes) -> tuple[pa.Table, list[BadRow]]:
+    """(table of texts, rows of a wrong length)."""
+    import pyarrow as pa  # reads a column of text at a time, without a Python object for each cell
+    import pyarrow.csv
+
     bad: list[BadRow] = []
 
     def quarantine(row: pa.csv.InvalidRow) -> str:
         reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
-        bad.append(BadRow(row.number - 1, reason, row.text[:500]))
+        bad.append(BadRow(row.number - 1, reason, row.text[:CONTENT_LIMIT]))
         return "skip"
 
     try:
@@ -153,16 +191,21 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is not a UTF-8 CSV file with a header: {str(error)[:200]}") from None
-    skipped = np.array([row.row_number for row in bad], dtype=np.int64)
-    numbers = np.arange(1, len(table) + len(bad) + 1, dtype=np.int64)
-    numbers = np.setdiff1d(numbers, skipped, assume_unique=True)
-    if b"\n\n" in data or b"\n\r\n" in data:  # empty lines count as rows, but hold nothing
-        blank = np.logical_and.reduce([pc.equal(column, "").to_numpy() for column in table.columns])
-        table, numbers = table.filter(pa.array(~blank)), numbers[~blank]
-    return table, numbers, bad
+    return table, bad
+
+
+def _without_blank_rows(table: pa.Table, numbers: Integers) -> tuple[pa.Table, Integers]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    blank = np.logical_and.reduce([pc.equal(column, "").to_numpy() for column in table.columns])
+    return table.filter(pa.array(~blank)), numbers[~blank]
 
 
 def _parse_parquet(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
+    import pyarrow as pa  # the only reader of Parquet here
+    import pyarrow.parquet
+
     try:
         table = pa.parquet.read_table(io.BytesIO(data))
     except (pa.ArrowInvalid, OSError, EOFError) as error:
@@ -181,9 +224,9 @@ def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -
             raise DataError(f"{path}: has no column '{theirs}' for {ours}; it has {', '.join(present)}")
         names[ours] = theirs
     for ours, aliases in ALIASES.items():
-        found = next((simple[alias] for alias in aliases if alias in simple), None)
-        if ours not in names and found is not None:
-            names[ours] = found
+        theirs = next((simple[alias] for alias in aliases if alias in simple), "")
+        if ours not in names and theirs:
+            names[ours] = theirs
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise DataError(
@@ -193,6 +236,8 @@ def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -16,21 +16,21 @@ from typing import Any
 import numpy as np
 
 from agents.adapters.files.bar_files import SUFFIXES, BadRow, read_table
-from agents.adapters.files.bar_rows import BarBatch, validate_rows
+from agents.adapters.files.bar_rows import GRIDS, NEUTRAL, BarBatch, validate_rows
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
-from agents.core.types import Bars, Floats
+from agents.core.types import Bars, Floats, Times
 
-GRIDS = ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-NEUTRAL = {"split": 1.0, "dividend": 0.0}
 MAPPED_CELLS = 4_000_000
 """Above this many symbol-bars the grids are files."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderBars:
-    """The bars of a folder; `bad` are rows that were left out, with their file's name; `conflicts` counts cells that a later file
-    gives another value, of which the first is kept."""
+    """The bars of a folder; `bad` are rows that were left out, with their file's name.
+
+    `conflicts` counts bars to which a later file gives another close; the first is kept.
+    """
 
     bars: Bars
     bad: Sequence[tuple[str, BadRow]]
@@ -40,17 +40,12 @@ class FolderBars:
 def read_folder(
     path: Path, settings: DataSettings, columns: Mapping[str, str], at: datetime, symbols: Sequence[str] = ()
 ) -> FolderBars:
-    """All bars of a folder's files (or of one file), of `symbols` only where some are given; DataError where there are none, or
-    where a file as a whole cannot be trusted."""
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES))
-        if path.is_dir()
-        else []
-    )
-    if not files:
-        raise DataError(f"{path}: no bar files there; expected files ending in {', '.join(SUFFIXES)}")
+    """All bars of a folder's files, or of one file; only those of `symbols` where some are given.
+
+    `at` is now, `columns` maps our names of columns to the files'. DataError where there are no bars, or where a file
+    as a whole cannot be trusted.
+    """
+    files = _bar_files(path)
     with tempfile.TemporaryDirectory(prefix="quorum-bars-") as spill:
         axes, names, bad = [], set(), []
         for k, file in enumerate(files):
@@ -72,6 +67,16 @@ def read_folder(
     return FolderBars(bars, bad, conflicts)
 
 
+def _bar_files(path: Path) -> list[Path]:
+    """The file itself, or the bar files of a folder by name; DataError where there are none."""
+    files = [path] if path.is_file() else []
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
+    if not files:
+        raise DataError(f"{path}: no bar files there; expected files ending in {', '.join(SUFFIXES)}")
+    return files
+
+
 def _spill(file: Path, batch: BarBatch) -> None:
     np.savez(
         file,
@@ -83,7 +88,8 @@ def _spill(file: Path, batch: BarBatch) -> None:
     )
 
 
-def _assembled(spill: Path, files: int, time: np.ndarray[Any, Any], symbols: tuple[str, ...]) -> tuple[Bars, int]:
+def _assembled(spill: Path, files: int, time: Times, symbols: tuple[str, ...]) -> tuple[Bars, int]:
+    """The spilled files on one time axis, and the count of conflicts."""
     shape = (len(time), len(symbols))
     grids: dict[str, Any] = {name: _grid(shape, NEUTRAL.get(name, np.nan)) for name in GRIDS}
     opened = np.full(len(time), np.datetime64("9999-01-01", "us"))
@@ -109,11 +115,11 @@ def _assembled(spill: Path, files: int, time: np.ndarray[Any, Any], symbols: tup
 
 
 def _grid(shape: tuple[int, int], value: float) -> Floats:
+    """A grid full of `value`, in memory or, where it is large, in a file mapped into memory."""
     if shape[0] * shape[1] < MAPPED_CELLS:
         return np.full(shape, value)
-    with tempfile.NamedTemporaryFile(
-        prefix="quorum-grid-"
-    ) as file:  # the name goes at once, the mapping keeps the file
+    # The file's name goes at once; the mapping keeps the file.
+    with tempfile.NamedTemporaryFile(prefix="quorum-grid-") as file:
         grid = np.memmap(file.name, dtype=np.float64, mode="w+", shape=shape)
     for start in range(0, shape[0], 65536):
         grid[start : start + 65536] = value

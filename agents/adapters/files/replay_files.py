@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from agents.core.types import Times
 
-STAMP = pa.timestamp("us", tz="UTC")
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 class ParquetTable:
@@ -39,6 +39,9 @@ class ParquetTable:
 
     def add(self, columns: Mapping[str, Any]) -> None:
         """One row group; times are datetime64[us] in UTC, texts lists or object arrays."""
+        import pyarrow as pa  # the only writer of Parquet here
+        import pyarrow.parquet as pq
+
         table = pa.table({name: _column(values) for name, values in columns.items()})
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._part, table.schema, compression="zstd")
@@ -46,11 +49,13 @@ class ParquetTable:
 
 
 def _column(values: Any) -> pa.Array:
+    import pyarrow as pa
+
     if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.datetime64):
         return (
             pa.array(values.astype("datetime64[us]").astype(np.int64), type=pa.int64())
             .cast(pa.timestamp("us"))
-            .cast(STAMP)
+            .cast(pa.timestamp("us", tz="UTC"))
         )
     if isinstance(values, pa.Array | pa.DictionaryArray):
         return values
@@ -59,6 +64,8 @@ def _column(values: Any) -> pa.Array:
 
 def long_form(time: Times, symbols: Sequence[str], grids: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
     """Grids [T, S] as columns of T x S rows, by time, then symbol."""
+    import pyarrow as pa  # a column of indexes into few names stays one in the file
+
     names = pa.DictionaryArray.from_arrays(
         pa.array(np.tile(np.arange(len(symbols), dtype=np.int32), len(time))), pa.array(list(symbols))
     )

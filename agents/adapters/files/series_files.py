@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from agents.adapters.files.bar_files import parse_any, read_bytes
 from agents.core.errors import DataError
 from agents.core.types import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 SERIES = ("market_cap", "realized_cap", "transfer_value", "fear_greed")
 ALIASES = {"market_cap": "CapMrktCurUSD", "realized_cap": "CapRealUSD", "transfer_value": "TxTfrValAdjUSD"}
@@ -20,13 +24,30 @@ ALIASES = {"market_cap": "CapMrktCurUSD", "realized_cap": "CapRealUSD", "transfe
 TEXT_COLUMNS = ("title", "headline", "text")
 
 
-def read_series(path: Path, columns: Mapping[str, str], lag: timedelta, symbol: str | None) -> tuple[pd.DataFrame, int]:
-    """Series of a file as rows for `SeriesStore.store`, and how many rows were left out (bad time or value).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRows:
+    """The usable values of one file, as columns of equal length; `left_out` rows had no usable time or value.
 
-    A row's time says which day (or moment) it describes; it was known `lag` later. `columns` maps our series names to
-    the file's columns; else our own or Coin Metrics' names are looked for. `symbol` is for files without that column
-    ("*" = every symbol). DataError where there is no known series or no symbol.
+    `time` is what a value describes, `available_at` when it could be known; `symbol` "*" stands for every symbol.
     """
+
+    file: str
+    name: Sequence[str]
+    symbol: Sequence[str]
+    time: Sequence[datetime]
+    available_at: Sequence[datetime]
+    value: Sequence[float]
+    left_out: int
+
+
+def read_series(path: Path, columns: Mapping[str, str], lag: timedelta, symbol: str | None) -> SeriesRows:
+    """The series of a file, known `lag` after the day or moment that a row's time says.
+
+    `columns` maps our series names to the file's columns; else our own or Coin Metrics' names are looked for. `symbol`
+    is for files without that column ("*" = every symbol). DataError where there is no known series or no symbol.
+    """
+    import pandas as pd  # numbers among other texts; only an import of series needs it
+
     table, _, bad = parse_any(path, read_bytes(path))
     names = {name: theirs for name in SERIES if (theirs := _column(table, columns, name)) is not None}
     if not names:
@@ -41,15 +62,15 @@ def read_series(path: Path, columns: Mapping[str, str], lag: timedelta, symbol: 
     rows = pd.concat(frames, ignore_index=True)
     rows["available_at"] = rows["time"] + lag
     usable = rows[rows["time"].notna() & np.isfinite(rows["value"].astype(np.float64))]
-    return usable, len(rows) - len(usable) + len(bad)
+    return _series_rows(path, usable, len(rows) - len(usable) + len(bad))
 
 
 def read_texts(
     path: Path, columns: Mapping[str, str], symbol: str | None, score: Callable[[Sequence[str]], Floats]
-) -> tuple[pd.DataFrame, int]:
+) -> SeriesRows:
     """Scored texts as the series news_score (sum of scores) and news_count, for each symbol and publication time.
 
-    A text is known when it is published.
+    A text is known when it is published. DataError where there is no column of texts or no symbol.
     """
     table, _, bad = parse_any(path, read_bytes(path))
     theirs = columns.get("text") or next((name for name in TEXT_COLUMNS if name in table.column_names), None)
@@ -62,10 +83,25 @@ def read_texts(
     sums = usable.groupby(["symbol", "time"], as_index=False).sum()
     rows = sums.melt(id_vars=["symbol", "time"], value_vars=["news_score", "news_count"], var_name="name")
     rows["available_at"] = rows["time"]
-    return rows, len(frame) - len(usable) + len(bad)
+    return _series_rows(path, rows, len(frame) - len(usable) + len(bad))
+
+
+def _series_rows(path: Path, frame: pd.DataFrame, left_out: int) -> SeriesRows:
+    if frame.empty:
+        raise DataError(f"{path.name}: holds no usable row")
+    return SeriesRows(
+        file=path.name,
+        name=frame["name"].tolist(),
+        symbol=frame["symbol"].tolist(),
+        time=frame["time"].dt.to_pydatetime().tolist(),
+        available_at=frame["available_at"].dt.to_pydatetime().tolist(),
+        value=frame["value"].tolist(),
+        left_out=left_out,
+    )
 
 
 def _column(table: pa.Table, columns: Mapping[str, str], name: str) -> str | None:
+    """The file's column for our series `name`; DataError where the one that `columns` asks for is not there."""
     wanted = columns.get(name)
     if wanted is not None and wanted not in table.column_names:
         raise DataError(f"no column '{wanted}' for {name}; there are {', '.join(table.column_names)}")
@@ -74,6 +110,9 @@ def _column(table: pa.Table, columns: Mapping[str, str], name: str) -> str | Non
 
 
 def _keys(path: Path, table: pa.Table, symbol: str | None) -> pd.DataFrame:
+    """Symbol and time of every row; a time that cannot be read is missing."""
+    import pandas as pd  # it parses what it can and marks the rest
+
     if "time" not in table.column_names:
         raise DataError(f"{path}: has no column 'time'; it has {', '.join(table.column_names)}")
     if symbol is None and "symbol" not in table.column_names:

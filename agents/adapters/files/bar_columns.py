@@ -1,0 +1,224 @@
+"""The columns of a bar file as numbers and instants; a row whose cell cannot be read or cannot be true is refused.
+
+`time` in a file may mean the bar's open, its close, or the date of a session (then the settings' time zone and
+session hours give the instants). Importing this module loads pyarrow, so it is imported where a file is read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from agents.adapters.files.bar_files import JudgedRows
+from agents.adapters.files.split_ratios import exact_ratios
+from agents.core.errors import DataError
+from agents.core.settings import INTERVALS_S, DataSettings
+from agents.core.types import Floats, Integers, Times
+
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+SYMBOL = r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$"
+EPOCH_UNITS = ((1e8, 1e10, "s"), (1e11, 1e13, "ms"), (1e14, 1e16, "us"), (1e17, 1e19, "ns"))
+PRICES = ("open", "high", "low", "close")
+
+
+class BarColumns(NamedTuple):
+    """Bars as columns of equal length, one place for each row of a file."""
+
+    bar_open: Times
+    time: Times
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    adjustment: Floats
+    split: Floats
+    dividend: Floats
+
+    def at(self, rows: Integers) -> BarColumns:
+        """The columns at these rows."""
+        return BarColumns._make(column[rows] for column in self)
+
+
+def read_columns(rows: JudgedRows, settings: DataSettings) -> BarColumns:
+    """All columns of a file. A row is refused for the first thing that is wrong with it, in the order below."""
+    bar_open, time = _instants(rows, settings)
+    prices = _prices(rows)
+    volume = _number(rows, "volume", empty=np.nan)
+    rows.refuse(np.isinf(volume) | (volume < 0.0), "volume is negative or infinite")
+    adjustment = _adjustment(rows, prices["close"])
+    split = _number(rows, "split", empty=1.0)
+    dividend = _number(rows, "dividend", empty=0.0)
+    rows.refuse(~(np.isfinite(split) & (split > 0.0)), "split is not a positive ratio")
+    rows.refuse(~(np.isfinite(dividend) & (dividend >= 0.0)), "dividend is negative or not finite")
+    return BarColumns(
+        bar_open=bar_open,
+        time=time,
+        **prices,
+        volume=volume,
+        adjustment=adjustment,
+        split=exact_ratios(split),
+        dividend=dividend,
+    )
+
+
+def read_symbols(rows: JudgedRows) -> tuple[Integers, list[str]]:
+    """(index of each row's symbol, the symbols); a file without that column holds one symbol, which names the file."""
+    column = rows.table.columns.get("symbol")
+    if column is None:
+        return np.zeros(len(rows.good), dtype=np.int64), [rows.table.file.split(".")[0].upper()]
+    texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    usable = pc.fill_null(pc.match_substring_regex(texts, SYMBOL), False).to_numpy(zero_copy_only=False)
+    rows.refuse(~usable, "symbol is empty or holds characters that no symbol has")
+    encoded = texts.dictionary_encode()
+    codes: Integers = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, [str(name) for name in encoded.dictionary.to_pylist()]
+
+
+def _prices(rows: JudgedRows) -> dict[str, Floats]:
+    prices = {name: _number(rows, name) for name in PRICES}
+    for name in PRICES:
+        rows.refuse(~np.isfinite(prices[name]), f"{name} is not finite")
+        rows.refuse(prices[name] <= 0.0, f"{name} is not positive")
+    rows.refuse(prices["high"] < prices["low"], "high below low")
+    for name in ("open", "close"):
+        outside = (prices[name] < prices["low"]) | (prices[name] > prices["high"])
+        rows.refuse(outside, f"{name} outside low to high")
+    return prices
+
+
+def _adjustment(rows: JudgedRows, close: Floats) -> Floats:
+    """Adjusted close / close; 1 in a file without adjusted closes."""
+    if "adj_close" not in rows.table.columns:
+        return np.ones(len(close))
+    adjusted = _number(rows, "adj_close")
+    rows.refuse(~(np.isfinite(adjusted) & (adjusted > 0.0)), "adj_close is not a positive number")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return adjusted / close
+
+
+def _number(rows: JudgedRows, name: str, *, empty: float | None = None) -> Floats:
+    """A column of numbers. `empty` is the value of an absent column and of an empty cell; where it is None, an empty
+    cell is refused."""
+    column = rows.table.columns.get(name)
+    if column is None:
+        return np.full(len(rows.good), np.nan if empty is None else empty)
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+        return values if empty is None else np.where(np.isnan(values), empty, values)
+    try:
+        return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    except pa.ArrowInvalid:
+        pass  # some cell is no number: look at each
+    trimmed = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    is_number = pc.match_substring_regex(trimmed, NUMBER)
+    numbers = pc.if_else(is_number, trimmed, None).cast(pa.float64())
+    values = np.array(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    wrong = ~is_number.to_numpy(zero_copy_only=False)
+    if empty is not None:
+        blank = pc.equal(trimmed, "").to_numpy(zero_copy_only=False)
+        values[blank] = empty
+        wrong &= ~blank
+    rows.refuse(wrong, f"{name} is not a number")
+    return values
+
+
+def _instants(rows: JudgedRows, settings: DataSettings) -> tuple[Times, Times]:
+    """(bar open, bar close) in UTC."""
+    stamps, zoned = _stamps(rows)
+    interval = np.timedelta64(INTERVALS_S[settings.interval], "s").astype("timedelta64[us]")
+    if settings.time_means == "session":
+        return _session(rows, stamps, settings)
+    if not zoned and settings.timezone != "UTC":
+        import pandas as pd  # its zones convert a whole column; only files in local time need them
+
+        local = pd.DatetimeIndex(stamps).tz_localize(settings.timezone, ambiguous="NaT", nonexistent="NaT")
+        stamps = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")
+        rows.refuse(np.isnat(stamps), f"local time does not exist or is ambiguous in {settings.timezone}")
+    opened = stamps if settings.time_means == "open" else stamps - interval
+    off_grid = (opened.astype(np.int64) % int(interval.astype(np.int64))) != 0
+    if settings.interval != "1d":
+        rows.refuse(off_grid, f"time is not on the {settings.interval} grid")
+    return opened, opened + interval
+
+
+def _session(rows: JudgedRows, stamps: Times, settings: DataSettings) -> tuple[Times, Times]:
+    """(open, close) of the sessions on the days of `stamps`."""
+    if settings.interval != "1d":
+        raise DataError(
+            f"{rows.table.file}: data.time_means = 'session' needs data.interval = '1d', not '{settings.interval}';"
+            " say 'open' or 'close'"
+        )
+    days, inverse = np.unique(stamps.astype("datetime64[D]"), return_inverse=True)
+    opened = _localised(days, settings.session_open, settings.timezone)[inverse]
+    return opened, _localised(days, settings.session_close, settings.timezone)[inverse]
+
+
+def _localised(days: Times, clock: str, zone: str) -> Times:
+    import pandas as pd  # its zones convert a whole column
+
+    hours, minutes = (int(part) for part in clock.split(":"))
+    local = pd.DatetimeIndex(days.astype("datetime64[us]") + np.timedelta64(hours * 60 + minutes, "m"))
+    utc = local.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").tz_convert("UTC")
+    return np.asarray(utc.tz_localize(None).to_numpy().astype("datetime64[us]"))
+
+
+def _stamps(rows: JudgedRows) -> tuple[Times, bool]:
+    """Times as datetime64[us] (UTC where zoned), and whether they carried a zone. Text must be ISO 8601; whole
+    numbers are seconds, milli-, micro- or nanoseconds since 1970 by their size, the same for a whole file."""
+    column = rows.table.columns["time"]
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        zoned = getattr(column.type, "tz", None) is not None
+        stamps = column.cast(pa.timestamp("us", "UTC" if zoned else None)).to_numpy(zero_copy_only=False)
+        return _there(rows, stamps, "time is missing"), zoned
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return _epoch(rows, column.cast(pa.float64()).to_numpy(zero_copy_only=False)), True
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    digits = pc.match_substring_regex(text, r"^\d{9,19}(\.0*)?$").to_numpy(zero_copy_only=False)
+    if digits.any():
+        rows.refuse(~digits, "time is not a number like the file's other times")
+        return _epoch(rows, pc.if_else(pa.array(digits), text, "0").cast(pa.float64()).to_numpy()), True
+    return _iso_stamps(rows, text)
+
+
+def _iso_stamps(rows: JudgedRows, text: pa.Array) -> tuple[Times, bool]:
+    """As `_stamps`, of texts in ISO 8601; all of a file carry a zone or none does."""
+    has_zone = pc.match_substring_regex(text, r"(Z|[+-]\d{2}:?\d{2})$").to_numpy(zero_copy_only=False) & (
+        pc.utf8_length(text).to_numpy(zero_copy_only=False) > 10
+    )
+    zoned = bool(has_zone.mean() > 0.5) if len(has_zone) else False
+    if zoned:
+        rows.refuse(~has_zone, "time has no zone, unlike the file's other times")
+    else:
+        rows.refuse(has_zone, "time has a zone, unlike the file's other times")
+    try:
+        stamps = text.cast(pa.timestamp("us", "UTC" if zoned else None)).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        import pandas as pd  # it parses what it can and marks the rest; only a file with a bad time needs it
+
+        parsed = pd.to_datetime(pd.Series(text.to_pylist()), format="ISO8601", utc=True, errors="coerce")
+        stamps = parsed.dt.tz_localize(None).to_numpy()
+    return _there(rows, stamps, "time is not an ISO 8601 date or time"), zoned
+
+
+def _there(rows: JudgedRows, stamps: Times, reason: str) -> Times:
+    """Times to the microsecond; missing ones are refused, and stand at 1970 from then on."""
+    stamps = stamps.astype("datetime64[us]")
+    missing = np.isnat(stamps)
+    rows.refuse(missing, reason)
+    return np.where(missing, np.datetime64(0, "us"), stamps)
+
+
+def _epoch(rows: JudgedRows, numbers: Floats) -> Times:
+    """Numbers since 1970 as times; DataError where no unit makes them times of our age."""
+    typical = float(np.nanmedian(numbers))
+    unit = next((name for low, high, name in EPOCH_UNITS if low <= typical < high), None)
+    if unit is None:
+        raise DataError(f"{rows.table.file}: times such as {typical:.0f} are no count of s, ms, us or ns since 1970")
+    low, high = next((low, high) for low, high, name in EPOCH_UNITS if name == unit)
+    rows.refuse(~((numbers >= low) & (numbers < high)), f"time is not in {unit} like the file's other times")
+    whole = np.where(np.isfinite(numbers), numbers, 0.0).astype(np.int64)
+    return whole.astype(f"datetime64[{unit}]").astype("datetime64[us]")
