@@ -159,8 +159,5 @@ def import_series(
     connections: Connections, file: Path, columns: Mapping[str, str], *, lag: timedelta, symbol: str | None, texts: bool
 ) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
-    if texts:
-        rows = read_texts(file, columns, symbol, score_texts)
-    else:
-        rows = read_series(file, columns, lag, symbol)
+    rows = read_texts(file, columns, symbol, score_texts) if texts else read_series(file, columns, lag, symbol)
     return SeriesStore(connections.trader).store(rows)
