@@ -30,8 +30,9 @@ from agents.core.replay_types import Replayed, Run
 from agents.core.settings import Settings, load_settings, with_changes
 from agents.core.types import Clamp, Floats, NoTrade, RiskState, Times
 from agents.quant.evidence import claim_of, sharpe_difference
-from agents.quant.measures import SEED, SHOWN_LEVEL, by_day, daily_of, summary_of
+from agents.quant.measures import SEED, SHOWN_LEVEL, by_day, daily_of
 from agents.quant.moments import decay_weights
+from agents.quant.replay_summary import ReplaySummary, summary_of
 from agents.replay.record import Progress
 from agents.replay.simulate import ChunkResult
 from agents.reports.formatting import money, number, percent
@@ -211,15 +212,12 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
                 recorded, line = replay_app.persist(options.persist, history, plan, replayed, screen.say, show)
             screen.say(f"recorded {recorded:,} decisions; look around:")
             screen.say(f"  {line}")
-    summary = {
-        **summary_of(replayed.run, 1 + plan.trials),
-        "speed": speed_of(replayed),
-        "manifest": replayed.manifest,
-    }
+    summary = summary_of(replayed.run, 1 + plan.trials)
+    beside: dict[str, Any] = {}
     told = []
     if own is not None:
         against = against_record(replayed.run, own.past.time, own.past.equity)
-        summary |= {"against_record": against, "parity": own.parity}
+        beside = {"against_record": against, "parity": own.parity}
         told.append(f"Against what the desk did: {against['words']}.")
         if own.parity is not None:
             kinds = kinds_of(dict(own.parity))
@@ -227,9 +225,12 @@ def replay(options: argparse.Namespace, screen: Screen) -> int:
                 f"{own.parity['decisions']:,} decisions recomputed as they were made: {kinds} differ{'s' if kinds == 'nothing' else ''}."
             )
     if options.out is not None:
-        write_out(options.out, replayed, summary, title_of(options))
+        write_out(options.out, replayed, summary.as_plain() | beside)
+        page = tear_sheet(replayed, summary, title_of(options))
+        (options.out / "tear_sheet.html").write_text(page, encoding="utf-8")
         told.append(f"written to {options.out}/: tear_sheet.html, *.parquet, manifest.json")
-    screen.result(summary, *tables_of(summary, replayed), *told)
+    outcome = summary.as_plain() | {"speed": speed_of(replayed), "manifest": replayed.manifest} | beside
+    screen.result(outcome, *tables_of(summary, replayed), *told)
     return 1 if own is not None and own.parity is not None and own.parity["differences"] else 0
 
 
@@ -345,8 +346,8 @@ def writer_of(
     return lambda chunk: table.add(columns_of(chunk))
 
 
-def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], title: str) -> None:
-    """Equity and weights as Parquet, the manifest, the summary and the tear sheet."""
+def write_out(folder: Path, replayed: Replayed, outcome: Mapping[str, Any]) -> None:
+    """Equity and weights as Parquet; the manifest and the outcome in plain values as JSON."""
     run = replayed.run
     books = book_names("live", run.agents)
     states = np.array([str(state) for state in RiskState], dtype=object)
@@ -374,46 +375,44 @@ def write_out(folder: Path, replayed: Replayed, summary: Mapping[str, Any], titl
     (folder / "manifest.json").write_text(
         json.dumps(replayed.manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
-    kept = {k: v for k, v in summary.items() if k not in ("speed", "manifest")}
-    (folder / "summary.json").write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (folder / "tear_sheet.html").write_text(tear_sheet(replayed, summary, title), encoding="utf-8")
+    (folder / "summary.json").write_text(json.dumps(outcome, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def tables_of(summary: Mapping[str, Any], replayed: Replayed) -> list[Table | str]:
+def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
     """What a person sees of a replay."""
-    start, end = (stamp[:10] for stamp in summary["period"])
+    start, end = (stamp[:10] for stamp in summary.period)
     books = Table(title=f"Books, {start} to {end}", title_justify="left")
     for name in ("book", "equity", "return", "a year", "Sharpe", "90 %", "max drawdown"):
         books.add_column(name, justify="left" if name == "book" else "right", no_wrap=True)
-    for name, b in summary["books"].items():
+    for name, b in summary.books.items():
         books.add_row(
             name.replace("_", " "),
-            money(b["equity"]),
-            percent(b["total_return"]),
-            percent(b["annual_return"]),
-            number(b["sharpe"]),
-            f"{number(b['sharpe_low'])} … {number(b['sharpe_high'])}",
-            percent(b["max_drawdown"]),
+            money(b.equity),
+            percent(b.total_return),
+            percent(b.annual_return),
+            number(b.sharpe),
+            f"{number(b.sharpe_low)} … {number(b.sharpe_high)}",
+            percent(b.max_drawdown),
         )
     agents = Table(title="Agents", title_justify="left")
     for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %"):
         agents.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
-    for name, amount in summary["contributions"].items():
-        a = summary["agents"].get(name)
+    for name, amount in summary.contributions.items():
+        a = summary.agents.get(name)
         agents.add_row(
             name,
-            percent(summary["final_weights"][name]) if a else "",
+            percent(summary.final_weights[name]) if a else "",
             money(amount),
-            number(a["sharpe"]) if a else "",
-            f"{number(a['low'])} … {number(a['high'])}" if a else "",
+            number(a.sharpe) if a else "",
+            f"{number(a.low)} … {number(a.high)}" if a else "",
         )
     changed = sum(d.status == "apply" for d in replayed.decisions)
     held = sum(d.status == "hold" for d in replayed.decisions)
-    spent, speed = summary["costs"], summary["speed"]
+    spent, speed = summary.costs, speed_of(replayed)
     lines = [
-        summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
-        f"{changed:,} changes of weights, {held:,} holds; {spent['fills']:,.0f} fills, fees {money(spent['fees'])}, "
-        f"spread and impact {money(spent['spread'] + spent['impact'])}, turnover {number(spent['turnover_a_year'], 1)} a year",
-        f"{summary['symbol_bars']:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
+        summary.verdict[0].upper() + summary.verdict[1:] + ".",
+        f"{changed:,} changes of weights, {held:,} holds; {spent.fills:,.0f} fills, fees {money(spent.fees)}, "
+        f"spread and impact {money(spent.spread + spent.impact)}, turnover {number(spent.turnover_a_year, 1)} a year",
+        f"{summary.symbol_bars:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
     ]
     return [books, agents, "\n".join(lines)]

@@ -1,4 +1,4 @@
-"""a run -> the figures of its tear sheet, by UTC day. Pure; what is undefined is NaN.
+"""equity of several books -> their figures by UTC day. What is undefined is NaN.
 
 Books compound (live and controls); the interval of what tuning added comes from a paired block bootstrap, and its claim is held to
 a level for all settings that were tried on the same history.
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.core.books import CONTROLS, FIRST_SHADOW, LIVE
+from agents.core.books import CONTROLS, LIVE
 from agents.core.replay_types import Run
-from agents.core.types import REMAINDER, Floats, Integers, Times
+from agents.core.types import Floats, Integers, Times
 from agents.quant.evidence import (
     Claim,
     claim_of,
@@ -31,11 +31,17 @@ from agents.quant.scores import shape_of, sortino_ratio
 SEED = 20240120
 ROLLING_DAYS = 126
 SHOWN_LEVEL = 0.05
+"""A claim whose corrected p-value lies below this counts as shown."""
+LEAST_DAYS = 60
+"""Fewer days say nothing about what tuning added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daily:
-    """The last value of each UTC day: `date` datetime64[D] [D], `equity` [D, books] after the initial cash, which is row 0."""
+    """The last value of each UTC day: `date` datetime64[D] [D], `equity` [D + 1, books], whose row 0 is the initial cash.
+
+    `per_year` is the number of such days in a year.
+    """
 
     date: Times
     equity: Floats
@@ -67,54 +73,81 @@ def by_day(time: Times, equity: Floats, initial_cash: float) -> Daily:
     return Daily(date=day[last], equity=np.concatenate([start, equity[last]]), per_year=per_year)
 
 
-def book_figures(daily: Daily, book: int, trials: int = 1) -> dict[str, float]:
-    """Growth, risk and their ratios of one book; annual where a year is meant. `deflated_sharpe` is the probability that the true
-    ratio exceeds what the best of `trials` skill-less settings would show."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFigures:
+    """Growth, risk and their ratios of one book; annual where a year is meant, NaN where a figure is not defined.
+
+    `sharpe_low` to `sharpe_high` is the 90 % interval of `sharpe`. `days_up` is a share of all days; `best_day` and
+    `worst_day` are returns. `kurtosis` is 3 for a normal variable. `deflated_sharpe` is the probability that the true Sharpe ratio
+    exceeds what the best of all settings tried would show without skill.
+    """
+
+    equity: float
+    total_return: float
+    annual_return: float
+    volatility: float
+    sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    sortino: float
+    calmar: float
+    max_drawdown: float
+    best_day: float
+    worst_day: float
+    days_up: float
+    skew: float
+    kurtosis: float
+    deflated_sharpe: float
+
+
+def book_figures(daily: Daily, book: int, trials: int = 1) -> BookFigures:
+    """The figures of one book (its column), `trials` settings having been tried on its history."""
     equity, returns, pace = daily.equity[:, book], daily.returns(book), daily.per_year
     sharpe, skew, kurtosis = shape_of(returns)
     low, high = sharpe_interval(returns, seed=SEED)
     deepest, growth = max_drawdown(equity), annual_return(equity, pace)
     annual = math.sqrt(pace) if pace > 0 else math.nan
     by_chance = best_by_chance(trials, len(returns))
-    return {
-        "equity": float(equity[-1]),
-        "total_return": float(equity[-1] / equity[0] - 1.0),
-        "annual_return": growth,
-        "volatility": float(np.std(returns, ddof=1)) * annual if len(returns) > 1 else math.nan,
-        "sharpe": sharpe_ratio(returns, pace),
-        "sharpe_low": low * annual,
-        "sharpe_high": high * annual,
-        "sortino": sortino_ratio(returns, pace),
-        "calmar": growth / deepest if deepest > 0.0 else math.nan,
-        "max_drawdown": deepest,
-        "best_day": float(returns.max(initial=-math.inf)),
-        "worst_day": float(returns.min(initial=math.inf)),
-        "days_up": float((returns > 0.0).mean()) if len(returns) else math.nan,
-        "skew": skew,
-        "kurtosis": kurtosis,
-        "deflated_sharpe": probabilistic_sharpe(sharpe, by_chance, len(returns), skew, kurtosis),
-    }
+    return BookFigures(
+        equity=float(equity[-1]),
+        total_return=float(equity[-1] / equity[0] - 1.0),
+        annual_return=growth,
+        volatility=float(np.std(returns, ddof=1)) * annual if len(returns) > 1 else math.nan,
+        sharpe=sharpe_ratio(returns, pace),
+        sharpe_low=low * annual,
+        sharpe_high=high * annual,
+        sortino=sortino_ratio(returns, pace),
+        calmar=growth / deepest if deepest > 0.0 else math.nan,
+        max_drawdown=deepest,
+        best_day=float(returns.max(initial=-math.inf)),
+        worst_day=float(returns.min(initial=math.inf)),
+        days_up=float((returns > 0.0).mean()) if len(returns) else math.nan,
+        skew=skew,
+        kurtosis=kurtosis,
+        deflated_sharpe=probabilistic_sharpe(sharpe, by_chance, len(returns), skew, kurtosis),
+    )
 
 
 def best_by_chance(trials: int, periods: int) -> float:
-    """Per-period ratio that the best of `trials` skill-less settings shows; each scatters with variance 1 / periods."""
+    """Sharpe ratio per period that the best of `trials` settings without skill shows; each scatters with variance
+    1 / periods."""
     return expected_best_sharpe(1.0 / max(periods - 1, 1), trials)
 
 
 def value_added(daily: Daily, trials: int = 1) -> dict[str, Claim]:
-    """Live against each control, annual Sharpe: what tuning added after its costs."""
+    """Live against each control, by name: the annual Sharpe ratio that tuning added after its costs; empty below 60 days."""
     live = daily.returns(LIVE)
-    if len(live) < 60:
+    if len(live) < LEAST_DAYS:
         return {}
-    found = {}
+    claims = {}
     for k, name in enumerate(CONTROLS, 1):
         test = sharpe_difference(live, daily.returns(k), decay_weights(len(live), math.inf), daily.per_year, seed=SEED)
-        found[name] = claim_of(test, trials, SHOWN_LEVEL)
-    return found
+        claims[name] = claim_of(test, trials, SHOWN_LEVEL)
+    return claims
 
 
 def monthly(daily: Daily, book: int = LIVE) -> tuple[Sequence[int], Floats]:
-    """(years, returns [years, 13]): twelve months and the year; NaN where there was no day."""
+    """(years, returns [years, 13]): twelve months and then the whole year; NaN where there was no day."""
     months = daily.date.astype("datetime64[M]").astype(np.int64)
     years = np.unique(months // 12)
     table = np.full((len(years), 13), np.nan)
@@ -139,80 +172,6 @@ def rolling_sharpe(daily: Daily, book: int, days: int = ROLLING_DAYS) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         result[days - 1 :] = np.where(spread > 1e-15, window.mean(axis=1) / spread * math.sqrt(daily.per_year), np.nan)
     return result
-
-
-def costs(run: Run, daily: Daily) -> dict[str, float]:
-    """What trading cost the live book, in money, and how much of the book moved in a year."""
-    years = len(daily.date) / daily.per_year if daily.per_year > 0 else math.nan
-    return {
-        "fills": float(run.fill_count),
-        "notional": run.costs["notional"],
-        "fees": run.costs["fee"],
-        "spread": run.costs["spread"],
-        "impact": run.costs["impact"],
-        "delay": run.costs["delay"],
-        "turnover_a_year": float(run.turnover[:, LIVE].sum()) / years if years > 0 else math.nan,
-        "tuning_turnover_a_year": float(np.abs(np.diff(run.weights, axis=0)).sum()) / 2.0 / years
-        if years > 0
-        else math.nan,
-    }
-
-
-def contributions(run: Run) -> dict[str, float]:
-    """Each agent's part of the live book's profit, the remainder last; they sum to it."""
-    return dict(zip((*run.agents, REMAINDER), (float(v) for v in run.contribution.sum(axis=0)), strict=True))
-
-
-def shadow_figures(run: Run) -> dict[str, dict[str, float]]:
-    """Every agent's own book at unit size: annual Sharpe with its interval, by day."""
-    day = run.time.astype("datetime64[D]")
-    starts = np.concatenate([[0], day_ends(run.time)[:-1] + 1])
-    returns = np.add.reduceat(run.shadow_return, starts, axis=0)
-    pace = periods_per_year(day[starts].astype("datetime64[us]"))
-    annual = math.sqrt(pace) if pace > 0 else math.nan
-    found = {}
-    for k, name in enumerate(run.agents):
-        own = np.ascontiguousarray(returns[:, k])
-        low, high = sharpe_interval(own, seed=SEED)
-        turned = float(run.turnover[:, FIRST_SHADOW + k].sum()) / len(own) * pace
-        found[name] = {
-            "sharpe": sharpe_ratio(own, pace),
-            "low": low * annual,
-            "high": high * annual,
-            "turnover_a_year": turned,
-        }
-    return found
-
-
-def summary_of(run: Run, trials: int = 1) -> dict[str, Any]:
-    """All figures as plain numbers and words; NaN is None."""
-    daily = daily_of(run)
-    names = ("live", *(f"control:{name}" for name in CONTROLS))
-    added = value_added(daily, trials)
-    figures: dict[str, Any] = plain(
-        {
-            "period": [f"{run.time[0]}Z", f"{run.time[-1]}Z"],
-            "bars": len(run.time),
-            "symbol_bars": run.symbol_bars,
-            "symbols": list(run.symbols),
-            "trials": trials,
-            "books": {name: book_figures(daily, k, trials if k == LIVE else 1) for k, name in enumerate(names)},
-            "value_added": {name: claim.as_plain() for name, claim in added.items()},
-            "verdict": f"tuning {added['first'].words}"
-            if added
-            else "fewer than 60 days: nothing can be said of tuning",
-            "agents": shadow_figures(run),
-            "contributions": contributions(run),
-            "costs": costs(run, daily),
-            "exposure": {
-                "gross_mean": float(run.gross.mean()),
-                "gross_max": float(run.gross.max()),
-                "net_mean": float(run.net.mean()),
-            },
-            "final_weights": dict(zip(run.agents, (float(w) for w in run.weights[-1]), strict=True)),
-        }
-    )
-    return figures
 
 
 def plain(value: Any) -> Any:

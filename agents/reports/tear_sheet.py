@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 from agents.core.books import CONTROLS, LIVE
 from agents.core.replay_types import Replayed, Run
 from agents.core.types import Floats, Times
-from agents.quant.measures import ROLLING_DAYS, daily_of, day_ends, monthly, rolling_sharpe
+from agents.quant.measures import ROLLING_DAYS, Daily, daily_of, day_ends, monthly, rolling_sharpe
+from agents.quant.replay_summary import ReplaySummary, ShadowFigures, TradingCosts
 from agents.reports import charts
 from agents.reports.formatting import MISSING, money, number, percent, signed_money
 
@@ -36,32 +38,32 @@ class Table:
     signed: bool = False
 
 
-def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> str:
+def tear_sheet(replayed: Replayed, summary: ReplaySummary, title: str) -> str:
     """The page's HTML. The same replay gives the same bytes."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    live, exposure, spent = summary["books"]["live"], summary["exposure"], summary["costs"]
-    days = f"{summary['period'][0][:10]} to {summary['period'][1][:10]}"
+    live, exposure, spent = summary.books["live"], summary.exposure, summary.costs
+    days = f"{summary.period[0][:10]} to {summary.period[1][:10]}"
     kpis = (
-        ("Return", percent(live["total_return"], sign=True), f"{percent(live['annual_return'], sign=True)} a year"),
-        ("Sharpe", number(live["sharpe"]), f"90 % [{number(live['sharpe_low'])}, {number(live['sharpe_high'])}]"),
-        ("Max drawdown", percent(live["max_drawdown"]), f"Calmar {number(live['calmar'])}"),
-        ("Volatility", percent(live["volatility"]), f"Sortino {number(live['sortino'])}"),
-        ("Gross exposure", percent(exposure["gross_mean"], 0), f"net {percent(exposure['net_mean'], 0)} on average"),
+        ("Return", percent(live.total_return, sign=True), f"{percent(live.annual_return, sign=True)} a year"),
+        ("Sharpe", number(live.sharpe), f"90 % [{number(live.sharpe_low)}, {number(live.sharpe_high)}]"),
+        ("Max drawdown", percent(live.max_drawdown), f"Calmar {number(live.calmar)}"),
+        ("Volatility", percent(live.volatility), f"Sortino {number(live.sortino)}"),
+        ("Gross exposure", percent(exposure.gross_mean, 0), f"net {percent(exposure.net_mean, 0)} on average"),
         (
             "Turnover",
-            f"{number(spent['turnover_a_year'], 1)} a year",
-            f"of the weights {number(spent['tuning_turnover_a_year'])}",
+            f"{number(spent.turnover_a_year, 1)} a year",
+            f"of the weights {number(spent.tuning_turnover_a_year)}",
         ),
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         title=title,
         kpis=kpis,
-        verdict=summary["verdict"][0].upper() + summary["verdict"][1:] + ".",
+        verdict=summary.verdict[0].upper() + summary.verdict[1:] + ".",
         subtitle=" · ".join(
-            (days, f"{len(summary['symbols'])} symbols", f"{summary['symbol_bars']:,} bars", _tried(summary["trials"]))
+            (days, f"{len(summary.symbols)} symbols", f"{summary.symbol_bars:,} bars", _tried(summary.trials))
         ),
         pictures=_pictures(replayed, summary),
         tables=_tables(replayed, summary, daily_of(replayed.run)),
@@ -70,8 +72,9 @@ def tear_sheet(replayed: Replayed, summary: Mapping[str, Any], title: str) -> st
     )
 
 
-def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[str, Table]:
+def _tables(replayed: Replayed, summary: ReplaySummary, daily: Daily) -> dict[str, Table]:
     years, months = monthly(daily)
+    spent = summary.costs
     cards: dict[str, Mapping[str, Any]] = {c.agent_name: c.figures for c in replayed.scorecards if c.window_days == 0}
     month_rows = [
         [str(year), *("" if np.isnan(v) else percent(v, sign=True) for v in row)]
@@ -95,18 +98,18 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             [
                 [
                     name.replace("_", " "),
-                    money(b["equity"]),
-                    percent(b["total_return"], sign=True),
-                    percent(b["annual_return"], sign=True),
-                    percent(b["volatility"]),
-                    number(b["sharpe"]),
-                    number(b["sortino"]),
-                    number(b["calmar"]),
-                    percent(b["max_drawdown"]),
-                    percent(b["worst_day"]),
-                    percent(b["days_up"]),
+                    money(b.equity),
+                    percent(b.total_return, sign=True),
+                    percent(b.annual_return, sign=True),
+                    percent(b.volatility),
+                    number(b.sharpe),
+                    number(b.sortino),
+                    number(b.calmar),
+                    percent(b.max_drawdown),
+                    percent(b.worst_day),
+                    percent(b.days_up),
                 ]
-                for name, b in summary["books"].items()
+                for name, b in summary.books.items()
             ],
         ),
         "added": Table(
@@ -114,12 +117,12 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             [
                 [
                     name.replace("_", " "),
-                    number(c["difference"], sign=True),
-                    f"[{number(c['low'])}, {number(c['high'])}]",
-                    number(c["p"], 3),
-                    c["words"],
+                    number(c.difference, sign=True),
+                    f"[{number(c.low)}, {number(c.high)}]",
+                    number(c.p, 3),
+                    c.words,
                 ]
-                for name, c in summary["value_added"].items()
+                for name, c in summary.value_added.items()
             ],
             texts=("verdict",),
         ),
@@ -130,27 +133,27 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
             [
                 [
                     name,
-                    number(a["sharpe"]),
-                    f"[{number(a['low'])}, {number(a['high'])}]",
-                    percent(summary["final_weights"][name]),
+                    number(a.sharpe),
+                    f"[{number(a.low)}, {number(a.high)}]",
+                    percent(summary.final_weights[name]),
                     percent(cards.get(name, {}).get("win_rate")),
                     number(cards.get(name, {}).get("profit_factor")),
                     percent(cards.get(name, {}).get("deflated_sharpe"), 0),
-                    number(a["turnover_a_year"], 1),
+                    number(a.turnover_a_year, 1),
                 ]
-                for name, a in sorted(summary["agents"].items(), key=lambda item: -(item[1]["sharpe"] or -99.0))
+                for name, a in sorted(summary.agents.items(), key=_best_first)
             ],
         ),
         "contributions": Table(
-            ("agent", "profit"), [[n, signed_money(v)] for n, v in summary["contributions"].items()], signed=True
+            ("agent", "profit"), [[n, signed_money(v)] for n, v in summary.contributions.items()], signed=True
         ),
         "costs": Table(
             ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional"),
             [
                 [
-                    f"{summary['costs']['fills']:,.0f}",
-                    *(money(summary["costs"][k]) for k in ("notional", "fees", "spread", "impact", "delay")),
-                    _share(summary["costs"]),
+                    f"{spent.fills:,.0f}",
+                    *(money(v) for v in (spent.notional, spent.fees, spent.spread, spent.impact, spent.delay)),
+                    _share(spent),
                 ]
             ],
         ),
@@ -171,13 +174,18 @@ def _tables(replayed: Replayed, summary: Mapping[str, Any], daily: Any) -> dict[
     }
 
 
+def _best_first(agent: tuple[str, ShadowFigures]) -> float:
+    sharpe = agent[1].sharpe
+    return -sharpe if math.isfinite(sharpe) else math.inf
+
+
 def _tried(trials: int) -> str:
     return "no other settings tried on this history" if trials == 1 else f"{trials:,} settings tried on this history"
 
 
-def _share(spent: Mapping[str, float]) -> str:
-    paid = spent["fees"] + spent["spread"] + spent["impact"]
-    return f"{1e4 * paid / spent['notional']:.1f} bp" if spent["notional"] else MISSING
+def _share(spent: TradingCosts) -> str:
+    paid = spent.fees + spent.spread + spent.impact
+    return f"{1e4 * paid / spent.notional:.1f} bp" if spent.notional else MISSING
 
 
 def _changes(replayed: Replayed) -> Table:
@@ -221,7 +229,7 @@ def _notes(replayed: Replayed) -> dict[str, str]:
 # ---------------------------------------------------------------- pictures
 
 
-def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _pictures(replayed: Replayed, summary: ReplaySummary) -> dict[str, tuple[str, str]]:
     run, daily = replayed.run, daily_of(replayed.run)
     time = daily.date.astype("datetime64[us]")
     curves = daily.equity[1:]
@@ -256,11 +264,11 @@ def _pictures(replayed: Replayed, summary: Mapping[str, Any]) -> dict[str, tuple
             ),
             "Weights in force",
         )
-    known = {n: a for n, a in summary["agents"].items() if None not in (a["sharpe"], a["low"], a["high"])}
+    known = {n: a for n, a in summary.agents.items() if np.isfinite([a.sharpe, a.low, a.high]).all()}
     if known:
-        columns = [[a[key] for a in known.values()] for key in ("sharpe", "low", "high")]
+        columns = zip(*((a.sharpe, a.low, a.high) for a in known.values()), strict=True)
         found["sharpe"] = charts.sharpe_chart(list(known), *columns), "Shadow books: Sharpe ratio and its 90 % interval"
-    parts = summary["contributions"]
+    parts = summary.contributions
     found["waterfall"] = (
         charts.waterfall_chart(list(parts), list(parts.values())),
         "How the agents' parts make the profit",

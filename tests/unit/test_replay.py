@@ -22,7 +22,8 @@ from agents.cli.main import main
 from agents.core.errors import DataError, SettingsError
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, Signals, as_datetime
-from agents.quant.measures import book_figures, costs, daily_of, monthly, summary_of, value_added
+from agents.quant.measures import book_figures, daily_of, monthly, value_added
+from agents.quant.replay_summary import summary_of
 from agents.replay.simulate import chunks_of
 from agents.trading.registry import make_agents
 from agents.wiring import replay as replay_app
@@ -232,11 +233,11 @@ def test_an_agent_that_appears_late_has_no_days_of_opinions_before():
 def test_books_and_contributions_add_up():
     run = replay_history(history_of(BARS), STILL).run
     summary = summary_of(run)
-    assert sum(summary["contributions"].values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-4)
+    assert sum(summary.contributions.values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-4)
     daily = daily_of(run)
-    spent = costs(run, daily)
-    assert spent["fills"] == run.fill_count
-    assert spent["fees"] > 0 and spent["spread"] > 0 and spent["impact"] > 0
+    spent = summary.costs
+    assert spent.fills == run.fill_count
+    assert spent.fees > 0 and spent.spread > 0 and spent.impact > 0
     years, table = monthly(daily)
     assert math.prod(1.0 + v for v in table[:, 12] if np.isfinite(v)) == pytest.approx(
         run.equity[-1, 0] / run.initial_cash
@@ -252,16 +253,16 @@ def test_figures_equal_quantstats_on_the_same_returns():
     daily = daily_of(replay_history(history_of(BARS), STILL).run)
     ours, series = book_figures(daily, 0), pd.Series(daily.returns(0), index=pd.DatetimeIndex(daily.date))
     pace = daily.per_year
-    assert ours["sharpe"] == pytest.approx(stats.sharpe(series, periods=pace), rel=1e-6)
-    assert ours["sortino"] == pytest.approx(stats.sortino(series, periods=pace), rel=1e-6)
-    assert ours["volatility"] == pytest.approx(stats.volatility(series, periods=pace), rel=1e-6)
-    assert ours["max_drawdown"] == pytest.approx(-stats.max_drawdown(series), rel=1e-6)
-    assert ours["total_return"] == pytest.approx(stats.comp(series), rel=1e-9)
-    assert ours["annual_return"] == pytest.approx(stats.cagr(series, periods=pace), rel=2e-2), (
+    assert ours.sharpe == pytest.approx(stats.sharpe(series, periods=pace), rel=1e-6)
+    assert ours.sortino == pytest.approx(stats.sortino(series, periods=pace), rel=1e-6)
+    assert ours.volatility == pytest.approx(stats.volatility(series, periods=pace), rel=1e-6)
+    assert ours.max_drawdown == pytest.approx(-stats.max_drawdown(series), rel=1e-6)
+    assert ours.total_return == pytest.approx(stats.comp(series), rel=1e-9)
+    assert ours.annual_return == pytest.approx(stats.cagr(series, periods=pace), rel=2e-2), (
         "quantstats counts calendar days"
     )
-    assert ours["best_day"] == pytest.approx(stats.best(series), rel=1e-9)
-    assert ours["skew"] == pytest.approx(stats.skew(series), rel=0.02), "quantstats corrects for the sample's size"
+    assert ours.best_day == pytest.approx(stats.best(series), rel=1e-9)
+    assert ours.skew == pytest.approx(stats.skew(series), rel=0.02), "quantstats corrects for the sample's size"
 
 
 # ---------------------------------------------------------------- determinism and the command line

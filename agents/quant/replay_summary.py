@@ -1,0 +1,156 @@
+"""a replay's run -> the summary that the console, the tear sheet and summary.json show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.core.books import CONTROLS, FIRST_SHADOW, LIVE
+from agents.core.replay_types import Run
+from agents.core.types import REMAINDER
+from agents.quant.evidence import Claim, sharpe_interval
+from agents.quant.measures import (
+    LEAST_DAYS,
+    SEED,
+    BookFigures,
+    Daily,
+    book_figures,
+    daily_of,
+    day_ends,
+    plain,
+    value_added,
+)
+from agents.quant.returns import periods_per_year, sharpe_ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowFigures:
+    """An agent's own book at unit size: annual Sharpe ratio with its 90 % interval, and how often it turned over in a year."""
+
+    sharpe: float
+    low: float
+    high: float
+    turnover_a_year: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingCosts:
+    """What trading cost the live book, in money; `delay` is no fee and may be a gain.
+
+    `turnover_a_year` is how much of the book moved in a year, `tuning_turnover_a_year` how much of the weights.
+    """
+
+    fills: float
+    notional: float
+    fees: float
+    spread: float
+    impact: float
+    delay: float
+    turnover_a_year: float
+    tuning_turnover_a_year: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """Of the live book, as fractions of its equity, over all bars."""
+
+    gross_mean: float
+    gross_max: float
+    net_mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySummary:
+    """All figures of a replay. `period` are the first and the last bar's time; `trials` counts the settings tried on this
+    history, these included; `books` has the live one and the controls, `value_added` what live gained over each control;
+    `contributions` sum to the live book's profit, the remainder last."""
+
+    period: tuple[str, str]
+    bars: int
+    symbol_bars: int
+    symbols: tuple[str, ...]
+    trials: int
+    books: dict[str, BookFigures]
+    value_added: dict[str, Claim]
+    verdict: str
+    agents: dict[str, ShadowFigures]
+    contributions: dict[str, float]
+    costs: TradingCosts
+    exposure: Exposure
+    final_weights: dict[str, float]
+
+    def as_plain(self) -> dict[str, Any]:
+        """Numbers and words, fit for JSON: what is undefined is None."""
+        claims = {name: claim.as_plain() for name, claim in self.value_added.items()}
+        fields: dict[str, Any] = plain(asdict(self) | {"value_added": claims})
+        return fields
+
+
+def summary_of(run: Run, trials: int = 1) -> ReplaySummary:
+    """The summary of `run`, which is one of `trials` tried on its history."""
+    daily = daily_of(run)
+    names = ("live", *(f"control:{name}" for name in CONTROLS))
+    claims = value_added(daily, trials)
+    return ReplaySummary(
+        period=(f"{run.time[0]}Z", f"{run.time[-1]}Z"),
+        bars=len(run.time),
+        symbol_bars=run.symbol_bars,
+        symbols=run.symbols,
+        trials=trials,
+        books={name: book_figures(daily, k, trials if k == LIVE else 1) for k, name in enumerate(names)},
+        value_added=claims,
+        verdict=f"tuning {claims['first'].words}"
+        if claims
+        else f"fewer than {LEAST_DAYS} days: nothing can be said of tuning",
+        agents=shadow_figures(run),
+        contributions=contributions(run),
+        costs=trading_costs(run, daily),
+        exposure=Exposure(
+            gross_mean=float(run.gross.mean()), gross_max=float(run.gross.max()), net_mean=float(run.net.mean())
+        ),
+        final_weights=dict(zip(run.agents, (float(w) for w in run.weights[-1]), strict=True)),
+    )
+
+
+def trading_costs(run: Run, daily: Daily) -> TradingCosts:
+    """What trading cost the live book; turnovers are NaN below two days."""
+    years = len(daily.date) / daily.per_year if daily.per_year > 0 else math.nan
+    weights_moved = float(np.abs(np.diff(run.weights, axis=0)).sum()) / 2.0
+    return TradingCosts(
+        fills=float(run.fill_count),
+        notional=run.costs["notional"],
+        fees=run.costs["fee"],
+        spread=run.costs["spread"],
+        impact=run.costs["impact"],
+        delay=run.costs["delay"],
+        turnover_a_year=float(run.turnover[:, LIVE].sum()) / years,
+        tuning_turnover_a_year=weights_moved / years,
+    )
+
+
+def contributions(run: Run) -> dict[str, float]:
+    """Each agent's part of the live book's profit, the remainder last; they sum to it."""
+    return dict(zip((*run.agents, REMAINDER), (float(v) for v in run.contribution.sum(axis=0)), strict=True))
+
+
+def shadow_figures(run: Run) -> dict[str, ShadowFigures]:
+    """Every agent's own book, by the agent's name; its returns are those of a constant capital, summed by day."""
+    day = run.time.astype("datetime64[D]")
+    starts = np.concatenate([[0], day_ends(run.time)[:-1] + 1])
+    returns = np.add.reduceat(run.shadow_return, starts, axis=0)
+    pace = periods_per_year(day[starts].astype("datetime64[us]"))
+    annual = math.sqrt(pace) if pace > 0 else math.nan
+    figures = {}
+    for k, name in enumerate(run.agents):
+        own = np.ascontiguousarray(returns[:, k])
+        low, high = sharpe_interval(own, seed=SEED)
+        figures[name] = ShadowFigures(
+            sharpe=sharpe_ratio(own, pace),
+            low=low * annual,
+            high=high * annual,
+            turnover_a_year=float(run.turnover[:, FIRST_SHADOW + k].sum()) / len(own) * pace,
+        )
+    return figures
