@@ -1,74 +1,217 @@
-"""Taste as rules, rules as tests: who may read the time and the environment, how long things get, what must be said."""
+"""Taste as rules, rules as tests: who may read the time and the environment, how long things get, what must be said.
+
+The limits are the constants below. A name in a table of exceptions that stay has its reason there; from the tables of
+exceptions that go, a name is removed once it is fixed, and none is added.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted((ROOT / "agents").rglob("*.py"))
-FILE_LINES, FUNCTION_LINES = 460, 75
+SOURCES = {path: path.read_text() for path in sorted((ROOT / "agents").rglob("*.py"))}
+TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+
+FILE_LINES, BODY_LINES, ARGUMENTS, LINE_CHARACTERS = 300, 50, 5, 120
+
+LONG_FILES = {"adapters/database/tables.py": "one declaration for each table"}
+MANY_ARGUMENTS = {"propose": "the whole decision about weights: a public signature that users' code calls"}
+
+FILES_TO_SPLIT = {
+    "adapters/database/bars_store.py",
+    "adapters/database/desk_facts.py",
+    "adapters/database/journal.py",
+    "adapters/files/bar_rows.py",
+    "adapters/services/embedded.py",
+    "cli/main.py",
+    "cli/meta.py",
+    "cli/replay.py",
+    "cli/search.py",
+    "core/settings.py",
+    "core/types.py",
+    "pipeline/step.py",
+    "quant/allocation.py",
+    "quant/evidence.py",
+    "quant/portfolios.py",
+    "replay/simulate.py",
+    "reports/report_content.py",
+    "wiring/desk.py",
+    "wiring/meta.py",
+    "wiring/replay.py",
+    "wiring/search.py",
+}
+BODIES_TO_SPLIT = {
+    "Orchestrator.run_cycle",
+    "PaperBroker.settle",
+    "_decide_books",
+    "_tables",
+    "add_commands",
+    "desk_alarms",
+    "match_orders",
+    "persist",
+    "replay",
+    "series_rows",
+    "validate_rows",
+    "walk",
+}
+ARGUMENTS_TO_GROUP = {
+    "DayBook.open_chunk",
+    "Journal.record_risk_event",
+    "MemoryJournal.record_risk_event",
+    "MetaStore.__init__",
+    "Orchestrator._inputs",
+    "Outbox.enqueue",
+    "PaperBroker.__init__",
+    "PostgresJournal.record_risk_event",
+    "PostgresOutbox.enqueue",
+    "TrialsStore.record",
+    "_candidate",
+    "_compare_fills",
+    "_compare_weights",
+    "_decide_books",
+    "_decision",
+    "_differences",
+    "_drop_duplicates",
+    "_earliest",
+    "_figures",
+    "_first_difference",
+    "_number",
+    "_remember_asked",
+    "_run_segment",
+    "_settle",
+    "_stages",
+    "_stay",
+    "_sum_days",
+    "apply_actions",
+    "apply_limits",
+    "attribute_bar",
+    "build_cycle",
+    "check_parity",
+    "combine",
+    "compare_steps",
+    "content_of",
+    "decide",
+    "decide_orders",
+    "import_series",
+    "market_depth",
+    "match_orders",
+    "optimize_file",
+    "order_quantities",
+    "persist",
+    "render",
+    "replay",
+    "run_rows",
+    "settle_order",
+    "simulate",
+    "target_positions",
+}
+LONG_LINES_LEFT = 274
 
 
-def trees():
-    return [pytest.param(path, ast.parse(path.read_text()), id=str(path.relative_to(ROOT))) for path in FILES]
+def place(path: Path, node: ast.AST | int) -> str:
+    """file:line, as editors open it."""
+    return f"{path.relative_to(ROOT)}:{node if isinstance(node, int) else node.lineno}"
 
 
-@pytest.mark.parametrize(("path", "tree"), trees())
-def test_only_the_clock_reads_the_time(path, tree):
-    if path.name in ("clock.py", "log.py"):  # the log formats the time that logging took
-        return
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    forbidden = {
-        c
-        for c in calls
-        if re.search(r"(^|\.)(time\.(time|monotonic|sleep|perf_counter)|datetime\.(now|utcnow|today))$", c)
+def functions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function of a module, also methods and inner functions, with its qualified name."""
+    for node in ast.iter_child_nodes(tree):
+        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if function:
+            yield inside + node.name, node
+        yield from functions(node, f"{inside}{node.name}." if function or isinstance(node, ast.ClassDef) else inside)
+
+
+def test_only_the_clock_reads_the_time():
+    reading = re.compile(r"(^|\.)(time\.(time|monotonic|sleep|perf_counter)|datetime\.(now|utcnow|today))$")
+    found = [
+        place(path, node)
+        for path, tree in TREES.items()
+        if path.name not in ("clock.py", "log.py")  # the log formats the time that logging took
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and reading.search(ast.unparse(node.func))
+    ]
+    assert not found
+
+
+def test_only_the_settings_read_the_environment():
+    found = [
+        place(path, node)
+        for path, tree in TREES.items()
+        if path.name != "settings.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
+    ]
+    assert not found
+
+
+def test_files_stay_short():
+    lines = {str(path.relative_to(ROOT / "agents")): len(text.splitlines()) for path, text in SOURCES.items()}
+    long = {name: count for name, count in lines.items() if count > FILE_LINES}
+    assert set(long) <= FILES_TO_SPLIT | set(LONG_FILES), long
+
+
+def test_bodies_stay_short():
+    """From the docstring to the last line."""
+    long = {
+        name: f"{count} lines, {place(path, node)}"
+        for path, tree in TREES.items()
+        for name, node in functions(tree)
+        if (count := node.end_lineno - node.body[0].lineno + 1) > BODY_LINES
     }
-    assert not forbidden
+    assert set(long) <= BODIES_TO_SPLIT, long
 
 
-@pytest.mark.parametrize(("path", "tree"), trees())
-def test_only_the_settings_read_the_environment(path, tree):
-    if path.name == "settings.py":
-        return
-    names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert not {name for name in names if name in ("os.environ", "os.getenv")}
+def test_functions_take_few_arguments():
+    """`self` is not counted, keyword-only arguments are."""
+    many = {}
+    for path, tree in TREES.items():
+        for name, node in functions(tree):
+            arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            count = len([a for a in arguments if a not in ("self", "cls")])
+            if count > ARGUMENTS:
+                many[name] = f"{count} arguments, {place(path, node)}"
+    assert set(many) <= ARGUMENTS_TO_GROUP | set(MANY_ARGUMENTS), many
 
 
-@pytest.mark.parametrize(("path", "tree"), trees())
-def test_files_and_functions_stay_short(path, tree):
-    if path.name != "tables.py":  # one declaration for each table
-        assert len(path.read_text().splitlines()) <= FILE_LINES
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno <= FUNCTION_LINES, node.name
+def test_lines_fit_the_width_and_none_keeps_a_shape_of_its_own():
+    """Code, comments, docstrings and SQL alike; ruff format decides the rest."""
+    numbered = [(path, n, line) for path, text in SOURCES.items() for n, line in enumerate(text.splitlines(), 1)]
+    assert not [place(path, n) for path, n, line in numbered if re.search(r"#\s*fmt:", line)]
+    long = [place(path, n) for path, n, line in numbered if len(line) > LINE_CHARACTERS]
+    assert len(long) <= LONG_LINES_LEFT, long
 
 
-@pytest.mark.parametrize(("path", "tree"), trees())
-def test_every_module_and_public_name_says_what_it_promises(path, tree):
-    assert ast.get_docstring(tree), "a module opens with its story"
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            decorated_command = path.name == "__main__.py"
-            assert ast.get_docstring(node) or decorated_command, node.name
+def test_every_module_and_public_name_says_what_it_promises():
+    silent = [
+        place(path, getattr(node, "lineno", 1))
+        for path, tree in TREES.items()
+        for node in (tree, *tree.body)
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        and not getattr(node, "name", "").startswith("_")
+        and not ast.get_docstring(node)
+        and (
+            isinstance(node, ast.Module) or path.name not in ("__main__.py", "main.py")
+        )  # commands say it in their help
+    ]
+    assert not silent
 
 
-@pytest.mark.parametrize(("path", "tree"), trees())
-def test_nothing_is_unpickled_and_ignores_have_reasons(path, tree):
-    text = path.read_text()
-    assert not re.search(r"\b(import pickle|read_pickle|allow_pickle=True|joblib|shelve)\b", text)
-    for line in text.splitlines():
-        if "type: ignore" in line:
-            assert re.search(r"type: ignore\[[^\]]+\]\s+# \w+", line), line
+def test_nothing_is_unpickled_and_ignores_have_reasons():
+    for path, text in SOURCES.items():
+        assert not re.search(r"\b(import pickle|read_pickle|allow_pickle=True|joblib|shelve)\b", text), path
+        for line in text.splitlines():
+            if "type: ignore" in line:
+                assert re.search(r"type: ignore\[[^\]]+\]\s+# \w+", line), f"{path}: {line}"
 
 
 def test_no_path_of_a_machine_and_no_todo_is_tracked():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
-    for name in tracked or [str(path.relative_to(ROOT)) for path in FILES]:
+    for name in tracked or [str(path.relative_to(ROOT)) for path in SOURCES]:
         path = ROOT / name
         if path.suffix in (".py", ".md", ".sh", ".toml", ".example") and path != Path(__file__).resolve():
             text = path.read_text()
