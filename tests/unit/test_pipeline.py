@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -128,6 +128,13 @@ def test_two_opposite_agents_differ_from_either_alone():
     state=st.sampled_from([ACTIVE, REDUCING, HALTED]),
     short=st.booleans(),
 )
+@example(  # the gross cap shrinks all four; the last one is too small to become smaller
+    weight=np.array([0.5, 0.5, 0.5, 5e-324]),
+    current=np.zeros(4),
+    stale=np.zeros(4, dtype=bool),
+    state=ACTIVE,
+    short=True,
+)
 def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, short):
     once, clamps = weight.copy(), np.zeros(4, dtype=np.int64)
     apply_limits(once, current, stale, state, 0.5, 1.0, short, 0.5, clamps)
@@ -140,7 +147,9 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
         assert (once >= 0).all()
     held = stale | (state == HALTED)
     assert (np.abs(once[held]) <= np.abs(current[held]) + 1e-12).all()
-    assert ((clamps != 0) == (once != weight)).all(), "every change is named, nothing else is"
+    assert (clamps[once != weight] != 0).all(), "every change is named"
+    large = np.abs(weight) >= np.finfo(np.float64).tiny  # a subnormal number times 0.9 can be that number again
+    assert (once != weight)[large & (clamps != 0)].all(), "and nothing else is"
     twice = once.copy()
     apply_limits(twice, current, stale, state, 0.5, 1.0, short, 0.5, clamps)
     assert np.array_equal(once, twice)
