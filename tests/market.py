@@ -1,10 +1,12 @@
-"""Made markets for tests: panels and bars with late listings, gaps, splits and dividends, from a seed."""
+"""Made markets for tests: panels and bars with late listings, gaps, splits and dividends, from a seed; and agents
+that know what comes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from agents.core.types import Bars, Panel
+from agents.adapters.files.bar_rows import BarBatch
+from agents.core.types import Bars, Panel, Signals
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 
@@ -54,6 +56,25 @@ def make_bars(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float =
     )
 
 
+def batch_of(bars: Bars) -> BarBatch:
+    """A `Bars` as the loader's rows."""
+    s, t = np.nonzero(np.isfinite(bars.close.T))
+    columns = {
+        n: getattr(bars, n)[t, s] for n in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+    }
+    return BarBatch(
+        file="made.csv",
+        sha256="0",
+        symbols=bars.symbols,
+        symbol=s,
+        row_numbers=np.arange(len(s)) + 1,
+        bar_open=bars.opened[t],
+        time=bars.time[t],
+        available_at=bars.time[t],
+        **columns,
+    )
+
+
 def make_panel(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float = 0.0) -> Panel:
     """An adjusted panel with all exogenous series that the agents read."""
     rng = np.random.default_rng(seed + 7)
@@ -91,3 +112,37 @@ def make_panel(bars: int = 300, symbols: int = 3, seed: int = 0, *, gaps: float 
 def all_agents(clock: object) -> AgentPanel:
     """Every registered agent behind its guard."""
     return AgentPanel(make_agents([]), clock, timeout_s=30.0, breaker_failures=10, breaker_retry_s=3600.0)
+
+
+class Oracle:
+    """Knows the next bar's direction `skill` of the time; a test's crystal ball, deaf to everything else."""
+
+    bars_needed = 1
+
+    def __init__(self, name, skill, seed):
+        self.name, self.skill, self.seed = name, skill, seed
+
+    def signals(self, panel):
+        future = np.zeros_like(panel.close)
+        future[:-1] = np.sign(panel.close[1:] / panel.open[1:] - 1.0)
+        rng = np.random.default_rng(self.seed)
+        direction = np.where(rng.random(panel.close.shape) < self.skill, future, -future)
+        strength = 0.5 * direction * rng.uniform(0.5, 1.0, panel.close.shape)
+        return Signals(
+            strength=strength, confidence=np.full(panel.close.shape, 0.6), abstained=~np.isfinite(panel.close)
+        )
+
+    def reason(self, panel, time_index, symbol_index):
+        return "the crystal ball says so"
+
+    def reason_of(self, signals, time_index, symbol_index):
+        return "the crystal ball says so"
+
+
+ORACLES = {
+    "Right": lambda: Oracle("Right", 0.62, 1),
+    "Wrong": lambda: Oracle("Wrong", 0.38, 2),
+    "Noise": lambda: Oracle("Noise", 0.5, 3),
+    "Coin": lambda: Oracle("Coin", 0.5, 4),
+}
+"""Four agents of known skill, as the registry holds agents."""

@@ -46,6 +46,7 @@ FILES_TO_SPLIT = {
 }
 BODIES_TO_SPLIT = {
     "Orchestrator.run_cycle",
+    "content_of",
     "PaperBroker.settle",
     "_decide_books",
     "_tables",

@@ -12,7 +12,6 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import redis
 
@@ -22,7 +21,7 @@ from agents.adapters.database.reader import DeskReader
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.meta_types import WeightDecision
 from agents.core.settings import Settings
-from agents.core.types import Signals, as_datetime
+from agents.core.types import as_datetime
 from agents.replay.record import replay
 from agents.reports.report import message
 from agents.trading.registry import AGENTS
@@ -32,46 +31,12 @@ from agents.wiring.connections import Connections
 from agents.wiring.demo import JobsBetween
 from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
-from tests.contract.test_ports import batch_of
-from tests.market import make_bars
+from tests.market import ORACLES, batch_of, make_bars
 
 ROOT = Path(__file__).resolve().parents[2]
 BARS = make_bars(420, 4, 11)
 WEEK = timedelta(days=7)
 NAMES = ("Right", "Wrong", "Noise", "Coin")
-
-
-class Oracle:
-    """Knows the next bar's direction `skill` of the time; a test's crystal ball, deaf to everything else."""
-
-    bars_needed = 1
-
-    def __init__(self, name, skill, seed):
-        self.name, self.skill, self.seed = name, skill, seed
-
-    def signals(self, panel):
-        future = np.zeros_like(panel.close)
-        future[:-1] = np.sign(panel.close[1:] / panel.open[1:] - 1.0)
-        rng = np.random.default_rng(self.seed)
-        direction = np.where(rng.random(panel.close.shape) < self.skill, future, -future)
-        strength = 0.5 * direction * rng.uniform(0.5, 1.0, panel.close.shape)
-        return Signals(
-            strength=strength, confidence=np.full(panel.close.shape, 0.6), abstained=~np.isfinite(panel.close)
-        )
-
-    def reason(self, panel, time_index, symbol_index):
-        return "the crystal ball says so"
-
-    def reason_of(self, signals, time_index, symbol_index):
-        return "the crystal ball says so"
-
-
-FACTORIES = {
-    "Right": lambda: Oracle("Right", 0.62, 1),
-    "Wrong": lambda: Oracle("Wrong", 0.38, 2),
-    "Noise": lambda: Oracle("Noise", 0.5, 3),
-    "Coin": lambda: Oracle("Coin", 0.5, 4),
-}
 
 
 @dataclass
@@ -143,7 +108,7 @@ def start_redis(socket):
 def stack(database, owner, trader, tmp_path, monkeypatch):
     for name in list(AGENTS):
         monkeypatch.delitem(AGENTS, name)
-    for name, factory in FACTORIES.items():
+    for name, factory in ORACLES.items():
         monkeypatch.setitem(AGENTS, name, factory)
     BarsStore(trader).load(batch_of(BARS))
     meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
@@ -239,17 +204,21 @@ def test_the_meta_plane_killed_between_database_and_redis(stack, database, tmp_p
     program.write_text(
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from datetime import datetime\n"
-        "from tests.acceptance.test_closed_loop import AGENTS, FACTORIES\n"
-        "AGENTS.clear(); AGENTS.update(FACTORIES)\n"
-        "import os; os.environ.update(DATABASE_URL=sys.argv[3], REDIS_URL=sys.argv[4], QUORUM_DESK__NAME='loop')\n"  # conftest cleared them
-        "from agents import meta_app; from agents.core.settings import load_settings\n"
+        "from agents.trading.registry import AGENTS; from tests.market import ORACLES\n"
+        "AGENTS.clear(); AGENTS.update(ORACLES)\n"
+        "from agents.core.settings import load_settings; from agents.wiring.meta import meta_plane\n"
         "at = datetime.fromisoformat(sys.argv[1])\n"
-        "with meta_app.meta_plane(load_settings(), demo=False, say=print) as plane:\n"
+        "with meta_plane(load_settings(), demo=False, say=print) as plane:\n"
         "    print(plane.run_job('weight_optimizer', at, at)['decision'])\n"
     )
     url = SERVICES.database_url(database, "quorum_owner")
-    command = [sys.executable, str(program), at.isoformat(), str(ROOT), url, f"unix://{stack.socket}"]
-    environment = dict(os.environ)
+    command = [sys.executable, str(program), at.isoformat(), str(ROOT)]
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url,
+        "REDIS_URL": f"unix://{stack.socket}",
+        "QUORUM_DESK__NAME": "loop",
+    }
     killed = subprocess.run(
         command,
         env={**environment, "KILLPOINT": f"{point}:1"},

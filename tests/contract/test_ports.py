@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,15 +18,20 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.errors import DeskBusyError, JournalError
-from agents.core.types import OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
-from tests.market import make_bars
+from agents.core.types import CycleRecord, OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
+from tests.market import batch_of, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 from tests.unit.test_step import AGENTS, joined, run_replay
 from tests.unit.test_weights import GOOD
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 BARS = make_bars(260, 3, 12, gaps=0.02, actions=True)
-CYCLES = run_replay(BARS).cycles
+
+
+@cache
+def cycles() -> list[CycleRecord]:
+    """What a desk decided on BARS, in segments."""
+    return run_replay(BARS).cycles
 
 
 # ---------------------------------------------------------------- journal
@@ -49,28 +55,28 @@ def test_a_new_desk_has_no_last_decision(journal):
 
 
 def test_what_is_recorded_is_where_the_desk_resumes(journal):
-    for cycle in CYCLES:
+    for cycle in cycles():
         journal.record(cycle)
     last = journal.last()
     assert last.time == as_datetime(BARS.time[-1])
-    assert last.state == CYCLES[-1].state
-    assert dict(last.positions) == dict(CYCLES[-1].positions)
+    assert last.state == cycles()[-1].state
+    assert dict(last.positions) == dict(cycles()[-1].positions)
 
 
 def test_recording_a_cycle_twice_is_once_and_going_back_is_refused(journal):
-    journal.record(CYCLES[0])
-    journal.record(CYCLES[0])
-    journal.record(CYCLES[1])
-    journal.record(CYCLES[1])
+    journal.record(cycles()[0])
+    journal.record(cycles()[0])
+    journal.record(cycles()[1])
+    journal.record(cycles()[1])
     with pytest.raises(JournalError):
-        journal.record(CYCLES[0])
-    assert journal.last().time == as_datetime(CYCLES[1].time[-1])
+        journal.record(cycles()[0])
+    assert journal.last().time == as_datetime(cycles()[1].time[-1])
 
 
 def test_open_orders_are_those_without_a_final_state(journal):
-    journal.record(CYCLES[0])
+    journal.record(cycles()[0])
     orders = [(o, s) for o, s in journal.open_orders()]
-    expected = [o for o in CYCLES[0].orders if o.decision_time == as_datetime(CYCLES[0].time[-1])]
+    expected = [o for o in cycles()[0].orders if o.decision_time == as_datetime(cycles()[0].time[-1])]
     assert sorted(o.client_order_id for o, _ in orders) == sorted(o.client_order_id for o in expected)
     assert {s for _, s in orders} <= {"acked"}
     assert expected, "the last bar of this segment orders something"
@@ -81,7 +87,7 @@ def test_open_orders_are_those_without_a_final_state(journal):
 
 
 def test_forecasts_come_back_as_they_were_recorded(journal):
-    for cycle in CYCLES:
+    for cycle in cycles():
         journal.record(cycle)
     at = as_datetime(BARS.time[-1])
     back = journal.forecasts(AGENTS.names, BARS.symbols, until=at, count=50)
@@ -90,7 +96,7 @@ def test_forecasts_come_back_as_they_were_recorded(journal):
             np.concatenate(
                 [
                     np.where(c.signals[a].abstained, np.nan, c.signals[a].strength * c.signals[a].confidence)
-                    for c in CYCLES
+                    for c in cycles()
                 ]
             )
             for a in range(len(AGENTS.names))
@@ -122,7 +128,7 @@ def test_only_one_process_holds_a_desk(trader):
     with pytest.raises(DeskBusyError, match="trades this desk already"):
         two.hold_desk()
     with pytest.raises(JournalError, match="does not hold the desk"):
-        two.record(CYCLES[0])
+        two.record(cycles()[0])
     one.release()
     two.hold_desk()
     two.release()
@@ -133,7 +139,7 @@ def test_everything_of_a_cycle_is_in_the_tables(trader):
 
     journal = PostgresJournal(trader)
     journal.hold_desk()
-    for cycle in CYCLES:
+    for cycle in cycles():
         journal.record(cycle)
     journal.release()
     memory = run_replay(BARS)
@@ -183,7 +189,7 @@ def venue(request):
 
 
 def test_the_venue_knows_what_it_accepted(venue):
-    order = CYCLES[0].orders[0]
+    order = cycles()[0].orders[0]
     assert not venue.has(order.client_order_id)
     venue.accept([order])
     venue.accept([order])
@@ -193,7 +199,7 @@ def test_the_venue_knows_what_it_accepted(venue):
 
 def test_only_who_holds_the_desk_may_place_orders(trader):
     one, two = PostgresJournal(trader), PostgresJournal(trader)
-    venue, order = PostgresPaperVenue(two.writer), CYCLES[0].orders[0]
+    venue, order = PostgresPaperVenue(two.writer), cycles()[0].orders[0]
     one.hold_desk()
     with pytest.raises(JournalError, match="does not hold the desk"):
         venue.accept([order])
@@ -267,27 +273,6 @@ def source(request):
     store = BarsStore(request.getfixturevalue("trader"), BARS.symbols)
     store.load(batch_of(BARS))
     return store
-
-
-def batch_of(bars):
-    """A `Bars` as the loader's rows."""
-    from agents.adapters.files.bar_rows import BarBatch
-
-    s, t = np.nonzero(np.isfinite(bars.close.T))
-    columns = {
-        n: getattr(bars, n)[t, s] for n in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-    }
-    return BarBatch(
-        file="made.csv",
-        sha256="0",
-        symbols=bars.symbols,
-        symbol=s,
-        row_numbers=np.arange(len(s)) + 1,
-        bar_open=bars.opened[t],
-        time=bars.time[t],
-        available_at=bars.time[t],
-        **columns,
-    )
 
 
 def assert_same_bars(one, two):

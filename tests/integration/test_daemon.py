@@ -34,8 +34,7 @@ from agents.orchestrator.weights_in_force import DeskWeights
 from agents.replay.record import replay
 from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
-from tests.contract.test_ports import batch_of
-from tests.market import all_agents, make_bars
+from tests.market import all_agents, batch_of, make_bars
 from tests.twins import MemoryJournal
 from tests.unit.test_step import T0
 

@@ -15,7 +15,7 @@ from agents.adapters.files.series_files import read_series, read_texts
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from agents.trading.text_scores import score_texts
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, needs_shared_data
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HEAD = "symbol,time,open,high,low,close,volume\n"
@@ -157,7 +157,7 @@ def test_a_series_file_without_a_known_column_is_refused(tmp_path):
         read_texts(file, {}, None, score_texts)
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
+@needs_shared_data
 def test_scores_agree_with_people():
     """Human labels of 11,528 financial headlines: our words lift VADER's correlation with them from 0.35 to 0.54."""
     import csv

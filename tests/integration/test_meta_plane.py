@@ -38,8 +38,7 @@ from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
-from tests.contract.test_ports import batch_of
-from tests.market import make_bars
+from tests.market import batch_of, make_bars
 
 BARS = make_bars(150, 3, 5)
 END = as_datetime(BARS.time[-1])

@@ -19,7 +19,7 @@ from agents.pipeline.market import panel_of
 from agents.trading.guard import fault_of
 from agents.trading.registry import AGENTS
 from agents.trading.sentiment_analyst import SentimentAnalyst
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, needs_shared_data
 from tests.market import make_panel
 
 NAMES = sorted(AGENTS)
@@ -191,7 +191,7 @@ def test_external_fear_and_greed_is_taken_the_other_way_at_extremes():
     assert signals.abstained[-1].tolist() == [False, True, False]
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
+@needs_shared_data
 @pytest.mark.parametrize("name", NAMES)
 def test_real_history_prefix_and_start(name):
     file = SHARED_DATA / "equities" / "us_etf_daily.csv.gz"

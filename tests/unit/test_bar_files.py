@@ -19,7 +19,7 @@ from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.files.split_ratios import infer_splits
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, needs_shared_data
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HEAD = "symbol,time,open,high,low,close,volume\n"
@@ -280,7 +280,7 @@ def test_mapping_parquet_and_a_symbol_from_the_file_name(tmp_path):
         validate_rows(read_table(file, {"close": "Last"}), DataSettings(interval="1h"), at=NOW)
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
+@needs_shared_data
 def test_real_files():
     """us_daily is clean and holds 7:1 for Apple in 2014; the gold future has 441 rows out of range, as its source says."""
     clean = validate_rows(read_table(SHARED_DATA / "equities" / "us_daily.csv.gz", {}), DataSettings(), at=NOW)

@@ -28,7 +28,7 @@ from agents.pipeline.record import client_order_id, unpack_state
 from agents.pipeline.state import DeskPlan, new_state
 from agents.replay.record import replay
 from agents.wiring.desk import plan_of
-from tests.conftest import SHARED_DATA
+from tests.conftest import SHARED_DATA, needs_shared_data
 from tests.market import all_agents, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 
@@ -232,7 +232,7 @@ def test_the_pipeline_does_not_look_ahead(seed, gaps, cut):
     assert_no_look_ahead(make_bars(300, 3, seed, gaps=gaps, actions=True), cut)
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="no real data here")
+@needs_shared_data
 def test_the_pipeline_does_not_look_ahead_on_real_history():
     """Four ETFs, with a hole of six years in one of them; and the money adds up there too."""
     from agents.adapters.database.bar_grids import bars_of

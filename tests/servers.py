@@ -1,0 +1,144 @@
+"""PostgreSQL and Redis for one process that runs tests: a worker of pytest-xdist, or pytest itself.
+
+Each such process takes the first numbered folder below the tests' state directory that no live process holds. So
+workers, and two runs at the same time, have servers of their own and need no names that differ; and a run that was
+killed leaves a folder behind that the next one takes over and cleans.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import psycopg
+import redis
+
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.migrate import upgrade
+from agents.adapters.services.debian import fetch_prefix
+from agents.adapters.services.embedded import EmbeddedServices, find_installed
+
+TEMPLATE = "quorum_template"
+HASTE = ("fsync", "full_page_writes", "synchronous_commit")
+"""Switched off: these servers are never killed. Tests that kill one start their own, which are set up as users' are."""
+
+
+def state_dir() -> Path:
+    """One state directory for all runs of the suite, so that the servers' packages are fetched once."""
+    named = os.environ.get("TESTS_STATE_DIR")
+    if named:
+        return Path(named).absolute()
+    return Path("/var/lib/quorum-tests") if os.geteuid() == 0 else Path.home() / ".cache" / "quorum-tests"
+
+
+class Servers:
+    """The servers of this process; nothing runs before `start`."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._lock, folder = _claim(state / "servers")
+        self.services = EmbeddedServices(folder)
+        self._names = (f"quorum_tests_{n}" for n in itertools.count())
+        self._started = False
+
+    def start(self) -> None:
+        """Run both servers, without anything that an earlier run left, and make the template database."""
+        if self._started:
+            return
+        self._link_programs()
+        self.services.up(_say)
+        self._remove_leftovers()
+        self._forget_durability()
+        self.services.ensure_database(TEMPLATE)  # and with it the roles
+        owner = open_engine(self.services.database_url(TEMPLATE, "quorum_owner"))
+        upgrade(owner, interval_s=86400)
+        owner.dispose()
+        self._started = True
+
+    def stop(self) -> None:
+        if self._started:
+            self.services.down()
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A new database with the whole schema; its owner is the superuser, as where an administrator makes it."""
+        name = next(self._names)
+        with self.superuser() as session:
+            session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        yield name
+        self.services.drop_database(name)
+
+    @contextmanager
+    def fresh(self) -> Iterator[EmbeddedServices]:
+        """Servers in a state directory of their own, to be killed at will."""
+        folder = Path(tempfile.mkdtemp(prefix="fresh-", dir=self.services.root))
+        folder.chmod(0o755)
+        made = EmbeddedServices(folder)
+        made.prefix = self.services.prefix
+        yield made
+        made.down()
+        shutil.rmtree(folder)
+
+    def empty_redis(self) -> None:
+        with redis.Redis.from_url(self.services.redis_url) as client:
+            client.flushall()
+
+    def superuser(self) -> psycopg.Connection:
+        return psycopg.connect(host=str(self.services.run), user="postgres", dbname="postgres", autocommit=True)
+
+    def _link_programs(self) -> None:
+        """Where the machine has no servers: fetched once for all folders, by whoever comes first."""
+        if find_installed() is not None:
+            return
+        with (self.state / "programs.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            programs = fetch_prefix(self.state / "prefix", self.state / "download", _say)
+        if not self.services.prefix.is_symlink():
+            self.services.prefix.symlink_to(programs)
+
+    def _remove_leftovers(self) -> None:
+        """Servers and databases of a run that was killed. They are this folder's, so they are nobody else's."""
+        for folder in self.services.root.glob("fresh-*"):
+            EmbeddedServices(folder).down()
+            shutil.rmtree(folder)
+        with self.superuser() as session:
+            session.execute("UPDATE pg_database SET datistemplate = false WHERE datname = %s", (TEMPLATE,))
+            names = session.execute("SELECT datname FROM pg_database WHERE datname LIKE 'quorum%'").fetchall()
+        for (name,) in names:
+            self.services.drop_database(name)
+        self.empty_redis()
+
+    def _forget_durability(self) -> None:
+        with self.superuser() as session:
+            for setting in HASTE:
+                session.execute(f"ALTER SYSTEM SET {setting} = off")
+            session.execute("SELECT pg_reload_conf()")
+
+
+def _say(line: str) -> None:
+    """On standard error, which pytest-xdist passes on from its workers."""
+    print("·", line, file=sys.stderr)
+
+
+def _claim(servers: Path) -> tuple[TextIO, Path]:
+    """The first folder that nobody holds, and its lock, which ends with the process however that ends."""
+    for number in itertools.count():
+        folder = servers / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        servers.chmod(0o755)  # the servers' user must be able to enter
+        lock = (folder / "tests.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return lock, folder
+    raise AssertionError("counting does not end")
