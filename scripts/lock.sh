@@ -1,7 +1,31 @@
 #!/usr/bin/env bash
-# Rewrites both lock files from pyproject.toml (for maintainers; needs `pip install uv`).
+# Rewrites the lock files from pyproject.toml (for maintainers; needs `pip install uv`). Pins stay unless asked:
+#   scripts/lock.sh [--upgrade]
+# requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, and -dev the tools. A lock
+# names every package with its hashes, so pip installs it without looking for dependencies (--no-deps).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-compile() { uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate "$@"; }
-compile --extra build --extra demo --output-file requirements.lock
-compile --extra build --extra demo --extra dev --output-file requirements-dev.lock
+
+# What our dependencies ask for and nothing here imports: cvxpy's solvers besides CLARABEL and OSQP (200 MB), OSQP's code
+# generation, the tools of the demo's data package, vaderSentiment's own demo.
+unused="highspy icalendar scs shapely sparsediffpy"
+unused_but_in_dev="joblib requests setuptools"
+
+compile() {  # LOCK "WITHOUT..." [OPTIONS]
+    local lock="$1" without="$2"
+    shift 2
+    uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate \
+        --excludes <(printf '%s\n' $without) --output-file "$lock" --extra build --extra demo "$@"
+}
+
+compile_addition() {  # LOCK BASE "WITHOUT..." [OPTIONS]
+    local lock="$1" base="$2" without="$3" pins
+    shift 3
+    pins="$(cat requirements.lock "$base" | sed -n 's/ \\$//; /^[A-Za-z0-9]/p' | sort -u)"
+    compile "$lock" "$without" --constraints <(echo "$pins") $(echo "$pins" | sed 's/==.*//; s/^/--no-emit-package /' | sort -u) "$@"
+    sed -i "1i -r $base" "$lock"
+}
+
+compile requirements.lock "$unused $unused_but_in_dev" "$@"
+compile_addition requirements-search.lock requirements.lock "$unused $unused_but_in_dev" --extra search "$@"
+compile_addition requirements-dev.lock requirements-search.lock "$unused" --extra search --extra dev "$@"

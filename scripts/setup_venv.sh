@@ -1,12 +1,33 @@
 #!/usr/bin/env bash
 # Makes .venv and installs the locked, hash-checked packages; does nothing where that is done already.
-#   scripts/setup_venv.sh LOCKFILE
+#   scripts/setup_venv.sh LOCK     requirements.lock, or requirements-search.lock and requirements-dev.lock, which add to it
+# An environment is built beside the one in use and takes its place when it is complete, so neither a failure nor an
+# interruption breaks what worked. Only the packages that a second lock adds are installed in place.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lock="$1"
+locks=(requirements.lock requirements-search.lock requirements-dev.lock)  # each holds those before it
 venv=.venv
+fresh=.venv.new
+stamp="$venv/.installed"  # which lock, the digests of what was installed
+not_installed="the packages could not be installed; see above"
 
+say() { printf '· %s\n' "$*" >&2; }
 fail() { printf 'quorum: %s\n' "$*" >&2; exit 1; }
+
+rank() {  # LOCK -> its place in locks; 0 for none
+    local place
+    for place in "${!locks[@]}"; do
+        [ "${locks[$place]}" != "$1" ] || { echo $((place + 1)); return; }
+    done
+    echo 0
+}
+
+# They change with the folder and with Python's version too: a copied folder or an upgraded system gets a new environment.
+packages_digest() {
+    { "$venv/bin/python" -c 'import sys; print(sys.version_info[:2])' 2>/dev/null; pwd; cat "${locks[@]}"; } | sha256sum
+}
+
+project_digest() { sha256sum <pyproject.toml; }
 
 find_python() {
     local candidate
@@ -20,54 +41,77 @@ find_python() {
     fail "Python 3.11 or newer was not found; install it (Debian, Ubuntu: apt install python3 python3-venv)"
 }
 
-# Debian's python3 without python3-venv cannot give a venv its pip; the package python3-pip-whl holds one and can be
-# fetched without root.
-bootstrap_pip() {
-    local python="$1" folder
-    "$python" -m venv --without-pip "$venv.new" || fail "$python cannot make a virtual environment; apt install python3-venv"
+# Debian's python3 has no pip for a virtual environment unless python3-venv is installed; the package python3-pip-whl
+# holds one and can be fetched without root.
+install_debians_pip() {
+    local folder
     folder="$(mktemp -d)"
-    if ! (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .) >/dev/null 2>&1; then
-        rm -rf "$folder" "$venv.new"
-        fail "$python has no pip for virtual environments; install it with: apt install python3-venv"
-    fi
-    PYTHONPATH="$(echo "$folder"/usr/share/python-wheels/pip-*.whl)" \
-        "$venv.new/bin/python" -m pip install --quiet --no-index "$folder"/usr/share/python-wheels/pip-*.whl
+    (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .) >/dev/null 2>&1 \
+        && PYTHONPATH="$(echo "$folder"/usr/share/python-wheels/pip-*.whl)" "$fresh/bin/python" -m pip install --quiet \
+            --disable-pip-version-check --no-index "$folder"/usr/share/python-wheels/pip-*.whl \
+        || { rm -rf "$folder"; return 1; }
     rm -rf "$folder"
 }
+
+pip_install() {  # ENVIRONMENT ARGUMENTS: pip compiles nothing, Python does what it really imports
+    local environment="$1"
+    shift
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps "$@"
+}
+
+install_packages() {  # ENVIRONMENT LOCK
+    say "installing the locked packages of $2 (about 230 MB the first time)"
+    pip_install "$1" --require-hashes --only-binary :all: -r "$2" || return 1
+    slim "$1"
+}
+
+# A fifth of what the wheels unpack are their own tests, sources for C compilers, and parts that nothing here opens.
+slim() {
+    local packages
+    packages="$(echo "$1"/lib/python3*/site-packages)"
+    find "$packages" -type d -name tests -prune -exec rm -rf {} +
+    find "$packages" -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.px[di]' -o -name '*.pyx' \) -delete
+    rm -f "$packages"/pyarrow/*flight* "$packages"/pyarrow/*s3*
+    rm -f "$packages"/bokeh_sampledata/_data/{geographic_boundaries,movies}.db
+}
+
+build() {  # LOCK: a new environment that replaces the old one
+    local python
+    python="$(find_python)"
+    say "making a virtual environment with $("$python" --version)"
+    rm -rf "$fresh"
+    "$python" -m venv --without-pip "$fresh" || fail "$python cannot make a virtual environment; see above"
+    "$fresh/bin/python" -m ensurepip --default-pip >/dev/null 2>&1 || install_debians_pip \
+        || fail "$python has no pip for virtual environments; install it with: apt install python3-venv"
+    find "$fresh" -name __pycache__ -prune -exec rm -rf {} +
+    install_packages "$fresh" "$1" && install_project "$fresh" || fail "$not_installed"
+    grep -lIF "$fresh" "$fresh"/bin/* "$fresh/pyvenv.cfg" | xargs sed -i 's|/\.venv\.new\b|/.venv|g'  # it knows its place
+    rm -rf "$venv"
+    mv "$fresh" "$venv"
+}
+
+install_project() { pip_install "$1" --no-build-isolation --editable .; }  # ENVIRONMENT
 
 mkdir -p state
 exec 9>state/venv.lock
 if command -v flock >/dev/null && ! flock --nonblock 9; then
-    echo "· waiting for another quorum command that is installing" >&2
+    say "waiting for another quorum command that is installing"
     flock 9
 fi
 
-stamp="$(cat "$lock" pyproject.toml | sha256sum | cut -d' ' -f1) $PWD"
-for done_lock in "$lock" requirements-dev.lock; do
-    if [ "$(cat "$venv/.installed-$(basename "$done_lock")" 2>/dev/null)" = "$stamp" ] && [ -x "$venv/bin/quorum" ]; then
-        exit 0
-    fi
-done
+wanted="$1"
+[ "$(rank "$wanted")" -gt 0 ] || fail "'$wanted' is no lock file; one of: ${locks[*]}"
+{ read -r present && read -r packages && read -r project; } 2>/dev/null <"$stamp" || present="" packages="" project=""
+[ "$(rank "$present")" -le "$(rank "$wanted")" ] || wanted="$present"  # what was added once stays
 
-python="$(find_python)"
-if ! [ -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 \
-    || ! grep -qF "$PWD/$venv" "$venv/bin/pip" 2>/dev/null; then
-    echo "· making a virtual environment with $("$python" --version)" >&2
-    rm -rf "$venv" "$venv.new"
-    "$python" -m venv "$venv.new" >/dev/null 2>&1 || { rm -rf "$venv.new"; bootstrap_pip "$python"; }
-    rm -rf "$venv.new/bin/__pycache__"
-    # A venv knows its own path, so it is made again in place by the interpreter that worked.
-    rm -rf "$venv"
-    if ! "$python" -m venv "$venv" >/dev/null 2>&1; then
-        mv "$venv.new" "$venv"
-        sed -i "s|$PWD/$venv\.new|$PWD/$venv|g" "$venv"/bin/* "$venv/pyvenv.cfg" 2>/dev/null || true
-    fi
-    rm -rf "$venv.new"
+if [ "$packages" != "$(packages_digest)" ]; then
+    build "$wanted"
+elif [ "$present" != "$wanted" ] || [ "$project" != "$(project_digest)" ]; then
+    mv "$stamp" "$stamp.old"  # an interruption from here on means: build anew
+    [ "$present" = "$wanted" ] || install_packages "$venv" "$wanted" || { mv "$stamp.old" "$stamp"; fail "$not_installed"; }
+    install_project "$venv" || { mv "$stamp.old" "$stamp"; fail "$not_installed"; }
+else
+    exit 0
 fi
-echo "· installing the locked packages (about 150 MB the first time)" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$lock" \
-    || fail "the packages could not be installed; see above"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
-    || fail "the project itself could not be installed; see above"
-rm -f "$venv"/.installed-*
-printf '%s\n' "$stamp" >"$venv/.installed-$(basename "$lock")"
+printf '%s\n' "$wanted" "$(packages_digest)" "$(project_digest)" >"$stamp"
+rm -f "$stamp.old"

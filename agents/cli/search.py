@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from agents.cli import replay as replay_commands
+from agents.cli.extras import require_optuna
 from agents.cli.replay import add_settings, add_source, changes_of
 from agents.cli.screen import Screen
 from agents.core.errors import SettingsError, UsageError
@@ -149,6 +150,7 @@ def _bar(stack: ExitStack, screen: Screen, what: str) -> Callable[[int, int], No
 def search(options: argparse.Namespace, screen: Screen) -> int:
     """The command: the leader starts workers, which are this command with --worker, takes part itself, and concludes."""
     space, settings = read_space(options.space), load_settings(options.settings)
+    require_optuna()
     with ExitStack() as stack:
         connections = connect(settings, demo=False, say=screen.say)
         stack.callback(connections.close)
