@@ -32,6 +32,7 @@ from agents.adapters.database.bars_store import COLUMNS, BarsStore, copy_blocks
 from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import upgrade
+from agents.adapters.database.wipe import wipe_desk
 from agents.adapters.files.bar_files import read_table
 from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.services.embedded import EmbeddedServices
@@ -261,8 +262,8 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     clock = SystemClock()
     engine = open_engine(embedded.database_url(DATABASE, "quorum_owner"))
     upgrade(engine, interval_s=86400)
+    wipe_desk(engine)
     journal = PostgresJournal(engine)
-    journal.wipe()
     journal.hold_desk()
     settings = Settings()
     agents = AgentPanel(make_agents([]), clock, timeout_s=10.0, breaker_failures=10, breaker_retry_s=3600.0)

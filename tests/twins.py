@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
-from agents.core.ports import Resumption
+from agents.core.ports import Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
     CycleRecord,
@@ -19,6 +19,7 @@ from agents.core.types import (
     Floats,
     Order,
     OrderOutcome,
+    OrderState,
     RiskState,
     WeightSet,
     WeightsLevel,
@@ -31,9 +32,9 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.cycles: list[CycleRecord] = []
-        self.orders: dict[str, tuple[Order, str, str]] = {}
+        self.orders: dict[str, tuple[Order, OrderState, str]] = {}
         self.fills: dict[str, Fill] = {}
-        self.risk_events: list[tuple[datetime, RiskState, RiskState, str, str]] = []
+        self.risk_events: list[RiskEvent] = []
         self._commands: list[RiskState] = []
 
     def last(self) -> Resumption | None:
@@ -69,15 +70,13 @@ class MemoryJournal:
                     rows.append(_forecast_row(cycle, t, agents, symbols))
         return np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
 
-    def open_orders(self) -> list[tuple[Order, str]]:
+    def open_orders(self) -> list[tuple[Order, OrderState]]:
         return [(order, state) for order, state, _ in self.orders.values() if state not in FINAL_ORDER_STATES]
 
-    def record_risk_event(
-        self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool
-    ) -> None:
-        self.risk_events.append((at, before, after, reason, actor))
-        if not applied:
-            self._commands.append(after)
+    def record_risk_event(self, event: RiskEvent) -> None:
+        self.risk_events.append(event)
+        if not event.applied:
+            self._commands.append(event.after)
 
     def pending_command(self) -> RiskState | None:
         return self._commands[-1] if self._commands else None

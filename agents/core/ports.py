@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from agents.core.meta_types import AgentDays, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
 from agents.core.types import (
@@ -15,6 +15,7 @@ from agents.core.types import (
     Floats,
     Order,
     OrderOutcome,
+    OrderState,
     Panel,
     Position,
     RiskState,
@@ -59,6 +60,18 @@ class Resumption:
     positions: Mapping[str, Position]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskEvent:
+    """A change of the risk state, made by the desk (then it is `applied`) or ordered by a person for its next cycle."""
+
+    at: datetime
+    before: RiskState
+    after: RiskState
+    reason: str
+    actor: Literal["desk", "person"]
+    applied: bool
+
+
 class Journal(Protocol):
     """The record of everything decided; each call is one transaction that happens wholly or not at all."""
 
@@ -78,14 +91,12 @@ class Journal(Protocol):
         """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first."""
         ...
 
-    def open_orders(self) -> Sequence[tuple[Order, str]]:
-        """Orders without a final state, with their state."""
+    def open_orders(self) -> Sequence[tuple[Order, OrderState]]:
+        """Orders without a final state, with their state, oldest decision first."""
         ...
 
-    def record_risk_event(
-        self, at: datetime, *, before: RiskState, after: RiskState, reason: str, actor: str, applied: bool
-    ) -> None:
-        """A change of the risk state: made by the desk (applied), or ordered by a person for its next cycle."""
+    def record_risk_event(self, event: RiskEvent) -> None:
+        """Commit a change of the risk state, or a person's order to change it."""
         ...
 
     def pending_command(self) -> RiskState | None:
@@ -268,6 +279,17 @@ class Mail:
     next_attempt_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMail:
+    """A report's message for the outbox: "pending" with its bytes, or "skipped", and why in `detail`."""
+
+    report_id: int
+    message_id: str
+    message: bytes | None
+    state: Literal["pending", "skipped"]
+    detail: str
+
+
 class Outbox(Protocol):
     """Messages that wait, and what became of them."""
 
@@ -275,9 +297,7 @@ class Outbox(Protocol):
 
     def last_sent_at(self) -> datetime | None: ...
 
-    def enqueue(
-        self, report_id: int, message_id: str, message: bytes | None, *, at: datetime, state: str, detail: str
-    ) -> None:
+    def enqueue(self, mail: NewMail, at: datetime) -> None:
         """One row for each report; repeating it changes nothing."""
         ...
 

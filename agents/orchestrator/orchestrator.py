@@ -20,7 +20,7 @@ from agents.core.books import LIVE
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.ports import Broker, Journal
+from agents.core.ports import Broker, Journal, RiskEvent
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -262,4 +262,6 @@ class Orchestrator:
         reason = f"drawdown {1.0 - after.equity[LIVE] / after.peak[LIVE]:.1%}"
         log_event(logger, "risk state changed", level=logging.WARNING, before=was, after=now, reason=reason)
         at = as_datetime(cycle.time[-1])
-        self._journal.record_risk_event(at, before=was, after=now, reason=reason, actor="desk", applied=True)
+        self._journal.record_risk_event(
+            RiskEvent(at=at, before=was, after=now, reason=reason, actor="desk", applied=True)
+        )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.job_store import PostgresJobStore
-from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
+from agents.adapters.database.wipe import wipe_desk
 from agents.adapters.feeds.folder_feed import import_file
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
@@ -44,7 +44,7 @@ def run_demo(
         finished = last is not None and last.time >= as_datetime(bars.time[-1])
         if last is not None and (mode == "restart" or (mode == "auto" and finished)):
             say("starting anew" if mode == "restart" else "the last run is complete: starting anew")
-            PostgresJournal(connections.owner).wipe()
+            wipe_desk(connections.owner)
             last = None
         if last is not None:
             say(f"continuing after {last.time:%Y-%m-%d}")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.core.clock import SystemClock
+from agents.core.ports import RiskEvent
 from agents.core.types import RiskState
 from agents.wiring.connections import Connections
 
@@ -27,7 +28,6 @@ def order_risk_state(connections: Connections, state: RiskState, reason: str) ->
     """A person's halt or resume, obeyed at the next decision; returns the state until then."""
     now = DeskReader(connections.trader).health()["risk_state"]
     before = RiskState.of(now) if now else RiskState.ACTIVE
-    PostgresJournal(connections.trader).record_risk_event(
-        SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False
-    )
+    event = RiskEvent(at=SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False)
+    PostgresJournal(connections.trader).record_risk_event(event)
     return before

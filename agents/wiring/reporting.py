@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from agents.core.log import log_event
 from agents.core.meta_types import Recommendation, Report
-from agents.core.ports import Outbox, ReportDesk
+from agents.core.ports import NewMail, Outbox, ReportDesk
 from agents.reports.report import message, message_id, pictures, render, summary_of
 from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.recommendations import recommend
@@ -106,12 +106,14 @@ def _queue(outbox: Outbox, reporting: Reporting, report: Report, summary: Mappin
     silence = reason_not_to_mail(settings, at=at, last_sent=outbox.last_sent_at(), changed=_changed(summary))
     mail = message(report, desk=reporting.desk, sender=settings.sender, recipients=settings.recipients).as_bytes()
     outbox.enqueue(
-        report.id,
-        message_id(reporting.desk, report),
-        None if silence else mail,
-        at=at,
-        state="skipped" if silence else "pending",
-        detail=silence,
+        NewMail(
+            report_id=report.id,
+            message_id=message_id(reporting.desk, report),
+            message=None if silence else mail,
+            state="skipped" if silence else "pending",
+            detail=silence,
+        ),
+        at,
     )
     return silence or "queued"
 

@@ -18,6 +18,7 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.errors import DeskBusyError, JournalError
+from agents.core.ports import RiskEvent
 from agents.core.types import CycleRecord, OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
 from tests.market import batch_of, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
@@ -110,15 +111,17 @@ def test_forecasts_come_back_as_they_were_recorded(journal):
 
 
 def test_commands_are_pending_until_obeyed(journal):
-    journal.record_risk_event(
-        T0, before=RiskState.HALTED, after=RiskState.ACTIVE, reason="checked", actor="person", applied=False
+    resume = RiskEvent(
+        at=T0, before=RiskState.HALTED, after=RiskState.ACTIVE, reason="checked", actor="person", applied=False
     )
+    journal.record_risk_event(resume)
     assert journal.pending_command() is RiskState.ACTIVE
     journal.mark_commands_obeyed(T0)
     assert journal.pending_command() is None
-    journal.record_risk_event(
-        T0, before=RiskState.ACTIVE, after=RiskState.REDUCING, reason="drawdown", actor="desk", applied=True
+    reduce = RiskEvent(
+        at=T0, before=RiskState.ACTIVE, after=RiskState.REDUCING, reason="drawdown", actor="desk", applied=True
     )
+    journal.record_risk_event(reduce)
     assert journal.pending_command() is None
 
 

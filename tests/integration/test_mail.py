@@ -22,7 +22,7 @@ from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.mail.mailer import SmtpMailer, read_secret
 from agents.core.errors import SettingsError
 from agents.core.meta_types import MailSettings, Report
-from agents.core.ports import Mail
+from agents.core.ports import Mail, NewMail
 from agents.reports.report import message
 from agents.tuning.delivery import deliver
 
@@ -320,6 +320,10 @@ class FakeMailer:
         return answer
 
 
+def pending(report_id: int, message_id: str, message: bytes) -> NewMail:
+    return NewMail(report_id=report_id, message_id=message_id, message=message, state="pending", detail="")
+
+
 @pytest.fixture
 def outbox(owner, database):
     from agents.adapters.database.engine import open_engine
@@ -359,7 +363,7 @@ def test_settings_come_back_as_they_were(outbox):
 
 
 def test_a_failed_delivery_is_tried_again_with_growing_pauses(outbox, owner):
-    outbox.enqueue(1, "<1@x>", b"one", at=NOW, state="pending", detail="")
+    outbox.enqueue(pending(1, "<1@x>", b"one"), NOW)
     mailer = FakeMailer("451 later", "451 later", "451 later")
     at, tried = NOW, []
     for _ in range(60):
@@ -376,7 +380,7 @@ def test_after_two_days_of_outage_one_mail_not_twenty_four(outbox, owner):
     mailer = FakeMailer(*["refused"] * 1000)
     for k in range(24):
         at = NOW + timedelta(hours=2 * k)
-        outbox.enqueue(k + 1, f"<{k}@x>", f"report {k + 1}".encode(), at=at, state="pending", detail="")
+        outbox.enqueue(pending(k + 1, f"<{k}@x>", f"report {k + 1}".encode()), at)
         deliver(outbox, mailer, at)
     mailer.answers.clear()
     deliver(outbox, mailer, NOW + timedelta(hours=50))
@@ -394,7 +398,7 @@ def test_cut_after_the_final_dot_is_one_repeat_with_the_same_id(outbox, certific
     running, port = start(server, context)
     try:
         outbox.store_mail_settings(settings(port, secret))
-        outbox.enqueue(1, "<1@x>", finished(), at=NOW, state="pending", detail="")
+        outbox.enqueue(pending(1, "<1@x>", finished()), NOW)
         deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW)
         deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=1))
         deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=9))
@@ -406,16 +410,16 @@ def test_cut_after_the_final_dot_is_one_repeat_with_the_same_id(outbox, certific
 
 
 def test_given_up_after_three_days(outbox, owner):
-    outbox.enqueue(1, "<1@x>", b"one", at=NOW, state="pending", detail="")
+    outbox.enqueue(pending(1, "<1@x>", b"one"), NOW)
     deliver(outbox, FakeMailer("refused"), NOW + timedelta(days=4))
     assert states(owner)[0][:2] == (1, "failed")
 
 
 def test_an_older_report_that_waits_for_its_retry_is_covered_by_a_newer_one(outbox, owner):
-    outbox.enqueue(1, "<1@x>", b"one", at=NOW, state="pending", detail="")
+    outbox.enqueue(pending(1, "<1@x>", b"one"), NOW)
     deliver(outbox, FakeMailer("refused"), NOW)
     soon = NOW + timedelta(seconds=10)
-    outbox.enqueue(2, "<2@x>", b"two", at=soon, state="pending", detail="")
+    outbox.enqueue(pending(2, "<2@x>", b"two"), soon)
     deliver(outbox, FakeMailer(""), soon)
     assert [row[:2] for row in states(owner)] == [(1, "skipped"), (2, "sent")]
     assert deliver(outbox, FakeMailer(""), NOW + timedelta(days=1)) == [], "nothing older follows"
@@ -423,7 +427,7 @@ def test_an_older_report_that_waits_for_its_retry_is_covered_by_a_newer_one(outb
 
 def test_the_same_report_is_queued_once(outbox, owner):
     for _ in range(3):
-        outbox.enqueue(1, "<1@x>", b"one", at=NOW, state="pending", detail="")
+        outbox.enqueue(pending(1, "<1@x>", b"one"), NOW)
     assert len(states(owner)) == 1
     assert [isinstance(mail, Mail) for mail in outbox.waiting()] == [True]
 

@@ -18,6 +18,7 @@ from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.cli.replay import against_record
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
+from agents.core.ports import RiskEvent
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
@@ -80,9 +81,15 @@ class LiveDesk:
             self.clock.advance_to(at)
             if t in (170, 175):
                 states = [RiskState.HALTED, RiskState.ACTIVE]
-                self.journal.record_risk_event(
-                    at, before=states[t == 170], after=states[t == 175], reason="test", actor="person", applied=False
+                event = RiskEvent(
+                    at=at,
+                    before=states[t == 170],
+                    after=states[t == 175],
+                    reason="test",
+                    actor="person",
+                    applied=False,
                 )
+                self.journal.record_risk_event(event)
             desk.run_cycle(self.store.window(until=at, count=desk.bars_needed), broker, at, stale=t == 200)
             if t % 10 == 0 and t > 200:
                 due = at + timedelta(hours=1)

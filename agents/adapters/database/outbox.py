@@ -4,17 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import transaction
 from agents.core.meta_types import MailSettings
-from agents.core.ports import Mail
+from agents.core.ports import Mail, NewMail
+
+_STORE_SETTINGS = """
+INSERT INTO email_config (
+    id, server, port, security, account, sender, secret_file, recipients, mode, frequency_s, timezone, quiet_hours)
+VALUES (
+    1, :server, :port, :security, :account, :sender, :secret_file, :recipients, :mode, :frequency_s, :timezone,
+    :quiet_hours)
+ON CONFLICT (id) DO UPDATE SET
+    server = excluded.server, port = excluded.port, security = excluded.security, account = excluded.account,
+    sender = excluded.sender, secret_file = excluded.secret_file, recipients = excluded.recipients,
+    mode = excluded.mode, frequency_s = excluded.frequency_s, timezone = excluded.timezone,
+    quiet_hours = excluded.quiet_hours, updated_at = now()
+"""
+_ENQUEUE = """
+INSERT INTO outbox (
+    report_id, message_id, message, state, detail, attempts, next_attempt_at, created_at, updated_at)
+VALUES (:report_id, :message_id, :message, :state, :detail, 0, :at, :at, :at)
+ON CONFLICT (report_id) DO NOTHING
+"""
+_WAITING = """
+SELECT id, report_id, message, attempts, created_at, next_attempt_at FROM outbox
+WHERE state = 'pending' AND message IS NOT NULL ORDER BY created_at, id
+"""
+_SETTLE = """
+UPDATE outbox SET state = :state, detail = :detail, updated_at = :at, next_attempt_at = :next,
+    attempts = attempts + CASE WHEN :tried THEN 1 ELSE 0 END,
+    message = CASE WHEN :over THEN NULL ELSE message END
+WHERE id = :id
+"""
 
 
 class PostgresOutbox:
-    """Outbox of one desk."""
+    """The outbox of one desk, and how its reports are mailed. A message's bytes are dropped once it is sent or given up."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,7 +70,7 @@ class PostgresOutbox:
         )
 
     def store_mail_settings(self, settings: MailSettings) -> None:
-        """Replace the one row."""
+        """Mail reports like this from now on."""
         values = {
             "server": settings.server,
             "port": settings.port,
@@ -54,41 +84,21 @@ class PostgresOutbox:
             "timezone": settings.timezone,
             "quiet_hours": json.dumps(settings.quiet_hours) if settings.quiet_hours else None,
         }
-        names = list(values)
         with transaction(self._engine) as connection:
-            connection.execute(
-                text(
-                    f"INSERT INTO email_config (id, {', '.join(names)}) VALUES (1, {', '.join(':' + n for n in names)})"  # noqa: S608 - our own names
-                    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in names)}, updated_at = now()"
-                ),
-                values,
-            )
+            connection.execute(text(_STORE_SETTINGS), values)
 
     def last_sent_at(self) -> datetime | None:
         with transaction(self._engine) as connection:
-            found = connection.execute(text("SELECT max(updated_at) FROM outbox WHERE state = 'sent'")).scalar()
-        return found if isinstance(found, datetime) else None
+            newest = connection.execute(text("SELECT max(updated_at) FROM outbox WHERE state = 'sent'")).scalar()
+        return newest if isinstance(newest, datetime) else None
 
-    def enqueue(
-        self, report_id: int, message_id: str, message: bytes | None, *, at: datetime, state: str, detail: str
-    ) -> None:
+    def enqueue(self, mail: NewMail, at: datetime) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO outbox (report_id, message_id, message, state, detail, attempts, next_attempt_at, created_at, updated_at)"
-                    " VALUES (:report, :id, :message, :state, :detail, 0, :at, :at, :at) ON CONFLICT (report_id) DO NOTHING"
-                ),
-                {"report": report_id, "id": message_id, "message": message, "state": state, "detail": detail, "at": at},
-            )
+            connection.execute(text(_ENQUEUE), {**asdict(mail), "at": at})
 
     def waiting(self) -> Sequence[Mail]:
         with transaction(self._engine) as connection:
-            rows = connection.execute(
-                text(
-                    "SELECT id, report_id, message, attempts, created_at, next_attempt_at FROM outbox"
-                    " WHERE state = 'pending' AND message IS NOT NULL ORDER BY created_at, id"
-                ),
-            ).all()
+            rows = connection.execute(text(_WAITING)).all()
         return [
             Mail(row.id, row.report_id, bytes(row.message), row.attempts, row.created_at, row.next_attempt_at)
             for row in rows
@@ -97,11 +107,7 @@ class PostgresOutbox:
     def settle(self, mail_id: int, *, state: str, detail: str, at: datetime, next_attempt_at: datetime | None) -> None:
         with transaction(self._engine) as connection:
             connection.execute(
-                text(
-                    "UPDATE outbox SET state = :state, detail = :detail, updated_at = :at, next_attempt_at = :next,"
-                    " attempts = attempts + CASE WHEN :tried THEN 1 ELSE 0 END,"
-                    " message = CASE WHEN :over THEN NULL ELSE message END WHERE id = :id"
-                ),
+                text(_SETTLE),
                 {
                     "state": state,
                     "detail": detail,

@@ -1,0 +1,88 @@
+"""The statements that write a cycle into the journal's tables, on the connection that holds the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+
+from agents.adapters.database.journal_rows import TableRows
+from agents.adapters.database.tables import metadata
+from agents.adapters.database.writer import Driver
+from agents.core.types import FINAL_ORDER_STATES, Fill, OrderOutcome
+
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
+_STORE_STATE = """
+INSERT INTO desk_state (id, time, state) VALUES (1, %s, %s)
+ON CONFLICT (id) DO UPDATE SET time = excluded.time, state = excluded.state
+"""
+_FILL_COLUMNS = (
+    "fill_id",
+    "client_order_id",
+    "time",
+    "symbol",
+    "side",
+    "quantity",
+    "price",
+    "fee",
+    "spread_cost",
+    "impact_cost",
+)
+_INSERT_FILLS = f"""
+INSERT INTO fills ({", ".join(_FILL_COLUMNS)})
+SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::numeric[], %s::numeric[],
+    %s::numeric[], %s::numeric[], %s::numeric[])
+ON CONFLICT (fill_id) DO NOTHING
+"""  # noqa: S608 - our own names
+_UPDATE_ORDERS = """
+UPDATE orders SET state = n.state, reason = n.reason, updated_at = %s
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(id, state, reason)
+WHERE client_order_id = n.id AND orders.state <> ALL(%s)
+"""
+
+
+def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
+    """By COPY where there is much, else one INSERT, which fits into a pipeline with the others."""
+    if not part.rows:
+        return
+    names = ", ".join(f'"{column}"' for column in part.columns)
+    if large:
+        with connection.cursor() as cursor, cursor.copy(f"COPY {part.table} ({names}) FROM STDIN") as copy:
+            for row in part.rows:
+                copy.write_row(row)
+        return
+    table = metadata.tables[part.table]
+    arrays = ", ".join(f"%s::{_array_type(table, column)}[]" for column in part.columns)
+    values = [list(column) for column in zip(*part.rows, strict=True)]
+    statement = f"INSERT INTO {part.table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
+    connection.execute(statement, values)
+
+
+def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
+    """Fills, each once, and the newest state of every order; an order in a final state keeps it."""
+    outcomes = list(outcomes)
+    if not outcomes:
+        return
+    fills = [fill for outcome in outcomes for fill in outcome.fills]
+    if fills:
+        connection.execute(_INSERT_FILLS, _columns_of(fills))
+    # Of several answers about one order in this batch the last counts.
+    newest = {outcome.client_order_id: outcome for outcome in outcomes}
+    states = [outcome.state for outcome in newest.values()]
+    reasons = [outcome.reason for outcome in newest.values()]
+    connection.execute(_UPDATE_ORDERS, (at, list(newest), states, reasons, list(FINAL_ORDER_STATES)))
+
+
+def write_state(connection: Driver, at: datetime, state: bytes) -> None:
+    """The step's state after the decision at `at`, from which the next cycle goes on."""
+    connection.execute(_STORE_STATE, (at, state))
+
+
+def _columns_of(fills: Iterable[Fill]) -> list[list[object]]:
+    return [[getattr(fill, name) for fill in fills] for name in _FILL_COLUMNS]
+
+
+def _array_type(table: Table, column: str) -> str:
+    return str(table.c[column].type.compile(DIALECT))

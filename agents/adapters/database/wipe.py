@@ -1,0 +1,45 @@
+"""Everything that a desk has decided and learnt, forgotten; for the database of a demo, which starts anew."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, text
+
+from agents.adapters.database.engine import transaction
+
+JOURNAL_TABLES = (
+    "signals",
+    "decision_details",
+    "equity",
+    "shadow_returns",
+    "bar_contributions",
+    "agent_work_log",
+    "trade_attribution",
+    "trades",
+    "fills",
+    "orders",
+    "corporate_actions",
+    "positions",
+    "desk_state",
+    "decisions",
+    "risk_events",
+    "paper_orders",
+)
+META_TABLES = (
+    "weight_history",
+    "agent_days",
+    "agent_performance",
+    "project_reports",
+    "outbox",
+    "improvement_suggestions",
+    "alarms",
+    "job_runs",
+    "system_metrics",
+    "strategy_variants",
+    "ml_models",
+)
+
+
+def wipe_desk(owner: Engine) -> None:
+    """Forget every decision of a desk and all that was learnt from them; the bars stay. Only the owner of the tables may."""
+    with transaction(owner) as connection:
+        connection.execute(text(f"TRUNCATE {', '.join((*JOURNAL_TABLES, *META_TABLES))} RESTART IDENTITY"))
