@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
-from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import COLUMNS, BarsStore, copy_blocks
 from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
@@ -41,7 +40,6 @@ from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings
 from agents.core.types import Bars, Panel, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
@@ -49,6 +47,7 @@ from agents.pipeline.state import Inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import make_agents
+from agents.wiring.daemon import paper_broker
 from agents.wiring.desk import lots_of, parameters_of, plan_of
 from tests.twins import MemoryWeightStore
 
@@ -270,7 +269,7 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     plan = plan_of(settings, bars.symbols)
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
-    broker = PaperBroker(PostgresPaperVenue(journal.writer), desk.account, bars.symbols, plan.lots, plan.parameters)
+    broker = paper_broker(desk, journal)
     source = MemoryBars(bars)
     first = len(bars.time) - CYCLES
     desk.recover(broker, bars.rows(0, first), clock.now())
@@ -278,6 +277,7 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     for t in range(first, len(bars.time)):
         window = source.window(until=as_datetime(bars.time[t]), count=desk.bars_needed)
         start = time.perf_counter()
+        broker.match(window.rows(len(window.time) - 1, len(window.time)))
         desk.run_cycle(window, broker, clock.now(), stale=False)
         times.append(time.perf_counter() - start)
     warm = times[10:]

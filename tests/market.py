@@ -146,3 +146,9 @@ ORACLES = {
     "Coin": lambda: Oracle("Coin", 0.5, 4),
 }
 """Four agents of known skill, as the registry holds agents."""
+
+
+def decide_on(desk, broker, window, at, *, stale=False):
+    """One turn of the daemon: the paper venue sees the newest bar of `window`, then the desk decides on it."""
+    broker.match(window.rows(len(window.time) - 1, len(window.time)))
+    return desk.run_cycle(window, broker, at, stale=stale)

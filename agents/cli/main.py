@@ -28,9 +28,9 @@ from agents.core.errors import AgentsError, UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import RiskState
-from agents.orchestrator.daemon import TradingDaemon
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, connect, services_of
+from agents.wiring.daemon import trading_daemon
 from agents.wiring.demo import run_demo
 from agents.wiring.desk_record import desk_journal, order_risk_state
 
@@ -180,7 +180,7 @@ def trade(options: argparse.Namespace, screen: Screen) -> int:
     connections = connect(settings, demo=False, say=screen.say)
     try:
         with desk_journal(connections) as journal:
-            TradingDaemon(settings, connections, journal, SystemClock()).run()
+            trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
     return 0

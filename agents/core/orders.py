@@ -18,8 +18,8 @@ MONEY_STEP = Decimal("0.00000001")
 REMAINDER = "remainder"
 """Name of the attribution row that holds what no agent asked for: rounding, buffer lag, caps, partial fills."""
 OrderState = Literal["intent", "acked", "partial", "filled", "expired", "rejected", "unknown", "not_placed"]
-FINAL_ORDER_STATES: tuple[OrderState, ...] = ("partial", "filled", "expired", "rejected", "not_placed")
-"""Nothing more happens to such an order: it was for one bar, so the rest of a partial fill has expired."""
+FINAL_ORDER_STATES: tuple[OrderState, ...] = ("filled", "expired", "rejected", "not_placed")
+"""Nothing more happens to such an order. A "partial" one still works; where its rest expires it is "expired", with fills."""
 Side = Literal["buy", "sell"]
 
 

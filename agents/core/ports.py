@@ -51,6 +51,26 @@ class BarSource(Protocol):
         ...
 
 
+class DeskBars(BarSource, Protocol):
+    """The bars of a desk's symbols."""
+
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols there are bars of, in a fixed order."""
+        ...
+
+    def narrowed(self, symbols: tuple[str, ...]) -> DeskBars:
+        """The same source, of these symbols only."""
+        ...
+
+
+class Feed(Protocol):
+    """Brings new bars into the desk's store, from which they are read."""
+
+    def poll(self, at: datetime) -> int:
+        """Take in what is new and closed at `at`; how many bars were new. DataError where the feed cannot be read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """Where a desk stopped: its last decision and the step's state after it."""
@@ -108,6 +128,18 @@ class Journal(Protocol):
         ...
 
 
+class PaperVenue(Protocol):
+    """The paper venue's durable list of orders that it accepted."""
+
+    def accept(self, orders: Sequence[Order]) -> None:
+        """Keep orders, all or none; the same id again changes nothing."""
+        ...
+
+    def has(self, client_order_id: str) -> bool:
+        """Whether an order of this id was accepted."""
+        ...
+
+
 class WeightStore(Protocol):
     """The truth about weights."""
 
@@ -138,22 +170,36 @@ class WeightCache(Protocol):
 
 
 class Broker(Protocol):
-    """Where orders go. Refusals are values; an outcome that is not known is "unknown", never "rejected"."""
+    """A venue, real or paper, on one account. Refusals are values; an outcome that is not known is "unknown", never
+    "rejected". ServiceError where the venue does not answer."""
 
     def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
         """Send the orders of one decision; the same client order id twice is one order. One answer for each."""
         ...
 
+    def cancel(self, client_order_ids: Sequence[str]) -> Sequence[OrderOutcome]:
+        """Take orders back; the answer says what became of each until then."""
+        ...
+
+    def poll(self, since: datetime) -> Sequence[OrderOutcome]:
+        """States and fills of orders that changed after `since`, however often it is asked. "partial" is no final
+        state: the order still works, and later answers bring the other fills."""
+        ...
+
+    def open_orders(self) -> Sequence[Order]:
+        """What works at the venue, placed by this desk or not."""
+        ...
+
+    def positions(self) -> Mapping[str, Decimal]:
+        """Signed quantity by symbol; symbols without a position are left out."""
+        ...
+
+    def balances(self) -> Mapping[str, Decimal]:
+        """Money by currency."""
+        ...
+
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
-        """What the broker knows of an order; None where it was never placed."""
-        ...
-
-    def adopt(self, order: Order) -> None:
-        """Follow an order that this broker accepted before a restart of ours."""
-        ...
-
-    def settle(self, bars: Bars) -> Sequence[OrderOutcome]:
-        """What became of the working orders at the one bar of `bars`."""
+        """What the venue knows of an order; None where it was never placed."""
         ...
 
 

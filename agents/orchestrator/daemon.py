@@ -1,45 +1,59 @@
-"""The trading daemon: polls the feed and runs one cycle for each new bar, until it is told to stop."""
+"""The trading daemon: polls the feed and runs one cycle for each new bar, until it is told to stop.
+
+It knows ports only; `agents.wiring.daemon` gives it the feed, the store of bars, the broker and the service manager.
+"""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agents.adapters.brokers.paper_venue import PostgresPaperVenue
-from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.journal import PostgresJournal
-from agents.adapters.feeds.folder_feed import FolderFeed
-from agents.adapters.services.notify import notify
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.log import log_event
-from agents.core.settings import INTERVALS_S, Settings
+from agents.core.ports import Broker, DeskBars, Feed
+from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
-from agents.wiring import desk as app
-from agents.wiring.connections import Connections
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
+"""So many waiting bars are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One desk, ready to decide. `on_bar` is shown every bar before it is decided upon: a paper venue fills at it."""
+
+    orchestrator: Orchestrator
+    broker: Broker
+    on_bar: Callable[[Bars], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon lives in. `open_desk` makes the desk of a universe; `notify` tells the service manager."""
+
+    feed: Feed
+    bars: DeskBars
+    open_desk: Callable[[tuple[str, ...]], Desk]
+    notify: Callable[[str], None]
 
 
 class TradingDaemon:
     """Polls the feed, runs one cycle for each new bar, until `stop`."""
 
-    def __init__(self, settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, around: Surroundings, data: DataSettings, clock: Clock) -> None:
+        self._around = around
+        self._bars = around.bars
+        self._data = data
         self._clock = clock
-        self._store = BarsStore(connections.trader, settings.data.symbols)
-        self._feed = FolderFeed(settings.data, self._store)
-        self._agents = app.agents_of(settings, clock)
-        self._weights = app.desk_weights(settings, connections, self._agents)
-        self._journal = journal
         self._stopping = threading.Event()
-        self._orchestrator: Orchestrator | None = None
-        self._broker: PaperBroker | None = None
+        self._desk: Desk | None = None
         self._last: datetime | None = None
         self._window: Bars | None = None
 
@@ -51,10 +65,7 @@ class TradingDaemon:
         """Until `stop`; SIGTERM and SIGINT stop too. Errors of the outside world are logged and tried again."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
-        folder = self._settings.data.feed_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        log_event(logger, "trading", desk=self._settings.desk.name, feed=folder, agents=",".join(self._agents.names))
-        problem = ""
+        notify, problem = self._around.notify, ""
         notify("READY=1")
         while not self._stopping.is_set():
             notify("WATCHDOG=1")  # only a loop that turns says that it lives
@@ -65,58 +76,56 @@ class TradingDaemon:
                 if str(error) != problem:  # an alarm on the edge, not for each poll
                     log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
                 problem = str(error)
-            self._stopping.wait(self._settings.data.poll_s)
+            self._stopping.wait(self._data.poll_s)
         notify("STOPPING=1")
         log_event(logger, "stopped", last_decision=self._last)
 
     def turn(self) -> int:
-        """One poll: load new bars, decide on those that nobody decided on; returns how many decisions were made."""
+        """One poll: take in new bars, decide on those that nobody decided on; how many decisions were made."""
         now = self._clock.now()
-        self._feed.poll(now)
-        if self._orchestrator is None and not self._open(now):
+        self._around.feed.poll(now)
+        desk = self._desk or self._open(now)
+        if desk is None:
             return 0
-        assert self._orchestrator is not None and self._broker is not None
-        made = 0
-        news = self._store.after(self._last, limit=BACKLOG_BARS)
+        decisions = 0
+        news = self._bars.after(self._last, limit=BACKLOG_BARS)
         for t in range(len(news.time)):
             if self._stopping.is_set():
                 break
-            self._decide(news.rows(t, t + 1))
-            made += 1
-        return made
+            self._decide(desk, news.rows(t, t + 1))
+            decisions += 1
+        return decisions
 
-    def _open(self, now: datetime) -> bool:
-        """Take up the desk once there are bars; False while there is nothing to trade."""
-        symbols = self._store.symbols()
-        newest = self._store.window(until=now, count=1) if symbols else None
+    def _open(self, now: datetime) -> Desk | None:
+        """Take up the desk once there are bars; None while there is nothing to trade."""
+        symbols = self._bars.symbols()
+        newest = self._bars.window(until=now, count=1) if symbols else None
         if newest is None or not len(newest.time):
-            return False
-        settings = self._settings
-        plan = app.plan_of(settings, symbols)
+            return None
         # The universe stays what it was when the desk was opened; a new symbol joins at the next start.
-        self._store = self._store.narrowed(symbols)
-        orchestrator = Orchestrator(plan, self._agents, self._weights, self._journal)
-        venue = PostgresPaperVenue(self._journal.writer)
-        broker = PaperBroker(venue, orchestrator.account, symbols, plan.lots, plan.parameters)
-        history = self._store.window(until=now, count=orchestrator.bars_needed + plan.scale_window_bars)
+        self._bars = self._bars.narrowed(symbols)
+        desk = self._around.open_desk(symbols)
+        orchestrator = desk.orchestrator
+        warm_up = orchestrator.bars_needed + orchestrator.plan.scale_window_bars
+        history = self._bars.window(until=now, count=warm_up)
         fresh = [t for t in range(len(history.time)) if not self._is_stale(as_datetime(history.time[t]), now)]
         split = fresh[0] if fresh else len(history.time)
-        self._last = orchestrator.recover(broker, history.rows(0, split), now)
+        self._last = orchestrator.recover(desk.broker, history.rows(0, split), now)
         if self._last is None and split > 0:
             self._last = as_datetime(history.time[split - 1])
             log_event(logger, "history up to here is warm-up only", bars=split, until=self._last)
-        self._window = self._store.window(until=self._last, count=orchestrator.bars_needed) if self._last else None
-        self._orchestrator, self._broker = orchestrator, broker
-        return True
+        self._window = self._bars.window(until=self._last, count=orchestrator.bars_needed) if self._last else None
+        self._desk = desk
+        return desk
 
-    def _decide(self, bar: Bars) -> None:
-        assert self._orchestrator is not None and self._broker is not None
-        now = self._clock.now()
+    def _decide(self, desk: Desk, bar: Bars) -> None:
+        now, needed = self._clock.now(), desk.orchestrator.bars_needed
         closed = as_datetime(bar.time[0])
         window = bar if self._window is None else self._window.followed_by(bar)
-        window = window.rows(max(0, len(window.time) - self._orchestrator.bars_needed), len(window.time))
+        window = window.rows(max(0, len(window.time) - needed), len(window.time))
         stale = self._is_stale(closed, now)
-        cycle = self._orchestrator.run_cycle(window, self._broker, now, stale=stale)
+        desk.on_bar(bar)
+        cycle = desk.orchestrator.run_cycle(window, desk.broker, now, stale=stale)
         self._window, self._last = window, closed  # only now: a cycle that failed is tried again
         log_event(
             logger,
@@ -130,8 +139,6 @@ class TradingDaemon:
         )
 
     def _is_stale(self, closed: datetime, now: datetime) -> bool:
-        data = self._settings.data
-        if data.clock == "bars":
+        if self._data.clock == "bars":
             return False
-        limit = timedelta(seconds=INTERVALS_S[data.interval] * data.stale_after_intervals)
-        return now - closed > limit
+        return now - closed > timedelta(seconds=INTERVALS_S[self._data.interval] * self._data.stale_after_intervals)

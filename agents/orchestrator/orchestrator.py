@@ -1,6 +1,6 @@
 """The trading plane's one impure function, `Orchestrator.run_cycle`: read, decide, record, act.
 
-    bars -> settle (broker's answers about the last orders) -> agents -> weights -> step -> journal -> broker
+    bars -> poll (the broker's answers about the last orders) -> agents -> weights -> step -> journal -> broker
 
 Nothing is sent before its decision is committed. After a crash, orders whose sending is not proven are looked up at
 the broker by their id; those it does not know are NOT_PLACED and the next cycle decides anew.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -43,6 +43,7 @@ from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 logger = logging.getLogger(__name__)
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Orchestrator:
@@ -57,7 +58,7 @@ class Orchestrator:
         self._ledger = Ledger(cash=to_decimal(plan.parameters.initial_cash))
         self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
         self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
-        self._at = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+        self._at = self._decided_at = BEFORE_ALL
         self._unsent: CycleRecord | None = None
 
     @property
@@ -82,6 +83,7 @@ class Orchestrator:
             self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
             self._require_agreement()
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
+            self._decided_at = last.time
             self._resolve_orders(broker, at)
             return last.time
         if len(window.time):
@@ -101,7 +103,7 @@ class Orchestrator:
             sent, self._unsent = self._unsent, None
             return sent
         weights = self._weights.current(at)
-        outcomes = list(broker.settle(bar))
+        outcomes = list(broker.poll(self._decided_at))
         panel = panel_of(window)
         signals, asked = self._agents.ask(panel, at, action="signals")
         work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
@@ -145,6 +147,7 @@ class Orchestrator:
             self._journal.mark_commands_obeyed(at)
         self._note_risk(self._state, state, cycle)
         self._state, self._ledger, self._history = state, ledger, raw
+        self._decided_at = as_datetime(bar.time[0])
         self._unsent = cycle
         self._send(cycle.orders, broker, at)
         self._unsent = None
@@ -222,8 +225,6 @@ class Orchestrator:
         for order, state in self._journal.open_orders():
             if state in ("intent", "unknown"):
                 self._resolve(order, broker, at)
-            else:
-                broker.adopt(order)
 
     def _resolve(self, order: Order, broker: Broker, at: datetime) -> None:
         """Ask the broker about an order whose sending is not proven; never send it again."""
@@ -235,8 +236,6 @@ class Orchestrator:
                 reason="the broker does not know it",
             )
             self._drop_pending([order.client_order_id], [order])
-        else:
-            broker.adopt(order)
         log_event(logger, "order resolved", order=order.client_order_id, state=found.state)
         self._journal.record_outcomes(at, [found])
 

@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from typing import Protocol
+from collections.abc import Callable, Container, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
 from agents.core.books import LIVE
-from agents.core.types import Bars, FillStatus, Floats, Order, OrderOutcome, as_datetime
+from agents.core.ports import PaperVenue
+from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.record import settle_order
-from agents.pipeline.state import Parameters, State, copy_state
+from agents.pipeline.state import DeskPlan, State, copy_state
 from agents.pipeline.step import apply_actions
 
+CASH = "cash"
+"""The one currency of a paper account: that of its prices."""
 
-class PaperVenue(Protocol):
-    """The venue's durable list of orders that it accepted."""
 
-    def accept(self, orders: Sequence[Order]) -> None:
-        """Keep orders, all or none; the same id again changes nothing."""
-        ...
+class Matched(NamedTuple):
+    """What became of the working orders at one bar."""
 
-    def has(self, client_order_id: str) -> bool: ...
+    closed: datetime
+    outcomes: tuple[OrderOutcome, ...]
 
 
 class PaperBroker:
-    """Accepts orders for symbols it knows, and fills them against the next bar.
+    """Accepts orders for symbols it knows, and fills them at the open of the next bar that it is shown (`match`).
 
-    `account` gives the desk's state as of the last decision; it is read, never changed. Refused, as values: unknown
-    symbols, halted symbols, and at the fill what does not fit into the buying power.
+    `account` gives the desk's state as of the last decision; it is read, never changed. `working` are orders that the
+    venue accepted before a restart. Refused, as values: unknown symbols, halted symbols, and at the fill what does not
+    fit into the buying power. What a bar leaves of an order has expired.
     """
 
     def __init__(
         self,
+        plan: DeskPlan,
         venue: PaperVenue,
         account: Callable[[], State],
-        symbols: Sequence[str],
-        lots: Floats,
-        parameters: Parameters,
+        working: Iterable[Order] = (),
         halted: Container[str] = (),
     ) -> None:
+        self._symbols = plan.symbols
+        self._lots = plan.lots
+        self._parameters = plan.parameters
         self._venue = venue
         self._account = account
-        self._symbols = tuple(symbols)
-        self._lots = lots
-        self._parameters = parameters
+        self._working = {order.client_order_id: order for order in working}
         self._halted = halted
-        self._working: dict[str, Order] = {}
-        self._settled: tuple[np.datetime64, list[OrderOutcome]] | None = None
+        self._matched: Matched | None = None
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
         refusals = {order.client_order_id: self._refusal(order) for order in orders}
         accepted = [order for order in orders if refusals[order.client_order_id] is None]
-        self._venue.accept(accepted)
+        # Before the venue answers: where the answer is lost, `lookup` finds out whether they are there.
         self._working.update({order.client_order_id: order for order in accepted})
+        self._venue.accept(accepted)
         return [
             OrderOutcome(
-                client_order_id=key,
-                state="acked" if refusal is None else "rejected",
-                reason="" if refusal is None else str(refusal),
+                client_order_id=key, state="acked" if refusal is None else "rejected", reason=str(refusal or "")
             )
             for key, refusal in refusals.items()
         ]
@@ -69,22 +71,43 @@ class PaperBroker:
             return FillStatus.UNKNOWN_SYMBOL
         return FillStatus.HALTED if order.symbol in self._halted else None
 
+    def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
+        cancelled = [key for key in client_order_ids if self._working.pop(key, None) is not None]
+        return [OrderOutcome(client_order_id=key, state="expired", reason="cancelled") for key in cancelled]
+
+    def poll(self, since: datetime) -> list[OrderOutcome]:
+        """What the bar shown last made of the orders, where it closed after `since`."""
+        if self._matched is None or self._matched.closed <= since:
+            return []
+        return list(self._matched.outcomes)
+
+    def open_orders(self) -> list[Order]:
+        return list(self._working.values())
+
+    def positions(self) -> dict[str, Decimal]:
+        held = self._account().position[LIVE]
+        return {symbol: to_decimal(float(q)) for symbol, q in zip(self._symbols, held, strict=True) if q != 0.0}
+
+    def balances(self) -> dict[str, Decimal]:
+        """One amount, in the currency of the prices."""
+        return {CASH: to_decimal(float(self._account().cash[LIVE]))}
+
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         if self._venue.has(client_order_id):
             return OrderOutcome(client_order_id=client_order_id, state="acked")
+        self._working.pop(client_order_id, None)
         return None
 
-    def adopt(self, order: Order) -> None:
-        """Work an order that this venue accepted before a restart."""
-        self._working[order.client_order_id] = order
-
-    def settle(self, bars: Bars) -> list[OrderOutcome]:
-        """What the one bar of `bars` makes of the working orders; asking again about the same bar gives the same."""
-        if self._settled is not None and self._settled[0] == bars.time[0]:
-            return self._settled[1]
+    def match(self, bars: Bars) -> None:
+        """Fill the working orders at the one bar of `bars`; a bar shown again changes nothing, so that a cycle which
+        failed half-way can be tried again."""
+        closed = as_datetime(bars.time[0])
+        if self._matched is not None and self._matched.closed == closed:
+            return
         orders = sorted(self._working.values(), key=lambda order: order.symbol)
         if not orders:
-            return self._remember(bars, [])
+            self._matched = Matched(closed, ())
+            return
         state, p = copy_state(self._account()), self._parameters
         count = len(self._symbols)
         scratch = np.zeros((2, count))
@@ -138,10 +161,5 @@ class PaperBroker:
                     costs=costs,
                 )
             )
-        return self._remember(bars, answers)
-
-    def _remember(self, bars: Bars, outcomes: list[OrderOutcome]) -> list[OrderOutcome]:
-        """The answer about a bar stays the same, however often its cycle has to be tried."""
-        self._settled = (bars.time[0], outcomes)
+        self._matched = Matched(closed, tuple(answers))
         self._working.clear()
-        return outcomes

@@ -99,7 +99,7 @@ def settle_order(
 _FATES: dict[FillStatus, tuple[OrderState, str]] = {
     FillStatus.NONE: ("expired", "split"),
     FillStatus.FILLED: ("filled", ""),
-    FillStatus.PARTIAL: ("partial", "the rest expired: share of volume"),
+    FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
     FillStatus.NO_BAR: ("expired", str(FillStatus.NO_BAR)),
     FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
 }

@@ -30,7 +30,6 @@ from agents.wiring.connections import Connections
 logger = logging.getLogger(__name__)
 
 SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
-BACKLOG_BARS = 500
 
 
 # ---------------------------------------------------------------- numbers from settings

@@ -17,7 +17,6 @@ import redis as redis_client
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
@@ -29,12 +28,12 @@ from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
 from agents.core.weight_sets import normalised
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.replay.record import replay
+from agents.wiring.daemon import paper_broker
 from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
-from tests.market import all_agents, batch_of, make_bars
+from tests.market import all_agents, batch_of, decide_on, make_bars
 from tests.twins import MemoryJournal
 from tests.unit.test_step import T0
 
@@ -407,7 +406,7 @@ def _cycles_with_redis(owner, trader, url, process):
     journal.hold_desk()
     plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), BARS.symbols)
     desk = Orchestrator(plan, agents, DeskWeights(agents.names, weights_store, cache, {}, 3600.0), journal)
-    broker = PaperBroker(PostgresPaperVenue(journal.writer), desk.account, BARS.symbols, plan.lots, plan.parameters)
+    broker = paper_broker(desk, journal)
     desk.recover(broker, BARS.rows(0, 0), T0)
     orders, levels = [], []
     for t in range(len(BARS.time)):
@@ -415,7 +414,7 @@ def _cycles_with_redis(owner, trader, url, process):
             process.kill()
             process.wait()
         at = as_datetime(BARS.time[t])
-        cycle = desk.run_cycle(store.window(until=at, count=desk.bars_needed), broker, T0, stale=False)
+        cycle = decide_on(desk, broker, store.window(until=at, count=desk.bars_needed), T0)
         orders += cycle.orders
         levels.append(str(cycle.weights[0].level))
     assert desk._get_agent_weights("S0") == published.weights

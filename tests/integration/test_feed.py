@@ -65,14 +65,14 @@ def test_missing_volume_stays_unknown(store, tmp_path):
 def test_appended_rows_are_picked_up_and_an_unfinished_line_waits(store, folder, tmp_path):
     feed, file = FolderFeed(folder, store), tmp_path / "a.csv"
     file.write_text(HEAD + rows(2, 3))
-    assert [r.loaded for r in feed.poll(NOW)] == [2]
-    assert feed.poll(NOW) == []
+    assert [r.loaded for r in feed.read(NOW)] == [2]
+    assert feed.read(NOW) == []
     with file.open("a") as stream:
         stream.write("A,2024-01-04,10,11,9,10.")
-    assert feed.poll(NOW) == []
+    assert feed.read(NOW) == []
     with file.open("a") as stream:
         stream.write("25,1004\n" + rows(5))
-    (report,) = feed.poll(NOW)
+    (report,) = feed.read(NOW)
     assert (report.loaded, report.equal) == (2, 0), "only what is new is read"
     assert store.window(until=NOW, count=9).close[:, 0].tolist() == [10.5, 10.5, 10.25, 10.5]
 
@@ -80,10 +80,10 @@ def test_appended_rows_are_picked_up_and_an_unfinished_line_waits(store, folder,
 def test_row_numbers_of_appended_rows_count_from_the_file(store, folder, tmp_path):
     feed, file = FolderFeed(folder, store), tmp_path / "a.csv"
     file.write_text(HEAD + rows(2, 3))
-    feed.poll(NOW)
+    feed.read(NOW)
     with file.open("a") as stream:
         stream.write("A,2024-01-04,10,9,11,10,1\n")
-    (report,) = feed.poll(NOW)
+    (report,) = feed.read(NOW)
     assert [bad.row_number for bad in report.quarantined] == [3]
 
 
@@ -91,10 +91,10 @@ def test_a_bar_is_used_only_when_closed(store, folder, tmp_path):
     feed, file = FolderFeed(folder, store), tmp_path / "a.csv"
     file.write_text(HEAD + rows(2, 3))
     during = datetime(2024, 1, 3, 20, 59, tzinfo=UTC)
-    assert [(r.loaded, r.not_closed) for r in feed.poll(during)] == [(1, 1)]
-    assert [(r.loaded, r.not_closed) for r in feed.poll(during + timedelta(seconds=30))] == [(0, 1)]
-    assert [(r.loaded, r.not_closed) for r in feed.poll(during + timedelta(minutes=1))] == [(1, 0)]
-    assert feed.poll(NOW) == []
+    assert [(r.loaded, r.not_closed) for r in feed.read(during)] == [(1, 1)]
+    assert [(r.loaded, r.not_closed) for r in feed.read(during + timedelta(seconds=30))] == [(0, 1)]
+    assert [(r.loaded, r.not_closed) for r in feed.read(during + timedelta(minutes=1))] == [(1, 0)]
+    assert feed.read(NOW) == []
 
 
 def test_a_replaced_or_damaged_file_does_not_stop_the_feed(store, folder, tmp_path):
@@ -103,9 +103,9 @@ def test_a_replaced_or_damaged_file_does_not_stop_the_feed(store, folder, tmp_pa
     (tmp_path / "b.csv").write_text("nonsense\n1\n")
     (tmp_path / "c.csv.gz").write_bytes(b"\x1f\x8bcut")
     (tmp_path / "notes.txt").write_text("not a bar file")
-    assert [r.file for r in feed.poll(NOW)] == ["a.csv"]
+    assert [r.file for r in feed.read(NOW)] == ["a.csv"]
     (tmp_path / "a.csv").write_text(HEAD.replace("volume", "volume,extra") + "A,2024-01-08,10,11,9,10,1,x\n")
-    (report,) = feed.poll(NOW)
+    (report,) = feed.read(NOW)
     assert report.loaded == 1
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -22,18 +21,18 @@ from agents.core.ports import RiskEvent
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring import parity as parity_app
 from agents.wiring.connections import Connections
+from agents.wiring.daemon import paper_broker
 from agents.wiring.job_process import headline
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import check_parity, kinds_of
 from agents.wiring.replay import Plan, own_history, replay_history
 from tests.conftest import SERVICES
-from tests.market import make_bars
+from tests.market import decide_on, make_bars
 
 BARS = make_bars(420, 3, 21, gaps=0.02, actions=True)
 FIRST, RESTART, LAST = 120, 230, 400
@@ -68,9 +67,7 @@ class LiveDesk:
         )
         self.journal.hold_desk()
         desk = Orchestrator(plan, agents, weights, self.journal)
-        broker = PaperBroker(
-            PostgresPaperVenue(self.journal.writer), desk.account, BARS.symbols, plan.lots, plan.parameters
-        )
+        broker = paper_broker(desk, self.journal)
         desk.recover(
             broker,
             BARS.rows(max(0, first - desk.bars_needed - plan.scale_window_bars), first),
@@ -90,7 +87,7 @@ class LiveDesk:
                     applied=False,
                 )
                 self.journal.record_risk_event(event)
-            desk.run_cycle(self.store.window(until=at, count=desk.bars_needed), broker, at, stale=t == 200)
+            decide_on(desk, broker, self.store.window(until=at, count=desk.bars_needed), at, stale=t == 200)
             if t % 10 == 0 and t > 200:
                 due = at + timedelta(hours=1)
                 self.plane.run_job("weight_optimizer", due, due)

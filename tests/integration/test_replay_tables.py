@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -19,19 +18,19 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import orders_of
 from agents.replay.record import replay
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
+from agents.wiring.daemon import paper_broker
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
 from tests.conftest import SERVICES
-from tests.market import make_bars
+from tests.market import decide_on, make_bars
 from tests.twins import MemoryWeightStore
 
 PACE = 72.0
@@ -146,12 +145,11 @@ def test_a_live_week_is_its_replay_row_by_row(owner, trader):
     journal.hold_desk()
     try:
         desk = Orchestrator(plan, agents, weights, journal)
-        venue = PostgresPaperVenue(journal.writer)
-        broker = PaperBroker(venue, desk.account, BARS.symbols, plan.lots, plan.parameters)
+        broker = paper_broker(desk, journal)
         desk.recover(broker, BARS.rows(0, first), as_datetime(BARS.time[first - 1]))
         for t in range(first, last):
             window = BARS.rows(max(0, t + 1 - desk.bars_needed), t + 1)
-            desk.run_cycle(window, broker, as_datetime(BARS.time[t]), stale=False)
+            decide_on(desk, broker, window, as_datetime(BARS.time[t]))
     finally:
         journal.release()
     kept = []

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from agents.adapters.database.engine import open_engine, probe_timescaledb
+from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import is_current, newest_revision, upgrade
 from agents.adapters.database.tables import APPEND_ONLY, HYPERTABLES, metadata
 from agents.core.errors import ServiceError
@@ -67,6 +68,22 @@ def test_schema_equals_metadata_and_survives_down_and_up(owner):
     assert left == 1, "only alembic's own table"
     run_alembic(owner, command.upgrade, "head")
     run_alembic(owner, command.check)
+
+
+def test_what_was_left_of_partial_orders_has_expired(owner):
+    """A desk from before the migration must not take such an order for one that still works."""
+    run_alembic(owner, command.downgrade, "0004")
+    with owner.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)"
+                " VALUES ('a', now(), 'S', 'buy', 2, 'partial', 'the rest expired: share of volume')"
+            )
+        )
+    run_alembic(owner, command.upgrade, "head")
+    assert PostgresJournal(owner).open_orders() == []
+    with owner.connect() as connection:
+        assert connection.execute(text("SELECT state FROM orders")).scalar() == "expired"
 
 
 def test_every_series_is_a_hypertable_with_fitting_chunks(owner):

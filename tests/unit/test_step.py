@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -29,7 +29,7 @@ from agents.pipeline.state import DeskPlan, new_state
 from agents.replay.record import replay
 from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA, needs_shared_data
-from tests.market import all_agents, make_bars
+from tests.market import all_agents, decide_on, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 
 T0 = datetime(1990, 1, 1, tzinfo=UTC)
@@ -68,13 +68,13 @@ def run_live(bars: Bars, start: int, settings_: Settings | None = None) -> Memor
     journal, clock = MemoryJournal(), SimulatedClock(T0)
     base = plan(settings_, bars.symbols)
     desk = Orchestrator(base, AGENTS, weights(), journal)
-    broker = PaperBroker(MemoryPaperVenue(), desk.account, bars.symbols, base.lots, base.parameters)
+    broker = PaperBroker(base, MemoryPaperVenue(), desk.account)
     source = MemoryBars(bars)
     desk.recover(broker, bars.rows(0, start), clock.now())
     for t in range(start, len(bars.time)):
         at = as_datetime(bars.time[t])
         clock.advance_to(at)
-        desk.run_cycle(source.window(until=at, count=desk.bars_needed), broker, at, stale=False)
+        decide_on(desk, broker, source.window(until=at, count=desk.bars_needed), at)
     return journal
 
 
@@ -132,7 +132,7 @@ def test_a_database_lost_after_the_decision_doubles_nothing(lost):
     journal, venue = FlakyJournal(connection), FlakyVenue(connection)
     base = plan(Settings(), bars.symbols)
     desk = Orchestrator(base, AGENTS, weights(), journal)
-    broker = PaperBroker(venue, desk.account, bars.symbols, base.lots, base.parameters)
+    broker = PaperBroker(base, venue, desk.account)
     source, troubles = MemoryBars(bars), 0
     desk.recover(broker, bars.rows(0, 0), T0)
     connection.working = True
@@ -140,7 +140,7 @@ def test_a_database_lost_after_the_decision_doubles_nothing(lost):
         at = as_datetime(time)
         for _ in range(5):
             try:
-                desk.run_cycle(source.window(until=at, count=desk.bars_needed), broker, at, stale=False)
+                decide_on(desk, broker, source.window(until=at, count=desk.bars_needed), at)
                 break
             except ServiceError:
                 troubles += 1
@@ -271,7 +271,7 @@ def test_the_paper_broker_refuses_by_value():
     base = plan(Settings(), bars.symbols)
     state = new_state(len(AGENTS.names), 2, 1e6)
     venue = MemoryPaperVenue()
-    broker = PaperBroker(venue, lambda: state, bars.symbols, base.lots, base.parameters, halted={"S1"})
+    broker = PaperBroker(base, venue, lambda: state, halted={"S1"})
     orders = [
         Order(client_order_id=f"o{k}", decision_time=T0, symbol=symbol, side="buy", quantity=Decimal(5))
         for k, symbol in enumerate(("S0", "S1", "NOPE"))
@@ -286,10 +286,56 @@ def test_the_paper_broker_refuses_by_value():
     assert broker.lookup("o0").state == "acked"
     assert broker.lookup("o2") is None
     state.pending[0, 0] = 5.0
-    first = broker.settle(bars.rows(0, 1))
+    assert broker.poll(T0) == [], "nothing has become of it yet"
+    assert [o.client_order_id for o in broker.open_orders()] == ["o0"]
+    broker.match(bars.rows(0, 1))
+    first = broker.poll(T0 - timedelta(days=9999))
     assert [(o.client_order_id, o.state) for o in first] == [("o0", "filled")]
-    assert broker.settle(bars.rows(0, 1)) == first, "asked again about the same bar: the same answer"
-    assert broker.settle(bars.rows(1, 2)) == []
+    broker.match(bars.rows(0, 1))
+    assert broker.poll(T0 - timedelta(days=9999)) == first, "shown the same bar again: the same answer"
+    assert broker.poll(as_datetime(bars.time[0])) == [], "that is known already"
+    assert broker.open_orders() == []
+    broker.match(bars.rows(1, 2))
+    assert broker.poll(as_datetime(bars.time[0])) == []
+
+
+def test_the_paper_account_is_the_desk_s():
+    bars = make_bars(60, 2, 1)
+    base = plan(Settings(), bars.symbols)
+    state = new_state(len(AGENTS.names), 2, 1e6)
+    state.position[0] = (0.0, -2.5)
+    state.cash[0] = 12.25
+    broker = PaperBroker(base, MemoryPaperVenue(), lambda: state)
+    assert broker.positions() == {"S1": Decimal("-2.5")}
+    assert broker.balances() == {"cash": Decimal("12.25")}
+
+
+def test_a_cancelled_order_is_not_filled_any_more():
+    bars = make_bars(60, 2, 1)
+    state = new_state(len(AGENTS.names), 2, 1e6)
+    broker = PaperBroker(plan(Settings(), bars.symbols), MemoryPaperVenue(), lambda: state)
+    broker.place([Order(client_order_id="o0", decision_time=T0, symbol="S0", side="buy", quantity=Decimal(5))])
+    state.pending[0, 0] = 5.0
+    assert [(o.client_order_id, o.state, o.reason) for o in broker.cancel(["o0", "x"])] == [
+        ("o0", "expired", "cancelled")
+    ]
+    broker.match(bars.rows(0, 1))
+    assert broker.poll(T0 - timedelta(days=9999)) == []
+
+
+def test_what_a_bar_leaves_of_an_order_has_expired():
+    """A partial fill is no final state; the rest of a one-bar order expires, and says so with the fill it got."""
+    bars = make_bars(60, 2, 1)
+    state = new_state(len(AGENTS.names), 2, 1e12)
+    broker = PaperBroker(plan(Settings(), bars.symbols), MemoryPaperVenue(), lambda: state)
+    much = float(np.floor(bars.volume[0, 0]))
+    order = Order(client_order_id="o0", decision_time=T0, symbol="S0", side="buy", quantity=Decimal(much))
+    broker.place([order])
+    state.pending[0, 0] = much
+    broker.match(bars.rows(0, 1))
+    (outcome,) = broker.poll(T0 - timedelta(days=9999))
+    assert (outcome.state, outcome.reason) == ("expired", "the rest expired: share of volume")
+    assert 0 < outcome.fills[0].quantity < order.quantity
 
 
 def test_where_a_replay_is_cut_into_runs_changes_nothing():
@@ -378,7 +424,7 @@ PLAIN = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
 from tests.unit.test_step import run_replay, joined
-from tests.market import make_bars
+from tests.market import decide_on, make_bars
 journal = run_replay(make_bars(120, 2, 6, gaps=0.02, actions=True))
 np.save(sys.argv[2], np.hstack([joined(journal, n) for n in ("equity", "order_quantity", "contribution", "target_weight")]))
 """

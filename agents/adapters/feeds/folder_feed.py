@@ -35,7 +35,7 @@ class _Seen:
 
 
 class FolderFeed:
-    """Polls `settings.feed_folder`; `poll` loads what is new into the store."""
+    """Polls `settings.feed_folder` and loads what is new into the store."""
 
     def __init__(self, settings: DataSettings, store: BarsStore) -> None:
         self._settings = settings
@@ -43,7 +43,11 @@ class FolderFeed:
         self._seen: dict[Path, _Seen] = {}
         self._last_close: dict[str, float] = {}
 
-    def poll(self, at: datetime) -> list[LoadReport]:
+    def poll(self, at: datetime) -> int:
+        """Load new rows of all files; how many bars were new. DataError where the folder is not there."""
+        return sum(report.loaded for report in self.read(at))
+
+    def read(self, at: datetime) -> list[LoadReport]:
         """Load new rows of all files; a file that cannot be trusted is logged once for each change and left out."""
         folder = self._settings.feed_folder
         if not folder.is_dir():

@@ -1,0 +1,48 @@
+"""The composition root of the trading daemon: settings -> feed, bars, agents, weights, journal, paper broker -> daemon."""
+
+from __future__ import annotations
+
+import logging
+
+from agents.adapters.brokers.paper_venue import PostgresPaperVenue
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.feeds.folder_feed import FolderFeed
+from agents.adapters.services.notify import notify
+from agents.core.clock import Clock
+from agents.core.log import log_event
+from agents.core.settings import Settings
+from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
+from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.wiring.connections import Connections
+from agents.wiring.desk import agents_of, desk_weights, plan_of
+
+logger = logging.getLogger(__name__)
+
+
+def trading_daemon(
+    settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock
+) -> TradingDaemon:
+    """The daemon of the settings' desk; `journal` holds it. The feed's folder is made where it is missing."""
+    settings.data.feed_folder.mkdir(parents=True, exist_ok=True)
+    store = BarsStore(connections.trader, settings.data.symbols)
+    agents = agents_of(settings, clock)
+    weights = desk_weights(settings, connections, agents)
+
+    def open_desk(symbols: tuple[str, ...]) -> Desk:
+        orchestrator = Orchestrator(plan_of(settings, symbols), agents, weights, journal)
+        broker = paper_broker(orchestrator, journal)
+        return Desk(orchestrator, broker, broker.match)
+
+    names = ",".join(agents.names)
+    log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
+    around = Surroundings(FolderFeed(settings.data, store), store, open_desk, notify)
+    return TradingDaemon(around, settings.data, clock)
+
+
+def paper_broker(orchestrator: Orchestrator, journal: PostgresJournal) -> PaperBroker:
+    """The paper venue on the desk's own account, with the orders that it accepted before and that are not final."""
+    venue = PostgresPaperVenue(journal.writer)
+    working = [order for order, _ in journal.open_orders() if venue.has(order.client_order_id)]
+    return PaperBroker(orchestrator.plan, venue, orchestrator.account, working)
