@@ -27,8 +27,9 @@ from rich.table import Table
 
 from agents.core.types import Floats
 from agents.quant.allocation import Limits, propose
+from agents.quant.bounded_weights import SolverError
 from agents.quant.moments import estimate
-from agents.quant.portfolios import METHODS, SolverError, max_sharpe
+from agents.quant.portfolios import METHODS, max_sharpe
 
 AGENTS, YEAR = 6, 252
 WARM_UP = 60

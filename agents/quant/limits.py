@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.portfolios import project
+from agents.quant.bounded_weights import project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from itertools import combinations
 import numpy as np
 
 from agents.core.types import Floats, Integers
+from agents.quant.bootstrap import RESAMPLES, block_starts
 from agents.quant.compiled import compiled
-from agents.quant.evidence import RESAMPLES, block_starts
 
 SPLITS = 8
 """Blocks of history for the probability of overfitting: 70 ways to learn on half of them."""
@@ -48,7 +48,7 @@ def select(returns: Floats, base: Floats, periods_per_year: float, *, tried_befo
     moved = influence.std(axis=0) > 1e-12
     if not moved.any():
         return Selection(best=0, gain=0.0, t=0.0, p=1.0, overfitting=math.nan)
-    starts, length = block_starts(periods, RESAMPLES, seed)
+    starts, length = block_starts(periods, seed)
     drawn = _resampled_means(np.ascontiguousarray(influence), starts, length)
     errors = np.where(moved, drawn.std(axis=0, ddof=1), np.inf)
     t_values = gains / errors

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.quant import allocation, portfolios
-from agents.quant.allocation import CAUSES, Limits, propose
+from agents.quant.allocation import Limits, propose
+from agents.quant.bounded_weights import SolverError, project
+from agents.quant.limits import bounds
 from agents.quant.moments import estimate, oas_shrinkage, shrink_to_grand_mean
-from agents.quant.portfolios import METHODS, SolverError, max_sharpe, min_variance, project, risk_parity
+from agents.quant.portfolios import METHODS, hierarchical_risk_parity, max_sharpe, min_variance, risk_parity
+from agents.quant.proposal import CAUSES
 
 YEAR = 252
 
@@ -137,7 +139,7 @@ def test_a_peer_library_agrees(seed):
         theirs = pd.Series(peer_hrp.optimize()).reindex(range(agents)).to_numpy()
     spread = np.cov(returns.T)
     volatility = np.sqrt(np.diag(spread))
-    ours = portfolios.hierarchical_risk_parity(spread / np.outer(volatility, volatility), volatility)
+    ours = hierarchical_risk_parity(spread / np.outer(volatility, volatility), volatility)
     assert np.allclose(ours, theirs, atol=1e-6)
 
 
@@ -322,7 +324,7 @@ def test_whatever_comes_weights_are_whole(method, agents, periods, seed, harm):
     if agents:
         assert np.isfinite(made.weights).all()
         assert made.weights.sum() == pytest.approx(1.0, abs=1e-9)
-        floor, cap, _ = allocation.bounds(agents, Limits())
+        floor, cap, _ = bounds(agents, Limits())
         assert (made.weights >= floor - 1e-9).all() and (made.weights <= cap + 1e-9).all()
 
 

@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.quant.bootstrap import block_length
 from agents.quant.evidence import (
-    block_length,
-    drifting_spread,
     expected_best_sharpe,
-    inflation,
-    lasting_spread,
     level_of_a_look,
     minimum_track_record,
     probabilistic_sharpe,
@@ -22,6 +19,7 @@ from agents.quant.evidence import (
     sharpe_difference,
     sharpe_interval,
 )
+from agents.quant.same_skill import drifting_spread, inflation, lasting_spread
 
 # Periods after which a per-period Sharpe ratio is shown with 95 % (formula of Bailey and Lopez de Prado, rounded up).
 TRACK_RECORDS = [(0.05, 1085), (0.1, 273), (0.2, 70), (0.3, 32), (0.5, 13), (1.0, 5)]

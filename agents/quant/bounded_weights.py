@@ -1,0 +1,61 @@
+"""Weights [A] that lie between `low` and `high` [A] and sum to 1: the nearest to given ones, and those of the highest mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.core.types import Floats
+from agents.quant.compiled import compiled
+
+
+class SolverError(Exception):
+    """No weights: infeasible, unbounded, inaccurate, or the solver broke."""
+
+
+def project(weights: Floats, low: Floats, high: Floats) -> Floats:
+    """The nearest weights [A] (least squares) between `low` [A] and `high` [A] that sum to 1.
+
+    SolverError where there are none, or where `weights` are not finite.
+    """
+    if not np.isfinite(weights).all():
+        raise SolverError("weights that are not finite")
+    if low.sum() > 1.0 + 1e-9 or high.sum() < 1.0 - 1e-9 or (low > high + 1e-12).any():
+        raise SolverError(f"bounds between {low.sum():.3f} and {high.sum():.3f} cannot hold a sum of 1")
+    nearest = np.clip(weights + _shift_to_one(weights, low, high), low, high)
+    inside = (nearest > low) & (nearest < high)
+    if inside.any():
+        nearest[inside] += (1.0 - nearest.sum()) / float(inside.sum())
+    return np.clip(nearest, low, high)
+
+
+@compiled
+def _shift_to_one(weights: Floats, low: Floats, high: Floats) -> float:
+    """By how much all weights must move so that, cut off at their bounds, they sum to 1; by bisection."""
+    below, above = np.min(low - weights), np.max(high - weights)
+    for _ in range(200):
+        middle, total = 0.5 * (below + above), 0.0
+        for k in range(len(weights)):
+            total += min(high[k], max(low[k], weights[k] + middle))
+        if total < 1.0:
+            below = middle
+        else:
+            above = middle
+    return 0.5 * (below + above)
+
+
+@compiled
+def highest_mean(mean: Floats, low: Floats, high: Floats) -> Floats:
+    """The weights of the highest mean within the bounds: floors first, then the best agents up to their caps."""
+    weights, done, left = low.copy(), np.zeros(len(mean), dtype=np.bool_), 1.0
+    for k in range(len(mean)):
+        left -= low[k]
+    for _ in range(len(mean)):
+        best = -1
+        for k in range(len(mean)):
+            if not done[k] and (best < 0 or mean[k] > mean[best]):
+                best = k
+        done[best] = True
+        added = min(high[best] - low[best], max(0.0, left))
+        weights[best] += added
+        left -= added
+    return weights
