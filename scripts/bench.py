@@ -43,12 +43,12 @@ from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import Inputs, new_outputs, new_state
+from agents.pipeline.state import matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts
 from agents.trading.registry import make_agents
 from agents.wiring.daemon import paper_broker
-from agents.wiring.desk import lots_of, parameters_of, plan_of
+from agents.wiring.desk import parameters_of, plan_of
 from tests.twins import MemoryWeightStore
 
 DATABASE = "quorum_bench"
@@ -132,34 +132,18 @@ def bench_step() -> dict[str, object]:
     panel = panel_of(bars)
     raw = raw_forecasts([agent.signals(panel) for agent in make_agents([])])
     settings = Settings()
-    p, lots = parameters_of(settings), lots_of(settings, bars.symbols)
+    p = parameters_of(settings, bars.symbols)
     agents = raw.shape[1]
-    none = np.zeros(bars.open.shape)
     forecast, correlation = scale_forecasts(raw, 250, 2.0)
     volatility = bar_volatility(panel, 40)
-    inputs = Inputs(
-        bars.open,
-        bars.close,
-        bars.volume,
-        bars.split,
-        bars.dividend,
-        volatility,
-        forecast,
-        correlation,
-        np.full(agents, 1 / agents),
-        np.zeros(bars.open.shape, bool),
-        False,
-        none,
-        none,
-        none,
-    )
+    inputs = matched_inputs(bars, volatility, forecast, correlation, np.full(agents, 1 / agents))
 
     def pipeline() -> None:
         scale_forecasts(raw, 250, 2.0)
-        run_bars(new_state(agents, SYMBOLS, 1e6), inputs, p, lots, new_outputs(BARS, agents, SYMBOLS))
+        run_bars(new_state(agents, SYMBOLS, 1e6), inputs, p, new_outputs(BARS, agents, SYMBOLS))
 
     def step_only() -> None:
-        run_bars(new_state(agents, SYMBOLS, 1e6), inputs, p, lots, new_outputs(BARS, agents, SYMBOLS))
+        run_bars(new_state(agents, SYMBOLS, 1e6), inputs, p, new_outputs(BARS, agents, SYMBOLS))
 
     equity, weights = np.zeros((BARS, 4 + agents)), np.full((4, agents), 1 / agents)
 

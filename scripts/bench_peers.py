@@ -161,7 +161,7 @@ def _ours():
     settings = Settings(
         desk={"initial_cash": CASH}, execution=costs, risk={"symbol_cap": 10.0, "gross_cap": 10.0, "halt_drawdown": 1.0}
     )
-    return settings, parameters_of(settings)
+    return settings, parameters_of(settings, tuple(f"S{k}" for k in range(SYMBOLS)))
 
 
 def _bars(m):
@@ -184,43 +184,28 @@ def _bars(m):
 
 def _sized(close, p):
     """Volatilities at which the step asks for just under 200 shares at a forecast of 2, and so holds one lot at any forecast above 1."""
-    share = min(p.instrument_multiplier_cap, SYMBOLS**0.5) / SYMBOLS
-    return p.target_volatility * share * CASH / (0.995 * SHARES * close)
+    share = min(p.sizing.instrument_multiplier_cap, SYMBOLS**0.5) / SYMBOLS
+    return p.sizing.target_volatility * share * CASH / (0.995 * SHARES * close)
 
 
 def _step_run(m, raw_of):
     import numpy as np
 
     from agents.pipeline.combine import scale_forecasts
-    from agents.pipeline.state import Inputs, new_outputs, new_state
+    from agents.pipeline.state import matched_inputs, new_outputs, new_state
     from agents.pipeline.step import run_bars
 
     settings, p = _ours()
     bars = _bars(m)
-    lots, none, stale = np.full(SYMBOLS, SHARES), np.zeros(bars.open.shape), np.zeros(bars.open.shape, dtype=bool)
 
     def work() -> tuple[float, int]:
         raw = raw_of(bars)
         forecast, correlation = scale_forecasts(raw, settings.combine.scale_window_bars, 2.0)
         agents = raw.shape[1]
-        inputs = Inputs(
-            bars.open,
-            bars.close,
-            bars.volume,
-            bars.split,
-            bars.dividend,
-            _sized(bars.close, p),
-            forecast,
-            correlation,
-            np.full(agents, 1.0 / agents),
-            stale,
-            False,
-            none,
-            none,
-            none,
-        )
+        weights = np.full(agents, 1.0 / agents)
+        inputs = matched_inputs(bars, _sized(bars.close, p), forecast, correlation, weights)
         out = new_outputs(DAYS, agents, SYMBOLS)
-        run_bars(new_state(agents, SYMBOLS, CASH), inputs, p, lots, out)
+        run_bars(new_state(agents, SYMBOLS, CASH), inputs, p, out)
         return float(out.equity[-1, 0]), int(np.count_nonzero(out.fill_quantity))
 
     work()

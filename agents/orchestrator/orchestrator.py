@@ -36,8 +36,10 @@ from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import build_cycle, orders_of, unpack_state
-from agents.pipeline.state import DeskPlan, Inputs, State, copy_state, new_outputs, new_state, obey
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of
+from agents.pipeline.saved_state import unpack_state
+from agents.pipeline.state import Inputs, State, copy_state, new_outputs, new_state, obey
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
@@ -108,7 +110,9 @@ class Orchestrator:
         signals, asked = self._agents.ask(panel, at, action="signals")
         work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
         raw = np.concatenate([self._history, raw_forecasts(signals)])[-self.plan.scale_window_bars :]
-        forecast, correlation = scale_forecasts(raw, self.plan.scale_window_bars, self.plan.parameters.forecast_cap)
+        forecast, correlation = scale_forecasts(
+            raw, self.plan.scale_window_bars, self.plan.parameters.sizing.forecast_cap
+        )
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
         volatility = bar_volatility(recent, self.plan.volatility_window_bars)
         vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
@@ -118,29 +122,23 @@ class Orchestrator:
             obey(state, command)
         inputs = self._inputs(bar, forecast[-1:], correlation[-1:], volatility[-1:], vector, outcomes, stale)
         out = new_outputs(1, len(self._agents.names), len(self.plan.symbols))
-        run_bars(state, inputs, self.plan.parameters, self.plan.lots, out)
+        run_bars(state, inputs, self.plan.parameters, out)
         orders = orders_of(out, bar, self.plan.desk)
         failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
         reasons = tuple(
             (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in range(len(self.plan.symbols))),)
             for agent, s in zip(self._agents.agents, signals, strict=True)
         )
-        cycle, ledger = build_cycle(
-            bars=bar,
-            out=out,
-            state=state,
-            ledger=self._ledger,
+        opinions = Opinions(
             agents=self._agents.names,
-            live_book=self.plan.book,
             signals=signals,
             reasons=reasons,
             forecast=forecast[-1:],
             weights=[weights],
-            orders=orders,
-            outcomes=[outcomes],
-            placed=[],
             work_log=work_log,
         )
+        traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes])
+        cycle, ledger = build_cycle(self.plan, bar, opinions, traded, self._ledger)
         killpoint("decision.before_commit")
         self._journal.record(cycle)
         if command is not None:

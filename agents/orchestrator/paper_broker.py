@@ -12,10 +12,12 @@ import numpy as np
 from agents.core.books import LIVE
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
+from agents.pipeline.bar import Book, MarketAtOpen, desk_of
+from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
+from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import settle_order
-from agents.pipeline.state import DeskPlan, State, copy_state
-from agents.pipeline.step import apply_actions
+from agents.pipeline.state import State, copy_state
 
 CASH = "cash"
 """The one currency of a paper account: that of its prices."""
@@ -45,7 +47,6 @@ class PaperBroker:
         halted: Container[str] = (),
     ) -> None:
         self._symbols = plan.symbols
-        self._lots = plan.lots
         self._parameters = plan.parameters
         self._venue = venue
         self._account = account
@@ -61,7 +62,9 @@ class PaperBroker:
         self._venue.accept(accepted)
         return [
             OrderOutcome(
-                client_order_id=key, state="acked" if refusal is None else "rejected", reason=str(refusal or "")
+                client_order_id=key,
+                state="acked" if refusal is None else "rejected",
+                reason="" if refusal is None else str(refusal),
             )
             for key, refusal in refusals.items()
         ]
@@ -108,58 +111,18 @@ class PaperBroker:
         if not orders:
             self._matched = Matched(closed, ())
             return
-        state, p = copy_state(self._account()), self._parameters
-        count = len(self._symbols)
-        scratch = np.zeros((2, count))
-        apply_actions(
-            state,
-            bars.split[0],
-            bars.dividend[0],
-            self._lots,
-            scratch[0],
-            scratch[1],
-            np.zeros(state.holding.shape[1]),
-        )
+        state, parameters = copy_state(self._account()), self._parameters
+        work = desk_of(state, parameters).work
+        nowhere = ActionEffects(np.zeros(len(self._symbols)), np.zeros(len(self._symbols)), work.shares)
+        apply_actions(state, Actions(bars.split[0], bars.dividend[0]), parameters.lots, nowhere)
         mine = {order.symbol for order in orders}
-        quantities = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
-        quantity, price, fee, spread, impact = (np.zeros(count) for _ in range(5))
-        status = np.zeros(count, dtype=np.int64)
-        available, slope = np.zeros(count), np.zeros(count)
-        market_depth(
-            bars.volume[0], state.volatility, self._lots, p.participation, p.impact, available, np.zeros(count), slope
-        )
-        match_orders(
-            quantities,
-            state.position[LIVE],
-            float(state.cash[LIVE]),
-            state.mark,
-            bars.open[0],
-            available,
-            slope,
-            p.commission,
-            p.minimum_commission,
-            p.half_spread,
-            p.leverage,
-            quantity,
-            price,
-            fee,
-            spread,
-            impact,
-            status,
-        )
-        opened, answers = as_datetime(bars.opened[0]), []
-        for order in orders:
-            s = self._symbols.index(order.symbol)
-            costs = (float(fee[s]), float(spread[s]), float(impact[s])) if quantity[s] else (0.0, 0.0, 0.0)
-            answers.append(
-                settle_order(
-                    order,
-                    FillStatus(status[s]),
-                    opened,
-                    quantity=float(quantity[s]),
-                    price=float(price[s]),
-                    costs=costs,
-                )
-            )
+        order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
+        market_depth(bars.volume[0], state.volatility, parameters, work.depth)
+        market = MarketAtOpen(bars.open[0], state.mark, work.depth)
+        cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
+        book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
+        match_orders(book, market, parameters.fill_model, work.fills, True)
+        opened = as_datetime(bars.opened[0])
+        answers = [settle_order(order, work.fills, self._symbols.index(order.symbol), opened) for order in orders]
         self._matched = Matched(closed, tuple(answers))
         self._working.clear()

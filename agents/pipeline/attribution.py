@@ -1,18 +1,97 @@
 """the live book's P&L of a bar -> each agent's share and one named remainder, exactly.
 
-`holding` [S, A+1] splits the position: each agent what it asked for (scaled down where less is held, never up), the
-remainder what nobody asked for. `pool` [S, A+1] collects the shares while a position is open; a fill that shrinks
-the position realises that fraction of the pool, so a trade's shares are those of its own holding time.
+`holding` [A+1] splits the position of a symbol: each agent what it asked for (scaled down where less is held, never
+up), the remainder, last, what nobody asked for. `pool` [A+1] collects the shares while a position is open; a fill that
+shrinks the position realises that fraction of the pool, so a trade's shares are those of its own holding time.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from agents.core.types import Floats
 from agents.quant.compiled import compiled_inline
+
+
+class PositionChange(NamedTuple):
+    """The live book's position in one symbol before a bar, and the bar's fill: signed units, price and fee in money."""
+
+    before: float
+    filled: float
+    price: float
+    fee: float
+
+
+class BarPrices(NamedTuple):
+    """Prices of one symbol over one bar: the close before it, its open and its close."""
+
+    mark: float
+    open: float
+    close: float
+
+
+class Shares(NamedTuple):
+    """Whose P&L it is, for one symbol, [A+1] each but `asked`; the last is the remainder."""
+
+    asked: Floats
+    """[A] units that each agent asked for at the last decision."""
+    holding: Floats
+    """Units of the position."""
+    pool: Floats
+    """Money that the open position has earned."""
+    contribution: Floats
+    """Money that the bar has earned, over all symbols."""
+    realised: Floats
+    """Money that the bar's fill has realised."""
+
+
+@compiled_inline
+def attribute_bar(change: PositionChange, prices: BarPrices, shares: Shares, scratch: Floats) -> None:
+    """One symbol, one bar of the live book, whose P&L is added to `shares`; `scratch` [A+1] is overwritten.
+
+    before x (open - mark) goes by the old holding, (before + filled) x (close - open) by the new one, and
+    what the fill cost (spread, impact, fee) by how much each share of the holding changed. `realised` gets
+    the part of the pool that a shrinking fill closes, with the closing part of its costs.
+    """
+    before, filled = change.before, change.filled
+    holding, pool, contribution, realised = shares.holding, shares.pool, shares.contribution, shares.realised
+    overnight = prices.open - prices.mark if before != 0.0 else 0.0
+    cost = filled * (change.price - prices.open) + change.fee if filled != 0.0 else 0.0
+    _earn(holding, overnight, pool, contribution)
+    closed = 0.0
+    if filled != 0.0 and before * filled < 0.0:
+        closed = min(1.0, abs(filled) / abs(before))
+        for k in range(len(holding)):
+            realised[k] = closed * pool[k]
+            pool[k] -= realised[k]
+    for k in range(len(holding)):
+        scratch[k] = holding[k]
+    split_position(before + filled, shares.asked, holding)
+    if cost != 0.0:
+        changed = 0.0
+        for k in range(len(holding)):
+            changed += abs(holding[k] - scratch[k])
+        closing = abs(before) * closed / abs(filled)
+        for k in range(len(holding)):
+            paid = cost * abs(holding[k] - scratch[k]) / changed
+            contribution[k] -= paid
+            realised[k] -= paid * closing
+            pool[k] -= paid * (1.0 - closing)
+    _earn(holding, prices.close - prices.open, pool, contribution)
+    if before + filled == 0.0:
+        for k in range(len(holding)):
+            pool[k] = 0.0
+
+
+@compiled_inline
+def _earn(holding: Floats, move: float, pool: Floats, contribution: Floats) -> None:
+    for k in range(len(holding)):
+        earned = holding[k] * move
+        contribution[k] += earned
+        pool[k] += earned
 
 
 @compiled_inline
@@ -30,67 +109,6 @@ def split_position(position: float, asked: Floats, holding: Floats) -> None:
         holding[a] = asked[a] * share
         rest -= holding[a]
     holding[agents] = rest
-
-
-@compiled_inline
-def attribute_bar(
-    before: float,
-    filled: float,
-    asked: Floats,
-    mark: float,
-    open_price: float,
-    close: float,
-    fill_price: float,
-    fee: float,
-    holding: Floats,
-    pool: Floats,
-    contribution: Floats,
-    realised: Floats,
-    scratch: Floats,
-) -> float:
-    """One symbol, one bar of the live book; returns its P&L and adds the shares to `contribution` [A+1].
-
-    before x (open - mark) goes by the old holding, (before + filled) x (close - open) by the new one, and
-    what the fill cost (spread, impact, fee) by how much each share of the holding changed. `realised` [A+1] gets
-    the part of the pool that a shrinking fill closes, with the closing part of its costs. `scratch` [A+1] is overwritten.
-    """
-    if before == 0.0 and filled == 0.0:
-        return 0.0
-    shares = len(holding)
-    after = before + filled
-    overnight = open_price - mark if before != 0.0 else 0.0
-    cost = filled * (fill_price - open_price) + fee if filled != 0.0 else 0.0
-    for k in range(shares):
-        earned = holding[k] * overnight
-        contribution[k] += earned
-        pool[k] += earned
-    closed = 0.0
-    if filled != 0.0 and before * filled < 0.0:
-        closed = min(1.0, abs(filled) / abs(before))
-        for k in range(shares):
-            realised[k] = closed * pool[k]
-            pool[k] -= realised[k]
-    for k in range(shares):
-        scratch[k] = holding[k]
-    split_position(after, asked, holding)
-    if cost != 0.0:
-        changed = 0.0
-        for k in range(shares):
-            changed += abs(holding[k] - scratch[k])
-        closing = abs(before) * closed / abs(filled)
-        for k in range(shares):
-            paid = cost * abs(holding[k] - scratch[k]) / changed
-            contribution[k] -= paid
-            realised[k] -= paid * closing
-            pool[k] -= paid * (1.0 - closing)
-    for k in range(shares):
-        earned = holding[k] * (close - open_price)
-        contribution[k] += earned
-        pool[k] += earned
-    if after == 0.0:
-        for k in range(shares):
-            pool[k] = 0.0
-    return before * overnight - cost + after * (close - open_price)
 
 
 @compiled_inline

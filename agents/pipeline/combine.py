@@ -10,6 +10,8 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
+from agents.pipeline.bar import CombinedSignal
+from agents.pipeline.parameters import Sizing
 from agents.quant.compiled import compiled, compiled_inline
 
 PRIOR_MEAN_STRENGTH = 0.35
@@ -65,22 +67,15 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
 
 
 @compiled_inline
-def combine(
-    forecast: Floats,
-    weights: Floats,
-    correlation: Floats,
-    cap: float,
-    multiplier_cap: float,
-    combined: Floats,
-    multiplier: Floats,
-) -> None:
-    """One bar: forecasts [S, A] and weights [A] -> `combined` [S], `multiplier` [S] (both written in place).
+def combine(forecast: Floats, correlation: Floats, weights: Floats, sizing: Sizing, combined: CombinedSignal) -> None:
+    """One bar: forecasts [S, A], their correlation [A, A] and weights [A] -> `combined`, but for its unit weights.
 
-    combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention leaves the
+    combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention (NaN) leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
-    averaging imperfectly correlated forecasts shrinks. Result clipped to +-cap; NaN where nobody votes.
+    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap.
     """
     symbols, agents = forecast.shape
+    cap = sizing.forecast_cap
     last_voters = -1
     last_multiplier = 1.0
     for s in range(symbols):
@@ -92,8 +87,8 @@ def combine(
                 weight += weights[a]
                 voters |= 1 << a
         if voters == 0:
-            combined[s] = np.nan
-            multiplier[s] = np.nan
+            combined.forecast[s] = math.nan
+            combined.multiplier[s] = math.nan
             continue
         if voters != last_voters:
             variance = 0.0
@@ -103,7 +98,7 @@ def combine(
                     for b in range(a):
                         if voters & (1 << b):
                             variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
-            last_multiplier = min(multiplier_cap, weight / math.sqrt(variance))
+            last_multiplier = min(sizing.multiplier_cap, weight / math.sqrt(variance))
             last_voters = voters
-        multiplier[s] = last_multiplier
-        combined[s] = min(cap, max(-cap, last_multiplier * total / weight))
+        combined.multiplier[s] = last_multiplier
+        combined.forecast[s] = min(cap, max(-cap, last_multiplier * total / weight))

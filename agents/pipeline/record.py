@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.books import CONTROLS, book_names
-from agents.core.errors import JournalError
+from agents.core.books import book_names
 from agents.core.types import (
     REMAINDER,
     Bars,
@@ -34,10 +34,11 @@ from agents.core.types import (
     to_decimal,
 )
 from agents.pipeline.attribution import exact_shares
+from agents.pipeline.bar import BarFills
 from agents.pipeline.ledger import Ledger, fold_fills
-from agents.pipeline.state import Outputs, State, new_state
-
-STATE_FORMAT = 1
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.saved_state import pack_state
+from agents.pipeline.state import Outputs, State
 
 
 def client_order_id(desk: str, decision_time: datetime, symbol: str) -> str:
@@ -64,21 +65,14 @@ def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
     return result
 
 
-def settle_order(
-    order: Order,
-    status: FillStatus,
-    opened: datetime,
-    *,
-    quantity: float,
-    price: float,
-    costs: tuple[float, float, float],
-) -> OrderOutcome:
-    """A matcher's verdict on a working order as a value; `costs` are (fee, spread, impact). The unfilled rest of a
-    one-bar order has expired, and so has an order that a split rounded away (no status)."""
-    fills: tuple[Fill, ...] = ()
+def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> OrderOutcome:
+    """The matcher's verdict on a working order of the symbol in column `s`, at the bar that opened at `opened`.
+
+    The unfilled rest of a one-bar order has expired, and so has an order that a split rounded away (no status)."""
+    status, quantity = FillStatus(fills.status[s]), float(fills.quantity[s])
+    executed: tuple[Fill, ...] = ()
     if quantity != 0.0:
-        fee, spread, impact = (to_decimal(cost) for cost in costs)
-        fills = (
+        executed = (
             Fill(
                 fill_id=f"{order.client_order_id}.1",
                 client_order_id=order.client_order_id,
@@ -86,14 +80,14 @@ def settle_order(
                 symbol=order.symbol,
                 side=order.side,
                 quantity=to_decimal(abs(quantity)),
-                price=to_decimal(price),
-                fee=fee,
-                spread_cost=spread,
-                impact_cost=impact,
+                price=to_decimal(fills.price[s]),
+                fee=to_decimal(fills.fee[s]),
+                spread_cost=to_decimal(fills.spread_cost[s]),
+                impact_cost=to_decimal(fills.impact_cost[s]),
             ),
         )
     state, reason = _FATES.get(status, ("rejected", str(status)))
-    return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason, fills=fills)
+    return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason, fills=executed)
 
 
 _FATES: dict[FillStatus, tuple[OrderState, str]] = {
@@ -106,58 +100,65 @@ _FATES: dict[FillStatus, tuple[OrderState, str]] = {
 
 
 def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) -> list[list[OrderOutcome]]:
-    """What the step's own matcher did at each bar with the orders that were `working` then."""
+    """What the step's own matcher did at each of the n bars with the orders that were `working` then."""
     column = {symbol: s for s, symbol in enumerate(bars.symbols)}
     result: list[list[OrderOutcome]] = []
     for t, orders in enumerate(working):
-        answers = []
-        for order in orders:
-            s = column[order.symbol]
-            costs = (float(out.fill_fee[t, s]), float(out.fill_spread[t, s]), float(out.fill_impact[t, s]))
-            quantity, price = float(out.fill_quantity[t, s]), float(out.fill_price[t, s])
-            status, opened = FillStatus(out.fill_status[t, s]), as_datetime(bars.opened[t])
-            answers.append(settle_order(order, status, opened, quantity=quantity, price=price, costs=costs))
-        result.append(answers)
+        fills = BarFills(
+            out.fill_quantity[t],
+            out.fill_price[t],
+            out.fill_fee[t],
+            out.fill_spread[t],
+            out.fill_impact[t],
+            out.fill_status[t],
+        )
+        opened = as_datetime(bars.opened[t])
+        result.append([settle_order(order, fills, column[order.symbol], opened) for order in orders])
     return result
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinions:
+    """What the agents said about n bars and how much each of them counted.
+
+    `signals` [A] of [n, S]; `reasons` [A][n][S] in words; `forecast` [n, S, A] in the common unit (NaN = abstained);
+    `weights` [n], those in force at each bar.
+    """
+
+    agents: tuple[str, ...]
+    signals: Sequence[Signals]
+    reasons: tuple[tuple[tuple[str, ...], ...], ...]
+    forecast: Floats
+    weights: Sequence[WeightSet]
+    work_log: Sequence[WorkLogEntry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """What the step made of n bars: its results, the state after them, and for each bar the orders decided and the
+    outcomes of those that were working; `placed` are answers about the last bar's orders."""
+
+    out: Outputs
+    state: State
+    orders: Sequence[Sequence[Order]]
+    outcomes: Sequence[Sequence[OrderOutcome]]
+    placed: Sequence[OrderOutcome] = ()
+
+
 def build_cycle(
-    *,
-    bars: Bars,
-    out: Outputs,
-    state: State,
-    ledger: Ledger,
-    agents: tuple[str, ...],
-    live_book: str,
-    signals: Sequence[Signals],
-    reasons: tuple[tuple[tuple[str, ...], ...], ...],
-    forecast: Floats,
-    weights: Sequence[WeightSet],
-    orders: Sequence[Sequence[Order]],
-    outcomes: Sequence[Sequence[OrderOutcome]],
-    placed: Sequence[OrderOutcome],
-    work_log: Sequence[WorkLogEntry],
+    plan: DeskPlan, bars: Bars, opinions: Opinions, traded: Traded, ledger: Ledger
 ) -> tuple[CycleRecord, Ledger]:
-    """The record of n bars and the ledger after them; all sequences but `placed` run over the n bars."""
-    actions: list[CorporateAction] = []
-    trades: list[Trade] = []
-    contributions: list[Contribution] = []
-    for t in range(len(bars.time)):
-        today = _actions_of(out, bars, t)
-        fills = [fill for outcome in outcomes[t] for fill in outcome.fills]
-        ledger, closed = fold_fills(ledger, [*today, *fills])
-        actions += today
-        trades += closed
-        for trade in closed:
-            contributions += _contributions_of(trade, out.realised[t, bars.symbols.index(trade.symbol)], agents)
+    """The record of n bars, and the ledger after them; `ledger` is the one before."""
+    out, agents = traded.out, opinions.agents
+    ledger, booked = _book(bars, out, traded.outcomes, agents, ledger)
     cycle = CycleRecord(
         time=bars.time,
         symbols=bars.symbols,
         agents=agents,
-        books=book_names(live_book, agents),
-        signals=tuple(signals),
-        reasons=reasons,
-        forecast=forecast,
+        books=book_names(plan.book, agents),
+        signals=tuple(opinions.signals),
+        reasons=opinions.reasons,
+        forecast=opinions.forecast,
         combined=out.combined,
         multiplier=out.multiplier,
         raw_weight=out.raw_weight,
@@ -175,18 +176,41 @@ def build_cycle(
         shadow_return=out.shadow_return,
         hits=out.hits,
         calls=out.calls,
-        weights=tuple(weights),
-        orders=tuple(order for day in orders for order in day),
-        outcomes=(*(outcome for day in outcomes for outcome in day), *placed),
-        actions=tuple(actions),
-        trades=tuple(trades),
-        contributions=tuple(contributions),
+        weights=tuple(opinions.weights),
+        orders=tuple(order for decided in traded.orders for order in decided),
+        outcomes=(*(outcome for settled in traded.outcomes for outcome in settled), *traded.placed),
+        actions=tuple(booked.actions),
+        trades=tuple(booked.trades),
+        contributions=tuple(booked.contributions),
         positions=ledger.positions,
-        work_log=tuple(work_log),
+        work_log=tuple(opinions.work_log),
         reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
-        state=pack_state(state, bars.symbols, agents, ledger),
+        state=pack_state(traded.state, bars.symbols, agents, ledger),
     )
     return cycle, ledger
+
+
+class _Booked(NamedTuple):
+    actions: list[CorporateAction]
+    trades: list[Trade]
+    contributions: list[Contribution]
+
+
+def _book(
+    bars: Bars, out: Outputs, outcomes: Sequence[Sequence[OrderOutcome]], agents: tuple[str, ...], ledger: Ledger
+) -> tuple[Ledger, _Booked]:
+    """The ledger after n bars and what it booked: of each bar first the corporate actions, then the fills."""
+    booked = _Booked([], [], [])
+    for t in range(len(bars.time)):
+        actions = _actions_of(out, bars, t)
+        fills = [fill for outcome in outcomes[t] for fill in outcome.fills]
+        ledger, closed = fold_fills(ledger, [*actions, *fills])
+        booked.actions.extend(actions)
+        booked.trades.extend(closed)
+        for trade in closed:
+            realised = out.realised[t, bars.symbols.index(trade.symbol)]
+            booked.contributions.extend(_contributions_of(trade, realised, agents))
+    return ledger, booked
 
 
 def _actions_of(out: Outputs, bars: Bars, t: int) -> list[CorporateAction]:
@@ -226,70 +250,3 @@ def describe_decision(out: Outputs, t: int) -> str:
     if ordered == 0:
         return f"no trade: {idle or 'no symbols'}"
     return f"{ordered} ordered" + (f"; {idle}" if idle else "")
-
-
-def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], ledger: Ledger) -> bytes:
-    """The step's state as bytes (numpy's npz, no pickle), with the names of its axes and the ledger's exact cash."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        format=np.array([STATE_FORMAT]),
-        symbols=np.array(symbols, dtype=np.str_),
-        agents=np.array(agents, dtype=np.str_),
-        ledger_cash=np.array([str(ledger.cash)], dtype=np.str_),
-        **state._asdict(),
-    )
-    return buffer.getvalue()
-
-
-def unpack_state(
-    packed: bytes, symbols: tuple[str, ...], agents: tuple[str, ...], initial_cash: float
-) -> tuple[State, str]:
-    """(state, ledger cash) on the axes `symbols` and `agents`: what is new starts empty; JournalError where a symbol
-    with a position, or nothing readable, would be lost."""
-    with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
-        if int(saved["format"][0]) != STATE_FORMAT:
-            raise JournalError(f"the stored state has format {saved['format'][0]}, this version reads {STATE_FORMAT}")
-        old_symbols, old_agents = tuple(saved["symbols"].tolist()), tuple(saved["agents"].tolist())
-        values = {name: saved[name] for name in State._fields}
-        cash = str(saved["ledger_cash"][0])
-    if old_symbols == symbols and old_agents == agents:
-        return State(**values), cash
-    for s, symbol in enumerate(old_symbols):
-        if symbol not in symbols and values["position"][0, s] != 0.0:
-            raise JournalError(f"{symbol} has an open position and cannot leave the desk's symbols; add it again")
-    return _on_new_axes(values, (old_symbols, symbols), (old_agents, agents), initial_cash), cash
-
-
-def _on_new_axes(
-    values: dict[str, Floats],
-    symbols: tuple[tuple[str, ...], tuple[str, ...]],
-    agents: tuple[tuple[str, ...], tuple[str, ...]],
-    initial_cash: float,
-) -> State:
-    fresh = new_state(len(agents[1]), len(symbols[1]), initial_cash)
-    common_symbols = [s for s in symbols[0] if s in symbols[1]]
-    common_agents = [a for a in agents[0] if a in agents[1]]
-    take_s, put_s = ([axis.index(s) for s in common_symbols] for axis in symbols)
-    take_a, put_a = ([axis.index(a) for a in common_agents] for axis in agents)
-    base = 1 + len(CONTROLS)
-    take_b, put_b = [[*range(base), *(base + a for a in side)] for side in (take_a, put_a)]
-    take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
-    rows = {"position": (take_b, put_b), "pending": (take_b, put_b)}
-    for name, target in fresh._asdict().items():
-        source = values[name]
-        if name in rows:
-            target[np.ix_(rows[name][1], put_s)] = source[np.ix_(rows[name][0], take_s)]
-        elif name in ("asked", "holding", "pool"):
-            columns = (take_a, put_a) if name == "asked" else (take_h, put_h)
-            target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
-        elif name in ("mark", "volatility"):
-            target[put_s] = source[take_s]
-        elif name in ("cash", "equity", "peak", "risk_state"):
-            target[put_b] = source[take_b]
-        else:
-            target[put_a] = source[take_a]
-    fresh.first_weights[~np.isfinite(fresh.first_weights)] = 0.0
-    lost = fresh.position[0] - fresh.holding.sum(axis=1)
-    fresh.holding[:, -1] += lost
-    return fresh

@@ -6,50 +6,12 @@ that trade with equal, first and inverse-volatility weights; one shadow for each
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.core.books import FIRST_SHADOW
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
-
-
-class Parameters(NamedTuple):
-    """Numbers that do not change within a run; rates are fractions, volatilities for one bar."""
-
-    forecast_cap: float
-    multiplier_cap: float
-    instrument_multiplier_cap: float
-    target_volatility: float
-    symbol_cap: float
-    gross_cap: float
-    allow_short: bool
-    reduce_drawdown: float
-    reducing_scale: float
-    halt_drawdown: float
-    buffer: float
-    minimum_trade: float
-    commission: float
-    minimum_commission: float
-    half_spread: float
-    impact: float
-    participation: float
-    leverage: float
-    initial_cash: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeskPlan:
-    """What does not change while a desk runs: its name (part of order ids), its live book, symbols, lots, numbers."""
-
-    desk: str
-    book: str
-    symbols: tuple[str, ...]
-    lots: Floats
-    parameters: Parameters
-    volatility_window_bars: int
-    scale_window_bars: int
 
 
 class State(NamedTuple):

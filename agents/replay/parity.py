@@ -26,10 +26,12 @@ from agents.core.types import (
     Signals,
     as_datetime,
 )
+from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import DeskPlan, Inputs, Outputs, State, copy_state, new_outputs, obey
-from agents.pipeline.step import new_work, run_rows
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.state import Inputs, Outputs, State, copy_state, new_outputs, obey
+from agents.pipeline.step import run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
 EXAMPLES_KEPT = 50
@@ -117,7 +119,7 @@ def compare_steps(
         external_price=fills["price"],
         external_fee=fills["fee"],
     )
-    before, work = len(known) - rows, new_work(agents, symbols)
+    before, desk = len(known) - rows, desk_of(state, plan.parameters)
     for t in range(rows):
         window = known[
             max(0, before + t + 1 - plan.scale_window_bars) : before + t + 1
@@ -129,15 +131,15 @@ def compare_steps(
         if t in commands:
             obey(state, RiskState.of(commands[t]))
         now = inputs._replace(weights=recorded.weights[t])
-        run_rows(copy_state(state), now._replace(external=False), plan.parameters, plan.lots, model, work, t, t + 1)
-        run_rows(state, now, plan.parameters, plan.lots, out, work, t, t + 1)
+        run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
+        run_rows(desk, now, out, t, t + 1)
     _compare_rows(recorded, there, inputs.forecast, out, found)
     _compare_fills(recorded, bars.rows(memory, len(bars.time)), fills, (out, model), mark, found)
     found.decisions += rows
 
 
 def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:
-    forecast, correlation = scale_forecasts(window, plan.scale_window_bars, plan.parameters.forecast_cap)
+    forecast, correlation = scale_forecasts(window, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
     return forecast[-1], correlation[-1]
 
 

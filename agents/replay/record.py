@@ -35,8 +35,10 @@ from agents.core.types import (
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.record import build_cycle, orders_of, outcomes_of, unpack_state
-from agents.pipeline.state import DeskPlan, State, matched_inputs, new_outputs, new_state
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, outcomes_of
+from agents.pipeline.saved_state import unpack_state
+from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
@@ -150,7 +152,7 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     panel = panel_of(bars)
     signals, log = agents.ask(panel, as_datetime(bars.time[-1]), action="replay")
     forecast, correlation = scale_forecasts(
-        raw_forecasts(signals), plan.scale_window_bars, plan.parameters.forecast_cap
+        raw_forecasts(signals), plan.scale_window_bars, plan.parameters.sizing.forecast_cap
     )
     return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
 
@@ -172,26 +174,20 @@ def _run_segment(
         segment, prepared.volatility[rows], prepared.forecast[rows], prepared.correlation[rows], vector
     )
     out = new_outputs(len(segment.time), len(names), len(symbols))
-    run_bars(state, inputs, plan.parameters, plan.lots, out)
+    run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)
     outcomes = outcomes_of(out, segment, [working, *orders[:-1]])
     signals = [_rows(s, rows) for s in prepared.signals]
-    cycle, ledger = build_cycle(
-        bars=segment,
-        out=out,
-        state=state,
-        ledger=ledger,
+    opinions = Opinions(
         agents=names,
-        live_book=plan.book,
         signals=signals,
         reasons=_reasons(agents, signals, prepared.log),
         forecast=prepared.forecast[rows],
         weights=[weights] * len(segment.time),
-        orders=orders,
-        outcomes=outcomes,
-        placed=_acked(orders[-1]),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )
+    traded = Traded(out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(orders[-1]))
+    cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
     killpoint("decision.before_commit")
     journal.record(cycle)
     killpoint("decision.after_commit")

@@ -29,10 +29,12 @@ from agents.core.types import (
     as_stamp,
     to_float,
 )
+from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
-from agents.pipeline.state import DeskPlan, Outputs, matched_inputs, new_outputs, new_state
-from agents.pipeline.step import new_work, run_rows
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.state import Outputs, matched_inputs, new_outputs, new_state
+from agents.pipeline.step import run_rows
 from agents.replay.agent_days import DayBook
 from agents.replay.record import Interludes, Progress, Timeline
 from agents.trading.guard import raw_forecasts
@@ -109,7 +111,7 @@ def simulate(
     """
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
     opinions = _Opinions(signal_source, memory)
-    series, work = _Series(plan, agents, total_bars), new_work(len(agents), len(plan.symbols))
+    series, desk = _Series(plan, agents, total_bars), desk_of(state, plan.parameters)
     history: Floats | None = None
     previous: Outputs | None = None
     timeline: Timeline | None = None
@@ -119,7 +121,7 @@ def simulate(
         signals = opinions.of(bars, lead)
         raw = raw_forecasts(signals if history is None else [_rows_of(s, lead) for s in signals])
         known = raw if history is None else np.concatenate([history, raw])
-        forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.forecast_cap)
+        forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
         forecast, correlation = _on_rows(forecast, len(bars.time)), _on_rows(correlation, len(bars.time))
         history = known[-plan.scale_window_bars :]
         out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
@@ -132,7 +134,7 @@ def simulate(
         for first, stop in timeline.segments(bars.time, lead):
             weights = weights_at(clock.now()).weights
             vector = np.array([to_float(weights[name]) for name in agents])
-            run_rows(state, inputs._replace(weights=vector), plan.parameters, plan.lots, out, work, first, stop)
+            run_rows(desk, inputs._replace(weights=vector), out, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
             if days is not None:

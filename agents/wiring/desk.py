@@ -19,9 +19,8 @@ from agents.adapters.files.series_files import read_series, read_texts
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import DataError, SettingsError
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
-from agents.core.types import Floats
 from agents.orchestrator.weights_in_force import DeskWeights
-from agents.pipeline.state import DeskPlan, Parameters
+from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
 from agents.trading.text_scores import score_texts
@@ -50,35 +49,37 @@ def _minutes(clock: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-def parameters_of(settings: Settings) -> Parameters:
-    """The step's numbers: rates as fractions, volatility for one bar."""
+def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
+    """The step's numbers: rates as fractions, volatility for one bar, lots for each symbol."""
     combine, risk, execution = settings.combine, settings.risk, settings.execution
     return Parameters(
-        forecast_cap=combine.forecast_cap,
-        multiplier_cap=combine.multiplier_cap,
-        instrument_multiplier_cap=combine.instrument_multiplier_cap,
-        target_volatility=combine.volatility_target / bars_per_year(settings.data) ** 0.5,
-        symbol_cap=risk.symbol_cap,
-        gross_cap=risk.gross_cap,
-        allow_short=risk.allow_short,
-        reduce_drawdown=risk.reduce_drawdown,
-        reducing_scale=risk.reducing_scale,
-        halt_drawdown=risk.halt_drawdown,
-        buffer=execution.buffer,
-        minimum_trade=execution.minimum_trade_fraction,
-        commission=execution.commission_bps / 1e4,
-        minimum_commission=execution.minimum_commission,
-        half_spread=execution.half_spread_bps / 1e4,
-        impact=execution.impact,
-        participation=execution.participation,
-        leverage=execution.leverage,
+        sizing=Sizing(
+            forecast_cap=combine.forecast_cap,
+            multiplier_cap=combine.multiplier_cap,
+            instrument_multiplier_cap=combine.instrument_multiplier_cap,
+            target_volatility=combine.volatility_target / bars_per_year(settings.data) ** 0.5,
+            buffer=execution.buffer,
+            minimum_trade=execution.minimum_trade_fraction,
+        ),
+        limits=RiskLimits(
+            symbol_cap=risk.symbol_cap,
+            gross_cap=risk.gross_cap,
+            allow_short=risk.allow_short,
+            reduce_drawdown=risk.reduce_drawdown,
+            reducing_scale=risk.reducing_scale,
+            halt_drawdown=risk.halt_drawdown,
+        ),
+        fill_model=FillModel(
+            commission=execution.commission_bps / 1e4,
+            minimum_commission=execution.minimum_commission,
+            half_spread=execution.half_spread_bps / 1e4,
+            impact=execution.impact,
+            participation=execution.participation,
+            leverage=execution.leverage,
+        ),
+        lots=np.array([execution.lot_sizes.get(symbol, execution.lot_size) for symbol in symbols]),
         initial_cash=settings.desk.initial_cash,
     )
-
-
-def lots_of(settings: Settings, symbols: tuple[str, ...]) -> Floats:
-    """Lot size of each symbol."""
-    return np.array([settings.execution.lot_sizes.get(symbol, settings.execution.lot_size) for symbol in symbols])
 
 
 def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
@@ -87,8 +88,7 @@ def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
         desk=settings.desk.name,
         book=settings.desk.broker,
         symbols=symbols,
-        lots=lots_of(settings, symbols),
-        parameters=parameters_of(settings),
+        parameters=parameters_of(settings, symbols),
         volatility_window_bars=settings.combine.volatility_window_bars,
         scale_window_bars=settings.combine.scale_window_bars,
     )

@@ -22,7 +22,7 @@ from agents.core.settings import Settings
 from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
-from agents.pipeline.record import pack_state, unpack_state
+from agents.pipeline.saved_state import pack_state, unpack_state
 from agents.pipeline.state import new_state
 from agents.replay.parity import Parity, compare_signals, compare_steps
 from agents.trading.guard import AgentPanel, raw_forecasts

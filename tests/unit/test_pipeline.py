@@ -9,15 +9,49 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from agents.core.types import Clamp, FillStatus, NoTrade, RiskState
-from agents.pipeline.attribution import attribute_bar, attribute_cash, exact_shares, split_position
+from agents.pipeline.attribution import (
+    BarPrices,
+    PositionChange,
+    Shares,
+    attribute_bar,
+    attribute_cash,
+    exact_shares,
+    split_position,
+)
+from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketAtOpen, Targets
 from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, combine, scale_forecasts
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
+from agents.pipeline.parameters import FillModel, Parameters, RiskLimits, Sizing
 from agents.pipeline.risk import apply_limits, next_risk_state
 
 NAN = np.nan
 ACTIVE, REDUCING, HALTED = RiskState
-finite = st.floats(-1.0, 1.0, allow_nan=False, width=32)
+SIZING = Sizing(
+    forecast_cap=2.0,
+    multiplier_cap=2.5,
+    instrument_multiplier_cap=2.0,
+    target_volatility=0.01,
+    buffer=0.1,
+    minimum_trade=0.0,
+)
+LIMITS = RiskLimits(
+    symbol_cap=10.0, gross_cap=10.0, allow_short=True, reduce_drawdown=0.20, reducing_scale=0.5, halt_drawdown=0.35
+)
+FREE = FillModel(commission=0.0, minimum_commission=0.0, half_spread=0.0, impact=0.0, participation=0.1, leverage=1.0)
+"""Fills at the open, without costs."""
+
+
+def floats(count: int, value: float = 0.0) -> np.ndarray:
+    return np.full(count, value)
+
+
+def codes(count: int) -> np.ndarray:
+    return np.zeros(count, dtype=np.int64)
+
+
+def targets(count: int) -> Targets:
+    return Targets(floats(count), floats(count), floats(count), codes(count), codes(count))
 
 
 def test_stored_codes_keep_their_numbers_and_words():
@@ -91,18 +125,18 @@ def test_combine_by_brute_force(seed):
     factors = rng.normal(0, 1, (agents, 2))
     correlation = factors @ factors.T + np.eye(agents)
     correlation = np.maximum(0, correlation / np.sqrt(np.outer(np.diag(correlation), np.diag(correlation))))
-    combined, multiplier = np.zeros(symbols), np.zeros(symbols)
-    combine(forecast, weights, correlation, 2.0, 2.5, combined, multiplier)
+    combined = CombinedSignal(floats(symbols), floats(symbols), floats(symbols))
+    combine(forecast, correlation, weights, SIZING, combined)
     for s in range(symbols):
         value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
-        assert combined[s] == pytest.approx(value, nan_ok=True)
-        assert multiplier[s] == pytest.approx(factor, nan_ok=True)
+        assert combined.forecast[s] == pytest.approx(value, nan_ok=True)
+        assert combined.multiplier[s] == pytest.approx(factor, nan_ok=True)
 
 
 def combined_of(forecast: list[float], weights: list[float]) -> float:
-    combined, multiplier = np.zeros(1), np.zeros(1)
-    combine(np.array([forecast]), np.array(weights), np.eye(len(weights)), 2.0, 2.5, combined, multiplier)
-    return float(combined[0])
+    combined = CombinedSignal(floats(1), floats(1), floats(1))
+    combine(np.array([forecast]), np.eye(len(weights)), np.array(weights), SIZING, combined)
+    return float(combined.forecast[0])
 
 
 def test_an_abstention_leaves_the_denominator():
@@ -136,8 +170,9 @@ def test_two_opposite_agents_differ_from_either_alone():
     short=True,
 )
 def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, short):
-    once, clamps = weight.copy(), np.zeros(4, dtype=np.int64)
-    apply_limits(once, current, stale, state, 0.5, 1.0, short, 0.5, clamps)
+    limits = LIMITS._replace(symbol_cap=0.5, gross_cap=1.0, allow_short=short)
+    once, clamps = weight.copy(), codes(4)
+    apply_limits(Targets(floats(4), once, current, clamps, codes(4)), stale, state, limits)
     scale = 0.5 if state == REDUCING else 1.0
     assert (np.abs(once) <= np.abs(weight)).all()
     assert (once * weight >= 0.0).all(), "a limit never turns a position round"
@@ -151,7 +186,7 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
     large = np.abs(weight) >= np.finfo(np.float64).tiny  # a subnormal number times 0.9 can be that number again
     assert (once != weight)[large & (clamps != 0)].all(), "and nothing else is"
     twice = once.copy()
-    apply_limits(twice, current, stale, state, 0.5, 1.0, short, 0.5, clamps)
+    apply_limits(Targets(floats(4), twice, current, clamps, codes(4)), stale, state, limits)
     assert np.array_equal(once, twice)
 
 
@@ -169,7 +204,7 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
 )
 def test_risk_states(state, drawdown, after):
     """Reduce at 20 %, back below 16 % (80 % of it), halt at 35 %; nothing but a person leaves HALTED."""
-    assert next_risk_state(state, drawdown, 0.20, 0.35) == after
+    assert next_risk_state(state, drawdown, LIMITS) == after
 
 
 # ---------------------------------------------------------------- orders
@@ -178,10 +213,10 @@ def test_risk_states(state, drawdown, after):
 def test_unit_weights_share_the_target_over_symbols():
     """Target 1 % a bar, two symbols of 2 % and 4 %: share sqrt(2)/2, so 0.3536 and 0.1768; none: NaN."""
     unit = np.zeros(3)
-    unit_weights(np.array([0.02, 0.04, NAN]), 0.01, 2.0, unit)
+    unit_weights(np.array([0.02, 0.04, NAN]), SIZING, unit)
     np.testing.assert_allclose(unit[:2], [0.5 * np.sqrt(2) / 2, 0.25 * np.sqrt(2) / 2])
     assert np.isnan(unit[2])
-    unit_weights(np.array([NAN, NAN, NAN]), 0.01, 2.0, unit)
+    unit_weights(np.array([NAN, NAN, NAN]), SIZING, unit)
     assert np.isnan(unit).all()
 
 
@@ -214,32 +249,18 @@ def decide(
     symbol_cap=10.0,
 ):
     """One symbol through all stages of orders."""
-    one = {name: np.zeros(1) for name in ("raw", "weight", "current", "order")}
-    clamps, reason = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    decide_orders(
-        np.array([combined]),
-        np.array([unit]),
-        np.array([price]),
-        np.array([bar]),
-        np.array([False]),
-        np.array([position]),
-        capital,
-        ACTIVE,
-        buffer,
-        minimum,
-        np.array([lot]),
-        symbol_cap,
-        10.0,
-        True,
-        0.5,
-        one["raw"],
-        one["weight"],
-        one["current"],
-        clamps,
-        reason,
-        one["order"],
+    parameters = Parameters(
+        sizing=SIZING._replace(buffer=buffer, minimum_trade=minimum),
+        limits=LIMITS._replace(symbol_cap=symbol_cap),
+        fill_model=FREE,
+        lots=floats(1, lot),
+        initial_cash=capital,
     )
-    return float(one["order"][0]), NoTrade(reason[0]), int(clamps[0])
+    signal = CombinedSignal(floats(1, combined), floats(1), floats(1, unit))
+    market = MarketAtClose(floats(1, price), np.array([bar]), np.array([False]))
+    book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE), targets(1)
+    decide_orders(signal, market, book, parameters, decided)
+    return float(book.order[0]), NoTrade(decided.no_trade[0]), int(decided.clamps[0])
 
 
 SCENARIOS = [
@@ -278,65 +299,37 @@ def test_order_scenarios(given_, order, reason):
 # ---------------------------------------------------------------- fills
 
 
-def match(
-    order,
-    *,
-    position=None,
-    cash=1e6,
-    open_=None,
-    volume=None,
-    volatility=None,
-    lots=None,
-    leverage=1.0,
-    commission=0.0,
-    minimum=0.0,
-    half_spread=0.0,
-    impact=0.0,
-    participation=0.1,
-):
-    order = np.array(order, dtype=float)
+def match(order, *, position=None, cash=1e6, open_=None, volume=None, model=FREE):
+    """Orders of an account through the matcher, at an open of 100, with a volatility of 2 % and lots of 1."""
     n = len(order)
-    get = lambda given_, default: np.array(given_, dtype=float) if given_ is not None else np.full(n, default)  # noqa: E731
-    out = {name: np.zeros(n) for name in ("quantity", "price", "fee", "spread", "impact")}
-    status = np.zeros(n, dtype=np.int64)
-    whole, units, slope = np.zeros(n), np.zeros(n), np.zeros(n)
-    market_depth(get(volume, 1e9), get(volatility, 0.02), get(lots, 1.0), participation, impact, whole, units, slope)
-    match_orders(
-        order,
-        get(position, 0.0),
-        cash,
-        get(open_, 100.0),
-        get(open_, 100.0),
-        whole,
-        slope,
-        commission,
-        minimum,
-        half_spread,
-        leverage,
-        out["quantity"],
-        out["price"],
-        out["fee"],
-        out["spread"],
-        out["impact"],
-        status,
-    )
-    return out, [FillStatus(code) for code in status]
+
+    def column(given_: object, default: float) -> np.ndarray:
+        return floats(n, default) if given_ is None else np.array(given_, dtype=float)
+
+    parameters = Parameters(sizing=SIZING, limits=LIMITS, fill_model=model, lots=floats(n, 1.0), initial_cash=cash)
+    depth = Depth(floats(n), floats(n), floats(n))
+    market_depth(column(volume, 1e9), floats(n, 0.02), parameters, depth)
+    market = MarketAtOpen(column(open_, 100.0), column(open_, 100.0), depth)
+    fills = BarFills(floats(n), floats(n), floats(n), floats(n), floats(n), codes(n))
+    book = Book(column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE)
+    match_orders(book, market, model, fills, True)
+    return fills, [FillStatus(code) for code in fills.status]
 
 
 def test_a_buy_pays_half_the_spread_the_impact_and_the_fee():
     """400 of 1,000,000 at vol 2 %: impact 0.5 x 0.02 x sqrt(0.0004) = 0.0002; spread 0.0003 -> 100.05; fee 1 bp of 40,020."""
-    out, status = match([400.0], volume=[1e6], commission=1e-4, half_spread=3e-4, impact=0.5)
+    out, status = match([400.0], volume=[1e6], model=FREE._replace(commission=1e-4, half_spread=3e-4, impact=0.5))
     assert status == [FillStatus.FILLED]
-    assert out["price"][0] == pytest.approx(100.05)
-    assert out["fee"][0] == pytest.approx(4.002)
-    assert out["spread"][0] == pytest.approx(400 * 100 * 3e-4)
-    assert out["impact"][0] == pytest.approx(400 * 100 * 2e-4)
+    assert out.price[0] == pytest.approx(100.05)
+    assert out.fee[0] == pytest.approx(4.002)
+    assert out.spread_cost[0] == pytest.approx(400 * 100 * 3e-4)
+    assert out.impact_cost[0] == pytest.approx(400 * 100 * 2e-4)
 
 
 def test_a_sale_gets_less_than_the_open():
-    out, _ = match([-400.0], position=[400.0], half_spread=3e-4)
-    assert out["price"][0] == pytest.approx(99.97)
-    assert out["quantity"][0] == -400.0
+    out, _ = match([-400.0], position=[400.0], model=FREE._replace(half_spread=3e-4))
+    assert out.price[0] == pytest.approx(99.97)
+    assert out.quantity[0] == -400.0
 
 
 FILLS = [
@@ -360,7 +353,7 @@ FILLS = [
 @pytest.mark.parametrize(("given_", "quantity", "status"), FILLS)
 def test_fill_scenarios(given_, quantity, status):
     out, got = match(**given_)
-    assert out["quantity"].tolist() == quantity
+    assert out.quantity.tolist() == quantity
     assert got == status
 
 
@@ -370,8 +363,9 @@ def test_fills_never_exceed_orders_volume_or_buying_power(seed):
     order = np.round(rng.normal(0, 800, 5))
     position, volume = np.round(rng.normal(0, 300, 5)), rng.integers(0, 20_000, 5).astype(float)
     cash = 200_000.0
-    out, _ = match(order, position=position, cash=cash, volume=volume, half_spread=1e-4, impact=0.1, commission=1e-4)
-    filled = out["quantity"]
+    model = FREE._replace(half_spread=1e-4, impact=0.1, commission=1e-4)
+    out, _ = match(order, position=position, cash=cash, volume=volume, model=model)
+    filled = out.quantity
     assert (np.abs(filled) <= np.abs(order)).all()
     assert (filled * order >= 0).all()
     assert (np.abs(filled) <= volume * 0.1 + 1e-9).all()
@@ -379,7 +373,7 @@ def test_fills_never_exceed_orders_volume_or_buying_power(seed):
     gross_before, gross_after = np.abs(position).sum() * 100, np.abs(position + filled).sum() * 100
     assert gross_after <= max(gross_before, equity) * 1.001
     priced = filled != 0
-    assert np.allclose(np.round(out["price"][priced], 8), out["price"][priced], atol=0, rtol=1e-15)
+    assert np.allclose(np.round(out.price[priced], 8), out.price[priced], atol=0, rtol=1e-15)
 
 
 # ---------------------------------------------------------------- attribution
@@ -389,22 +383,8 @@ def test_shares_of_a_bar_by_hand():
     """A asked for 60, B for 40, all 100 held; open 10 -> close 11 after a night of +0.5: A 0.6 x 150, B 0.4 x 150."""
     holding, pool = np.array([60.0, 40.0, 0.0]), np.zeros(3)
     contribution, realised = np.zeros(3), np.zeros(3)
-    pnl = attribute_bar(
-        100.0,
-        0.0,
-        np.array([60.0, 40.0]),
-        9.5,
-        10.0,
-        11.0,
-        0.0,
-        0.0,
-        holding,
-        pool,
-        contribution,
-        realised,
-        np.zeros(3),
-    )
-    assert pnl == pytest.approx(150.0)
+    change, prices = PositionChange(100.0, 0.0, 0.0, 0.0), BarPrices(9.5, 10.0, 11.0)
+    attribute_bar(change, prices, Shares(np.array([60.0, 40.0]), holding, pool, contribution, realised), np.zeros(3))
     assert contribution.tolist() == pytest.approx([90.0, 60.0, 0.0])
     assert pool.tolist() == pytest.approx([90.0, 60.0, 0.0])
 
@@ -413,21 +393,8 @@ def test_a_half_closed_position_realises_half_the_pool():
     """Pool 80/20 on 100 units; 50 sold at the open, bought nothing else; A now asks 50, B 0."""
     holding, pool = np.array([80.0, 20.0, 0.0]), np.array([800.0, 200.0, 0.0])
     contribution, realised = np.zeros(3), np.zeros(3)
-    attribute_bar(
-        100.0,
-        -50.0,
-        np.array([50.0, 0.0]),
-        10.0,
-        10.0,
-        10.0,
-        10.0,
-        0.0,
-        holding,
-        pool,
-        contribution,
-        realised,
-        np.zeros(3),
-    )
+    change, prices = PositionChange(100.0, -50.0, 10.0, 0.0), BarPrices(10.0, 10.0, 10.0)
+    attribute_bar(change, prices, Shares(np.array([50.0, 0.0]), holding, pool, contribution, realised), np.zeros(3))
     assert realised.tolist() == pytest.approx([400.0, 100.0, 0.0])
     assert pool.tolist() == pytest.approx([400.0, 100.0, 0.0])
     assert holding.tolist() == pytest.approx([50.0, 0.0, 0.0])
@@ -449,11 +416,9 @@ def test_attribution_adds_up_over_any_path(seed):
         close = open_ * np.exp(rng.normal(0, 0.02))
         price, fee = open_ * (1 + 0.001 * np.sign(filled)), abs(filled) * 0.01
         contribution, realised = np.zeros(agents + 1), np.zeros(agents + 1)
-        pnl = attribute_bar(
-            position, filled, asked, mark, open_, close, price, fee, holding, pool, contribution, realised, scratch
-        )
+        change, prices = PositionChange(position, filled, price, fee), BarPrices(mark, open_, close)
+        attribute_bar(change, prices, Shares(asked, holding, pool, contribution, realised), scratch)
         expected = position * (open_ - mark) + (position + filled) * (close - open_) - filled * (price - open_) - fee
-        assert pnl == pytest.approx(expected, abs=1e-9)
         assert contribution.sum() == pytest.approx(expected, abs=1e-8)
         position, mark = position + filled, close
         assert holding.sum() == pytest.approx(position, abs=1e-9)
@@ -485,36 +450,17 @@ def test_exact_shares_keep_agents_and_fix_the_remainder(pnl, shares):
 
 
 def test_order_quantities_leave_untouched_what_has_no_bar():
-    order, reason = np.array([5.0]), np.array([NoTrade.NO_BAR])
-    order_quantities(
-        np.array([0.5]),
-        np.array([1]),
-        np.array([10.0]),
-        np.array([False]),
-        np.array([0.0]),
-        1e4,
-        np.array([1.0]),
-        0.0,
-        reason,
-        order,
-    )
-    assert order[0] == 0.0
+    decided = Targets(floats(1), floats(1, 0.5), floats(1), np.array([1]), np.array([int(NoTrade.NO_BAR)]))
+    market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([False]))
+    book = Book(floats(1), floats(1, 5.0), 0.0, 1e4, ACTIVE)
+    order_quantities(decided, market, book, Parameters(SIZING, LIMITS, FREE, floats(1, 1.0), 1e4))
+    assert book.order[0] == 0.0
 
 
 def test_target_positions_report_the_raw_weight():
-    raw, weight, current = np.zeros(1), np.zeros(1), np.zeros(1)
-    target_positions(
-        np.array([0.5]),
-        np.array([0.4]),
-        np.array([20.0]),
-        np.array([True]),
-        np.array([100.0]),
-        10_000.0,
-        0.0,
-        raw,
-        weight,
-        current,
-        np.zeros(1, dtype=np.int64),
-    )
-    assert raw[0] == pytest.approx(0.2)
-    assert current[0] == pytest.approx(0.2)
+    decided, signal = targets(1), CombinedSignal(floats(1, 0.5), floats(1), floats(1, 0.4))
+    market = MarketAtClose(floats(1, 20.0), np.array([True]), np.array([False]))
+    book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE)
+    target_positions(signal, market, book, 0.0, decided)
+    assert decided.raw_weight[0] == pytest.approx(0.2)
+    assert decided.current[0] == pytest.approx(0.2)

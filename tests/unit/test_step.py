@@ -24,8 +24,10 @@ from agents.core.types import REMAINDER, Bars, Order, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
-from agents.pipeline.record import client_order_id, unpack_state
-from agents.pipeline.state import DeskPlan, new_state
+from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.record import client_order_id
+from agents.pipeline.saved_state import unpack_state
+from agents.pipeline.state import new_state
 from agents.replay.record import replay
 from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA, needs_shared_data

@@ -1,0 +1,150 @@
+"""One bar: what its stages pass to each other. Views of a desk's arrays, and room that every bar overwrites.
+
+NamedTuples of arrays, since compiled code takes them as they are. S symbols, A agents, B books.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.core.books import FIRST_SHADOW
+from agents.core.types import Booleans, Floats, Integers
+from agents.pipeline.parameters import Parameters
+from agents.pipeline.state import State
+from agents.quant.compiled import compiled_inline
+
+
+class Book(NamedTuple):
+    """One book at one bar."""
+
+    position: Floats
+    """[S] signed units."""
+    order: Floats
+    """[S] signed units, for the next open."""
+    cash: float
+    capital: float
+    """Of which weights are fractions: the book's equity, or a shadow's constant capital."""
+    risk_state: int
+
+
+class Depth(NamedTuple):
+    """What one bar offers to every book, [S] each."""
+
+    whole: Floats
+    """Units that may be filled, in whole lots; infinite where the volume is unknown."""
+    units: Floats
+    """The same without rounding."""
+    slope: Floats
+    """Impact of a fill over the square root of its units, as a fraction of the price."""
+
+
+class MarketAtOpen(NamedTuple):
+    """What a fill sees of the market, [S] each."""
+
+    price: Floats
+    """Open prices, NaN where there is no bar."""
+    mark: Floats
+    """The last closes before."""
+    depth: Depth
+
+
+class BarFills(NamedTuple):
+    """The fills of one book at one bar's open, [S] each; only `quantity` and `status` are there where nothing was filled."""
+
+    quantity: Floats
+    """Signed units."""
+    price: Floats
+    fee: Floats
+    spread_cost: Floats
+    """Money inside the price, as are costs of impact; neither is known of a real broker's fills or a shadow's."""
+    impact_cost: Floats
+    status: Integers
+    """`FillStatus`."""
+
+
+class MarketAtClose(NamedTuple):
+    """What a decision sees of the market, [S] each."""
+
+    price: Floats
+    """Closes, of an earlier bar where there is none."""
+    has_bar: Booleans
+    stale: Booleans
+    """The newest bar is too old: positions may only shrink."""
+
+
+class CombinedSignal(NamedTuple):
+    """What all agents together say, [S] each."""
+
+    forecast: Floats
+    """In units of an agent's usual forecast; NaN where nobody votes."""
+    multiplier: Floats
+    """The diversification multiplier that is in it; NaN where nobody votes."""
+    unit_weight: Floats
+    """The weight that a forecast of 1 asks for; NaN where volatility is not yet measurable."""
+
+
+class Targets(NamedTuple):
+    """Target weights of one book at one bar, as fractions of its capital, [S] each."""
+
+    raw_weight: Floats
+    """What the forecast asks for; NaN where nothing was decided."""
+    weight: Floats
+    """After buffer and limits."""
+    current: Floats
+    """What the position weighs now."""
+    clamps: Integers
+    """Bits of `Clamp`: the limits that shrank the weight."""
+    no_trade: Integers
+    """`NoTrade`."""
+
+
+class Work(NamedTuple):
+    """Room for one bar's intermediate results, made once for a run."""
+
+    has_bar: Booleans
+    before: Floats
+    """[S] the live book's position before the bar's fills."""
+    depth: Depth
+    fills: BarFills
+    signal: CombinedSignal
+    targets: Targets
+    weights: Floats
+    """[A] with which the book at hand combines forecasts."""
+    shares: Floats
+    """[A+1]"""
+    last_equity: Floats
+    """[B]"""
+
+
+class StepDesk(NamedTuple):
+    """A desk as the step sees it: the state that it changes, its parameters, and room to work in."""
+
+    state: State
+    parameters: Parameters
+    work: Work
+
+
+def desk_of(state: State, parameters: Parameters) -> StepDesk:
+    """A desk that works on `state` itself, not on a copy."""
+    symbols, agents = state.asked.shape
+    floats, integers = iter(np.zeros((15, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
+    work = Work(
+        has_bar=np.zeros(symbols, dtype=np.bool_),
+        before=next(floats),
+        depth=Depth(next(floats), next(floats), next(floats)),
+        fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
+        signal=CombinedSignal(next(floats), next(floats), next(floats)),
+        targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
+        weights=np.zeros(agents),
+        shares=np.zeros(agents + 1),
+        last_equity=np.zeros(FIRST_SHADOW + agents),
+    )
+    return StepDesk(state, parameters, work)
+
+
+@compiled_inline
+def book_of(state: State, b: int, capital: float) -> Book:
+    """Book `b` of a desk, whose weights are fractions of `capital`."""
+    return Book(state.position[b], state.pending[b], state.cash[b], capital, state.risk_state[b])

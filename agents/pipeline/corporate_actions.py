@@ -1,0 +1,83 @@
+"""splits and dividends -> positions, orders, marks and cash of all books, before the open of the bar they take effect at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agents.core.books import FIRST_SHADOW, LIVE
+from agents.core.types import Floats
+from agents.pipeline.attribution import attribute_cash
+from agents.pipeline.orders import round_to_lot
+from agents.pipeline.state import State
+from agents.quant.compiled import compiled_bare, compiled_inline
+
+NO_FRACTION = 1e-9
+"""Units below which what a split leaves over a whole lot is rounding of floats."""
+
+
+class Actions(NamedTuple):
+    """Corporate actions of one bar, [S] each."""
+
+    split: Floats
+    """New shares for each old one, 1 for none."""
+    dividend: Floats
+    """Cash for each share, 0 for none."""
+
+
+class ActionEffects(NamedTuple):
+    """What they changed in the live book; added to what is there."""
+
+    split_change: Floats
+    """[S] units that a split added or took."""
+    cash: Floats
+    """[S] dividends and cash in lieu of fractions."""
+    contribution: Floats
+    """[A+1] dividends by agent."""
+
+
+@compiled_bare
+def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionEffects) -> None:
+    """Splits change positions, working orders, marks and holdings of all books; dividends are paid on what was held.
+
+    Fractions of a lot that a split makes are paid out at the mark (books with lots only).
+    """
+    for s in range(len(lots)):
+        if actions.dividend[s] != 0.0:
+            _pay_dividend(state, s, actions.dividend[s], effects)
+        if actions.split[s] != 1.0 and actions.split[s] > 0.0:
+            _split(state, s, actions.split[s], lots[s], effects)
+
+
+@compiled_inline
+def _pay_dividend(state: State, s: int, dividend: float, effects: ActionEffects) -> None:
+    for b in range(len(state.cash)):
+        cash = state.position[b, s] * dividend
+        state.cash[b] += cash
+        if b == LIVE and cash != 0.0:
+            effects.cash[s] += cash
+            attribute_cash(cash, state.holding[s], state.pool[s], effects.contribution)
+
+
+@compiled_inline
+def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffects) -> None:
+    state.mark[s] /= ratio
+    for b in range(len(state.cash)):
+        held = state.position[b, s] * ratio
+        state.pending[b, s] *= ratio
+        if b < FIRST_SHADOW and held != 0.0:
+            whole = round_to_lot(held, lot)
+            cash = (held - whole) * state.mark[s] if abs(held - whole) > NO_FRACTION else 0.0
+            state.cash[b] += cash
+            state.pending[b, s] = round_to_lot(state.pending[b, s], lot)
+            if b == LIVE:
+                effects.cash[s] += cash
+                effects.split_change[s] = whole - state.position[b, s]
+            held = whole
+        state.position[b, s] = held
+    agents = state.asked.shape[1]
+    rest = state.position[LIVE, s]
+    for a in range(agents):
+        state.asked[s, a] *= ratio
+        state.holding[s, a] *= ratio
+        rest -= state.holding[s, a]
+    state.holding[s, agents] = rest

@@ -1,0 +1,78 @@
+"""The numbers of a desk, which do not change while it runs, grouped by the stage that reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agents.core.types import Floats
+
+
+class Sizing(NamedTuple):
+    """From forecasts to target positions."""
+
+    forecast_cap: float
+    """Largest forecast of one agent and of all together, in units of an agent's usual one."""
+    multiplier_cap: float
+    """Largest diversification multiplier over agents."""
+    instrument_multiplier_cap: float
+    """Largest diversification multiplier over symbols."""
+    target_volatility: float
+    """Volatility of the whole book that is aimed at, of one bar's return."""
+    buffer: float
+    """Half the width of the no-trade zone, in unit weights."""
+    minimum_trade: float
+    """Smallest order, as a fraction of equity."""
+
+
+class RiskLimits(NamedTuple):
+    """What a book may hold, as fractions of its equity, and at which drawdowns it reduces or stops."""
+
+    symbol_cap: float
+    gross_cap: float
+    allow_short: bool
+    reduce_drawdown: float
+    reducing_scale: float
+    """Both caps are multiplied by it in the state REDUCING."""
+    halt_drawdown: float
+
+
+class FillModel(NamedTuple):
+    """What a fill costs, as fractions of its notional, and how large it may be."""
+
+    commission: float
+    minimum_commission: float
+    """Least commission of one fill, in money."""
+    half_spread: float
+    impact: float
+    """Price impact in bar volatilities at a fill of the bar's whole volume; it goes by the square root."""
+    participation: float
+    """Largest share of a bar's volume."""
+    leverage: float
+    """Largest gross exposure, in multiples of equity."""
+
+
+class Parameters(NamedTuple):
+    """All numbers of the step."""
+
+    sizing: Sizing
+    limits: RiskLimits
+    fill_model: FillModel
+    lots: Floats
+    """[S] units of which each symbol's orders are multiples; 0 for any quantity."""
+    initial_cash: float
+    """What every book starts with, and the constant capital of the shadow books."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskPlan:
+    """What does not change while a desk runs: its name (part of order ids), its live book, symbols and numbers."""
+
+    desk: str
+    book: str
+    symbols: tuple[str, ...]
+    parameters: Parameters
+    volatility_window_bars: int
+    """Bars over which the volatility of a bar's return is measured."""
+    scale_window_bars: int
+    """Bars over which an agent's usual forecast is measured."""

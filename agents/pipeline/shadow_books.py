@@ -1,0 +1,69 @@
+"""Shadow books: each agent's forecasts alone, at unit size (constant capital, no lots, no limits), so that every agent is
+measured, whatever its weight. Their volatilities are the weights of the inverse-volatility control."""
+
+from __future__ import annotations
+
+import math
+
+from agents.core.books import FIRST_SHADOW
+from agents.core.types import Floats, NoTrade
+from agents.pipeline.bar import MarketAtClose, StepDesk, book_of
+from agents.pipeline.orders import target_positions
+from agents.pipeline.state import State
+from agents.quant.compiled import compiled_inline
+
+DECAY = 1.0 - 2.0 / 121.0
+"""Exponential memory of the shadow books' variance, a span of 120 bars."""
+MINIMUM_WEIGHT = 10.0
+"""Sum of the memory's weights from which a variance counts as known."""
+
+
+@compiled_inline
+def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> None:
+    """Each agent's forecast [S, A] to the orders of its shadow; an abstention asks for no position."""
+    state, capital = desk.state, desk.parameters.initial_cash
+    signal, targets = desk.work.signal, desk.work.targets
+    symbols, agents = forecast.shape
+    for a in range(agents):
+        book = book_of(state, FIRST_SHADOW + a, capital)
+        for s in range(symbols):
+            value = forecast[s, a]
+            signal.forecast[s] = value if math.isfinite(value) else 0.0
+        target_positions(signal, market, book, desk.parameters.sizing.buffer, targets)
+        for s in range(symbols):
+            if targets.no_trade[s] == NoTrade.TRADED:
+                book.order[s] = targets.weight[s] * capital / market.price[s] - book.position[s]
+            else:
+                book.order[s] = 0.0
+
+
+@compiled_inline
+def learn_variance(state: State, last_equity: Floats, capital: float, shadow_return: Floats) -> None:
+    """Take in a bar: `shadow_return` [A] is the P&L of each shadow since `last_equity` [B], over its capital.
+
+    An agent's memory begins with its first move."""
+    equity, variance, weight = state.equity, state.shadow_variance, state.shadow_weight
+    for a in range(len(variance)):
+        move = (equity[FIRST_SHADOW + a] - last_equity[FIRST_SHADOW + a]) / capital
+        shadow_return[a] = move
+        if move != 0.0 or weight[a] > 0.0:
+            variance[a] = DECAY * variance[a] + move * move
+            weight[a] = DECAY * weight[a] + 1.0
+
+
+@compiled_inline
+def inverse_volatility(state: State, weights: Floats) -> None:
+    """1 / shadow volatility for each agent [A]; agents not yet measurable get the mean of the others, or all equal."""
+    agents, variance, seen = len(weights), state.shadow_variance, state.shadow_weight
+    total, known = 0.0, 0
+    for a in range(agents):
+        weights[a] = 0.0
+        if seen[a] >= MINIMUM_WEIGHT and variance[a] > 0.0:
+            weights[a] = 1.0 / math.sqrt(variance[a] / seen[a])
+            total += weights[a]
+            known += 1
+    for a in range(agents):
+        if known == 0:
+            weights[a] = 1.0
+        elif weights[a] == 0.0:
+            weights[a] = total / known
