@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import redis
+from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents.adapters.database.engine import normalise_url, open_engine, probe_timescaledb, transaction
 from agents.adapters.services.embedded import find_installed
+from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import Settings, load_settings
@@ -21,25 +24,38 @@ from agents.wiring.connections import DESK_DATABASE, services_of
 DISK_MINIMUM_GB = 2.0
 CLOCK_DRIFT_LIMIT_S = 2.0
 OLDEST_PYTHON = (3, 11)
+BAR_FILES = (".csv", ".csv.gz", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination."""
+    """What one check came to: a fact where it is ok, else what to do."""
 
     check: str
     ok: bool
     detail: str
 
 
-def examine(settings_file: Path | None) -> list[Finding]:
+def doctor(options: Namespace, screen: Screen) -> int:
+    """The command; exit status 1 where anything needs mending."""
+    findings = check_all(options.settings)
+    width = max(len(finding.check) for finding in findings)
+    lines = [
+        Text.assemble(("ok   ", "green") if f.ok else ("FIX  ", "red"), f"{f.check:<{width}}  {f.detail}")
+        for f in findings
+    ]
+    screen.result([asdict(finding) for finding in findings], *lines)
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def check_all(settings_file: Path | None) -> list[Finding]:
     """Every check; one that fails by surprise is a finding, not a traceback. Starts nothing."""
-    found = [_python()]
+    findings = [_python()]
     try:
         settings = load_settings(settings_file)
     except AgentsError as error:
-        return [*found, Finding("settings", False, str(error))]
-    found.append(Finding("settings", True, "all keys known and in range"))
+        return [*findings, Finding("settings", False, str(error))]
+    findings.append(Finding("settings", True, "all keys known and in range"))
     checks: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
         ("disk", _disk),
         ("clock", _clock),
@@ -50,10 +66,10 @@ def examine(settings_file: Path | None) -> list[Finding]:
     )
     for name, check in checks:
         try:
-            found.append(check(settings))
+            findings.append(check(settings))
         except (AgentsError, OSError, SQLAlchemyError, redis.RedisError) as error:
-            found.append(Finding(name, False, str(error).split("\n")[0]))
-    return found
+            findings.append(Finding(name, False, str(error).split("\n")[0]))
+    return findings
 
 
 def _python() -> Finding:
@@ -134,18 +150,8 @@ def _redis(settings: Settings) -> Finding:
 def _feed(settings: Settings) -> Finding:
     folder = settings.data.feed_folder
     if not folder.is_dir():
-        return Finding(
-            "feed",
-            False,
-            f"folder {folder} does not exist; create it and put bar files there (data.feed_folder)",
-        )
-    files = sum(1 for _ in _bar_files(folder))
-    return Finding(
-        "feed",
-        files > 0,
-        f"{files} bar files in {folder}" + ("" if files else "; put CSV or Parquet bars there"),
-    )
-
-
-def _bar_files(folder: Path) -> Iterator[Path]:
-    return (p for p in folder.iterdir() if p.name.endswith((".csv", ".csv.gz", ".parquet")))
+        advice = "create it and put bar files there (data.feed_folder)"
+        return Finding("feed", False, f"folder {folder} does not exist; {advice}")
+    files = sum(path.name.endswith(BAR_FILES) for path in folder.iterdir())
+    advice = "" if files else "; put CSV or Parquet bars there"
+    return Finding("feed", files > 0, f"{files} bar files in {folder}{advice}")

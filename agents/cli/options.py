@@ -1,36 +1,106 @@
-"""What several commands understand in the same way: times, pairs, names of methods."""
+"""What options mean that several commands have: times, pairs, lists of names; and what a shell completes for them.
+
+Only the standard library is imported: help and completion are for everyone who waits at a prompt.
+"""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+import ast
+from argparse import Action, ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from datetime import UTC, datetime, time
-from typing import get_args
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from agents.core.errors import UsageError
-from agents.quant.allocation import Method
 
-METHODS: tuple[str, ...] = get_args(Method)
-WHOLE_DAY = len("2008-10-10")
+METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
+"""How weights may be tuned; a test holds this equal to `agents.quant.allocation.Method`, which is slow to import."""
+JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_manager")
+"""The meta plane's jobs; a test holds this equal to theirs."""
+LENGTH_OF_A_DATE = len("2008-10-10")
+
+
+def add_demo(parser: ArgumentParser) -> None:
+    """Adds --demo: the command is about the demo's database."""
+    parser.add_argument("--demo", action="store_true", help="of the demo instead of the desk")
 
 
 def moment(text: str) -> datetime:
     """A time in UTC where no zone is given; a date means its beginning."""
     try:
-        found = datetime.fromisoformat(text)
+        time_given = datetime.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"'{text}' is no ISO 8601 time such as 2008-10-10 or 2008-10-10T14:30") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return time_given.replace(tzinfo=UTC) if time_given.tzinfo is None else time_given.astimezone(UTC)
 
 
 def moment_after(text: str) -> datetime:
     """As `moment`; a date means its end."""
-    found = moment(text)
-    return datetime.combine(found.date(), time.max, UTC) if len(text) <= WHOLE_DAY else found
+    time_given = moment(text)
+    return datetime.combine(time_given.date(), time.max, UTC) if len(text) <= LENGTH_OF_A_DATE else time_given
 
 
-def column_pair(text: str) -> tuple[str, str]:
-    """OURS=THEIRS, a column's name here and in a file."""
-    ours, sign, theirs = text.partition("=")
-    if not (ours and sign and theirs):
-        raise UsageError(f"--map {text}: expected OURS=THEIRS, for example close=Last")
-    return ours, theirs
+def days(text: str) -> int:
+    """A whole number of days."""
+    if not text.isdigit():
+        raise ArgumentTypeError(f"'{text}' is no number of days")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """A,B as a tuple."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def weights_by_agent(text: str) -> dict[str, float]:
+    """A=0.4,B=0.6 as a dictionary."""
+    weights: dict[str, float] = {}
+    for pair in names(text):
+        name, _, value = pair.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            raise ArgumentTypeError(f"'{pair}' is no AGENT=WEIGHT such as TrendFollower=0.4") from None
+    return weights
+
+
+def columns_of(pairs: list[str]) -> dict[str, str]:
+    """The values of --map, OURS=THEIRS: a column's name here -> its name in the files."""
+    columns = {}
+    for pair in pairs:
+        ours, sign, theirs = pair.partition("=")
+        if not (ours and sign and theirs):
+            raise UsageError(f"--map {pair}: expected OURS=THEIRS, for example close=Last")
+        columns[ours] = theirs
+    return columns
+
+
+# ---------------------------------------------------------------- for the shell's completion
+
+
+def completed_by(action: Action, completer: Callable[..., list[str]]) -> None:
+    """A shell offers what `completer` returns; without one it offers the choices, else files."""
+    action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for this attribute
+
+
+def nothing(**_: Any) -> list[str]:
+    """For a value that only the user knows."""
+    return []
+
+
+def job_names(**_: Any) -> list[str]:
+    """The meta plane's jobs."""
+    return list(JOBS)
+
+
+def agent_names(prefix: str = "", **_: Any) -> list[str]:
+    """Names of the registry's agents, also behind a comma. They are read from its source, since importing it starts numba."""
+    package = find_spec("agents.trading")
+    registry = Path(package.origin).with_name("registry.py") if package and package.origin else None
+    tree = ast.parse(registry.read_text(encoding="utf-8") if registry else "")
+    tables = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)]
+    keys = [key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)]
+    before = prefix[: prefix.rfind(",") + 1]
+    return [before + str(key) for key in keys]

@@ -240,7 +240,7 @@ ERRORS = [
     (["import-bars", "nowhere.csv"], 1, "nowhere.csv: cannot be read"),
     (["import-bars", "nowhere.csv", "--map", "close"], 2, "expected OURS=THEIRS"),
     (["status", "--settings", "none.toml"], 2, "none.toml: no such settings file"),
-    (["bogus"], 2, "invalid choice: 'bogus'"),
+    (["statsu"], 2, "there is no command 'statsu'; did you mean status?"),
 ]
 
 

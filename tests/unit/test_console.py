@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from agents.cli.screen import Screen, summary_tables
+from agents.cli.screen import Screen
+from agents.cli.status import summary_tables
 
 FIGURES = {"equity": 1.0, "total_return": 0.1, "annual_return": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}
 DOCUMENT = {

@@ -1,0 +1,131 @@
+"""The arguments of the commands about a desk: trading, its data, its state, its meta plane, its weights."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from agents.cli.options import JOBS, METHODS, add_demo, completed_by, job_names, moment, moment_after, nothing
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def no_arguments(_parser: ArgumentParser) -> None:
+    """For a command that has only the common ones."""
+
+
+def demo(parser: ArgumentParser) -> None:
+    """`quorum demo`."""
+    mode = parser.add_mutually_exclusive_group()
+    for name, text in (("resume", "go on where the last run stopped"), ("restart", "forget the last run")):
+        mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=text)
+    parser.set_defaults(mode="auto")
+
+
+def reason(parser: ArgumentParser) -> None:
+    """`quorum halt` and `quorum resume`."""
+    completed_by(parser.add_argument("--reason", required=True), nothing)
+
+
+def services(parser: ArgumentParser) -> None:
+    """`quorum services`."""
+    parser.add_argument("action", choices=("up", "down", "status"))
+
+
+def import_bars(parser: ArgumentParser) -> None:
+    """`quorum import-bars`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files"
+    )
+
+
+def import_series(parser: ArgumentParser) -> None:
+    """`quorum import-series`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    text = "a series' column in the files"
+    parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text)
+    text = "a value is known this much after its time (default 24)"
+    parser.add_argument("--lag-hours", type=float, default=24.0, metavar="H", help=text)
+    parser.add_argument("--symbol", help="for files without a column symbol; '*' means every symbol")
+    parser.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
+
+
+def why(parser: ArgumentParser) -> None:
+    """`quorum why`."""
+    add_demo(parser)
+    completed_by(parser.add_argument("symbol", metavar="SYMBOL"), nothing)
+    text = "the newest decision at or before this time (UTC)"
+    completed_by(parser.add_argument("--at", type=moment_after, metavar="TIME", help=text), nothing)
+
+
+def psql(parser: ArgumentParser) -> None:
+    """`quorum psql`."""
+    add_demo(parser)
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGS", help="arguments for psql")
+
+
+def meta(parser: ArgumentParser) -> None:
+    """`quorum meta`."""
+    parser.add_argument("--once", action="store_true", help="run every job once, now, and end")
+    text = f"this job alone: {', '.join(JOBS)}"
+    parser.add_argument("--only", choices=JOBS, metavar="JOB", help=text)
+
+
+def job(parser: ArgumentParser) -> None:
+    """`quorum job`."""
+    completed_by(parser.add_argument("name", metavar="JOB"), job_names)
+    text = "the due time it stands for (default: now)"
+    completed_by(parser.add_argument("--due-at", type=moment, metavar="TIME", help=text), nothing)
+
+
+def agents(parser: ArgumentParser) -> None:
+    """`quorum agents`."""
+    text = "7, 30, 90 or 0 for all history (default)"
+    window = parser.add_argument("--window", type=int, default=0, metavar="DAYS", help=text)
+    completed_by(window, lambda **_: ["7", "30", "90", "0"])
+    add_demo(parser)
+
+
+def weights(parser: ArgumentParser) -> None:
+    """`quorum weights`."""
+    parser.add_argument("action", choices=("show", "history", "why", "propose", "revert", "optimize"))
+    text = "a version, for why and revert"
+    completed_by(parser.add_argument("version", nargs="?", type=int, metavar="ID", help=text), nothing)
+    parser.add_argument("--method", choices=METHODS, help="for propose and optimize (default: adaptive)")
+    completed_by(parser.add_argument("--reason", default="", help="for revert: why"), nothing)
+    text = "for optimize: a column of returns for each agent, oldest first"
+    parser.add_argument("--returns", type=Path, metavar="FILE.csv", help=text)
+    text = "for optimize: the present weights by agent (default: equal)"
+    parser.add_argument("--previous", type=Path, metavar="FILE.json", help=text)
+    text = "for optimize (default 252)"
+    completed_by(parser.add_argument("--periods-per-year", type=float, default=252.0, metavar="N", help=text), nothing)
+    text = "for optimize: configurations tried on these returns"
+    completed_by(parser.add_argument("--trials", type=int, default=1, metavar="N", help=text), nothing)
+    add_demo(parser)
+
+
+def todo(parser: ArgumentParser) -> None:
+    """`quorum todo`."""
+    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "dismiss", "add", "done"))
+    text = "a suggestion's or task's id; for add a title"
+    completed_by(parser.add_argument("what", nargs="?", metavar="ID|TITLE", help=text), nothing)
+    parser.add_argument("--priority", choices=("low", "medium", "high", "critical"), default="medium", help="for add")
+    add_demo(parser)
+
+
+def report(parser: ArgumentParser) -> None:
+    """`quorum report`."""
+    add_demo(parser)
+    where = parser.add_mutually_exclusive_group()
+    text = "FILE.html: one self-contained page; FILE.eml: the very message"
+    where.add_argument("--out", type=Path, metavar="FILE", help=text)
+    where.add_argument("--open", action="store_true", help="show it in a browser")
+    where.add_argument("--send-test", action="store_true", help="mail it to the configured recipients now")
+    text = "the last N days (default: since the last report)"
+    completed_by(parser.add_argument("--days", type=float, default=None, metavar="N", help=text), nothing)
+
+
+def completion(parser: ArgumentParser) -> None:
+    """`quorum completion`."""
+    parser.add_argument("shell", choices=SHELLS)

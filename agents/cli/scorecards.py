@@ -1,0 +1,60 @@
+"""`quorum agents`: how good each agent is, and whether that is shown or may be luck."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from agents.adapters.database.reader import DeskReader, Row
+from agents.cli.screen import Screen, rows_table
+from agents.core.errors import UsageError
+from agents.core.settings import load_settings
+from agents.reports.formatting import number, percent
+from agents.wiring.connections import connect_to_read
+
+ALL_HISTORY = 0
+WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
+NEWEST = (
+    "SELECT * FROM agent_performance WHERE window_days = :w AND date = (SELECT max(date) FROM agent_performance)"
+    " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name"
+)
+
+
+def agents(options: Namespace, screen: Screen) -> int:
+    """The newest scorecards over one window."""
+    if options.window not in WINDOWS_DAYS:
+        raise UsageError(f"--window {options.window}: windows are 7, 30, 90 and 0 for all history")
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    try:
+        rows = DeskReader(connections.meta).rows(NEWEST, w=options.window)
+    finally:
+        connections.close()
+    if not rows:
+        screen.result(rows, "no scorecards yet; run: quorum meta --once --only performance_analyzer")
+        return 0
+    cells = [_cells(row) for row in rows]
+    span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
+    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}", cells, tuple(cells[0])))
+    return 0
+
+
+def _cells(row: Row) -> Row:
+    interval = f"{number(row['sharpe_low'])}..{number(row['sharpe_high'])}" if row["sharpe_low"] is not None else ""
+    return {
+        "agent": row["agent_name"],
+        "signals": row["total_signals"],
+        "Sharpe": number(row["sharpe_ratio"]),
+        "90 %": interval,
+        "sure": percent(row["deflated_sharpe"]),
+        "hits": percent(row["win_rate"]),
+        "factor": number(row["profit_factor"]),
+        "IC": number(row["information_coefficient"]),
+        "verdict": _short(row["verdict"]),
+    }
+
+
+def _short(verdict: str) -> str:
+    """The verdict's word, and whether it is shown."""
+    word = verdict.split(":")[0]
+    if ", significant" in verdict:
+        return f"{word}, shown"
+    return f"{word}, not shown" if "not significant" in verdict else word

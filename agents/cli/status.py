@@ -1,0 +1,216 @@
+"""`quorum status`, `why` and `psql`: what a desk did, from its database."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.table import Table
+from rich.text import Text
+
+from agents.adapters.database.reader import DeskReader, Row
+from agents.cli.screen import Screen, rows_table
+from agents.core.clock import SystemClock
+from agents.core.errors import UsageError
+from agents.core.settings import child_environment, load_settings
+from agents.core.types import REMAINDER, Floats, Times
+from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.reports.formatting import exact, literal, money, number, percent, quantity
+from agents.wiring.connections import connect_to_read
+
+POSITION_COLUMNS = ("symbol", "quantity", "average_entry_price", "mark", "value", "unrealised_pnl", "opened_at")
+
+
+def status(options: Namespace, screen: Screen) -> int:
+    """Figures of every book, agents, positions and health."""
+    with _reader(options) as reader:
+        document = summary(reader) | {"health": reader.health(), "positions": reader.positions()}
+    health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
+    screen.result(
+        document,
+        *summary_tables(document),
+        rows_table("Positions", document["positions"], POSITION_COLUMNS),
+        rows_table("Health", health, ("what", "value")),
+    )
+    return 0
+
+
+def why(options: Namespace, screen: Screen) -> int:
+    """One decision about a symbol, with every vote, the order and its fills."""
+    at = options.at or SystemClock().now()
+    with _reader(options) as reader:
+        decision = reader.why(options.symbol, at)
+        known = reader.symbols() if decision is None else []
+    if decision is not None:
+        screen.result(decision, *_why_tables(decision))
+        return 0
+    if options.symbol in known:
+        raise UsageError(f"no decision about {options.symbol} at or before {at:%Y-%m-%d %H:%M} UTC")
+    raise UsageError(f"no decision about '{options.symbol}'; decided upon were: {', '.join(known) or 'none yet'}")
+
+
+def psql(options: Namespace, screen: Screen) -> int:
+    """Becomes psql on the desk's database; with --json only says how it would be called."""
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections.close()
+    command = [*connections.psql, *options.arguments]
+    if options.json:
+        screen.result({"command": command})
+        return 0
+    try:
+        return subprocess.call(command, env=child_environment(**connections.psql_environment))
+    except FileNotFoundError:
+        raise UsageError(f"{command[0]} was not found; install the package postgresql-client") from None
+
+
+@contextmanager
+def _reader(options: Namespace) -> Iterator[DeskReader]:
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    try:
+        yield DeskReader(connections.trader)
+    finally:
+        connections.close()
+
+
+# ---------------------------------------------------------------- figures
+
+
+def summary(reader: DeskReader) -> Row:
+    """Everything that `demo` and `status` show about a desk's performance."""
+    curves = reader.curves()
+    books = {book: _performance(equity, curves.time) for book, equity in sorted(curves.equity.items())}
+    live = next((book for book in books if ":" not in book), None)
+    return {
+        "period": [str(curves.time[0]) + "Z", str(curves.time[-1]) + "Z"] if len(curves.time) else None,
+        "book": live,
+        "live": books.get(live) if live else None,
+        "controls": {book.split(":")[1]: figures for book, figures in books.items() if book.startswith("control:")},
+        "counts": reader.counts(),
+        "agents": reader.scorecards(),
+    }
+
+
+def _performance(equity: Floats, time: Times) -> dict[str, float | None]:
+    """Figures of one book's equity [T]; what is undefined is None."""
+    periods = periods_per_year(time)
+    solvent = len(equity) > 1 and bool((equity > 0).all())
+    figures = {
+        "equity": float(equity[-1]) if len(equity) else math.nan,
+        "total_return": float(equity[-1] / equity[0] - 1.0) if len(equity) and equity[0] > 0 else math.nan,
+        "annual_return": annual_return(equity, periods),
+        "sharpe": sharpe_ratio(simple_returns(equity), periods) if solvent else math.nan,
+        "max_drawdown": max_drawdown(equity),
+    }
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+
+
+# ---------------------------------------------------------------- tables
+
+
+def summary_tables(document: Row) -> list[Table | str]:
+    """The tables of `summary`."""
+    if document["live"] is None:
+        return ["no decisions yet"]
+    counts = document["counts"]
+    won = percent(counts["winning_trades"])
+    line = (
+        f"{counts['decisions']:,} decisions, {counts['orders']:,} orders ({counts['unfilled_orders']:,} not filled), "
+        f"{counts['fills']:,} fills, {counts['trades']:,} trades ({won} won); "
+        f"fees {money(counts['fees'])}, spread and impact {money(counts['slippage'])}"
+    )
+    return [_books_table(document), _agents_table(document["agents"]), line]
+
+
+def _books_table(document: Row) -> Table:
+    start, end = (stamp[:10] for stamp in document["period"])
+    table = Table(title=f"Books, {start} to {end}", title_justify="left")
+    for name in ("book", "equity", "return", "a year", "Sharpe", "max drawdown"):
+        table.add_column(name, justify="left" if name == "book" else "right")
+    for name, figures in ((document["book"], document["live"]), *document["controls"].items()):
+        table.add_row(
+            Text(name, style="bold") if name == document["book"] else Text(f"control: {name}"),
+            money(figures["equity"]),
+            percent(figures["total_return"]),
+            percent(figures["annual_return"]),
+            number(figures["sharpe"]),
+            percent(figures["max_drawdown"]),
+        )
+    return table
+
+
+def _agents_table(scorecards: list[Row]) -> Table:
+    table = Table(title="Agents", title_justify="left")
+    for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions"):
+        table.add_column(name, justify="left" if name == "agent" else "right")
+    for row in scorecards:
+        if row["agent_name"] == REMAINDER:
+            table.add_row(Text(REMAINDER, style="dim"), "", money(row["contribution"]))
+            continue
+        table.add_row(
+            row["agent_name"],
+            percent(row["weight"]),
+            money(row["contribution"]),
+            number(row["shadow_sharpe"]),
+            percent(row["hit_rate"]),
+            f"{row['signals'] or 0:,}",
+        )
+    return table
+
+
+def tuning_line(tuning: Row) -> str:
+    """What became of the weights."""
+    if not tuning["decisions"]:
+        return "the optimizer has not decided anything yet"
+    line = (
+        f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds,"
+        f" {tuning['fallbacks']:,} without an answer"
+    )
+    return line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else "")
+
+
+def _why_tables(decision: Row) -> list[Table | str]:
+    """The votes as a table, then combination, limits, order and fills as lines."""
+    table = Table(title=f"{decision['symbol']} at {decision['time']:%Y-%m-%d %H:%M} UTC", title_justify="left")
+    for name in ("agent", "weight", "strength", "confidence", "forecast", "reason"):
+        table.add_column(name, justify="left" if name in ("agent", "reason") else "right", overflow="fold")
+    for vote in decision["votes"]:
+        silent = vote["abstained"]
+        table.add_row(
+            vote["agent_name"],
+            percent(decision["weights"].get(vote["agent_name"])),
+            "" if silent else number(vote["strength"], sign=True),
+            "" if silent else number(vote["confidence"]),
+            "" if silent else number(vote["forecast"], sign=True),
+            literal(vote["reason"]),
+        )
+    return [table, *_decision_lines(decision), *_order_lines(decision)]
+
+
+def _decision_lines(decision: Row) -> list[str]:
+    limits = f" (limited by: {decision['clamps']})" if decision["clamps"] else ""
+    lines = [
+        f"combined forecast {number(decision['combined'], sign=True)}"
+        f" (diversification x{number(decision['multiplier'])}),"
+        f" weights version {decision['weights_version']} from {decision['weights_level']},"
+        f" risk state {decision['risk_state']}",
+        f"asked for {percent(decision['raw_weight'])} of equity, after buffer and limits"
+        f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
+    ]
+    return [*lines, f"no order: {decision['no_trade']}"] if decision["no_trade"] else lines
+
+
+def _order_lines(decision: Row) -> list[str]:
+    orders = [
+        f"order {order['client_order_id']}: {order['side']} {exact(order['quantity'])} -> {order['state']}"
+        + (f" ({order['reason']})" if order["reason"] else "")
+        for order in decision["placed_orders"]
+    ]
+    fills = [
+        f"fill {fill['time']:%Y-%m-%d %H:%M}: {exact(fill['quantity'])} at {exact(fill['price'])},"
+        f" fee {exact(fill['fee'])}, spread {exact(fill['spread_cost'])}, impact {exact(fill['impact_cost'])}"
+        for fill in decision["fills"]
+    ]
+    return orders + fills

@@ -1,0 +1,117 @@
+"""`quorum trade`, `demo`, `halt`, `resume` and `services`: run the desk, and a person's word about it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from argparse import Namespace
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+from agents.cli.screen import Screen, rows_table
+from agents.core.clock import SystemClock
+from agents.core.log import configure_logging
+from agents.core.settings import load_settings
+from agents.core.types import RiskState
+from agents.wiring.connections import connect, services_of
+from agents.wiring.desk_record import desk_journal, order_risk_state
+
+LOG_FILE = Path("logs/orchestrator.log")
+DEMO_LOG_FILE = Path("logs/demo.log")
+NOT_RUNNING = 3
+"""The exit status where a service does not run, as systemctl's."""
+
+
+def trade(options: Namespace, screen: Screen) -> int:
+    """The trading plane in the foreground, until it is told to stop."""
+    from agents.wiring.daemon import trading_daemon  # here: `halt` should not wait for agents and compiled code
+
+    settings = load_settings(options.settings)
+    configure_logging(LOG_FILE, level=settings.log_level)
+    connections = connect(settings, demo=False, say=screen.say)
+    try:
+        with desk_journal(connections) as journal:
+            trading_daemon(settings, connections, journal, SystemClock()).run()
+    finally:
+        connections.close()
+    return 0
+
+
+def demo(options: Namespace, screen: Screen) -> int:
+    """Thirteen years of five stocks through both planes, on a simulated clock and in a database of their own."""
+    from agents.cli.status import summary, summary_tables, tuning_line  # here: as above
+    from agents.wiring.demo import run_demo
+
+    settings = load_settings(options.settings)
+    configure_logging(DEMO_LOG_FILE, level=settings.log_level, console=False)
+    connections = connect(settings, demo=True, say=screen.say)
+    try:
+        with ExitStack() as stack:
+            progress = screen.progress(stack, "trading", "bars")
+
+            def show(done: int, total: int, at: datetime, equity: float) -> None:
+                progress(done, total, f"{at:%Y-%m-%d}  equity {equity:,.0f}")
+
+            screen.say("agents are reading the history")
+            reader, report = run_demo(settings, connections, mode=options.mode, say=screen.say, progress=show)
+        psql, tuning = shlex.join(connections.psql), reader.tuning()
+        document = summary(reader) | {"psql": psql, "report": str(report), "tuning": tuning}
+    finally:
+        connections.close()
+    program = _program()
+    screen.result(
+        document,
+        *summary_tables(document),
+        tuning_line(tuning),
+        f"look around:\n  {psql}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
+        f"  {program} status --demo\nthe report, as it would be mailed: {report}",
+    )
+    return 0
+
+
+def halt(options: Namespace, screen: Screen) -> int:
+    """Positions only shrink from the next decision on."""
+    return _order_risk_state(options, screen, RiskState.HALTED)
+
+
+def resume(options: Namespace, screen: Screen) -> int:
+    """Out of the halted state, which only a person leaves."""
+    return _order_risk_state(options, screen, RiskState.ACTIVE)
+
+
+def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
+    connections = connect(load_settings(options.settings), demo=False, say=lambda _line: None)
+    try:
+        before = order_risk_state(connections, state, options.reason)
+    finally:
+        connections.close()
+    screen.result(
+        {"from": str(before), "to": str(state), "reason": options.reason},
+        f"from the next decision on: {state} (now {before})",
+    )
+    return 0
+
+
+def services(options: Namespace, screen: Screen) -> int:
+    """The embedded servers; exit status 3 where `status` sees one that does not run."""
+    settings = load_settings(options.settings)
+    embedded = services_of(settings)
+    if settings.database_url is not None and settings.redis_url is not None and options.action != "status":
+        screen.result({"needed": False}, "not needed: DATABASE_URL and REDIS_URL name your own servers")
+        return 0
+    if options.action == "up":
+        embedded.up(screen.say)
+    elif options.action == "down":
+        stopped = embedded.down()
+        screen.result({"stopped": stopped}, "stopped " + " and ".join(stopped) if stopped else "nothing was running")
+        return 0
+    servers = embedded.status()
+    document = [{"name": s.name, "running": s.running, "detail": s.detail} for s in servers]
+    screen.result(document, rows_table("Embedded services", document, ("name", "running", "detail")))
+    return 0 if all(s.running for s in servers) else NOT_RUNNING
+
+
+def _program() -> str:
+    """How this user calls us: the path as it was typed, or `quorum` where it is on PATH."""
+    return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "quorum"

@@ -1,0 +1,102 @@
+"""`quorum walk-forward`: learn on one window of history, be judged on the next, and so on to its end."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from contextlib import ExitStack
+from typing import Any
+
+from rich.table import Table
+
+from agents.cli.history import open_history
+from agents.cli.history_arguments import changes_of
+from agents.cli.screen import Screen
+from agents.cli.search import read_space, setting_text
+from agents.core.errors import UsageError
+from agents.core.settings import load_settings, with_changes
+from agents.quant.measures import plain
+from agents.replay.space import Space, candidates
+from agents.reports.formatting import number
+from agents.wiring import search as searching
+
+
+def walk_forward(options: Namespace, screen: Screen) -> int:
+    """The command."""
+    space = read_space(options.space) if options.space else None
+    points = _points(space, options)
+    with ExitStack() as stack:
+        opened = open_history(options, load_settings(options.settings), stack, screen)
+        bars, settings = opened.bars(), with_changes(opened.settings, changes_of(options))
+        before = searching.trials_before(opened.database, bars) if opened.database is not None else 0
+        laboratory = searching.Laboratory(bars, settings, space.tuning if space else True)
+        progress = screen.progress(stack, "folds")
+        folds, added, against, figures = searching.walk_forward(
+            laboratory, _windows(options), points, 1 + before, progress
+        )
+        if opened.database is not None and len(points) > 1:
+            searching.count_candidates(opened.database, laboratory, points[1:])
+    document = plain(
+        {
+            "scheme": options.scheme,
+            "folds": [_fold_document(fold) for fold in folds],
+            "tuning_added": added.as_plain(),
+            "choosing_added": against.as_plain() if len(points) > 1 else None,
+            "figures": figures,
+            "settings_tried": len(points),
+            "tried_before": before,
+            "verdict": f"out of sample, tuning {added.words}",
+        }
+    )
+    screen.result(document, *_tables(document))
+    return 0
+
+
+def _points(space: Space | None, options: Namespace) -> list[dict[str, Any]]:
+    """The settings to choose among: none changed first."""
+    if space is None:
+        return [{}]
+    if space.method == "tpe":
+        raise UsageError(
+            f"{options.space}: a walk-forward needs the same settings in every fold; use method grid or random"
+        )
+    return [{}, *candidates(space)]
+
+
+def _windows(options: Namespace) -> searching.WalkForward:
+    return searching.WalkForward(
+        anchored=options.scheme == "anchored",
+        train_days=options.train_days,
+        test_days=options.test_days,
+        purge_days=options.purge_days,
+        embargo_days=options.embargo_days,
+    )
+
+
+def _fold_document(fold: searching.Fold) -> dict[str, Any]:
+    return {
+        "train": [time.isoformat() for time in fold.train],
+        "test": [time.isoformat() for time in fold.test],
+        "chosen": dict(fold.chosen),
+        "train_sharpe": fold.train_sharpe,
+        "test_sharpe": fold.test_sharpe,
+    }
+
+
+def _tables(document: dict[str, Any]) -> list[Table | str]:
+    table = Table(title=f"Walk-forward, {document['scheme']}", title_justify="left")
+    for name in ("learnt on", "judged on", "chosen", "Sharpe learning", "Sharpe judged"):
+        table.add_column(name, justify="right" if name.startswith("Sharpe") else "left")
+    for fold in document["folds"]:
+        spans = [f"{start[:10]} … {end[:10]}" for start, end in (fold["train"], fold["test"])]
+        changes = [f"{key}={setting_text(value)}" for key, value in fold["chosen"].items()]
+        chosen = ", ".join(changes) or "settings in use"
+        table.add_row(*spans, chosen, number(fold["train_sharpe"]), number(fold["test_sharpe"]))
+    figures = document["figures"]
+    lines = [
+        document["verdict"][0].upper() + document["verdict"][1:] + ".",
+        f"{figures['days']:,} days judged: Sharpe {number(figures['sharpe'])}, with each fold's first weights"
+        f" {number(figures['first_weights_sharpe'])}.",
+    ]
+    if document["choosing_added"] is not None:
+        lines.append(f"Choosing settings in each window {document['choosing_added']['words']}, against those in use.")
+    return [table, "\n".join(lines)]

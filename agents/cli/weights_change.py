@@ -1,0 +1,122 @@
+"""`quorum weights propose`, `revert` and `optimize`: what a method would choose, back to a version, and without a database."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from contextlib import AbstractContextManager
+from decimal import Decimal
+
+from agents.cli.screen import Screen, rows_table
+from agents.core.errors import UsageError
+from agents.core.meta_types import WeightDecision
+from agents.core.settings import load_settings
+from agents.core.types import WeightSet, WeightsLevel
+from agents.core.weight_sets import require_usable
+from agents.quant.allocation import Method
+from agents.reports.formatting import percent
+from agents.tuning.weight_decision import try_method
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.meta import MetaPlane, meta_plane
+from agents.wiring.returns_file import optimize_file
+
+IN_FORCE_ONCE = ("apply", "revert", "initial")
+DEFAULT_METHOD: Method = "adaptive"
+
+
+def propose(options: Namespace, screen: Screen) -> None:
+    """What a method would do now; recorded as a trial, since looking at many methods is a search."""
+    with _plane(options) as plane:
+        method = options.method or plane.settings.tuning.method
+        proposal, decision = try_method(plane.store, plane.tuning, method, plane.clock.now())
+    previous = decision.previous or {}
+    document = {
+        "method": method,
+        "status": proposal.status,
+        "reason": proposal.reason,
+        "trials": decision.trials,
+        "candidate": {name: float(w) for name, w in decision.weights.items()},
+        "previous": {name: float(w) for name, w in previous.items()},
+        "expected_sharpe_improvement": proposal.expected_sharpe_improvement,
+        "evidence": dict(proposal.evidence),
+    }
+    rows = [
+        {"agent": name, "now": percent(previous.get(name)), "candidate": percent(weight)}
+        for name, weight in decision.weights.items()
+    ]
+    screen.result(
+        document,
+        f"{method}: {proposal.status}. {proposal.reason}",
+        rows_table("Proposal", rows, ("agent", "now", "candidate")),
+        f"recorded as a trial ({decision.trials} methods tried so far): later changes need that much more evidence",
+    )
+
+
+def revert(options: Namespace, screen: Screen) -> None:
+    """The weights of an earlier version, in force again as a new one."""
+    version = options.version
+    if version is None:
+        raise UsageError("weights revert: name the version to go back to; see: quorum weights history")
+    with _plane(options) as plane:
+        weights = _weights_of(plane, version)
+        reason = f"a person went back to version {version}" + (f": {options.reason}" if options.reason else "")
+        now = plane.clock.now()
+        decision = WeightDecision(
+            at=now,
+            decided_for=None,
+            weights=weights,
+            previous=dict(plane.store.weights_in_force(now).weights),
+            method="revert",
+            status="revert",
+            reason=reason,
+        )
+        published = plane.store.publish(decision)
+    screen.result(
+        {"version": published, "weights": {name: float(w) for name, w in weights.items()}, "reason": reason},
+        f"version {published} is in force: {reason}. The optimizer goes on from here at its next run.",
+    )
+
+
+def _weights_of(plane: MetaPlane, version: int) -> dict[str, Decimal]:
+    """Weights that were in force once and fit today's agents; UsageError or InvalidWeightsError where they are not."""
+    row = plane.store.decision(version)
+    if row is None or row["status"] not in IN_FORCE_ONCE:
+        raise UsageError(f"weights revert: version {version} was never in force; see: quorum weights history")
+    weights = {name: Decimal(str(weight)) for name, weight in row["agent_weights"].items()}
+    now = plane.clock.now()
+    weight_set = WeightSet(
+        version=version, weights=weights, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""
+    )
+    require_usable(weight_set, plane.agents, now)
+    return weights
+
+
+def optimize(options: Namespace, screen: Screen) -> None:
+    """A proposal from a file of returns, without any database."""
+    if options.returns is None:
+        raise UsageError(
+            "weights optimize: --returns FILE.csv is needed, a column of returns for each agent, oldest first"
+        )
+    method: Method = options.method or DEFAULT_METHOD
+    document = optimize_file(
+        options.returns,
+        options.previous,
+        method=method,
+        limits=tuning_of(load_settings(options.settings)).limits,
+        periods_per_year=options.periods_per_year,
+        trials=options.trials,
+    )
+    rows = [
+        {
+            "agent": name,
+            "previous": percent(document["previous"][name]),
+            "weight": percent(weight),
+            "candidate": percent(document["candidate"][name]),
+        }
+        for name, weight in document["weights"].items()
+    ]
+    table = rows_table("Weights", rows, ("agent", "previous", "weight", "candidate"))
+    screen.result(document, f"{document['method']}: {document['status']}. {document['reason']}", table)
+
+
+def _plane(options: Namespace) -> AbstractContextManager[MetaPlane]:
+    return meta_plane(load_settings(options.settings), demo=options.demo, say=lambda _line: None)
