@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
-from agents.core.meta_types import WeightDecision
+from agents.core.meta_types import IN_FORCE, WeightDecision
 from agents.core.settings import load_settings
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
@@ -19,7 +19,6 @@ from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane, meta_plane
 from agents.wiring.returns_file import optimize_file
 
-IN_FORCE_ONCE = ("apply", "revert", "initial")
 DEFAULT_METHOD: Method = "adaptive"
 
 
@@ -78,10 +77,10 @@ def revert(options: Namespace, screen: Screen) -> None:
 
 def _weights_of(plane: MetaPlane, version: int) -> dict[str, Decimal]:
     """Weights that were in force once and fit today's agents; UsageError or InvalidWeightsError where they are not."""
-    row = plane.store.decision(version)
-    if row is None or row["status"] not in IN_FORCE_ONCE:
+    decision = plane.store.decision(version)
+    if decision is None or decision.status not in IN_FORCE:
         raise UsageError(f"weights revert: version {version} was never in force; see: quorum weights history")
-    weights = {name: Decimal(str(weight)) for name, weight in row["agent_weights"].items()}
+    weights = dict(decision.weights)
     now = plane.clock.now()
     weight_set = WeightSet(
         version=version, weights=weights, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""

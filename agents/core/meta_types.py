@@ -3,16 +3,14 @@ recommendations -> report -> mail; and the runs of the jobs that make them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
-
 from agents.core.clock import require_utc
-from agents.core.types import Booleans, Floats, Integers, Times
+from agents.core.types import Floats, Integers, Times
 
 DecisionStatus = Literal["apply", "hold", "fallback", "revert", "initial", "trial"]
 IN_FORCE: tuple[DecisionStatus, ...] = ("apply", "revert", "initial")
@@ -161,32 +159,3 @@ class MailSettings:
     frequency_s: int
     quiet_hours: tuple[str, str] | None
     timezone: str = "UTC"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """Decisions of one desk, T of them, on the axes `time`, `symbols`, `agents`; what is not on record is NaN, "" or False.
-
-    `signals` and `abstained` [T, A, S]; `forecast` [T, S, A]; `weights` [T, A]; `order`, `position`, `target` [T, S]; `clamps`,
-    `no_trade` [T, S] texts; `equity` [T]; `risk_state` [T] names; `failed` [T, A] where the agent did not answer; `fills` are rows
-    with their order's decision time; `commands` (time of the first decision that obeyed, risk state) of persons.
-    """
-
-    time: Times
-    symbols: tuple[str, ...]
-    agents: tuple[str, ...]
-    strength: Floats
-    confidence: Floats
-    abstained: Booleans
-    forecast: Floats
-    weights: Floats
-    order: Floats
-    position: Floats
-    target: Floats
-    clamps: np.ndarray[Any, np.dtype[np.object_]]
-    no_trade: np.ndarray[Any, np.dtype[np.object_]]
-    equity: Floats
-    risk_state: tuple[str, ...]
-    failed: Booleans
-    fills: Sequence[Mapping[str, Any]]
-    commands: Sequence[tuple[int, str]]

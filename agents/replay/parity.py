@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.books import LIVE
-from agents.core.meta_types import Recorded
+from agents.core.recorded import Recorded
 from agents.core.types import (
     Bars,
     Booleans,
@@ -25,6 +25,7 @@ from agents.core.types import (
     RiskState,
     Signals,
     as_datetime,
+    as_stamp,
 )
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
@@ -102,7 +103,6 @@ def compare_steps(
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
     fills = _fill_grids(recorded)
     stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
-    commands = dict(recorded.commands)
     mark = state.mark.copy()
     out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "volume", "split", "dividend")}
@@ -128,8 +128,8 @@ def compare_steps(
         short = window[-(on_record - rows + t + 1) :]
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
-        if t in commands:
-            obey(state, RiskState.of(commands[t]))
+        if t in recorded.commands:
+            obey(state, recorded.commands[t])
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)
@@ -185,19 +185,18 @@ def _fill_grids(recorded: Recorded) -> dict[str, Floats]:
     """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, and costs inside the price."""
     shape = (len(recorded.time), len(recorded.symbols))
     grids = {name: np.zeros(shape) for name in ("quantity", "value", "fee", "spread", "impact", "parts", "last")}
-    for fill in recorded.fills:
-        decided = np.datetime64(fill["decision_time"].replace(tzinfo=None), "us")
-        t = int(np.searchsorted(recorded.time, decided, side="right"))  # the bar after it settled it
-        if t >= shape[0] or fill["symbol"] not in recorded.symbols:
+    for decision_time, fill in recorded.fills:
+        t = int(np.searchsorted(recorded.time, as_stamp(decision_time), side="right"))  # the bar after it settled it
+        if t >= shape[0] or fill.symbol not in recorded.symbols:
             continue
-        cell = t, recorded.symbols.index(fill["symbol"])
-        quantity = float(fill["quantity"]) * (1.0 if fill["side"] == "buy" else -1.0)
+        cell = t, recorded.symbols.index(fill.symbol)
+        quantity, price = float(fill.signed_quantity), float(fill.price)
         grids["quantity"][cell] += quantity
-        grids["value"][cell] += quantity * float(fill["price"])
-        grids["last"][cell] = float(fill["price"])
+        grids["value"][cell] += quantity * price
+        grids["last"][cell] = price
         grids["parts"][cell] += 1
-        for name, column in (("fee", "fee"), ("spread", "spread_cost"), ("impact", "impact_cost")):
-            grids[name][cell] += float(fill[column])
+        for name, amount in (("fee", fill.fee), ("spread", fill.spread_cost), ("impact", fill.impact_cost)):
+            grids[name][cell] += float(amount)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = grids["value"] / grids["quantity"]
     grids["price"] = np.where(grids["parts"] == 1, grids["last"], np.where(grids["quantity"] != 0.0, mean, np.nan))

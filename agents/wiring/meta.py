@@ -18,7 +18,6 @@ from agents.adapters.database.desk_facts import DeskFacts, forget_old_metrics
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.outbox import PostgresOutbox
-from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import Clock, SystemClock
@@ -75,7 +74,6 @@ class MetaPlane:
         return MetaStore(
             self.engine,
             self.cache,
-            PostgresWeightStore(self.engine),
             self.agents,
             self.settings.agents.static_weights,
             self.clock,

@@ -17,9 +17,9 @@ from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.meta_store import MetaStore
 from agents.core.clock import INSTANT, SystemClock
 from agents.core.errors import JournalError
-from agents.core.meta_types import Recorded
+from agents.core.recorded import Recorded, RecordedSpan
 from agents.core.settings import Settings
-from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime
+from agents.core.types import Bars, Floats, Signals, WeightSet, WeightsLevel, as_datetime, as_stamp
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
 from agents.pipeline.saved_state import pack_state, unpack_state
@@ -50,23 +50,23 @@ def check_parity(
     desk, found = DeskHistory(engine), Parity()
     span = desk.span()
     last = None if from_start or span is None else desk.last_check()
-    if span is None or (last is not None and last[0] >= span[1]):
+    if span is None or (last is not None and last.until >= span.last):
         return found.as_plain() | {"from": None, "to": None}
     agents, symbols = app.agents_of(settings, SystemClock()), desk.symbols()
     known = {*agents.names, *desk.agents()}
     names = (*(name for name in AGENTS if name in known), *sorted(known - set(AGENTS)))
     plan, cash = app.plan_of(settings, symbols), settings.desk.initial_cash
     state = (
-        new_state(len(names), len(symbols), cash) if last is None else unpack_state(last[1], symbols, names, cash)[0]
+        new_state(len(names), len(symbols), cash) if last is None else unpack_state(last.state, symbols, names, cash)[0]
     )
-    after = start = None if last is None else last[0]
+    after = start = None if last is None else last.until
     first: datetime | None = None
     bars_store = BarsStore(engine, symbols)
     journal = PostgresJournal(engine)
     lead = agents.bars_needed + plan.scale_window_bars
     for _ in itertools.count() if not keep else range(MOST_BATCHES):
         recorded = desk.read(symbols, names, after, BATCH_DECISIONS)
-        if not len(recorded.time):
+        if recorded is None:
             break
         bars, memory = _bars_of(bars_store, recorded, lead)
         opened = as_datetime(recorded.time[0])
@@ -114,12 +114,12 @@ def _warm_up(
     store: BarsStore,
     agents: AgentPanel,
     names: tuple[str, ...],
-    span: tuple[datetime, datetime, datetime, int],
+    span: RecordedSpan,
     lead: int,
 ) -> Floats:
     """Opinions on the bars that a new desk was shown before its first decision; see the daemon's start."""
-    window = store.window(until=max(span[2], span[0]), count=lead)
-    shown = window.rows(0, int(np.searchsorted(window.time, np.datetime64(span[0].replace(tzinfo=None), "us"))))
+    window = store.window(until=max(span.first_recorded_at, span.first), count=lead)
+    shown = window.rows(0, int(np.searchsorted(window.time, as_stamp(span.first))))
     found = np.full((len(shown.time), len(names), len(store.symbols())), np.nan)
     if len(shown.time):
         signals, _ = agents.ask(panel_of(shown), as_datetime(shown.time[-1]), action="replay")
@@ -133,14 +133,13 @@ def _compare_weights(
     """The optimizer's decisions again from the same days, and the weights that were traded with against those that were published."""
     for time, version, traded, published in desk.traded_weights_that_differ(after, until):
         found.differ("weight", time, f"version {version}, as traded", published, traded)
-    for row in desk.weight_decisions(after, until):
-        at = row["timestamp"]
-        previous = {name: Decimal(str(w)) for name, w in (row["previous_weights"] or {}).items()}
-        if set(previous) != set(store.agents) or (row["evidence"] or {}).get("tuning") != tuning_digest(tuning):
+    for version, recorded in desk.weight_decisions(after, until):
+        at, previous = recorded.at, recorded.previous or {}
+        if set(previous) != set(store.agents) or recorded.evidence.get("tuning") != tuning_digest(tuning):
             found.skipped += 1  # other agents, or other settings of the tuner: what it saw then is not there any more
             continue
         before = WeightSet(
-            version=0 if row["status"] == "initial" else 1,
+            version=0 if recorded.status == "initial" else 1,
             weights=previous,
             created_at=at,
             valid_until=None,
@@ -148,13 +147,13 @@ def _compare_weights(
             reason="",
         )
         days = store.agent_days(until=at, whole_days_only=True)
-        again = decide(DecisionInputs(days, before, tuning), Occasion(at, row["decided_for"], row["trials"]))
-        if again.inputs_hash != row["inputs_hash"]:
-            found.differ("weight", at, f"version {row['version']}, inputs", row["inputs_hash"], again.inputs_hash)
-        then = {name: f"{float(w):.6f}" for name, w in sorted(row["agent_weights"].items())}
+        again = decide(DecisionInputs(days, before, tuning), Occasion(at, recorded.decided_for, recorded.trials or 1))
+        if again.inputs_hash != recorded.inputs_hash:
+            found.differ("weight", at, f"version {version}, inputs", recorded.inputs_hash, again.inputs_hash)
+        then = {name: f"{float(w):.6f}" for name, w in sorted(recorded.weights.items())}
         now = {name: f"{float(w):.6f}" for name, w in sorted(again.weights.items())}
-        if (row["status"], then) != (again.status, now):
-            found.differ("weight", at, f"version {row['version']}", f"{row['status']} {then}", f"{again.status} {now}")
+        if (recorded.status, then) != (again.status, now):
+            found.differ("weight", at, f"version {version}", f"{recorded.status} {then}", f"{again.status} {now}")
 
 
 def kinds_of(report: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.desk_history import DeskHistory
 from agents.adapters.database.engine import normalise_url
 from agents.adapters.database.meta_store import MetaStore
-from agents.adapters.database.trials_store import TrialsStore
+from agents.adapters.database.trials_store import TrialOutcome, TrialsStore, TriedHistory
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.twins.in_memory import MemoryBars
 from agents.core.allocator import share_one_arena
@@ -300,11 +300,11 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
             "this desk has not decided anything yet; replay a folder of bars with --bars, or the demo's history with --demo"
         )
     symbols, names = desk.symbols(), agents.names
-    recorded = desk.read(symbols, names, None if start is None else start - INSTANT, span[3])
-    kept = len(recorded.time) if end is None else int(np.searchsorted(recorded.time, as_stamp(end), side="right"))
-    if kept == 0:
+    recorded = desk.read(symbols, names, None if start is None else start - INSTANT, span.decisions)
+    kept = 0 if recorded is None else _span_of(recorded.time, None, end)[1]
+    if recorded is None or kept == 0:
         raise UsageError(
-            f"no decisions from {start or 'the first'} to {end or 'the last'}; there are some from {span[0]} to {span[1]}"
+            f"no decisions from {start or 'the first'} to {end or 'the last'}; there are some from {span.first} to {span.last}"
         )
     bars = BarsStore(engine, symbols).after(None, limit=10**9)
     first = recorded.time[0]
@@ -350,7 +350,8 @@ def count_trial(store: TrialsStore, replayed: Replayed) -> None:
         "per_year": daily.per_year,
         "equity": float(replayed.run.equity[-1, LIVE]),
     }
-    store.record(manifest["data_sha256"], manifest["symbols"], first, last, digest, manifest, result, returns)
+    history = TriedHistory(manifest["data_sha256"], manifest["symbols"], first, last)
+    store.record(history, digest, manifest, TrialOutcome(result, returns))
 
 
 class DecisionsOnRecord:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine
 
-from agents.adapters.database.trials_store import TrialsStore, study_of
+from agents.adapters.database.trials_store import TrialOutcome, TrialsStore, TriedHistory, study_of
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import Settings, plain_settings, with_changes
@@ -239,34 +239,19 @@ class Search:
             runs = [self._laboratory.run(changes, first, stop) for first, stop in self._rows]
             sharpes = [sharpe_ratio(run.live, run.per_year) for run in runs]
             mean = float(np.mean(sharpes))
-            known = {
+            result = {
                 "sharpes": plain(sharpes),
                 "objective": mean if np.isfinite(mean) else NO_RESULT,
                 "per_year": runs[0].per_year,
             }
             bars = self._laboratory.bars
             first, last = as_datetime(bars.time[self._rows[0][0]]), as_datetime(bars.time[self._rows[-1][1] - 1])
-            returns = np.concatenate([run.live for run in runs])
+            history = TriedHistory(self._laboratory.data_hash, bars.symbols, min(first, last), max(first, last))
+            known = TrialOutcome(result, np.concatenate([run.live for run in runs]))
             self._trials.record(
-                self._laboratory.data_hash,
-                bars.symbols,
-                min(first, last),
-                max(first, last),
-                digest,
-                {"changes": dict(changes), **versions(), **plain_settings(settings)},
-                known,
-                returns,
+                history, digest, {"changes": dict(changes), **versions(), **plain_settings(settings)}, known
             )
-            known = {**known, "returns": returns}
-        return Trial(
-            place,
-            dict(changes),
-            digest,
-            known["objective"],
-            known["sharpes"],
-            np.asarray(known["returns"]),
-            known["per_year"],
-        )
+        return _trial(place, changes, digest, known)
 
     def _hash(self, settings: Settings) -> str:
         text = json.dumps([plain_settings(settings), self.space.tuning, self._rows], sort_keys=True)
@@ -319,15 +304,7 @@ class Search:
             hashes = [self._hash(with_changes(self._laboratory.settings, point)) for point in self._points]
             known = self._trials.known(self._laboratory.data_hash, hashes)
             return [
-                Trial(
-                    k,
-                    point,
-                    digest,
-                    known[digest]["objective"],
-                    known[digest]["sharpes"],
-                    known[digest]["returns"],
-                    known[digest]["per_year"],
-                )
+                _trial(k, point, digest, known[digest])
                 for k, (point, digest) in enumerate(zip(self._points, hashes, strict=True))
                 if digest in known
             ]
@@ -340,6 +317,13 @@ class Search:
                 }
                 found.append(self.evaluate(changes, trial.number))
         return found
+
+
+def _trial(place: int, changes: Mapping[str, Any], digest: str, outcome: TrialOutcome) -> Trial:
+    result = outcome.result
+    return Trial(
+        place, dict(changes), digest, result["objective"], result["sharpes"], outcome.returns, result["per_year"]
+    )
 
 
 def _encoded(point: Mapping[str, Any]) -> dict[str, Any]:
@@ -446,9 +430,8 @@ def count_candidates(engine: Engine, laboratory: Laboratory, points: Sequence[Ma
         digest = hashlib.sha256(
             json.dumps(["walk-forward", settings], sort_keys=True, default=str).encode()
         ).hexdigest()[:32]
-        store.record(
-            laboratory.data_hash, bars.symbols, first, last, digest, settings, {"by": "walk-forward"}, np.empty(0)
-        )
+        history = TriedHistory(laboratory.data_hash, bars.symbols, first, last)
+        store.record(history, digest, settings, TrialOutcome({"by": "walk-forward"}, np.empty(0)))
 
 
 def trials_before(engine: Engine, bars: Bars) -> int:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -252,8 +251,7 @@ def test_a_person_reverts(stack):
     first = DeskReader(stack.connections.meta).rows(
         "SELECT min(version) AS v FROM weight_history WHERE status = 'initial'"
     )[0]["v"]
-    row = plane.store.decision(first)
-    wanted = {name: Decimal(str(w)) for name, w in row["agent_weights"].items()}
+    wanted = plane.store.decision(first).weights
     version = plane.store.publish(
         WeightDecision(
             at=at,

@@ -14,7 +14,7 @@ import pytest
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.migrate import upgrade
-from agents.adapters.database.trials_store import TrialsStore
+from agents.adapters.database.trials_store import TrialOutcome, TrialsStore, TriedHistory
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, SettingsError
 from agents.core.settings import Settings
@@ -164,9 +164,10 @@ def test_a_failing_setting_is_one_clear_line(owner):
 def test_trials_on_other_histories_do_not_count(owner):
     store = TrialsStore(owner)
     first, last = as_datetime(BARS.time[0]), as_datetime(BARS.time[99])
-    store.record("d1", ("A", "B"), first, last, "s1", {}, {"objective": 1.0}, np.array([0.01, -0.02]))
-    store.record("d1", ("A", "B"), first, last, "s1", {}, {"objective": 9.0}, np.array([0.5]))
-    assert store.known("d1", ["s1"])["s1"]["returns"].tolist() == [0.01, -0.02], "the first answer stays"
+    history = TriedHistory("d1", ("A", "B"), first, last)
+    store.record(history, "s1", {}, TrialOutcome({"objective": 1.0}, np.array([0.01, -0.02])))
+    store.record(history, "s1", {}, TrialOutcome({"objective": 9.0}, np.array([0.5])))
+    assert store.known("d1", ["s1"])["s1"].returns.tolist() == [0.01, -0.02], "the first answer stays"
     assert store.tried_on(("B", "C"), last, as_datetime(BARS.time[200])) == 1
     assert store.tried_on(("C",), first, last) == 0
     assert store.tried_on(("A",), as_datetime(BARS.time[100]), as_datetime(BARS.time[200])) == 0

@@ -1,4 +1,4 @@
-"""The copy of a desk's weights in Redis: versioned, announced to whoever listens, and left alone while Redis is away."""
+"""The copy of a desk's weights in Redis: versioned, announced, and left alone while Redis is away."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Everything that is kept in TimescaleDB: tables, journal, bars, weights, jobs, mail that waits; one module for each table family."""
+"""What is kept in TimescaleDB: bars, journal, weights, jobs, mail that waits; one module for each family of tables."""

@@ -29,8 +29,8 @@ COPY_TRAILER = b"\xff\xff"
 def open_engine(url: str, *, role: str | None = None, application: str = "quorum", durable: bool = True) -> Engine:
     """An engine whose sessions are UTC, act as `role` where one is given, and never wait for ever.
 
-    A parameter never appears in an error or a log. Not `durable`: a power cut may lose the last moments, in their order;
-    that is enough where they can be computed again.
+    A parameter never appears in an error or a log. Not `durable`: a power cut may lose the last moments, in their
+    order; that is enough where they can be computed again.
     """
     url = normalise_url(url)
     options = [
@@ -78,7 +78,7 @@ def normalise_url(url: str) -> str:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction; ServiceError, without secrets, where the server cannot be reached, breaks, or takes no writes."""
+    """One transaction; ServiceError, without secrets, where the server is away, breaks, or takes no writes."""
     try:
         with engine.begin() as connection:
             yield connection
@@ -92,7 +92,7 @@ def safe_url(engine: Engine) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a driver said."""
+    """The first line of a driver's message, without secrets."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return mask_secrets(str(cause).strip().split("\n")[0])
 
@@ -116,7 +116,7 @@ def copy_block(connection: Connection, table: str, columns: Sequence[str], block
 
 
 Column = NDArray[Any] | str
-"""A column of a block: datetime64 -> timestamptz, float64 -> double (NaN -> NULL where `null_nan`), a str for all rows."""
+"""A column of a block: datetime64 -> timestamptz, float64 -> double; a str stands in all rows."""
 
 
 def binary_rows(rows: int, columns: Sequence[Column], *, null_nan: frozenset[int] = frozenset()) -> bytes:
@@ -172,8 +172,10 @@ def weights_json(weights: Mapping[str, Decimal]) -> str:
 
 
 def lock_versions(connection: Connection) -> None:
-    """Let nobody else number a version of the weights until this transaction ends: numbers are consecutive, and an aborted
-    or repeated run leaves no gap, as a sequence would."""
+    """Let nobody else number a version of the weights until this transaction ends.
+
+    So numbers are consecutive: a run that is aborted or repeated leaves no gap, as a sequence would.
+    """
     connection.execute(text("LOCK TABLE weight_history IN SHARE ROW EXCLUSIVE MODE"))
 
 
@@ -187,7 +189,8 @@ def probe_timescaledb(connection: Connection) -> tuple[str, str]:
         remedy = (
             "run CREATE EXTENSION timescaledb in it as a superuser"
             if available
-            else "install timescaledb on that server (Debian: postgresql-17-timescaledb) and add it to shared_preload_libraries"
+            else "install timescaledb on that server (Debian: postgresql-17-timescaledb)"
+            " and add it to shared_preload_libraries"
         )
         raise ServiceError(f"database {connection.engine.url.database!r} has no timescaledb extension; {remedy}")
     edition = connection.execute(text("SHOW timescaledb.license")).scalar()

@@ -1,4 +1,4 @@
-"""The table job_runs, and the lead: an advisory lock that lives and dies with one session."""
+"""The table job_runs, and the right to run jobs: an advisory lock that lives and dies with one session."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from agents.core.errors import ServiceError
 from agents.core.meta_types import JobRun
 
 META_LOCK = 7710006
+_CLAIM = """
+INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed)
+VALUES (:job, :due, :at, 'running', '', :missed)
+ON CONFLICT (job, due_at) DO UPDATE SET
+    status = 'running', started_at = :at, finished_at = NULL, attempts = j.attempts + 1, detail = ''
+WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale)
+RETURNING id
+"""
 
 
 class PostgresJobStore:
@@ -50,35 +58,30 @@ class PostgresJobStore:
             self._session = None
 
     def forget_unfinished(self) -> None:
-        """Drop runs that were begun and never ended; only for a caller who knows that nobody else runs any, as their owner."""
+        """Drop runs that were begun and never ended, as the owner of the table, who knows that nobody runs any now."""
         with transaction(self._engine) as connection:
             connection.execute(text("DELETE FROM job_runs WHERE status = 'running'"))
 
     def newest(self, job: str) -> JobRun | None:
-        found = self._rows("WHERE job = :job ORDER BY due_at DESC LIMIT 1", job=job)
-        return found[0] if found else None
+        runs = self._rows("WHERE job = :job ORDER BY due_at DESC LIMIT 1", job=job)
+        return runs[0] if runs else None
 
     def recent(self, limit: int) -> list[JobRun]:
         """The newest runs of all jobs, newest first."""
         return self._rows("ORDER BY coalesce(started_at, due_at) DESC, id DESC LIMIT :limit", limit=limit)
 
     def _rows(self, condition: str, **parameters: object) -> list[JobRun]:
-        query = f"SELECT job, due_at, started_at, finished_at, status, detail, attempts FROM job_runs {condition}"  # noqa: S608 - constants above
+        columns = "job, due_at, started_at, finished_at, status, detail, attempts"
+        query = f"SELECT {columns} FROM job_runs {condition}"  # noqa: S608 - constants above
         with transaction(self._engine) as connection:
             return [JobRun(**row._mapping) for row in connection.execute(text(query), parameters)]
 
     def claim(self, job: str, due_at: datetime, at: datetime, *, missed: int, stale_before: datetime) -> int | None:
         with transaction(self._engine) as connection:
-            found = connection.execute(
-                text(
-                    "INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed) VALUES (:job, :due, :at, 'running', '', :missed)"
-                    " ON CONFLICT (job, due_at) DO UPDATE SET status = 'running', started_at = :at, finished_at = NULL,"
-                    " attempts = j.attempts + 1, detail = ''"
-                    " WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale) RETURNING id"
-                ),
-                {"job": job, "due": due_at, "at": at, "missed": missed, "stale": stale_before},
+            run_id = connection.execute(
+                text(_CLAIM), {"job": job, "due": due_at, "at": at, "missed": missed, "stale": stale_before}
             ).scalar()
-        return None if found is None else int(found)
+        return None if run_id is None else int(run_id)
 
     def finish(self, run_id: int, *, at: datetime, ok: bool, detail: str) -> None:
         with transaction(self._engine) as connection:

@@ -44,7 +44,7 @@ WHERE id = :id
 
 
 class PostgresOutbox:
-    """The outbox of one desk, and how its reports are mailed. A message's bytes are dropped once it is sent or given up."""
+    """The outbox of one desk, and how its reports are mailed. The bytes of what is sent or given up are dropped."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

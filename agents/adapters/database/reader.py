@@ -75,10 +75,15 @@ class DeskReader:
     def tuning(self) -> Row:
         """How many weight decisions there were, by outcome, and the reason of the newest change."""
         return self.rows(
-            "SELECT count(*) AS decisions, count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,"
-            " count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds, count(*) FILTER (WHERE status = 'fallback') AS fallbacks,"
-            " (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert') ORDER BY version DESC LIMIT 1) AS last_reason"
-            " FROM weight_history WHERE status <> 'trial'"
+            """
+            SELECT count(*) AS decisions,
+                   count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,
+                   count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds,
+                   count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
+                   (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert')
+                    ORDER BY version DESC LIMIT 1) AS last_reason
+            FROM weight_history WHERE status <> 'trial'
+            """
         )[0]
 
     def health(self) -> Row:
@@ -99,15 +104,15 @@ class DeskReader:
 
     def why(self, symbol: str, at: datetime) -> Row | None:
         """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills."""
-        found = self.rows(
+        decided = self.rows(
             "SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)"
             " WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1",
             symbol=symbol,
             at=at,
         )
-        if not found:
+        if not decided:
             return None
-        decision = found[0]
+        decision = decided[0]
         decision["votes"] = self.rows(
             "SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals"
             " WHERE time = :time AND symbol = :symbol ORDER BY agent_name",

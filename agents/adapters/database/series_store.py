@@ -34,8 +34,9 @@ class SeriesStore:
             stored = connection.execute(
                 text(
                     "INSERT INTO exogenous (name, symbol, time, available_at, value)"
-                    " SELECT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]), CAST(:time AS timestamptz[]),"
-                    " CAST(:available AS timestamptz[]), CAST(:value AS float8[])) ON CONFLICT DO NOTHING"
+                    " SELECT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]),"
+                    " CAST(:time AS timestamptz[]), CAST(:available AS timestamptz[]), CAST(:value AS float8[]))"
+                    " ON CONFLICT DO NOTHING"
                 ),
                 {
                     "name": rows.name,

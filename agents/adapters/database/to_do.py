@@ -18,6 +18,10 @@ _TASKS = (
     "SELECT id, title, state, priority, assigned_to FROM project_tasks WHERE state NOT IN ('done', 'dismissed')"
     " ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], priority), id"
 )
+_FINISH = """
+UPDATE project_tasks SET state = 'done', updated_at = :at
+WHERE id = :id AND state NOT IN ('done', 'dismissed') RETURNING title
+"""
 
 
 class ToDo:
@@ -34,7 +38,7 @@ class ToDo:
     def decide(self, suggestion: int, state: str, at: datetime) -> str | None:
         """Accept an open suggestion, which makes a task of it, or dismiss it; its title, None where there is none."""
         with transaction(self._engine) as connection:
-            found = row_dicts(
+            suggestions = row_dicts(
                 connection,
                 "UPDATE improvement_suggestions SET state = :state, updated_at = :at WHERE id = :id AND state = 'open'"
                 " RETURNING title, action, severity",
@@ -42,10 +46,10 @@ class ToDo:
                 state=state,
                 at=at,
             )
-            if found and state == "accepted":
-                priority = found[0]["severity"] if found[0]["severity"] != "info" else "low"
-                _insert(connection, found[0]["title"], found[0]["action"], priority, at)
-        return str(found[0]["title"]) if found else None
+            for row in suggestions if state == "accepted" else ():
+                priority = row["severity"] if row["severity"] != "info" else "low"
+                _insert(connection, row["title"], row["action"], priority, at)
+        return str(suggestions[0]["title"]) if suggestions else None
 
     def add(self, title: str, priority: str, at: datetime) -> None:
         """A task of a person's own."""
@@ -54,13 +58,9 @@ class ToDo:
 
     def finish(self, task: int, at: datetime) -> str | None:
         """Mark a task done; its title, None where there is none."""
-        query = (
-            "UPDATE project_tasks SET state = 'done', updated_at = :at WHERE id = :id AND state NOT IN ('done', 'dismissed')"
-            " RETURNING title"
-        )
         with transaction(self._engine) as connection:
-            found = row_dicts(connection, query, id=task, at=at)
-        return str(found[0]["title"]) if found else None
+            title = connection.execute(text(_FINISH), {"id": task, "at": at}).scalar()
+        return None if title is None else str(title)
 
 
 def _insert(connection: Connection, title: str, description: str, priority: str, at: datetime) -> None:

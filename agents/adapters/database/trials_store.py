@@ -1,4 +1,7 @@
-"""Settings that were tried on a history, and the shared state of a search (Optuna's storage, in a schema of its own)."""
+"""Settings that were tried on a history, and the state that the processes of a search share.
+
+That state is Optuna's storage, in a schema of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,49 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from agents.adapters.database.engine import row_dicts, transaction
+from agents.adapters.database.engine import transaction
 from agents.core.errors import ServiceError
 from agents.core.types import Floats
 
 SCHEMA = "search"
 HEARTBEAT_S, GRACE_S = 5, 30
 STUDY_LOCK = 7710007
+_RECORD = """
+INSERT INTO settings_tried (data_hash, symbols, first_bar, last_bar, settings_hash, settings, result, returns)
+VALUES (
+    :data, :symbols, :first, :last, :hash, CAST(:settings AS jsonb), CAST(:result AS jsonb), :returns)
+ON CONFLICT (data_hash, settings_hash) DO NOTHING
+"""
+_KNOWN = """
+SELECT settings_hash, result, returns FROM settings_tried
+WHERE data_hash = :data AND settings_hash = ANY(:hashes)
+"""
+_TRIED_ON = """
+SELECT count(DISTINCT settings_hash) FROM settings_tried
+WHERE symbols && :symbols AND first_bar <= :last AND last_bar >= :first
+"""
+
+
+class TriedHistory(NamedTuple):
+    """Bars that settings were tried on: a digest of them, their symbols, the first and the last bar."""
+
+    data_hash: str
+    symbols: Sequence[str]
+    first: datetime
+    last: datetime
+
+
+class TrialOutcome(NamedTuple):
+    """What came of one setting: figures that fit into JSON, and the live book's daily returns."""
+
+    result: Mapping[str, Any]
+    returns: Floats
 
 
 class TrialsStore:
@@ -29,67 +62,46 @@ class TrialsStore:
         self._engine = engine
 
     def record(
-        self,
-        data_hash: str,
-        symbols: Sequence[str],
-        first: datetime,
-        last: datetime,
-        settings_hash: str,
-        settings: Mapping[str, Any],
-        result: Mapping[str, Any],
-        returns: Floats,
+        self, history: TriedHistory, settings_hash: str, settings: Mapping[str, Any], outcome: TrialOutcome
     ) -> None:
         """Count one setting on one history; trying it again changes nothing."""
-        packed = zlib.compress(np.ascontiguousarray(returns, dtype="<f8").tobytes(), 6)
-        with transaction(self._engine) as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO settings_tried (data_hash, symbols, first_bar, last_bar, settings_hash, settings, result, returns)"
-                    " VALUES (:data, :symbols, :first, :last, :hash, CAST(:settings AS jsonb), CAST(:result AS jsonb), :returns)"
-                    " ON CONFLICT (data_hash, settings_hash) DO NOTHING"
-                ),
-                {
-                    "data": data_hash,
-                    "symbols": list(symbols),
-                    "first": first,
-                    "last": last,
-                    "hash": settings_hash,
-                    "settings": json.dumps(settings, default=str),
-                    "result": json.dumps(result),
-                    "returns": packed,
-                },
-            )
-
-    def known(self, data_hash: str, hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """settings hash -> its result, with the daily returns as "returns"."""
-        with transaction(self._engine) as connection:
-            rows = row_dicts(
-                connection,
-                "SELECT settings_hash, result, returns FROM settings_tried WHERE data_hash = :data AND settings_hash = ANY(:hashes)",
-                data=data_hash,
-                hashes=list(hashes),
-            )
-        return {
-            r["settings_hash"]: {
-                **r["result"],
-                "returns": np.frombuffer(zlib.decompress(bytes(r["returns"])), dtype="<f8"),
-            }
-            for r in rows
+        values = {
+            "data": history.data_hash,
+            "symbols": list(history.symbols),
+            "first": history.first,
+            "last": history.last,
+            "hash": settings_hash,
+            "settings": json.dumps(settings, default=str),
+            "result": json.dumps(outcome.result),
+            "returns": zlib.compress(np.ascontiguousarray(outcome.returns, dtype="<f8").tobytes(), 6),
         }
+        with transaction(self._engine) as connection:
+            connection.execute(text(_RECORD), values)
+
+    def known(self, data_hash: str, hashes: Sequence[str]) -> dict[str, TrialOutcome]:
+        """What came of those of the settings that were tried on this history, by their hash."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(text(_KNOWN), {"data": data_hash, "hashes": list(hashes)}).all()
+        return {row.settings_hash: TrialOutcome(row.result, _unpacked(row.returns)) for row in rows}
 
     def tried_on(self, symbols: Sequence[str], first: datetime, last: datetime) -> int:
         """How many settings were tried on histories that share a symbol and a day with this one."""
-        query = "SELECT count(DISTINCT settings_hash) FROM settings_tried WHERE symbols && :symbols AND first_bar <= :last AND last_bar >= :first"
+        bounds = {"symbols": list(symbols), "first": first, "last": last}
         with transaction(self._engine) as connection:
-            return int(
-                connection.execute(text(query), {"symbols": list(symbols), "first": first, "last": last}).scalar_one()
-            )
+            return int(connection.execute(text(_TRIED_ON), bounds).scalar_one())
+
+
+def _unpacked(returns: bytes) -> Floats:
+    return np.frombuffer(zlib.decompress(bytes(returns)), dtype="<f8")
 
 
 @contextmanager
 def study_of(owner: Engine, name: str, *, seed: int, learns: bool) -> Iterator[Any]:
-    """Optuna's study of this name, shared by all processes that search in this database; trials of a process that died are tried
-    again by another after half a minute."""
+    """Optuna's study of this name, shared by all processes that search in this database.
+
+    It `learns` from what was tried, or draws at random from `seed`. Trials of a process that died are tried again by
+    another after GRACE_S. ServiceError where this user may not create the schema.
+    """
     import optuna  # only a search needs it
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -40,6 +40,6 @@ META_TABLES = (
 
 
 def wipe_desk(owner: Engine) -> None:
-    """Forget every decision of a desk and all that was learnt from them; the bars stay. Only the owner of the tables may."""
+    """Forget every decision of a desk and all that was learnt from them; the bars stay. The owner of the tables may."""
     with transaction(owner) as connection:
         connection.execute(text(f"TRUNCATE {', '.join((*JOURNAL_TABLES, *META_TABLES))} RESTART IDENTITY"))

@@ -1,4 +1,4 @@
-"""The one session of a desk that may write: it holds the desk's lock, and everything about decisions is written on it."""
+"""The one session of a desk that may write: it holds the desk's lock, and what is decided is written on it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class DeskWriter:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Driver]:
-        """One transaction on the session; JournalError where the desk is not held, ServiceError where the session breaks.
+        """One transaction on the session; JournalError where the desk is not held, ServiceError where it breaks.
 
         Not `durable`: the server may lose it when it crashes in the next moments (never out of order). That is enough
-        where a lost write is only asked about again: what the broker said of an order whose intent is durable.
+        where a lost write is only asked about again: a broker's answer about an order whose intent is durable.
         """
         if not self._held:
             raise JournalError("this process does not hold the desk")

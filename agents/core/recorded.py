@@ -1,0 +1,84 @@
+"""What a desk has on record, read back: decisions as arrays, with fills and persons' commands; decisions about weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.core.meta_types import WeightDecision
+from agents.core.types import Booleans, Fill, Floats, RiskState, Times
+
+
+class RecordedSpan(NamedTuple):
+    """The first and the last decision of a desk, when the first was recorded, and how many there are."""
+
+    first: datetime
+    last: datetime
+    first_recorded_at: datetime
+    decisions: int
+
+
+class RecordedFill(NamedTuple):
+    """A fill and the decision that ordered it."""
+
+    decision_time: datetime
+    fill: Fill
+
+
+class RecordedWeights(NamedTuple):
+    """A decision about weights under its version."""
+
+    version: int
+    decision: WeightDecision
+
+
+class WeightsTraded(NamedTuple):
+    """A decision that traded with other weights than its version has; both as texts."""
+
+    time: datetime
+    version: int
+    traded: str
+    published: str
+
+
+class CheckedState(NamedTuple):
+    """The last decision that a parity check has recomputed, and the recomputed state after it."""
+
+    until: datetime
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Decisions of one desk, T of them, on the axes `time`, `symbols`, `agents`; what is not on record is NaN, "" or
+    False.
+
+    `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
+    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
+    [T, A] marks agents that did not answer. `fills` are those of orders decided from the decision before the first one
+    to the one before the last; `commands` maps a place on the axis `time` to the risk state that a person ordered and
+    this decision was the first to obey.
+    """
+
+    time: Times
+    symbols: tuple[str, ...]
+    agents: tuple[str, ...]
+    strength: Floats
+    confidence: Floats
+    abstained: Booleans
+    forecast: Floats
+    weights: Floats
+    order: Floats
+    position: Floats
+    target: Floats
+    clamps: np.ndarray[Any, np.dtype[np.object_]]
+    no_trade: np.ndarray[Any, np.dtype[np.object_]]
+    equity: Floats
+    risk_state: tuple[str, ...]
+    failed: Booleans
+    fills: Sequence[RecordedFill]
+    commands: Mapping[int, RiskState]
