@@ -1,4 +1,4 @@
-"""What a desk has on record, read back: decisions as arrays, with fills and persons' commands; decisions about weights."""
+"""What a desk has on record, read back: decisions as arrays, with fills and commands; decisions about weights."""
 
 from __future__ import annotations
 
