@@ -24,7 +24,8 @@ import redis
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.migrate import upgrade
 from agents.adapters.services.debian import fetch_prefix
-from agents.adapters.services.embedded import EmbeddedServices, find_installed
+from agents.adapters.services.embedded import EmbeddedServices
+from agents.adapters.services.programs import find_installed, package_cache
 
 TEMPLATE = "quorum_template"
 HASTE = ("fsync", "full_page_writes", "synchronous_commit")
@@ -100,7 +101,7 @@ class Servers:
             return
         with (self.state / "programs.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            programs = fetch_prefix(self.state / "prefix", self.state / "download", _say)
+            programs = fetch_prefix(self.state / "prefix", package_cache(), _say)
         if not self.services.prefix.is_symlink():
             self.services.prefix.symlink_to(programs)
 

@@ -26,7 +26,6 @@ FILES_TO_SPLIT = {
     "adapters/database/desk_facts.py",
     "adapters/database/journal.py",
     "adapters/files/bar_rows.py",
-    "adapters/services/embedded.py",
     "core/settings.py",
     "core/types.py",
     "pipeline/step.py",

@@ -14,7 +14,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents.adapters.database.engine import normalise_url, open_engine, probe_timescaledb, transaction
-from agents.adapters.services.embedded import find_installed
+from agents.adapters.services.programs import find_installed
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError

@@ -332,7 +332,7 @@ def test_the_database_dies_and_returns(tmp_path, fresh):
         daemon.write(csv_of(BARS, 0, 110))
         daemon.start()
         daemon.wait_for(40)
-        pid = fresh._postgres_pid()
+        pid = fresh.postgres.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         daemon.engine.dispose()

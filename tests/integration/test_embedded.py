@@ -15,8 +15,11 @@ import psycopg
 import pytest
 import redis
 
-from agents.adapters.services.debian import KEYRING, DebianSource, fetch_prefix
-from agents.adapters.services.embedded import EmbeddedServices, find_installed, service_user
+from agents.adapters.services.apt import KEYRING, DebianSource, fetch_packages
+from agents.adapters.services.debian import fetch_prefix
+from agents.adapters.services.embedded import EmbeddedServices
+from agents.adapters.services.folder import service_user
+from agents.adapters.services.programs import find_installed, package_cache
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
@@ -29,7 +32,7 @@ def quiet(_line: str) -> None:
 
 
 def pids(services: EmbeddedServices) -> tuple[int | None, int | None]:
-    return services._postgres_pid(), services._redis_pid()
+    return services.postgres.pid(), services.redis.pid()
 
 
 def test_servers_are_private_and_unprivileged(fresh):
@@ -133,7 +136,7 @@ def make_unsigned(folder: Path) -> DebianSource:
 def test_an_unsigned_archive_is_refused(tmp_path):
     source = make_unsigned(tmp_path / "mirror")
     with pytest.raises(ServiceError, match="cannot be used.*(not signed|NO_PUBKEY|InRelease|does not have)"):
-        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+        fetch_prefix(tmp_path / "prefix", tmp_path / "cache", quiet, source)
     assert not (tmp_path / "prefix").exists()
 
 
@@ -154,7 +157,7 @@ def test_a_tampered_archive_is_refused(tmp_path, genuine_release):
     assert tampered != genuine_release
     (tmp_path / "mirror" / "dists" / "trixie" / "InRelease").write_bytes(tampered)
     with pytest.raises(ServiceError, match="cannot be used"):
-        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+        fetch_prefix(tmp_path / "prefix", tmp_path / "cache", quiet, source)
     assert not (tmp_path / "prefix").exists()
 
 
@@ -167,44 +170,71 @@ def test_a_genuine_index_with_other_packages_is_refused(tmp_path, genuine_releas
         "Package: evil\nVersion: 1\n\n"
     )
     with pytest.raises(ServiceError, match="cannot be used"):
-        fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, source)
+        fetch_prefix(tmp_path / "prefix", tmp_path / "cache", quiet, source)
+
+
+needs_fetching = pytest.mark.skipif(find_installed() is not None, reason="a server is installed, so nothing is fetched")
+
+
+def stamps(archives: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in archives.glob("*.deb")}
 
 
 @needs_apt
+@needs_fetching
 @pytest.mark.slow
-@pytest.mark.skipif(find_installed() is not None, reason="a server is installed, so nothing is fetched")
 def test_a_fetch_that_was_killed_resumes_and_leaves_the_system_alone(tmp_path, genuine_release):
     watched = [Path("/var/lib/dpkg/status"), Path("/var/lib/apt/lists"), Path("/var/cache/apt/archives")]
     before = [path.stat().st_mtime_ns for path in watched if path.exists()]
+    prefix, cache = tmp_path / "prefix", tmp_path / "cache"
     code = (
         "import sys; from pathlib import Path; from agents.adapters.services.debian import fetch_prefix;"
         "fetch_prefix(Path(sys.argv[1]), Path(sys.argv[2]), print)"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "prefix"), str(tmp_path / "work")]
+    command = [sys.executable, "-c", code, str(prefix), str(cache)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    archives = tmp_path / "work" / "cache" / "archives"
+    archives = cache / "archives"
     while len(list(archives.glob("*.deb"))) < 5 and process.poll() is None:
         CLOCK.sleep_s(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "prefix").exists(), "never half a prefix"
-    kept = {path: path.stat().st_mtime_ns for path in archives.glob("*.deb")}
-    stamps: dict[Path, int] = {}
-
-    def note(line: str) -> None:
-        if line.startswith("unpacking"):
-            stamps.update({path: path.stat().st_mtime_ns for path in kept if path.exists()})
-
-    fetch_prefix(tmp_path / "prefix", tmp_path / "work", note)
-    assert kept
-    assert stamps == kept, "what was complete was not fetched again"
-    version = subprocess.run(
-        [next((tmp_path / "prefix").glob("usr/lib/postgresql/*/bin/postgres")), "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "PostgreSQL" in version.stdout
-    assert not (tmp_path / "work").exists()
-    fetch_prefix(tmp_path / "prefix", tmp_path / "work", quiet, DebianSource(mirror="http://127.0.0.1:1/none"))
+    assert not prefix.exists(), "never half a prefix"
+    complete = stamps(archives)
+    fetch_prefix(prefix, cache, quiet)
+    assert complete
+    assert complete.items() <= stamps(archives).items(), "what was complete was not fetched again"
+    postgres = next(prefix.glob("usr/lib/postgresql/*/bin/postgres"))
+    assert "PostgreSQL" in subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout
+    fetch_prefix(prefix, cache, quiet, DebianSource(mirror="http://127.0.0.1:1/none"))
     assert [path.stat().st_mtime_ns for path in watched if path.exists()] == before
+
+
+@needs_apt
+@needs_fetching
+@pytest.mark.slow
+def test_fetched_packages_are_used_again_and_a_damaged_one_is_fetched_again(tmp_path, genuine_release):
+    fetch_packages(package_cache(), quiet)
+    cache = tmp_path / "cache"
+    shutil.copytree(package_cache(), cache)
+    complete, lines = stamps(cache / "archives"), list[str]()
+    packages = fetch_packages(cache, lines.append)
+    assert stamps(cache / "archives") == complete
+    assert sorted(path.name for path in packages) == sorted(complete)
+    assert not any("fetching" in line for line in lines)
+
+    damaged = next(path for path in packages if path.name.startswith("redis-server_"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1  # the size stays: apt alone would take it
+    damaged.write_bytes(content)
+    (cache / "archives" / "evil_1.0_all.deb").write_bytes(content)
+    assert fetch_packages(cache, lines.append) == packages
+    assert any(f"(1 of {len(complete)} packages" in line for line in lines)
+    assert stamps(cache / "archives").keys() == complete.keys()
+    content[len(content) // 2] ^= 1
+    assert damaged.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceError, match="cache directory .* cannot be written .* set XDG_CACHE_HOME"):
+        fetch_prefix(tmp_path / "prefix", tmp_path / "file" / "cache", quiet)

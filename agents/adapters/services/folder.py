@@ -1,0 +1,171 @@
+"""The state directory of the embedded servers: its folders, its lock, and the user whose processes may enter it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import pwd
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.core.clock import SystemClock
+from agents.core.errors import ServiceError
+from agents.core.settings import child_environment, home_state_dir
+
+Say = Callable[[str], None]
+"""Shows one line about what is going on."""
+
+CLOCK = SystemClock()
+SERVICE_USERS = ("quorum", "postgres", "nobody")
+ROOT_STATE_DIR = Path("/var/lib/quorum")
+SOCKET_PATH_LIMIT = 100
+START_TIMEOUT_S = 60
+
+
+class StateFolder:
+    """Where the servers of one state directory keep what they have; None: the user's own state directory."""
+
+    def __init__(self, state_dir: Path | None = None) -> None:
+        self.root = (state_dir or default_state_dir()).absolute()
+        self.data = self.root / "postgres"
+        self.logs = self.root / "logs"
+        self.run = _socket_folder(self.root)
+
+    @contextmanager
+    def lock(self, say: Say) -> Iterator[None]:
+        """Held while servers are started or stopped; ServiceError where the directory cannot be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "lock").touch()
+        except OSError as error:
+            raise ServiceError(
+                f"state directory {self.root} cannot be written ({error}); set QUORUM_STATE_DIR"
+            ) from None
+        with locked(self.root / "lock", say, "waiting for another quorum command that is preparing the services"):
+            yield
+
+    def make(self) -> None:
+        """The folders, each for the user who runs the servers; ServiceError where that user cannot reach them."""
+        owner = service_user()
+        if owner is not None:
+            self.root.chmod(0o755)
+            _require_reachable(self.root, owner)
+        for folder in (self.logs, self.run):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            give(folder)
+        if self.run.stat().st_uid != (owner.pw_uid if owner else os.geteuid()):
+            raise ServiceError(f"socket directory {self.run} belongs to somebody else; remove it")
+
+    def run_as_service(self, command: list[str], failed: str) -> None:
+        """Run a program as the user who runs the servers; ServiceError with its last words where it fails."""
+        owner = service_user()
+        identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+        with tempfile.TemporaryFile() as output:
+            result = subprocess.run(
+                command,
+                env=child_environment(LC_ALL="C.UTF-8"),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=START_TIMEOUT_S * 2,
+                start_new_session=True,
+                umask=0o077,
+                **identity,  # type: ignore[call-overload]  # the three identity arguments have different types
+            )
+            if result.returncode != 0:
+                output.seek(0)
+                lines = output.read().decode(errors="replace").strip().splitlines()
+                raise ServiceError(f"{failed}: {' '.join(lines[-3:])}; see {self.logs}")
+
+
+@contextmanager
+def locked(file: Path, say: Say, waiting: str) -> Iterator[None]:
+    """Hold the lock `file` while the block runs; says `waiting` where another process has it."""
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(waiting)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace a file at once, readable for the user who runs the servers only."""
+    fresh = file.with_name(file.name + ".new")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    give(fresh)
+    fresh.replace(file)
+
+
+def give(path: Path) -> None:
+    """Make the user who runs the servers its owner."""
+    if (owner := service_user()) is not None:
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def default_state_dir() -> Path:
+    """XDG state directory of this user; for root a place that the unprivileged service user can reach."""
+    return ROOT_STATE_DIR if os.geteuid() == 0 else home_state_dir()
+
+
+def service_user() -> pwd.struct_passwd | None:
+    """Whom the servers run as when we are root; None when we are not."""
+    if os.geteuid() != 0:
+        return None
+    for name in SERVICE_USERS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise ServiceError(f"servers must not run as root and none of the users {', '.join(SERVICE_USERS)} exists; add one")
+
+
+def wait_gone(pid: int, name: str, logs: Path) -> None:
+    """Return once the process has ended; ServiceError where that takes longer than START_TIMEOUT_S."""
+    deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+    while Path(f"/proc/{pid}").exists() and _process_state(pid) != "Z":
+        if CLOCK.monotonic_s() > deadline:
+            raise ServiceError(f"{name} (pid {pid}) did not stop within {START_TIMEOUT_S} s; see {logs}")
+        CLOCK.sleep_s(0.05)
+
+
+def working_folder(process: Path) -> str:
+    """The working folder of a process, given as its folder in /proc; empty where it is gone or not ours to see."""
+    try:
+        return str((process / "cwd").readlink())
+    except OSError:
+        return ""
+
+
+def _process_state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):
+        return "Z"
+
+
+def _socket_folder(root: Path) -> Path:
+    """A folder whose socket paths fit into the 107 bytes that the kernel allows."""
+    if len(str(root / "run" / ".s.PGSQL.5432.lock")) <= SOCKET_PATH_LIMIT:
+        return root / "run"
+    digest = hashlib.sha256(str(root).encode()).hexdigest()[:10]
+    return Path(tempfile.gettempdir()) / f"quorum-{os.geteuid()}-{digest}"
+
+
+def _require_reachable(folder: Path, owner: pwd.struct_passwd) -> None:
+    for parent in (folder, *folder.parents):
+        status = parent.stat()
+        if not (status.st_mode & 0o001 or (status.st_uid == owner.pw_uid and status.st_mode & 0o100)):
+            raise ServiceError(
+                f"the servers run as user '{owner.pw_name}', who may not enter {parent};"
+                f" set QUORUM_STATE_DIR to a folder that it can reach, such as {ROOT_STATE_DIR}"
+            )

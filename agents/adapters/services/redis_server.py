@@ -1,0 +1,73 @@
+"""The embedded Redis: a cache on a UNIX socket, for this user alone; nothing of it is kept on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redis
+
+from agents.adapters.services.folder import CLOCK, START_TIMEOUT_S, Say, StateFolder, working_folder, write_private
+from agents.core.errors import ServiceError
+
+SETTINGS = """
+port 0
+unixsocket {run}/redis.sock
+unixsocketperm 700
+daemonize yes
+pidfile {run}/redis.pid
+logfile {logs}/redis.log
+dir {run}
+save ""
+appendonly no
+maxmemory 64mb
+maxmemory-policy noeviction
+"""
+
+
+class RedisServer:
+    """The server of one state directory, running or not."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        self._folder = folder
+        self._socket = folder.run / "redis.sock"
+
+    def start(self, binaries: Path, say: Say) -> None:
+        """Make it answer; ServiceError where it does not."""
+        try:
+            self.version()
+            return
+        except (redis.RedisError, OSError):
+            pass
+        say("starting Redis")
+        run, logs = self._folder.run, self._folder.logs
+        configuration = run / "redis.conf"
+        write_private(configuration, SETTINGS.format(run=run, logs=logs))
+        self._socket.unlink(missing_ok=True)
+        self._folder.run_as_service([str(binaries / "redis-server"), str(configuration)], "Redis did not start")
+        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+        while True:
+            try:
+                self.version()
+                return
+            except (redis.RedisError, OSError) as error:
+                if CLOCK.monotonic_s() > deadline:
+                    raise ServiceError(f"Redis did not answer ({error}); see {logs}/redis.log") from None
+                CLOCK.sleep_s(0.05)
+
+    def pid(self) -> int | None:
+        """The server of our state directory; None for no, a dead or somebody else's process."""
+        try:
+            pid = int((self._folder.run / "redis.pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        ours = b"redis-server" in command and working_folder(Path(f"/proc/{pid}")) == str(self._folder.run)
+        return pid if ours else None
+
+    def version(self) -> str:
+        """Asked of the running server; redis.RedisError or OSError where it does not answer."""
+        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2.0)
+        try:
+            return str(client.info("server")["redis_version"])
+        finally:
+            client.close()
