@@ -244,10 +244,11 @@ def quorum_replay(m, *, tuned: bool = False):
     """`quorum replay` itself, six agents."""
     _ours()
     from agents.core.settings import Settings
-    from agents.wiring.replay import Plan, history_of, replay_history
+    from agents.wiring.history import ReplayRequest, history_of
+    from agents.wiring.replay import replay_history
 
     history = history_of(_bars(m))
-    plan = Plan(settings=Settings(), tuning=tuned, report_every=None)
+    plan = ReplayRequest(settings=Settings(), tuning=tuned, report_every=None)
 
     def work() -> tuple[float, int]:
         run = replay_history(history, plan).run

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_stamp
 from agents.quant.measures import daily_of
-from agents.wiring.replay import History, Plan, replay_history
+from agents.wiring.history import History, ReplayRequest
+from agents.wiring.replay import replay_history
 
 START = np.datetime64("2023-01-01T00:00", "us")
 MINUTE = np.timedelta64(60_000_000, "us")
@@ -85,7 +86,7 @@ def main() -> None:
     source = Minutes(options.days * 1440, options.symbols)
     history = History(source=source, symbols=source.symbols, total_bars=source.rows)
     warm = Minutes(4_400, options.symbols)
-    plan = Plan(settings=Settings(data=around), tuning=not options.no_tuning)
+    plan = ReplayRequest(settings=Settings(data=around), tuning=not options.no_tuning)
     replay_history(History(source=warm, symbols=warm.symbols, total_bars=warm.rows), plan)
 
     def show(done: int, total: int, at: datetime, _equity: float) -> None:

@@ -18,7 +18,7 @@ from agents.core.settings import Settings
 from agents.core.types import Bars
 from agents.wiring.connections import connect
 from agents.wiring.desk import demo_file, demo_settings
-from agents.wiring.replay import History, history_of, whole_of
+from agents.wiring.history import History, history_of, whole_of
 
 
 @dataclass(frozen=True, slots=True)

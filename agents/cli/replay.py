@@ -26,11 +26,14 @@ from agents.quant.evidence import claim_of, sharpe_difference
 from agents.quant.measures import SEED, SHOWN_LEVEL, by_day, daily_of
 from agents.quant.moments import decay_weights
 from agents.quant.replay_summary import summary_of
-from agents.replay.record import Progress
+from agents.replay.timeline import Progress
+from agents.wiring.history import ReplayRequest
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import meta_plane
+from agents.wiring.own_history import OwnHistory, own_history
 from agents.wiring.parity import check_parity, kinds_of
-from agents.wiring.replay import OwnHistory, Plan, count_trial, own_history, persist, replay_history
+from agents.wiring.recorded_replay import Notices, count_trial, persist
+from agents.wiring.replay import replay_history
 
 LEAST_DAYS = 20
 """Fewer days in common with the record say nothing."""
@@ -62,13 +65,13 @@ def replay(options: Namespace, screen: Screen) -> int:
             changes = {"agents.static_weights": own.past.first_weights, **changes}
         else:
             opened = open_history(options, settings, stack, screen)
-        plan = _plan(options, opened, changes)
-        replayed = _replay(options, opened, plan, own, screen)
+        request = _request(options, opened, changes)
+        replayed = _replay(options, opened, request, own, screen)
         if opened.database is not None and (changes_of(options) or options.no_tuning):
             count_trial(TrialsStore(opened.database), replayed)  # looking at other settings on this history is a trial
         if options.persist:
-            _persist(options.persist, opened, plan, replayed, screen)
-    _show(options, replayed, plan.trials, own, screen)
+            _persist(options.persist, opened, request, replayed, screen)
+    _show(options, replayed, request.trials, own, screen)
     return 1 if own is not None and own.differs else 0
 
 
@@ -88,13 +91,13 @@ def _own_past(options: Namespace, settings: Settings, stack: ExitStack, screen: 
     return OwnPast(past, plane.engine, parity)
 
 
-def _plan(options: Namespace, opened: OpenHistory, changes: Mapping[str, Any]) -> Plan:
+def _request(options: Namespace, opened: OpenHistory, changes: Mapping[str, Any]) -> ReplayRequest:
     """What is asked of the history, and how many settings were tried on it before."""
     trials = 0
     if opened.database is not None:
         span = opened.history.first_bar(), options.end or SystemClock().now()
         trials = TrialsStore(opened.database).tried_on(opened.history.symbols, *span)
-    return Plan(
+    return ReplayRequest(
         settings=with_changes(opened.settings, changes),
         tuning=not options.no_tuning,
         report_every=WEEKLY if options.reports == "weekly" else None,
@@ -102,24 +105,26 @@ def _plan(options: Namespace, opened: OpenHistory, changes: Mapping[str, Any]) -
     )
 
 
-def _replay(options: Namespace, opened: OpenHistory, plan: Plan, own: OwnPast | None, screen: Screen) -> Replayed:
+def _replay(
+    options: Namespace, opened: OpenHistory, request: ReplayRequest, own: OwnPast | None, screen: Screen
+) -> Replayed:
     with ExitStack() as stack:
         observers = observers_of(options.out, stack) if options.out is not None else []
         screen.say("agents are reading the history" if own is None else "signals come from the record")
         return replay_history(
             opened.history,
-            plan,
+            request,
             observers=observers,
             signal_source=own.past.signal_source if own is not None else None,
             progress=_progress(screen, stack, len(opened.history.symbols)),
         )
 
 
-def _persist(place: str, opened: OpenHistory, plan: Plan, replayed: Replayed, screen: Screen) -> None:
+def _persist(place: str, opened: OpenHistory, request: ReplayRequest, replayed: Replayed, screen: Screen) -> None:
     """Record the finished replay in a database of its own."""
     with ExitStack() as stack:
         progress = _progress(screen, stack, len(opened.history.symbols))
-        recorded, psql = persist(place, opened.history, plan, replayed, screen.say, progress)
+        recorded, psql = persist(place, opened.history, request, replayed, Notices(screen.say, progress))
     screen.say(f"recorded {recorded:,} decisions; look around:")
     screen.say(f"  {psql}")
 

@@ -25,7 +25,7 @@ _SIGNALS, _HITS, _CALLS, _TRADES, _PNL, _TURNOVER, _SUMS, _BRIER = 0, 1, 2, 3, 4
 _FIGURES = 14
 
 
-class DayBook:
+class AgentDayTable:
     """Agent days of a replay."""
 
     def __init__(self, agents: tuple[str, ...]) -> None:

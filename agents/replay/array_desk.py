@@ -17,14 +17,20 @@ from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecisio
 from agents.core.ports import PastChange
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import in_force
-from agents.replay.agent_days import DayBook
+from agents.replay.agent_days import AgentDayTable
 
 
 class ArrayDesk:
     """AnalyzerDesk and OptimizerDesk of one replay. `trials` are settings that were tried on this history before."""
 
     def __init__(
-        self, agents: tuple[str, ...], static: Mapping[str, float], days: DayBook, clock: Clock, *, trials: int = 0
+        self,
+        agents: tuple[str, ...],
+        static: Mapping[str, float],
+        days: AgentDayTable,
+        clock: Clock,
+        *,
+        trials: int = 0,
     ) -> None:
         self.days = days
         self.decisions: list[WeightDecision] = []

@@ -7,15 +7,15 @@ that was being computed, and resuming continues to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.clock import INSTANT, SimulatedClock
+from agents.core.clock import INSTANT
 from agents.core.killpoint import killpoint
 from agents.core.ports import Journal
 from agents.core.types import (
@@ -24,7 +24,6 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     Signals,
-    Times,
     WeightSet,
     WorkLogEntry,
     as_datetime,
@@ -40,51 +39,10 @@ from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, out
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
+from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 SEGMENT_BARS = 128
-
-Progress = Callable[[int, int, datetime, float], None]
-"""(bars done, bars in all, simulated time, equity)."""
-
-
-class Interludes(Protocol):
-    """What falls due between bars: the meta plane's jobs on simulated time. A job due at D sees every bar up to D, and
-    the bars after D are traded with the weights that it left."""
-
-    def next_due(self, after: datetime) -> datetime:
-        """The first due time later than `after`."""
-        ...
-
-    def run(self, at: datetime) -> None:
-        """Run what is due at `at`; again, after a kill, it does what is left of it."""
-        ...
-
-
-class Timeline:
-    """Cuts a history where interludes fall due and runs them between the cuts, on a simulated clock. Due times are followed by
-    themselves, not by bars: a job that is due with a bar's very close runs after it."""
-
-    def __init__(self, clock: SimulatedClock, interludes: Interludes | None, since: datetime) -> None:
-        self._clock, self._interludes, self._ran = clock, interludes, since
-
-    def segments(self, time: Times, first: int, longest: int | None = None) -> Iterator[tuple[int, int]]:
-        """(first, stop) of rows to trade one after the other, at most `longest` of them at once; the clock stands at the first bar
-        of a segment while it is traded."""
-        while first < len(time):
-            due = self._interludes.next_due(self._ran) if self._interludes is not None else None
-            reach = len(time) if due is None else int(np.searchsorted(time, as_stamp(due), side="right"))
-            stop = min(reach, first + longest) if longest else reach
-            if stop <= first:
-                assert self._interludes is not None and due is not None
-                self._clock.advance_to(due)
-                self._interludes.run(due)
-                self._ran = due
-                continue
-            self._clock.advance_to(as_datetime(time[first]))
-            yield first, stop
-            self._clock.advance_to(as_datetime(time[stop - 1]))
-            first = stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,52 +56,40 @@ class Prepared:
     volatility: Floats
 
 
-def replay(
-    bars: Bars,
-    plan: DeskPlan,
-    agents: AgentPanel,
-    weights_at: Callable[[datetime], WeightSet],
-    journal: Journal,
-    clock: SimulatedClock,
-    progress: Progress,
-    interludes: Interludes | None = None,
-    memory: int = 0,
-) -> int:
-    """Trade `bars`, from where the journal ends, on a new one after the first `memory` rows, which the agents only remember; returns
-    the number of bars that were decided on now.
+class RecordedDesk(NamedTuple):
+    """The desk whose decisions are recorded: its fixed part, its agents, its weights at a time, and its journal."""
 
-    Segments are cut where an interlude falls due; it runs after the bars up to its due time are on record.
+    plan: DeskPlan
+    agents: AgentPanel
+    weights_at: Callable[[datetime], WeightSet]
+    journal: Journal
+
+
+def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress: Progress, memory: int = 0) -> int:
+    """Trade `bars` from where the journal ends; returns how many bars were decided on now.
+
+    A new desk begins after the first `memory` rows, which its agents only remember. Segments are cut where something
+    falls due; that runs after the bars up to its due time are on record.
     """
-    names = agents.names
+    plan, names, journal = desk.plan, desk.agents.names, desk.journal
     last = journal.last()
-    start = memory
-    state, ledger = (
-        new_state(len(names), len(bars.symbols), plan.parameters.initial_cash),
-        Ledger(cash=to_decimal(plan.parameters.initial_cash)),
-    )
+    start, cash = memory, plan.parameters.initial_cash
+    state = new_state(len(names), len(bars.symbols), cash)
+    ledger = Ledger(cash=to_decimal(cash))
     working: list[Order] = []
     if last is not None:
-        start = int(np.searchsorted(bars.time, np.datetime64(last.time.replace(tzinfo=None), "us"), side="right"))
-        state, cash = unpack_state(last.state, bars.symbols, names, plan.parameters.initial_cash)
-        ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
+        start = int(np.searchsorted(bars.time, as_stamp(last.time), side="right"))
+        state, kept_cash = unpack_state(last.state, bars.symbols, names, cash)
+        ledger = Ledger(cash=Decimal(kept_cash), positions=dict(last.positions))
         working = [order for order, _ in journal.open_orders()]
     total = len(bars.time)
     if start >= total:
         return 0
-    prepared = _prepare(bars, plan, agents)
-    timeline = Timeline(clock, interludes, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
+    prepared = _prepare(bars, plan, desk.agents)
+    timeline = Timeline(time, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        weights = weights_at(clock.now())
-        state, ledger, working, equity = _run_segment(
-            bars.rows(first, stop),
-            slice(first, stop),
-            plan,
-            agents,
-            prepared,
-            weights,
-            journal,
-            (state, ledger, working),
-        )
+        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()))
+        state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
 
@@ -157,16 +103,19 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
 
 
+class Segment(NamedTuple):
+    """Bars that are traded as one transaction, their rows in the whole history, and the weights in force for them."""
+
+    bars: Bars
+    rows: slice
+    weights: WeightSet
+
+
 def _run_segment(
-    segment: Bars,
-    rows: slice,
-    plan: DeskPlan,
-    agents: AgentPanel,
-    prepared: Prepared,
-    weights: WeightSet,
-    journal: Journal,
-    before: tuple[State, Ledger, list[Order]],
+    part: Segment, desk: RecordedDesk, prepared: Prepared, before: tuple[State, Ledger, list[Order]]
 ) -> tuple[State, Ledger, list[Order], float]:
+    segment, rows, weights = part
+    plan, agents, journal = desk.plan, desk.agents, desk.journal
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
     vector = np.array([to_float(weights.weights[name]) for name in names])

@@ -8,15 +8,15 @@ the compiled step runs from one due time to the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from agents.core.allocator import give_back
-from agents.core.books import FIRST_SHADOW, LIVE, book_names
-from agents.core.clock import INSTANT, SimulatedClock
+from agents.core.books import LIVE
+from agents.core.clock import INSTANT
 from agents.core.ports import BarSource
 from agents.core.replay_types import Fills, Run
 from agents.core.types import (
@@ -35,8 +35,9 @@ from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
-from agents.replay.agent_days import DayBook
-from agents.replay.record import Interludes, Progress, Timeline
+from agents.replay.agent_days import AgentDayTable
+from agents.replay.run_rows import RunRows
+from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import raw_forecasts
 
 FILLS_KEPT = 500_000
@@ -90,28 +91,40 @@ def chunks_of(
         held, after = rows.rows(max(0, len(rows.time) - lead), len(rows.time)), as_datetime(new.time[-1])
 
 
+class SimulatedDesk(NamedTuple):
+    """Who trades: the desk's fixed part, its agents' names, where their signals come from, how many bars they need
+    before what is new, and the weights in force at a time."""
+
+    plan: DeskPlan
+    agents: tuple[str, ...]
+    signal_source: SignalSource
+    bars_needed: int
+    weights_at: Callable[[datetime], WeightSet]
+
+
+class Watchers(NamedTuple):
+    """Who is told: progress of `total_bars`, and observers of every finished chunk."""
+
+    progress: Progress
+    total_bars: int
+    observers: Sequence[Observer] = ()
+
+
 def simulate(
     chunks: Iterable[Chunk],
-    plan: DeskPlan,
-    agents: tuple[str, ...],
-    signal_source: SignalSource,
-    weights_at: Callable[[datetime], WeightSet],
-    clock: SimulatedClock,
-    progress: Progress,
-    *,
-    total_bars: int,
-    memory: int = 0,
-    days: DayBook | None = None,
-    interludes: Interludes | None = None,
-    observers: Sequence[Observer] = (),
+    desk: SimulatedDesk,
+    time: SimulatedTime,
+    watchers: Watchers,
+    days: AgentDayTable | None = None,
 ) -> Run:
-    """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing. Agents need `memory` rows before what is new.
+    """Trade everything that `chunks` hold, from cash; ValueError where they hold nothing.
 
-    `days` is kept up to date for the jobs of `interludes`, which run after the bars up to their due time.
+    `days` is kept up to date for what runs between bars, which sees the bars up to its due time.
     """
+    plan, agents, total_bars = desk.plan, desk.agents, watchers.total_bars
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    opinions = _Opinions(signal_source, memory)
-    series, desk = _Series(plan, agents, total_bars), desk_of(state, plan.parameters)
+    opinions = _Opinions(desk.signal_source, desk.bars_needed)
+    series, books = RunRows(plan, agents, total_bars), desk_of(state, plan.parameters)
     history: Floats | None = None
     previous: Outputs | None = None
     timeline: Timeline | None = None
@@ -129,23 +142,23 @@ def simulate(
         inputs = matched_inputs(bars, volatility, forecast, correlation, np.zeros(len(agents)))
         if days is not None:
             days.open_chunk(bars, opinions.strength, opinions.confidence, opinions.abstained, out, lead)
-        timeline, shown = timeline or Timeline(clock, interludes, as_datetime(bars.time[lead]) - INSTANT), done
+        timeline, shown = timeline or Timeline(time, as_datetime(bars.time[lead]) - INSTANT), done
         row_weights = np.zeros((len(bars.time), len(agents)))
         for first, stop in timeline.segments(bars.time, lead):
-            weights = weights_at(clock.now()).weights
+            weights = desk.weights_at(time.clock.now()).weights
             vector = np.array([to_float(weights[name]) for name in agents])
-            run_rows(desk, inputs._replace(weights=vector), out, first, stop)
+            run_rows(books, inputs._replace(weights=vector), out, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
             if days is not None:
                 days.available = stop
             if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
-                progress(done, total_bars, as_datetime(bars.time[stop - 1]), float(out.equity[stop - 1, LIVE]))
+                watchers.progress(done, total_bars, as_datetime(bars.time[stop - 1]), float(out.equity[stop - 1, LIVE]))
         base, fills = series.bars, series.add(bars, lead, out, row_weights)
-        for observe in observers:
+        for observe in watchers.observers:
             observe(ChunkResult(bars, lead, signals, forecast, out, fills, base))
-        progress(done, total_bars, as_datetime(bars.time[-1]), float(out.equity[-1, LIVE]))
+        watchers.progress(done, total_bars, as_datetime(bars.time[-1]), float(out.equity[-1, LIVE]))
         previous = out
         if lead:
             give_back()  # the second chunk and later: a long history
@@ -156,7 +169,7 @@ class _Opinions:
     """What the agents said on a chunk's rows, [A, n, S]; they are asked again only about what is new."""
 
     def __init__(self, signal_source: SignalSource, memory: int) -> None:
-        self._voices, self._memory = signal_source, memory
+        self._source, self._memory = signal_source, memory
         self._asked = False
         self.strength, self.confidence = np.empty((0, 0, 0)), np.empty((0, 0, 0))
         self.abstained: Booleans = np.empty((0, 0, 0), dtype=bool)
@@ -164,8 +177,8 @@ class _Opinions:
     def of(self, bars: Bars, lead: int) -> list[Signals]:
         """Signals on all rows of a chunk; those of its lead are as they were."""
         before = min(lead, self._memory) if self._asked else lead
-        said = self._voices(bars.rows(lead - before, len(bars.time)))
-        new = [np.stack([getattr(s, name) for s in said]) for name in ("strength", "confidence", "abstained")]
+        signals = self._source(bars.rows(lead - before, len(bars.time)))
+        new = [np.stack([getattr(s, name) for s in signals]) for name in ("strength", "confidence", "abstained")]
         if self._asked:
             old = (self.strength, self.confidence, self.abstained)
             new = [
@@ -198,95 +211,3 @@ def _room(previous: Outputs | None, lead: int, bars: int, agents: int, symbols: 
             old = getattr(previous, name)
             getattr(out, name)[:lead] = old[len(old) - lead :]
     return out
-
-
-class _Series:
-    """Collects the rows of all chunks, into arrays that are made once: a year of minutes is not held twice."""
-
-    _BOOKS = ("equity", "cash", "turnover")
-    _COSTS = ("notional", "fee", "spread", "impact", "delay")
-
-    def __init__(self, plan: DeskPlan, agents: tuple[str, ...], total_bars: int) -> None:
-        self._plan, self._agents = plan, agents
-        count = len(agents)
-        widths = {
-            **dict.fromkeys(self._BOOKS, FIRST_SHADOW + count),
-            "contribution": count + 1,
-            "shadow_return": count,
-            "weights": count,
-        }
-        self._rows: dict[str, Any] = {name: np.empty((total_bars, width)) for name, width in widths.items()}
-        self._rows |= {name: np.empty(total_bars) for name in ("gross", "net")}
-        self._rows |= {name: np.empty(total_bars, dtype=np.int64) for name in ("risk_state",)}
-        self._rows["time"] = np.empty(total_bars, dtype="datetime64[us]")
-        self._fills: list[Fills] = []
-        self._kept = self._count = self.bars = self._symbol_bars = 0
-        self._costs = dict.fromkeys(self._COSTS, 0.0)
-        self._mark = np.full(len(plan.symbols), np.nan)
-
-    def add(self, bars: Bars, lead: int, out: Outputs, weights: Floats) -> Fills:
-        """Take in the new rows of a chunk; returns its fills."""
-        value = np.where(out.position[lead:] != 0.0, out.position[lead:] * out.mark[lead:], 0.0)
-        live = out.equity[lead:, LIVE]
-        new: dict[str, Any] = {
-            name: getattr(out, name)[lead:] for name in (*self._BOOKS, "contribution", "shadow_return", "risk_state")
-        }
-        new |= {
-            "time": bars.time[lead:],
-            "weights": weights[lead:],
-            "gross": np.abs(value).sum(axis=1) / live,
-            "net": value.sum(axis=1) / live,
-        }
-        rows = slice(self.bars, self.bars + len(live))
-        for name, values in new.items():
-            self._rows[name][rows] = values
-        fills = self._fills_of(bars, lead, out)
-        self._costs["notional"] += float(np.abs(fills.quantity * fills.price).sum())
-        for name in self._COSTS[1:]:
-            self._costs[name] += float(getattr(fills, name).sum())
-        if self._kept < FILLS_KEPT:
-            self._fills.append(fills)
-            self._kept += len(fills.bar)
-        self._count += len(fills.bar)
-        self.bars = rows.stop
-        self._symbol_bars += int(np.isfinite(bars.close[lead:]).sum())
-        return fills
-
-    def _fills_of(self, bars: Bars, lead: int, out: Outputs) -> Fills:
-        t, s = np.nonzero(out.fill_quantity[lead:])
-        quantity = out.fill_quantity[lead:][t, s]
-        before = np.concatenate([self._mark[None], out.mark[lead:-1]])[t, s] / bars.split[lead:][t, s]
-        self._mark = out.mark[-1].copy()
-        price, fee, spread, impact = (
-            getattr(out, f"fill_{name}")[lead:][t, s] for name in ("price", "fee", "spread", "impact")
-        )
-        delay = quantity * (bars.open[lead:][t, s] - before)
-        return Fills(
-            bar=t + self.bars,
-            symbol=s,
-            quantity=quantity,
-            price=price,
-            fee=fee,
-            spread=spread,
-            impact=impact,
-            delay=delay,
-        )
-
-    def run(self) -> Run:
-        """All rows; ValueError where there were none."""
-        if self.bars == 0:
-            raise ValueError("a replay needs at least one bar")
-        whole = {name: rows[: self.bars] for name, rows in self._rows.items()}
-        names = [field.name for field in fields(Fills)]
-        kept = {name: np.concatenate([getattr(part, name) for part in self._fills]) for name in names}
-        return Run(
-            **whole,
-            symbols=self._plan.symbols,
-            agents=self._agents,
-            books=book_names(self._plan.book, self._agents),
-            fills=Fills(**kept),
-            fill_count=self._count,
-            costs=dict(self._costs),
-            initial_cash=self._plan.parameters.initial_cash,
-            symbol_bars=self._symbol_bars,
-        )

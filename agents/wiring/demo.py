@@ -14,7 +14,8 @@ from agents.adapters.feeds.folder_feed import import_file
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
-from agents.replay.record import Progress, replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import Progress, SimulatedTime
 from agents.reports.report import standalone_html
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say
@@ -60,7 +61,8 @@ def run_demo(
         plan = app.plan_of(settings, bars.symbols)
         jobs = jobs_on_tables(plane, clock)
         try:
-            replay(bars, plan, agents, weights.current, journal, clock, progress, jobs)
+            desk = RecordedDesk(plan, agents, weights.current, journal)
+            record_history(bars, desk, SimulatedTime(clock, jobs), progress)
             file = write_report(plane, as_datetime(bars.time[-1]))
         finally:
             plane.jobs.release()

@@ -33,7 +33,9 @@ from agents.replay.simulate import SignalSource
 from agents.replay.space import Space, candidates, period_rows
 from agents.trading.registry import make_agents
 from agents.wiring import desk as app
-from agents.wiring.replay import DataDigest, Plan, asking, history_of, replay_history, versions
+from agents.wiring.history import ReplayRequest, history_of
+from agents.wiring.manifest import DataDigest, versions
+from agents.wiring.replay import asking, replay_history
 
 ACCEPT_LEVEL = 0.05
 NO_RESULT = -99.0
@@ -83,8 +85,8 @@ class Laboratory:
         settings = with_changes(self.settings, dict(changes))
         names = tuple(agent.name for agent in make_agents(settings.agents.enabled))
         history = history_of(self.bars, as_datetime(self.bars.time[first]), as_datetime(self.bars.time[stop - 1]))
-        plan = Plan(settings=settings, tuning=self.tuning, optimizer_only=True)
-        daily = daily_of(replay_history(history, plan, signal_source=self.signal_source(names)).run)
+        request = ReplayRequest(settings=settings, tuning=self.tuning, optimizer_only=True)
+        daily = daily_of(replay_history(history, request, signal_source=self.signal_source(names)).run)
         return Outcome(daily.date, daily.returns(0), daily.returns(2), daily.per_year)
 
 

@@ -21,14 +21,15 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.meta_types import WeightDecision
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
-from agents.replay.record import replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import SimulatedTime
 from agents.reports.report import message
 from agents.trading.registry import AGENTS
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
-from agents.wiring.demo import JobsBetween
 from agents.wiring.desk_record import desk_journal
+from agents.wiring.jobs_between_bars import jobs_on_tables
 from tests.conftest import SERVICES
 from tests.market import ORACLES, batch_of, make_bars
 
@@ -64,16 +65,9 @@ class Stack:
         weights = app.desk_weights(self.settings, self.connections, agents)
         try:
             with desk_journal(self.connections) as journal:
-                replay(
-                    bars,
-                    plan,
-                    agents,
-                    weights.current,
-                    journal,
-                    clock,
-                    lambda *_: None,
-                    JobsBetween(plane, clock, WEEK) if jobs else None,
-                )
+                time = SimulatedTime(clock, jobs_on_tables(plane, clock) if jobs else None)
+                desk = RecordedDesk(plan, agents, weights.current, journal)
+                record_history(bars, desk, time, lambda *_: None)
         finally:
             plane.jobs.release()
             plane.cache.close()

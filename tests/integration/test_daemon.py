@@ -29,7 +29,8 @@ from agents.core.types import Bars, as_datetime
 from agents.core.weight_sets import normalised
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
-from agents.replay.record import replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import SimulatedTime
 from agents.wiring.daemon import paper_broker
 from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
@@ -148,7 +149,8 @@ def expected_of(bars: Bars) -> MemoryJournal:
     from tests.unit.test_step import weights
 
     plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), bars.symbols)
-    replay(bars, plan, agents, weights().current, journal, SimulatedClock(T0), lambda *_: None)
+    desk = RecordedDesk(plan, agents, weights().current, journal)
+    record_history(bars, desk, SimulatedTime(SimulatedClock(T0)), lambda *_: None)
     return journal
 
 

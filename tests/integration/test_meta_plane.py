@@ -30,7 +30,8 @@ from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
-from agents.replay.record import replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import SimulatedTime
 from agents.tuning.weight_decision import try_method
 from agents.wiring import desk as app
 from agents.wiring import job_process
@@ -63,7 +64,8 @@ def plane(owner, trader, meta, redis_url):
     clock = SimulatedClock(as_datetime(BARS.time[0]))
     weights = app.desk_weights(settings, connections, agents)
     with desk_journal(connections) as journal:
-        replay(BARS, app.plan_of(settings, BARS.symbols), agents, weights.current, journal, clock, lambda *_: None)
+        desk = RecordedDesk(app.plan_of(settings, BARS.symbols), agents, weights.current, journal)
+        record_history(BARS, desk, SimulatedTime(clock), lambda *_: None)
     made = meta_app.MetaPlane(settings, connections, clock)
     yield made
     made.jobs.release()

@@ -27,10 +27,12 @@ from agents.wiring import meta as meta_app
 from agents.wiring import parity as parity_app
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
+from agents.wiring.history import ReplayRequest
 from agents.wiring.job_process import headline
 from agents.wiring.job_settings import tuning_of
+from agents.wiring.own_history import own_history
 from agents.wiring.parity import check_parity, kinds_of
-from agents.wiring.replay import Plan, own_history, replay_history
+from agents.wiring.replay import replay_history
 from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars
 
@@ -213,7 +215,7 @@ def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     engine = desk.connections.meta
     own = own_history(SETTINGS, engine, None, None)
     assert own.first_weights == START
-    plan = Plan(settings=with_changes(SETTINGS, {"agents.static_weights": own.first_weights}), tuning=False)
+    plan = ReplayRequest(settings=with_changes(SETTINGS, {"agents.static_weights": own.first_weights}), tuning=False)
     kept = []
     same = replay_history(own.history, plan, signal_source=own.signal_source, observers=[kept.append])
     rows = DeskReader(engine).rows("SELECT time, symbol, order_quantity FROM decision_details ORDER BY time, symbol")
@@ -227,7 +229,7 @@ def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     )
     wild = replay_history(
         own.history,
-        Plan(settings=with_changes(plan.settings, {"combine.volatility_target": 0.4}), tuning=False),
+        ReplayRequest(settings=with_changes(plan.settings, {"combine.volatility_target": 0.4}), tuning=False),
         signal_source=own.signal_source,
     )
     assert wild.run.gross.mean() > 1.3 * same.run.gross.mean()

@@ -20,15 +20,18 @@ from agents.core.types import as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import orders_of
-from agents.replay.record import replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import SimulatedTime
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
 from agents.wiring.desk_record import desk_journal
+from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
-from agents.wiring.replay import Plan, history_of, persist, replay_history, silent
+from agents.wiring.recorded_replay import Notices, persist
+from agents.wiring.replay import replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars
 from tests.twins import MemoryWeightStore
@@ -73,7 +76,8 @@ def plane(owner, trader, meta, redis_url):
     jobs = jobs_on_tables(made, clock)
     weights = app.desk_weights(SETTINGS, connections, agents)
     with desk_journal(connections) as journal:
-        replay(BARS, app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal, clock, silent, jobs)
+        desk = RecordedDesk(app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal)
+        record_history(BARS, desk, SimulatedTime(clock, jobs), silent)
     yield made
     made.jobs.release()
     made.cache.close()
@@ -81,7 +85,7 @@ def plane(owner, trader, meta, redis_url):
 
 @pytest.mark.slow
 def test_jobs_on_arrays_are_the_jobs_on_tables(plane, owner):
-    replayed = replay_history(history_of(BARS), Plan(settings=SETTINGS, report_every=None))
+    replayed = replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS, report_every=None))
     reader = DeskReader(owner)
     rows = reader.rows("SELECT * FROM weight_history ORDER BY version")
     assert len(rows) == len(replayed.decisions) > 100
@@ -111,7 +115,7 @@ def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
     """The live jobs ran every three days; now both look at the same last bar."""
     end = as_datetime(BARS.time[-1])
     plane.run_job("performance_analyzer", end)
-    replayed = replay_history(history_of(BARS), Plan(settings=SETTINGS, report_every=None))
+    replayed = replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS, report_every=None))
     from_tables = meta_app.MetaPlane(SETTINGS, plane.connections, plane.clock).store.agent_days(until=end)
     for field in fields(from_tables):
         ours, theirs = getattr(replayed.days, field.name), getattr(from_tables, field.name)
@@ -154,7 +158,7 @@ def test_a_live_week_is_its_replay_row_by_row(owner, trader):
         journal.release()
     kept = []
     history = history_of(BARS, as_datetime(BARS.time[first]), as_datetime(BARS.time[last - 1]))
-    replayed = replay_history(history, Plan(settings=settings, tuning=False), observers=[kept.append])
+    replayed = replay_history(history, ReplayRequest(settings=settings, tuning=False), observers=[kept.append])
     reader, out, lead = DeskReader(owner), kept[0].out, kept[0].first
     details = reader.rows("SELECT * FROM decision_details ORDER BY time, symbol")
     assert len(details) == (last - first) * len(BARS.symbols)
@@ -192,11 +196,11 @@ def test_a_persisted_replay_fills_the_views(database, services):
     """--persist: decisions, weights and scorecards of the array replay, behind the same SQL views as on a live desk."""
     url = SERVICES.database_url("quorum_tests_persisted", "quorum_owner")
     services.ensure_database("quorum_tests_persisted")
-    plan = Plan(settings=SETTINGS, report_every=timedelta(days=28))
+    plan = ReplayRequest(settings=SETTINGS, report_every=timedelta(days=28))
     start = as_datetime(BARS.time[100])
     history = history_of(BARS, start)
     replayed = replay_history(history, plan)
-    recorded, line = persist(url, history, plan, replayed, lambda _line: None, silent)
+    recorded, line = persist(url, history, plan, replayed, Notices(lambda _line: None, silent))
     assert recorded == 320
     assert line.startswith("psql")
     engine = open_engine(url)
@@ -221,7 +225,7 @@ def test_a_persisted_replay_fills_the_views(database, services):
         versions = reader.rows("SELECT DISTINCT weights_version FROM decisions ORDER BY 1")
         assert len(versions) > 1, "weights changed on the way"
         with pytest.raises(Exception, match="name a new one"):
-            persist(url, history, plan, replayed, lambda _line: None, silent)
+            persist(url, history, plan, replayed, Notices(lambda _line: None, silent))
         with engine.connect() as connection:
             assert connection.execute(text("SELECT count(*) FROM project_reports")).scalar() == 1
             stored = connection.execute(text("SELECT settings, data_hash FROM settings_tried")).one()

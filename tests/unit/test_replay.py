@@ -27,12 +27,13 @@ from agents.quant.replay_summary import summary_of
 from agents.replay.simulate import chunks_of
 from agents.trading.registry import make_agents
 from agents.wiring import replay as replay_app
-from agents.wiring.replay import History, Plan, history_of, replay_history
+from agents.wiring.history import History, ReplayRequest, history_of
+from agents.wiring.replay import replay_history
 from tests.market import make_bars
 
 SETTINGS = Settings()
 BARS = make_bars(500, 3, 3, gaps=0.02, actions=True)
-STILL = Plan(settings=SETTINGS, tuning=False)
+STILL = ReplayRequest(settings=SETTINGS, tuning=False)
 
 
 def constant(strength: np.ndarray):
@@ -52,7 +53,7 @@ def constant(strength: np.ndarray):
 @pytest.mark.parametrize("cells", [1, 900, 2000])
 def test_chunks_change_nothing(monkeypatch, cells):
     """Orders, fills and decisions of small chunks are those of the whole; equity to 1e-9, since recursive means only forget."""
-    plan = Plan(settings=SETTINGS)
+    plan = ReplayRequest(settings=SETTINGS)
     whole = replay_history(history_of(BARS), plan)
     monkeypatch.setattr(replay_app, "CHUNK_CELLS", cells)
     monkeypatch.setattr(replay_app, "LEAST_ROWS", 40)
@@ -115,13 +116,13 @@ def test_jobs_that_fall_due_at_a_bars_very_close_run_after_it():
         time=midnight.astype("datetime64[us]"),
         opened=(midnight - np.timedelta64(1, "D")).astype("datetime64[us]"),
     )
-    replayed = replay_history(history_of(bars), Plan(settings=SETTINGS))
+    replayed = replay_history(history_of(bars), ReplayRequest(settings=SETTINGS))
     assert len(replayed.decisions) == len(bars.time) - 1, "one a day; what is due with the last bar would run after it"
     assert [d.at for d in replayed.decisions] == [as_datetime(t) for t in bars.time[:-1]]
     assert replayed.decisions[60].sample_size == 60, (
         "whole days only: the bar that closes at midnight belongs to the new day"
     )
-    late = replay_history(history_of(BARS), Plan(settings=SETTINGS))
+    late = replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS))
     assert abs(len(late.decisions) - len(replayed.decisions)) <= 1
 
 
@@ -186,7 +187,7 @@ def test_a_split_changes_no_money_and_a_dividend_is_paid_once():
             "execution.lot_size": 1e-6,
         },
     )
-    plan, signal_source = Plan(settings=free, tuning=False), constant(np.array([0.4, 0.4]))
+    plan, signal_source = ReplayRequest(settings=free, tuning=False), constant(np.array([0.4, 0.4]))
     plain = replay_history(history_of(bars), plan, signal_source=signal_source).run
     split, factor = np.ones(bars.close.shape), np.ones(bars.close.shape)
     split[90, 0] = 2.0
@@ -218,7 +219,7 @@ def test_an_agent_that_appears_late_has_no_days_of_opinions_before():
         )
         return said
 
-    replayed = replay_history(history_of(quiet_market()), Plan(settings=SETTINGS), signal_source=late)
+    replayed = replay_history(history_of(quiet_market()), ReplayRequest(settings=SETTINGS), signal_source=late)
     assert (replayed.days.signals[:120, 2] == 0).all() and (replayed.days.signals[121:, 2] > 0).all()
     assert (replayed.run.shadow_return[:120, 2] == 0.0).all()
     assert np.abs(replayed.run.shadow_return[121:, 2]).sum() > 0.0

@@ -28,7 +28,8 @@ from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import client_order_id
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import new_state
-from agents.replay.record import replay
+from agents.replay.record import RecordedDesk, record_history
+from agents.replay.timeline import SimulatedTime
 from agents.wiring.desk import plan_of
 from tests.conftest import SHARED_DATA, needs_shared_data
 from tests.market import all_agents, decide_on, make_bars
@@ -48,15 +49,8 @@ def plan(settings_: Settings, symbols: tuple[str, ...]) -> DeskPlan:
 
 def run_replay(bars: Bars, settings_: Settings | None = None, journal: MemoryJournal | None = None) -> MemoryJournal:
     journal = journal or MemoryJournal()
-    replay(
-        bars,
-        plan(settings_ or Settings(), bars.symbols),
-        AGENTS,
-        weights().current,
-        journal,
-        SimulatedClock(T0),
-        lambda *_: None,
-    )
+    desk = RecordedDesk(plan(settings_ or Settings(), bars.symbols), AGENTS, weights().current, journal)
+    record_history(bars, desk, SimulatedTime(SimulatedClock(T0)), lambda *_: None)
     return journal
 
 
@@ -354,7 +348,8 @@ def test_where_a_replay_is_cut_into_runs_changes_nothing():
 
     for _ in range(10):
         try:
-            replay(bars, plan(Settings(), bars.symbols), AGENTS, weights().current, journal, SimulatedClock(T0), stop)
+            desk = RecordedDesk(plan(Settings(), bars.symbols), AGENTS, weights().current, journal)
+            record_history(bars, desk, SimulatedTime(SimulatedClock(T0)), stop)
             break
         except Stop:
             continue
