@@ -1,6 +1,6 @@
 """Integers that the step writes into its arrays, each with the words that are recorded and shown for it.
 
-Both the integers and the words are stored (state, journal, Parquet): a member may be added, none renumbered or reworded.
+Integers and words are stored (state, journal, Parquet): a member may be added, none may be renumbered or reworded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From an order to money: orders, their fills and outcomes, corporate actions, positions, closed trades and their shares.
+"""From an order to money: orders, fills and outcomes, corporate actions, positions, closed trades and their shares.
 
 Quantities, prices and amounts are Decimal, to eight places; times are aware UTC.
 """
@@ -19,13 +19,16 @@ REMAINDER = "remainder"
 """Name of the attribution row that holds what no agent asked for: rounding, buffer lag, caps, partial fills."""
 OrderState = Literal["intent", "acked", "partial", "filled", "expired", "rejected", "unknown", "not_placed"]
 FINAL_ORDER_STATES: tuple[OrderState, ...] = ("filled", "expired", "rejected", "not_placed")
-"""Nothing more happens to such an order. A "partial" one still works; where its rest expires it is "expired", with fills."""
+"""Nothing more happens to such an order. One that is "partial" still works; when its rest expires, it is "expired"."""
 Side = Literal["buy", "sell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A market order for the next bar's open. `client_order_id` is a function of desk, decision and symbol."""
+    """A market order for the next bar's open, of a positive `quantity` of units. Desk, decision and symbol make its id.
+
+    ValueError where the quantity is not positive or `decision_time` is naive.
+    """
 
     client_order_id: str
     decision_time: datetime
@@ -41,7 +44,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """A part of an order that was executed; `fee` is paid on top, the costs inside `price` are split beside it."""
+    """A part of an order that was executed. `fee` is paid on top; `spread_cost` and `impact_cost` are the money that is
+    inside `price`. ValueError where quantity or price is not positive or `time` is naive.
+    """
 
     fill_id: str
     client_order_id: str
@@ -77,7 +82,8 @@ class OrderOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorporateAction:
-    """A split or dividend as it changed our book: `quantity_change` shares (fractions paid out in `cash`)."""
+    """A split or dividend as it changed the live book: by `quantity_change` units and `cash`, which a split pays for
+    fractions. `ratio` is new units for each old one, 1 for a dividend."""
 
     time: datetime
     symbol: str

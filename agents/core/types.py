@@ -74,7 +74,7 @@ class Signals:
     """One agent's opinions, [T, S] each: `strength` in [-1, 1] (conviction, positive = long), `confidence` in
     [0, 1], `abstained` True where the agent has no opinion (strength and confidence are then 0 and mean nothing).
 
-    `evidence` holds the numbers behind the opinion, [T, S] each, from which the agent words its reason.
+    `evidence` holds the numbers behind the opinions, [T, S] each, from which the agent words its reasons.
     """
 
     strength: Floats
@@ -94,7 +94,11 @@ class WeightsLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightSet:
-    """One version of the agents' weights: non-negative, summing to 1. `version` 0 is a set from the settings."""
+    """One version of the agents' weights: non-negative, summing to 1; `version` 0 is a set from the settings.
+
+    `level` says where it was read, `reason` why it was made; after `valid_until` (None: never) it may not be used.
+    ValueError where `created_at` is naive.
+    """
 
     version: int
     weights: Mapping[str, Decimal]
@@ -109,7 +113,7 @@ class WeightSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkLogEntry:
-    """What one agent did in one cycle: how long, how many opinions, how it failed."""
+    """What one agent did in one cycle: the time it took, how many opinions it had, and how it failed if not `ok`."""
 
     time: datetime
     agent_name: str
@@ -124,11 +128,14 @@ class WorkLogEntry:
 class CycleRecord:
     """Everything about n consecutive decisions of one desk; nothing about a decision lives anywhere else.
 
-    `time` [n]; arrays are [n, S], [n, A] or [n, B] with A = `agents`, B = `books` (the live one first). A live
-    cycle records n = 1, a replay a segment; both are committed as one transaction. `forecast` [n, S, A] is the
-    signal in the common unit (NaN = abstained). `equity`, `cash`, `turnover` are [n, B]; `contribution` [n, A+1] is
-    the live book's P&L of the bar by agent, the remainder last. `shadow_return` [n, A] is the shadow books' P&L of the
-    bar over their constant capital. `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
+    A live cycle records n = 1, a replay a segment; both are committed as one transaction. A = `agents`, B = `books`
+    (the live one first), S = `symbols`. Arrays are [n, S] and of the live book, but: `time`, `risk_state` [n];
+    `forecast` [n, S, A], the signals in the common unit (NaN = abstained); `equity`, `cash`, `turnover` [n, B];
+    `contribution` [n, A+1], the bar's P&L by agent, the remainder last; `shadow_return` [n, A], the shadow books' P&L
+    over their constant capital; `hits` of `calls` [n, A], how often a shadow's position moved the right way.
+
+    `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
+    the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
     """
 
     time: Times

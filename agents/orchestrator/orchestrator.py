@@ -28,6 +28,8 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
+    Signals,
+    WorkLogEntry,
     as_datetime,
     to_decimal,
     to_float,
@@ -37,9 +39,9 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of
+from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
-from agents.pipeline.state import Inputs, State, copy_state, new_outputs, new_state, obey
+from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state, obey
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
@@ -96,9 +98,9 @@ class Orchestrator:
     def run_cycle(self, window: Bars, broker: Broker, at: datetime, *, stale: bool) -> CycleRecord:
         """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now.
 
-        A cycle that failed can be tried again: where its decision is on record already, only the sending goes on, by asking
-        the broker what it has."""
-        self._at = at
+        A cycle that failed can be tried again: where its decision is on record already, only the sending goes on, by
+        asking the broker what it has."""
+        plan, self._at = self.plan, at
         bar = window.rows(len(window.time) - 1, len(window.time))
         if self._unsent is not None and self._unsent.time[0] == bar.time[0]:
             self._resolve_orders(broker, at)
@@ -109,36 +111,32 @@ class Orchestrator:
         panel = panel_of(window)
         signals, asked = self._agents.ask(panel, at, action="signals")
         work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
-        raw = np.concatenate([self._history, raw_forecasts(signals)])[-self.plan.scale_window_bars :]
-        forecast, correlation = scale_forecasts(
-            raw, self.plan.scale_window_bars, self.plan.parameters.sizing.forecast_cap
-        )
+        raw = np.concatenate([self._history, raw_forecasts(signals)])[-plan.scale_window_bars :]
+        forecast, correlation = scale_forecasts(raw, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
-        volatility = bar_volatility(recent, self.plan.volatility_window_bars)
+        volatility = bar_volatility(recent, plan.volatility_window_bars)
         vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
         state = copy_state(self._state)
         command = self._journal.pending_command()
         if command is not None:
             obey(state, command)
-        inputs = self._inputs(bar, forecast[-1:], correlation[-1:], volatility[-1:], vector, outcomes, stale)
-        out = new_outputs(1, len(self._agents.names), len(self.plan.symbols))
-        run_bars(state, inputs, self.plan.parameters, out)
-        orders = orders_of(out, bar, self.plan.desk)
-        failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
-        reasons = tuple(
-            (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in range(len(self.plan.symbols))),)
-            for agent, s in zip(self._agents.agents, signals, strict=True)
+        inputs = matched_inputs(bar, volatility[-1:], forecast[-1:], correlation[-1:], vector)._replace(
+            stale=np.full(bar.open.shape, stale),
+            external=True,
+            broker_fills=broker_fills_of(outcomes, plan.symbols),
         )
+        out = new_outputs(1, len(self._agents.names), len(plan.symbols))
+        run_bars(state, inputs, plan.parameters, out)
         opinions = Opinions(
             agents=self._agents.names,
             signals=signals,
-            reasons=reasons,
+            reasons=self._reasons(signals, work_log),
             forecast=forecast[-1:],
             weights=[weights],
             work_log=work_log,
         )
-        traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes])
-        cycle, ledger = build_cycle(self.plan, bar, opinions, traded, self._ledger)
+        traded = Traded(out=out, state=state, orders=orders_of(out, bar, plan.desk), outcomes=[outcomes])
+        cycle, ledger = build_cycle(plan, bar, opinions, traded, self._ledger)
         killpoint("decision.before_commit")
         self._journal.record(cycle)
         if command is not None:
@@ -160,43 +158,15 @@ class Orchestrator:
 
     # ------------------------------------------------------------ parts of a cycle
 
-    def _inputs(
-        self,
-        bar: Bars,
-        forecast: Floats,
-        correlation: Floats,
-        volatility: Floats,
-        weights: Floats,
-        outcomes: Sequence[OrderOutcome],
-        stale: bool,
-    ) -> Inputs:
-        count = len(self.plan.symbols)
-        quantity, value, fee = np.zeros((1, count)), np.zeros((1, count)), np.zeros((1, count))
-        for fill in (fill for outcome in outcomes for fill in outcome.fills):
-            s = self.plan.symbols.index(fill.symbol)
-            quantity[0, s] += to_float(fill.signed_quantity)
-            value[0, s] += to_float(fill.signed_quantity) * to_float(fill.price)
-            fee[0, s] += to_float(fill.fee)
-        prices = {fill.symbol: to_float(fill.price) for outcome in outcomes for fill in outcome.fills}
-        single = np.array([[prices.get(symbol, np.nan) for symbol in self.plan.symbols]])
-        several = np.array([[sum(f.symbol == s for o in outcomes for f in o.fills) > 1 for s in self.plan.symbols]])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            price = np.where(several, value / quantity, single)
-        return Inputs(
-            open=bar.open,
-            close=bar.close,
-            volume=bar.volume,
-            split=bar.split,
-            dividend=bar.dividend,
-            volatility=volatility,
-            forecast=forecast,
-            correlation=correlation,
-            weights=weights,
-            stale=np.full((1, count), stale),
-            external=True,
-            external_quantity=quantity,
-            external_price=price,
-            external_fee=fee,
+    def _reasons(
+        self, signals: Sequence[Signals], work_log: Sequence[WorkLogEntry]
+    ) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """Why each agent said what it did of the newest bar, [A][1][S]."""
+        failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
+        columns = range(len(self.plan.symbols))
+        return tuple(
+            (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in columns),)
+            for agent, s in zip(self._agents.agents, signals, strict=True)
         )
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:

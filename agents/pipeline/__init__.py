@@ -1,2 +1,2 @@
-"""The arrows of the trading plane, one pure file each: market, combine, risk, orders, fills, attribution, ledger;
-`step` composes the compiled ones. The same functions serve one live bar and ten years of history."""
+"""From bars to orders and from fills to money, one pure file for each stage; `step` composes those that are compiled.
+The same functions serve one live bar and ten years of history."""

@@ -51,14 +51,14 @@ class MarketAtOpen(NamedTuple):
 
 
 class BarFills(NamedTuple):
-    """The fills of one book at one bar's open, [S] each; only `quantity` and `status` are there where nothing was filled."""
+    """Fills of one book at one bar's open, [S] each; where nothing was filled, only quantity and status are written."""
 
     quantity: Floats
     """Signed units."""
     price: Floats
     fee: Floats
     spread_cost: Floats
-    """Money inside the price, as are costs of impact; neither is known of a real broker's fills or a shadow's."""
+    """Money inside the price, as is the cost of impact; neither is written for a shadow's fills or a broker's."""
     impact_cost: Floats
     status: Integers
     """`FillStatus`."""
@@ -104,6 +104,7 @@ class Work(NamedTuple):
     """Room for one bar's intermediate results, made once for a run."""
 
     has_bar: Booleans
+    """[S]"""
     before: Floats
     """[S] the live book's position before the bar's fills."""
     depth: Depth
@@ -113,9 +114,9 @@ class Work(NamedTuple):
     weights: Floats
     """[A] with which the book at hand combines forecasts."""
     shares: Floats
-    """[A+1]"""
+    """[A+1] for attribution to write on."""
     last_equity: Floats
-    """[B]"""
+    """[B] before the bar."""
 
 
 class StepDesk(NamedTuple):

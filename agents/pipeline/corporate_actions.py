@@ -1,4 +1,4 @@
-"""splits and dividends -> positions, orders, marks and cash of all books, before the open of the bar they take effect at."""
+"""splits and dividends -> positions, orders, marks and cash of all books, before the open at which they take effect."""
 
 from __future__ import annotations
 

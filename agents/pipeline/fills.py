@@ -34,11 +34,13 @@ def market_depth(volume: Floats, volatility: Floats, parameters: Parameters, dep
 def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarFills, has_account: bool) -> bool:
     """Fill the market orders of one book at one bar's open, into `fills`; False where there was no order at all.
 
-    Quantity: at most what the depth holds; the rest expires. Price: open x (1 +- (half spread + slope x sqrt(quantity))),
-    the square-root law of market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity market impact",
-    2005). Fee: commission x notional. With an account, whole lots are filled, prices and fees are whole 1e-8 of money,
-    there is a minimum commission, and buying power: what an order adds to gross exposure, with its fee, must fit into
-    leverage x equity at the open. Orders are taken in the order of symbols, those that shrink a position first.
+    Quantity: at most what the depth holds; the rest expires. Price: open x (1 +- (half spread + slope x sqrt(units))),
+    by the square-root law of market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity market impact",
+    2005). Fee: commission x notional.
+
+    With an account, quantities are whole lots, prices and fees whole 1e-8 of money, fees at least the minimum
+    commission, and buying power counts: what an order adds to gross exposure, with its fee, must fit into leverage x
+    equity at the open. Orders that shrink a position are taken first, then the others, in the order of symbols.
     """
     order, position, opened = book.order, book.position, market.price
     available = market.depth.whole if has_account else market.depth.units

@@ -23,10 +23,6 @@ class Ledger:
     cash: Decimal
     positions: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
 
-    def equity(self, marks: Mapping[str, Decimal]) -> Decimal:
-        """Cash plus positions at `marks`; KeyError where an open position has no mark."""
-        return self.cash + sum((p.quantity * marks[s] for s, p in self.positions.items()), ZERO)
-
 
 def fold_fills(ledger: Ledger, events: Iterable[Fill | CorporateAction]) -> tuple[Ledger, list[Trade]]:
     """Apply events in their order (by time, actions before fills of one bar); returns the ledger and what it closed."""

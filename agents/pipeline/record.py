@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -32,13 +32,14 @@ from agents.core.types import (
     WorkLogEntry,
     as_datetime,
     to_decimal,
+    to_float,
 )
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.bar import BarFills
 from agents.pipeline.ledger import Ledger, fold_fills
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.saved_state import pack_state
-from agents.pipeline.state import Outputs, State
+from agents.pipeline.state import BrokerFills, Outputs, State
 
 
 def client_order_id(desk: str, decision_time: datetime, symbol: str) -> str:
@@ -115,6 +116,23 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
         opened = as_datetime(bars.opened[t])
         result.append([settle_order(order, fills, column[order.symbol], opened) for order in orders])
     return result
+
+
+def broker_fills_of(outcomes: Iterable[OrderOutcome], symbols: tuple[str, ...]) -> BrokerFills:
+    """A broker's fills at one bar as arrays [1, S]; several fills of one symbol count as one at their mean price."""
+    shape = (1, len(symbols))
+    quantity, value, fee, parts = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    price = np.full(shape, np.nan)
+    for fill in (fill for outcome in outcomes for fill in outcome.fills):
+        cell = 0, symbols.index(fill.symbol)
+        signed, price[cell] = to_float(fill.signed_quantity), to_float(fill.price)
+        quantity[cell] += signed
+        value[cell] += signed * price[cell]
+        fee[cell] += to_float(fill.fee)
+        parts[cell] += 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = value / quantity
+    return BrokerFills(quantity, np.where(parts > 1, mean, price), fee)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The step's state as bytes, as the journal keeps it with each decision, and back, on other symbols or agents where asked."""
+"""The step's state as bytes, which the journal keeps with each decision, and back, on symbols and agents of today."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], 
 def unpack_state(
     packed: bytes, symbols: tuple[str, ...], agents: tuple[str, ...], initial_cash: float
 ) -> tuple[State, str]:
-    """(state, ledger cash) on the axes `symbols` and `agents`: what is new starts empty; JournalError where a symbol
-    with a position, or nothing readable, would be lost."""
+    """(state, the ledger's cash) on the axes `symbols` and `agents`, where what is new starts empty.
+
+    A new book starts with `initial_cash`. JournalError where the format is another one, or where a symbol would be
+    dropped that has an open position."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
         if int(saved["format"][0]) != STATE_FORMAT:
             raise JournalError(f"the stored state has format {saved['format'][0]}, this version reads {STATE_FORMAT}")

@@ -1,5 +1,5 @@
-"""Shadow books: each agent's forecasts alone, at unit size (constant capital, no lots, no limits), so that every agent is
-measured, whatever its weight. Their volatilities are the weights of the inverse-volatility control."""
+"""Shadow books: each agent alone, at unit size (constant capital, no lots, no limits), so that every agent is measured,
+whatever its weight. The inverse-volatility control weighs agents by their shadows' volatilities."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The step's records: its numbers, what one bar leaves to the next, what goes in and what comes out.
+"""What one bar leaves to the next, what goes into the step, and what comes out of it.
 
-NamedTuples of arrays, since compiled code takes them as they are. Books, in this order: the live one; three controls
-that trade with equal, first and inverse-volatility weights; one shadow for each agent.
+NamedTuples of arrays, since compiled code takes them as they are. n bars, B books in the order of `core.books`,
+A agents, S symbols. In A+1 columns the last is the remainder: what no agent asked for.
 """
 
 from __future__ import annotations
@@ -15,76 +15,129 @@ from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
 
 
 class State(NamedTuple):
-    """What one bar leaves to the next; the step changes these arrays in place. B books, A agents, S symbols."""
+    """What one bar leaves to the next; the step changes these arrays in place."""
 
-    position: Floats  # [B, S]
-    pending: Floats  # [B, S] signed orders for the next open
-    asked: Floats  # [S, A] units each agent asked for at the last decision
-    holding: Floats  # [S, A+1]
-    pool: Floats  # [S, A+1]
-    mark: Floats  # [S] last raw close, NaN before the first
-    volatility: Floats  # [S] as known at the last decision
-    cash: Floats  # [B]
-    equity: Floats  # [B]
-    peak: Floats  # [B]
-    risk_state: Integers  # [B]
-    shadow_variance: Floats  # [A] exponentially weighted
-    shadow_weight: Floats  # [A] sum of its weights
-    first_weights: Floats  # [A] of the first decision, NaN before
+    position: Floats
+    """[B, S] signed units."""
+    pending: Floats
+    """[B, S] signed units ordered for the next open."""
+    asked: Floats
+    """[S, A] units of the live book that each agent asked for at the last decision."""
+    holding: Floats
+    """[S, A+1] units of the live book by who asked for them."""
+    pool: Floats
+    """[S, A+1] money that open positions of the live book have earned, by who earned it."""
+    mark: Floats
+    """[S] last close as traded, NaN before the first."""
+    volatility: Floats
+    """[S] of one bar's return, as known at the last decision."""
+    cash: Floats
+    """[B]"""
+    equity: Floats
+    """[B] at the last close."""
+    peak: Floats
+    """[B] highest equity so far, or since a person resumed."""
+    risk_state: Integers
+    """[B] `RiskState`."""
+    shadow_variance: Floats
+    """[A] exponentially weighted sum of the shadows' squared returns."""
+    shadow_weight: Floats
+    """[A] sum of those weights."""
+    first_weights: Floats
+    """[A] in force at the first decision, NaN before."""
+
+
+class BrokerFills(NamedTuple):
+    """What a broker filled of the live book's orders, [n, S] each: signed units, mean price, fee in money."""
+
+    quantity: Floats
+    price: Floats
+    fee: Floats
 
 
 class Inputs(NamedTuple):
-    """n bars: raw prices, what agents said in the common unit, and the fills of a real broker where there is one."""
+    """n bars as traded, what the agents said in the common unit, and the fills of a broker where there is one."""
 
-    open: Floats  # [n, S]
+    open: Floats
+    """[n, S], as are all prices: NaN where there is no bar."""
     close: Floats
     volume: Floats
+    """[n, S] units; NaN where it is unknown."""
     split: Floats
+    """[n, S] new shares for each old one before the open, 1 for none."""
     dividend: Floats
-    volatility: Floats  # [n, S]
-    forecast: Floats  # [n, S, A]
-    correlation: Floats  # [n, A, A]
-    weights: Floats  # [A] in force for the live book
-    stale: Booleans  # [n, S]
-    external: bool  # live fills come from `external_*` instead of the matcher
-    external_quantity: Floats  # [n, S]
-    external_price: Floats
-    external_fee: Floats
+    """[n, S] cash for each share before the open, 0 for none."""
+    volatility: Floats
+    """[n, S] of one bar's return, known at the close; NaN where it is not yet measurable."""
+    forecast: Floats
+    """[n, S, A] NaN where the agent abstained."""
+    correlation: Floats
+    """[n, A, A] of the agents' forecasts."""
+    weights: Floats
+    """[A] in force for the live book."""
+    stale: Booleans
+    """[n, S] the bar is too old to trade on: positions may only shrink."""
+    external: bool
+    """The live book's fills are those of a broker, not the matcher's."""
+    broker_fills: BrokerFills
 
 
 class Outputs(NamedTuple):
-    """What is recorded of n bars; the live book's unless a book dimension is there."""
+    """What is recorded of n bars; of the live book, unless books or agents are a dimension."""
 
-    combined: Floats  # [n, S]
+    combined: Floats
+    """[n, S] the combined forecast; NaN where nobody voted."""
     multiplier: Floats
+    """[n, S] the diversification multiplier in it."""
     raw_weight: Floats
+    """[n, S] what the forecast asks for, as a fraction of equity; NaN where nothing was decided."""
     target_weight: Floats
+    """[n, S] after buffer and limits."""
     clamps: Integers
+    """[n, S] bits of `Clamp`."""
     no_trade: Integers
+    """[n, S] `NoTrade`."""
     order: Floats
-    position: Floats  # [n, S] after the bar's fills
+    """[n, S] signed units for the next open."""
+    position: Floats
+    """[n, S] signed units after the bar's fills."""
     mark: Floats
-    fill_quantity: Floats  # [n, S] signed
+    """[n, S] last close as traded."""
+    fill_quantity: Floats
+    """[n, S] signed units, 0 for none."""
     fill_price: Floats
     fill_fee: Floats
     fill_spread: Floats
+    """[n, S] money inside the price, as is the impact; 0 for a broker's fills, whose answers say it."""
     fill_impact: Floats
     fill_status: Integers
-    split_change: Floats  # [n, S] units that a split added or took
-    action_cash: Floats  # [n, S] dividends and cash in lieu
-    contribution: Floats  # [n, A+1]
-    realised: Floats  # [n, S, A+1]
-    equity: Floats  # [n, B]
-    cash: Floats  # [n, B]
-    turnover: Floats  # [n, B] filled notional over capital
-    risk_state: Integers  # [n]
-    shadow_return: Floats  # [n, A]
-    hits: Integers  # [n, A] shadow positions that moved the right way
-    calls: Integers  # [n, A] shadow positions that moved
+    """[n, S] `FillStatus` of the matcher."""
+    split_change: Floats
+    """[n, S] units that a split added or took."""
+    action_cash: Floats
+    """[n, S] dividends and cash in lieu of fractions."""
+    contribution: Floats
+    """[n, A+1] the bar's P&L in money, by who earned it."""
+    realised: Floats
+    """[n, S, A+1] what the bar's fills realised of it."""
+    equity: Floats
+    """[n, B]"""
+    cash: Floats
+    """[n, B]"""
+    turnover: Floats
+    """[n, B] filled notional over the book's capital."""
+    risk_state: Integers
+    """[n] `RiskState`."""
+    shadow_return: Floats
+    """[n, A] the shadows' P&L over their constant capital."""
+    hits: Integers
+    """[n, A] shadow positions that moved the right way."""
+    calls: Integers
+    """[n, A] shadow positions that moved."""
 
 
 def new_state(agents: int, symbols: int, initial_cash: float) -> State:
-    """A desk before its first bar: cash only."""
+    """A desk before its first bar: every book has `initial_cash` and nothing else."""
     books = FIRST_SHADOW + agents
     return State(
         position=np.zeros((books, symbols)),
@@ -105,7 +158,7 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
 
 
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
-    """Bars of a history, none of them stale, whose orders the step's own matcher fills."""
+    """Bars, none of them stale, whose orders the step's own matcher fills; the other arguments as in `Inputs`."""
     none = np.zeros(bars.open.shape)
     return Inputs(
         open=bars.open,
@@ -119,14 +172,12 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         weights=weights,
         stale=np.zeros(bars.open.shape, dtype=bool),
         external=False,
-        external_quantity=none,
-        external_price=none,
-        external_fee=none,
+        broker_fills=BrokerFills(none, none, none),
     )
 
 
 def obey(state: State, command: RiskState) -> None:
-    """A person's halt or resume, for the live book and its controls; resuming measures drawdown from here."""
+    """Halt or resume the live book and its controls, as a person commands; a resume measures drawdown from here."""
     books = slice(0, FIRST_SHADOW)
     state.risk_state[books] = command
     if command is RiskState.ACTIVE:

@@ -65,9 +65,9 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         has_account = b < FIRST_SHADOW
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
         if b == LIVE and inputs.external:
-            _copy_row(inputs.external_quantity[t], fills.quantity)
-            _copy_row(inputs.external_price[t], fills.price)
-            _copy_row(inputs.external_fee[t], fills.fee)
+            _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
+            _copy_row(inputs.broker_fills.price[t], fills.price)
+            _copy_row(inputs.broker_fills.fee[t], fills.fee)
         elif not match_orders(book, market, parameters.fill_model, fills, has_account):
             continue
         traded, paid = 0.0, 0.0

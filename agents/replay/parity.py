@@ -31,7 +31,7 @@ from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.state import Inputs, Outputs, State, copy_state, new_outputs, obey
+from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs, obey
 from agents.pipeline.step import run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
@@ -115,9 +115,7 @@ def compare_steps(
         weights=np.zeros(agents),
         stale=stale.reshape(rows, symbols),
         external=True,
-        external_quantity=fills["quantity"],
-        external_price=fills["price"],
-        external_fee=fills["fee"],
+        broker_fills=BrokerFills(fills["quantity"], fills["price"], fills["fee"]),
     )
     before, desk = len(known) - rows, desk_of(state, plan.parameters)
     for t in range(rows):
