@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argcomplete.finders import CompletionFinder
@@ -25,11 +28,18 @@ class CommandLineFinder(CompletionFinder):
 
 def answer_shell() -> None:
     """Where a shell asks what may come next, print that and end this process; else do nothing."""
-    CommandLineFinder()(parser_for([]))
+    CommandLineFinder()(parser_for([]), always_complete_options="long")
 
 
 def completion(options: Namespace, screen: Screen) -> int:
     """`quorum completion`: the script for the user's shell, or for its start-up file."""
-    script = shellcode(["quorum"], shell=options.shell, use_defaults=False)
+    script = shellcode(["quorum"], shell=options.shell, use_defaults=False, argcomplete_script=_to_ask(options.shell))
     screen.result({"shell": options.shell, "script": script}, script.strip())
     return 0
+
+
+def _to_ask(shell: str) -> str | None:
+    """The program that the script asks: None means the one on the command line, which fish does not tell."""
+    typed = Path(sys.argv[0])
+    asked_by_path = shell == "fish" and typed.name == "quorum" and shutil.which("quorum") is None
+    return str(typed.absolute()) if asked_by_path else None

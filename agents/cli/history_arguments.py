@@ -11,6 +11,7 @@ from typing import Any
 from agents.cli.options import (
     METHODS,
     agent_names,
+    agents_to_weigh,
     completed_by,
     days,
     moment,
@@ -105,7 +106,7 @@ def _add_settings(parser: ArgumentParser) -> None:
     parser.add_argument("--method", choices=METHODS, help="how weights are tuned")
     text = "weights before the first change (default: as set)"
     start = parser.add_argument("--start-weights", type=weights_by_agent, metavar="A=W,B=W", help=text)
-    completed_by(start, agent_names)
+    completed_by(start, agents_to_weigh)
 
 
 def changes_of(options: Namespace) -> dict[str, Any]:

@@ -96,11 +96,22 @@ def job_names(**_: Any) -> list[str]:
 
 
 def agent_names(prefix: str = "", **_: Any) -> list[str]:
-    """Names of the registry's agents, also behind a comma. They are read from its source, since importing it starts numba."""
+    """Names of the registry's agents; behind a comma those that are not on the list yet."""
+    before = prefix[: prefix.rfind(",") + 1]
+    return [before + name for name in _registered() if name not in names(before)]
+
+
+def agents_to_weigh(prefix: str = "", **_: Any) -> list[str]:
+    """The same with what follows a name in A=W,B=W."""
+    before = prefix[: prefix.rfind(",") + 1]
+    weighted = [pair.partition("=")[0] for pair in names(before)]
+    return [f"{before}{name}=" for name in _registered() if name not in weighted]
+
+
+def _registered() -> list[str]:
+    """The keys of the registry's table, read from its source: importing it would start the compiler."""
     package = find_spec("agents.trading")
     registry = Path(package.origin).with_name("registry.py") if package and package.origin else None
     tree = ast.parse(registry.read_text(encoding="utf-8") if registry else "")
     tables = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)]
-    keys = [key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)]
-    before = prefix[: prefix.rfind(",") + 1]
-    return [before + str(key) for key in keys]
+    return [str(key.value) for table in tables for key in table.keys if isinstance(key, ast.Constant)]

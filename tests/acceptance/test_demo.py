@@ -233,6 +233,22 @@ def test_why_explains_one_decision(folder, demo):
     assert document["weights_level"] in ("equal", "redis", "database", "static")
 
 
+@pytest.mark.parametrize("command", ["status", "why AAPL", "weights show", "weights history", "agents", "todo"])
+def test_commands_that_read_import_no_compiler_and_no_solver(folder, demo, command):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "agents", *command.split(), "--demo"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "sqlalchemy" in imported
+    assert not imported & {"numba", "scipy", "cvxpy", "matplotlib", "pandas", "pyarrow", "alembic", "redis"}
+
+
 ERRORS = [
     (["why", "NOPE", "--demo"], 2, "no decision about 'NOPE'; decided upon were: AAPL, FB"),
     (["why", "AAPL", "--at", "1999-01-01", "--demo"], 2, "no decision about AAPL at or before 1999-01-01"),

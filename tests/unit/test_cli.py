@@ -1,0 +1,121 @@
+"""The command line: quick to start, one table of commands, completion, and mistakes that are one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from agents import __version__
+from agents.cli.commands import COMMANDS, parser_for
+from agents.cli.main import main
+from agents.cli.options import JOBS, METHODS, agent_names
+from agents.quant.allocation import Method
+from agents.trading.registry import AGENTS
+from agents.tuning import job_runner
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPUTING = {"numba", "scipy", "cvxpy", "daqp", "matplotlib", "pandas", "pyarrow", "optuna", "alembic"}
+READING = {"numpy", "sqlalchemy", "psycopg", "redis", "pydantic", "rich"}
+
+
+def imported_by(code: str) -> set[str]:
+    """The packages that are imported once a new process has run `code`."""
+    report = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
+    return set(done.stderr.split())
+
+
+def completed(line: str, folder: Path) -> list[str]:
+    """What a shell is told may come next after `line`."""
+    answer = folder / "answer"
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    command = [sys.executable, "-m", "agents"]
+    environment = {**os.environ, **asked, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=60, capture_output=True)
+    return [word.strip() for word in answer.read_text().split("\n")]
+
+
+@pytest.mark.parametrize("line", ["--help", "--version", *(f"{command.name} --help" for command in COMMANDS)])
+def test_help_waits_for_no_command_to_be_imported(line):
+    code = (
+        f"from agents.cli.main import main\ntry: main({line.split()!r})\nexcept SystemExit as end: assert not end.code"
+    )
+    assert not imported_by(code) & (COMPUTING | READING)
+
+
+@pytest.mark.parametrize("module", ["status", "scorecards", "todo", "weights", "screen"])
+def test_commands_that_read_start_without_compiler_solvers_and_tables(module):
+    assert not imported_by(f"import agents.cli.{module}") & (COMPUTING | {"redis"})
+
+
+def test_every_command_has_its_function_and_an_example_that_parses():
+    for command in COMMANDS:
+        assert callable(getattr(importlib.import_module(f"agents.cli.{command.module}"), command.function))
+        assert command.example.startswith(("quorum ", "source <(quorum ")), command.name
+
+
+def test_names_that_are_written_down_twice_agree():
+    assert get_args(Method) == METHODS
+    assert job_runner.JOBS == JOBS
+    assert agent_names() == list(AGENTS)
+
+
+def test_version_and_help(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"quorum {__version__}\n"
+    assert main([]) == 2, "nothing was asked for"
+    assert capsys.readouterr().out == parser_for([]).format_help()
+
+
+@pytest.mark.parametrize(("word", "hint"), [("statsu", "did you mean status?"), ("xyzzy", "all commands:")])
+def test_an_unknown_command_is_one_line(capsys, word, hint):
+    with pytest.raises(SystemExit) as end:
+        main([word])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"there is no command '{word}'" in line and hint in line
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("quorum wei", ["weights"]),
+        ("quorum status --d", ["--demo"]),
+        ("quorum weights pro", ["propose"]),
+        ("quorum weights propose --method m", ["max_sharpe", "min_variance"]),
+        ("quorum replay --agents Breakout,Tr", ["Breakout,TrendFollower"]),
+        ("quorum replay --start-weights Br", ["Breakout="]),
+        ("quorum job wei", ["weight_optimizer"]),
+        ("quorum import-bars pri", ["prices.csv"]),
+        ("quorum halt --reason ", [""]),
+    ],
+)
+def test_the_shell_is_told_what_may_come_next(tmp_path, line, words):
+    (tmp_path / "prices.csv").touch()
+    assert completed(line, tmp_path) == words
+
+
+def test_all_commands_are_offered(tmp_path):
+    assert {command.name for command in COMMANDS} <= set(completed("quorum ", tmp_path))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_a_shell_is_printed_as_it_is(capsys, shell):
+    assert main(["completion", shell]) == 0
+    assert "_ARGCOMPLETE" in capsys.readouterr().out
