@@ -48,7 +48,7 @@ class SameSkill:
 
     @property
     def reason_to_hold(self) -> str:
-        """ "" where it is established that the agents' skills differ."""
+        """Empty where it is established that the agents' skills differ."""
         if self.p < self.level:
             return ""
         return (
