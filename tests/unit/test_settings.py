@@ -60,6 +60,44 @@ def test_environment_overrides_the_file(tmp_path, monkeypatch):
     assert (settings.risk.gross_cap, settings.risk.symbol_cap) == (0.7, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "shown"),
+    [
+        ("QUORUM_DATA__SYMBOLS", '["AA", "B"]', ("AA", "B")),
+        ("QUORUM_AGENTS__STATIC_WEIGHTS", '{"Breakout": 0.5}', {"Breakout": 0.5, "TrendFollower": 1.0}),
+        ("QUORUM_AGENTS", '{"static_weights": {"Breakout": 0.5}}', {"Breakout": 0.5, "TrendFollower": 1.0}),
+        ("quorum_meta__own_process", "false", False),
+    ],
+)
+def test_lists_and_tables_of_the_environment_are_json_and_join_those_of_the_file(
+    tmp_path, monkeypatch, variable, value, shown
+):
+    monkeypatch.setenv(variable, value)
+    settings = load(tmp_path, "[agents.static_weights]\nTrendFollower = 1.0\n")
+    assert shown in (settings.data.symbols, settings.agents.static_weights, settings.meta.own_process)
+
+
+def test_a_section_of_the_environment_comes_before_its_keys(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUORUM_RISK__GROSS_CAP", "0.4")
+    monkeypatch.setenv("QUORUM_RISK", '{"gross_cap": 0.5, "symbol_cap": 0.2}')
+    settings = load(tmp_path, "[risk]\nreduce_drawdown = 0.1")
+    assert (settings.risk.gross_cap, settings.risk.symbol_cap, settings.risk.reduce_drawdown) == (0.4, 0.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("QUORUM_DATA__SYMBOLS", "AA,B", "key 'data.symbols': Input should be a valid tuple, got 'AA,B'"),
+        ("QUORUM_RISK__GROSS_CAPP", "1", r"unknown key 'risk.gross_capp' \(did you mean gross_cap\?\)"),
+        ("QUORUM_LOG_LEVEL__X", "1", "key 'log_level'"),
+    ],
+)
+def test_a_wrong_value_in_the_environment_names_the_key(tmp_path, monkeypatch, variable, value, message):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=message):
+        load(tmp_path, "")
+
+
 @pytest.mark.parametrize("variable", ["QUORUM_RIKS__GROSS_CAP", "QUORUM_FOO"])
 def test_an_unknown_variable_is_refused(tmp_path, monkeypatch, variable):
     monkeypatch.setenv(variable, "1")

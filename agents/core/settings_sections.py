@@ -1,0 +1,156 @@
+"""The sections of the settings file: every key with its default and its bounds. `quorum.toml.example` documents them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$")]
+AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400}
+"""Bar intervals by name, in seconds."""
+Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
+
+
+class Section(BaseModel):
+    """A table of the settings file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeskSettings(Section):
+    """Who trades, with what."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,16}$")] = "desk"
+    initial_cash: Positive = 1_000_000.0
+    broker: Literal["paper"] = "paper"
+
+
+class DataSettings(Section):
+    """Where bars come from and what their times mean."""
+
+    feed_folder: Path = Path("bars")
+    symbols: tuple[Symbol, ...] = ()
+    interval: Interval = "1d"
+    time_means: Literal["open", "close", "session"] = "session"
+    timezone: str = "America/New_York"
+    session_open: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "09:30"
+    session_close: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")] = "16:00"
+    publication_delay_s: NonNegative = 0.0
+    clock: Literal["system", "bars"] = "system"
+    poll_s: Positive = 2.0
+    stale_after_intervals: Positive = 2.0
+    columns: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"'{value}' is not an IANA time zone such as UTC or America/New_York") from error
+        return value
+
+
+class AgentsSettings(Section):
+    """Which agents speak, how long they may think, and their weights while nobody has measured them."""
+
+    enabled: tuple[AgentName, ...] = ()
+    timeout_s: Positive = 10.0
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 10
+    breaker_retry_s: Positive = 3600.0
+    static_weights: dict[AgentName, NonNegative] = Field(default_factory=dict)
+    weights_refresh_s: Positive = 3600.0
+
+
+class CombineSettings(Section):
+    """From opinions to target weights."""
+
+    forecast_cap: Positive = 2.0
+    multiplier_cap: Annotated[float, Field(ge=1, le=10)] = 2.0
+    instrument_multiplier_cap: Annotated[float, Field(ge=1, le=10)] = 2.0
+    volatility_window_bars: Annotated[int, Field(ge=5, le=2000)] = 40
+    scale_window_bars: Annotated[int, Field(ge=20, le=5000)] = 250
+    volatility_target: Annotated[float, Field(gt=0, le=2)] = 0.15
+
+
+class RiskSettings(Section):
+    """Limits; they only ever shrink a position."""
+
+    symbol_cap: Annotated[float, Field(gt=0, le=10)] = 0.30
+    gross_cap: Annotated[float, Field(gt=0, le=10)] = 1.0
+    allow_short: bool = True
+    reduce_drawdown: Fraction = 0.20
+    reducing_scale: Fraction = 0.5
+    halt_drawdown: Fraction = 0.35
+
+    @model_validator(mode="after")
+    def _halt_is_later(self) -> RiskSettings:
+        if self.halt_drawdown <= self.reduce_drawdown:
+            raise ValueError(
+                f"halt_drawdown ({self.halt_drawdown}) must be above reduce_drawdown ({self.reduce_drawdown})"
+            )
+        return self
+
+
+class ExecutionSettings(Section):
+    """Rounding and costs: one model for paper broker, replay, shadow and control books."""
+
+    buffer: Annotated[float, Field(ge=0, le=1)] = 0.10
+    minimum_trade_fraction: Fraction = 0.001
+    lot_size: Positive = 1.0
+    lot_sizes: dict[Symbol, Positive] = Field(default_factory=dict)
+    commission_bps: NonNegative = 1.0
+    minimum_commission: NonNegative = 1.0
+    half_spread_bps: NonNegative = 2.0
+    impact: NonNegative = 0.1
+    participation: Annotated[float, Field(gt=0, le=1)] = 0.10
+    leverage: Positive = 1.0
+
+
+class TuningSettings(Section):
+    """How the weights are tuned, and what counts as a good or a weak agent."""
+
+    method: Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"] = (
+        "adaptive"
+    )
+    floor: Fraction = 0.05
+    cap: Annotated[float, Field(gt=0, le=1)] = 0.40
+    step: Annotated[float, Field(gt=0, le=1)] = 0.05
+    minimum_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 0.3
+    minimum_signals: Annotated[int, Field(ge=1)] = 10
+    false_changes_per_year: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    look_back_days: Annotated[int, Field(ge=5)] = 30
+    history_days: Annotated[int, Field(ge=30)] = 2920
+    turnover_cost_bps: NonNegative = 5.0
+    score_after_days: Annotated[int, Field(ge=1)] = 30
+    top_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 1.5
+    under_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 0.5
+    under_win_rate: Fraction = 0.45
+
+    @model_validator(mode="after")
+    def _cap_above_floor(self) -> TuningSettings:
+        if self.cap < self.floor:
+            raise ValueError(f"cap ({self.cap}) must not be below floor ({self.floor})")
+        return self
+
+
+class MetaSettings(Section):
+    """When the scheduled jobs run, for how long at most, and how long the machine's numbers are kept."""
+
+    analyzer_hours: Positive = 6.0
+    optimizer_hours: Positive = 24.0
+    report_hours: Positive = 2.0
+    parity_hours: Positive = 24.0
+    deadline_s: Positive = 600.0
+    tick_s: Positive = 30.0
+    own_process: bool = True
+    keep_metrics_days: Annotated[int, Field(ge=1)] = 400
+    demo_every_days: Positive = 7.0
