@@ -16,6 +16,7 @@ from agents.adapters.database.engine import open_engine
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.clock import SimulatedClock
+from agents.core.facts import Period
 from agents.core.meta_types import AgentDays
 from agents.core.settings import Settings
 from agents.quant.allocation import propose
@@ -164,7 +165,7 @@ def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]
         plane.run_job(name, at, at)
     start = at - timedelta(days=30)
     whole = median_ms(lambda: plane.report(at, start, keep=False), 8)
-    facts = median_ms(lambda: plane.facts.facts(start=start, at=at), 8)
+    facts = median_ms(lambda: plane.reports.facts(Period(start, at)), 8)
     floor = median_ms(_four_empty_charts, 8)
     analyzer = median_ms(lambda: plane.run_job("performance_analyzer", at), 8)
     plane.cache.close()

@@ -14,7 +14,8 @@ from agents.cli.screen import Screen
 from agents.core.errors import AgentsError, UsageError
 from agents.core.meta_types import Report
 from agents.core.settings import load_settings
-from agents.reports.report import message, standalone_html
+from agents.reports.mail_message import message
+from agents.reports.report import standalone_html
 from agents.wiring.meta import MetaPlane, meta_plane
 
 NOWHERE = "quorum@localhost.invalid", ("you@localhost.invalid",)
@@ -32,7 +33,9 @@ def report(options: Namespace, screen: Screen) -> int:
         if options.send_test:
             _send_test(plane, composed, screen)
         elif options.out is None and not options.open:
-            screen.result({"subject": composed.subject, "summary": summary, "text": composed.text}, composed.text)
+            screen.result(
+                {"subject": composed.subject, "summary": summary.as_plain(), "text": composed.text}, composed.text
+            )
         else:
             path = options.out or Path(tempfile.mkdtemp(prefix="quorum-report-")) / "report.html"
             _write(path, plane, composed)

@@ -4,13 +4,13 @@ recommendations -> report -> mail; and the runs of the jobs that make them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 from agents.core.clock import require_utc
-from agents.core.types import Floats, Integers, Times
+from agents.core.types import Floats, Integers, RiskState, Times
 
 DecisionStatus = Literal["apply", "hold", "fallback", "revert", "initial", "trial"]
 IN_FORCE: tuple[DecisionStatus, ...] = ("apply", "revert", "initial")
@@ -97,6 +97,18 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAlarm:
+    """An alarm that is on record since `opened_at` and has not ended."""
+
+    alarm: Alarm
+    opened_at: datetime
+
+    def as_plain(self) -> dict[str, Any]:
+        """One flat mapping, as reports keep it."""
+        return {**asdict(self.alarm), "opened_at": self.opened_at}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """Something a person should do, with the numbers behind it; `fingerprint` recognises it in the next report."""
 
@@ -106,6 +118,20 @@ class Recommendation:
     title: str
     action: str
     evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """A recommendation as a person has left it. `id` and `created_at` are None where it is not on record."""
+
+    recommendation: Recommendation
+    state: Literal["open", "accepted", "done", "dismissed"] = "open"
+    id: int | None = None
+    created_at: datetime | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """One flat mapping, as reports keep it."""
+        return {"id": self.id, **asdict(self.recommendation), "state": self.state, "created_at": self.created_at}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +154,60 @@ class JobRun:
     status: Literal["running", "succeeded", "failed", "skipped"]
     detail: str
     attempts: int
+    missed: int = 0
+    """Due times before this one that nobody ran."""
+
+    @property
+    def took(self) -> timedelta | None:
+        """None for a run that has not ended."""
+        return self.finished_at - self.started_at if self.finished_at and self.started_at else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueAdded:
+    """The live book against one control: `money` more than it, the `difference` of their annual Sharpe ratios with its
+    90 % interval (None before there are enough days), and the verdict in words."""
+
+    control: str
+    money: float
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSummary:
+    """The figures of a report; None where they are not known. Changes of equity (`pnl_...`) are money, exposures and
+    drawdowns fractions of equity, `sharpe` is annual."""
+
+    equity: float | None
+    cash: float | None
+    risk_state: RiskState | None
+    pnl_day: float | None
+    pnl_week: float | None
+    pnl_month: float | None
+    drawdown: float | None
+    max_drawdown: float | None
+    sharpe: float | None
+    gross_exposure: float | None
+    net_exposure: float | None
+    decisions: int
+    trades: int
+    alarms: tuple[OpenAlarm, ...]
+    weights: Mapping[str, float]
+    tuning_value_added: tuple[ValueAdded, ...]
+    open_suggestions: int
+    newest_decision: datetime | None
+
+    def as_plain(self) -> dict[str, Any]:
+        """As project_reports keeps it."""
+        return {
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "risk_state": None if self.risk_state is None else str(self.risk_state),
+            "alarms": [alarm.as_plain() for alarm in self.alarms],
+            "tuning_value_added": [asdict(row) for row in self.tuning_value_added],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

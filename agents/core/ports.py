@@ -6,9 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from agents.core.meta_types import AgentDays, JobRun, MailSettings, Recommendation, Report, Scorecard, WeightDecision
+from agents.core.facts import DeskFacts, Period
+from agents.core.meta_types import (
+    AgentDays,
+    JobRun,
+    MailSettings,
+    Recommendation,
+    Report,
+    ReportSummary,
+    Scorecard,
+    Suggestion,
+    WeightDecision,
+)
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -275,21 +286,19 @@ class ReportDesk(Protocol):
         """End of the newest report's period."""
         ...
 
-    def facts(self, *, start: datetime, at: datetime) -> dict[str, Any]:
-        """Everything a report tells, by section; see adapters/desk_facts.py."""
+    def facts(self, period: Period) -> DeskFacts:
+        """Everything that a report on `period` tells."""
         ...
 
     def record_metrics(self, at: datetime, metrics: Mapping[str, float]) -> None:
         """Rows of system_metrics."""
         ...
 
-    def sync_suggestions(self, at: datetime, found: Sequence[Recommendation]) -> list[dict[str, Any]]:
-        """Open new ones, refresh known ones, mark done what is no longer found; returns those that are open or accepted."""
+    def sync_suggestions(self, at: datetime, recommendations: Sequence[Recommendation]) -> list[Suggestion]:
+        """Open new ones, refresh known ones, mark done what is no longer recommended; returns those that are open or accepted."""
         ...
 
-    def store_report(
-        self, report: Report, summary: Mapping[str, Any], recommendations: Sequence[Mapping[str, Any]]
-    ) -> int:
+    def store_report(self, report: Report, summary: ReportSummary, suggestions: Sequence[Suggestion]) -> int:
         """Insert by period; the id, also of a report that was stored before."""
         ...
 

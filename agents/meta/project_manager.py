@@ -38,7 +38,7 @@ class ProjectManagerAgent:
         with meta_plane_of_settings() as plane:
             reporting = self._reporting or plane.reporting
             return write_report(
-                self._desk or plane.facts, self._outbox or plane.outbox, reporting, at or plane.clock.now()
+                self._desk or plane.reports, self._outbox or plane.outbox, reporting, at or plane.clock.now()
             )
 
 

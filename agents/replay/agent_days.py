@@ -6,11 +6,10 @@ signals' outcomes come with the next bar.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from agents.core.books import FIRST_SHADOW
+from agents.core.facts import Trading, TradingCosts
 from agents.core.meta_types import AgentDays
 from agents.core.types import Bars, Floats, Integers, NoTrade, Times
 from agents.pipeline.state import Outputs
@@ -113,24 +112,24 @@ class AgentDayTable:
         """Bars that the simulated desk has seen in all."""
         return self._before + self.available
 
-    def period_facts(self, since: int) -> dict[str, Any]:
-        """The sections of a report's facts about the bars seen after the first `since` (as far as the chunk reaches back)."""
+    def trading(self, since: int) -> Trading:
+        """What the desk did at the bars seen after the first `since` (as far as the chunk reaches back)."""
         rows = slice(max(0, since - self._before), self.available)
         out = self._out
         closed = np.abs(out.realised[rows]).max(axis=2) >= SMALLEST_SHARE
         reasons = np.bincount(out.no_trade[rows].ravel(), minlength=len(NoTrade))
-        return {
-            "costs": [
-                {
-                    "fees": float(out.fill_fee[rows].sum()),
-                    "spread": float(out.fill_spread[rows].sum()),
-                    "impact": float(out.fill_impact[rows].sum()),
-                }
-            ],
-            "trade_totals": [{"trades": int(closed.sum()), "pnl": float(out.realised[rows].sum())}],
-            "decisions": [{"decisions": self.available - rows.start, "orders": int(np.count_nonzero(out.order[rows]))}],
-            "no_trade": [{"reason": str(NoTrade(k)), "times": int(n)} for k, n in enumerate(reasons) if k and n],
-        }
+        return Trading(
+            decisions=self.available - rows.start,
+            orders=int(np.count_nonzero(out.order[rows])),
+            no_trade={str(NoTrade(k)): int(n) for k, n in enumerate(reasons) if k and n},
+            costs=TradingCosts(
+                fees=float(out.fill_fee[rows].sum()),
+                spread=float(out.fill_spread[rows].sum()),
+                impact=float(out.fill_impact[rows].sum()),
+            ),
+            trades=int(closed.sum()),
+            pnl=float(out.realised[rows].sum()),
+        )
 
     def days(self, last: np.datetime64) -> AgentDays:
         """All days up to `last`, as views."""

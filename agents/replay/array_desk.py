@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
 from agents.core.clock import Clock
+from agents.core.facts import Trading
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.ports import PastChange
 from agents.core.types import WeightSet, WeightsLevel
@@ -50,8 +50,8 @@ class ArrayDesk:
     def seen(self) -> int:
         return self.days.seen
 
-    def period_facts(self, since: int) -> dict[str, Any]:
-        return self.days.period_facts(since)
+    def trading(self, since: int) -> Trading:
+        return self.days.trading(since)
 
     @property
     def agents(self) -> tuple[str, ...]:

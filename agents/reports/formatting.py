@@ -37,6 +37,11 @@ def number(value: object, digits: int = 2, *, sign: bool = False) -> str:
     return MISSING if amount is None else _with_true_minus(f"{amount:{'+' if sign else ''}.{digits}f}")
 
 
+def interval(low: object, high: object) -> str:
+    """[−0.20, 1.00]; "" where there is none."""
+    return "" if low is None else f"[{number(low)}, {number(high)}]"
+
+
 def quantity(value: object) -> str:
     """1,234.5 shares or coins, with six digits at most."""
     amount = _finite(value)

@@ -1,183 +1,88 @@
-"""facts -> what a report says: verdict first, then figures, pictures, tables, recommendations. Pure; `render` makes the
-HTML and the text of it, `message` the very mail.
+"""facts and summary -> a report as HTML and text: verdict first, then figures, pictures, tables, recommendations. Pure.
 
-The words of every value are made in `report_content`.
+The words of every value are made in `trading_sections`, `tuning_sections` and `machine_room`; the templates only place
+them. What is not known reads "n/a", never 0.
 """
 
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
-import numpy as np
 
-from agents.core.meta_types import Report
-from agents.core.types import Floats, Times
-from agents.quant.evidence import sharpe_difference
-from agents.quant.returns import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
-from agents.reports import charts
+from agents.core.facts import DeskFacts
+from agents.core.meta_types import Report, ReportSummary, Suggestion
+from agents.reports.content import AlarmLine, Content, Cut, Line, SuggestionLine, TaskLine
 from agents.reports.formatting import money
-from agents.reports.report_content import Row, content_of
+from agents.reports.machine_room import freshness_sentence, job_line, parity_lines, system_lines, work_line
+from agents.reports.pictures import CAPTIONS
+from agents.reports.trading_sections import key_figures, position_line, risk_event_line, trade_line, what_happened
+from agents.reports.tuning_sections import (
+    added_line,
+    agent_lines,
+    change_lines,
+    newest_decision,
+    tuner_sentence,
+    weight_lines,
+)
+from agents.reports.verdict import verdict_of
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 HTML_LIMIT_BYTES = 88_000
 ROWS_SHOWN = (20, 12, 6, 3, 1)
 """Tables are cut to so many rows, further down the list until the mail is small enough."""
-TUNING_LEAST_PERIODS = 60
-SEED = 20240119
+SUBJECT_CHARACTERS = 180
+EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
+
+GLOSSARY = (
+    ("Sharpe", "mean return over its deviation, a year"),
+    ("[low, high]", "90 % interval by block bootstrap; where it spans 0, nothing is shown"),
+    ("Sure", "deflated Sharpe: how likely the ratio is real, given how many agents were tried"),
+    ("Hits", "share of positions that moved the right way"),
+    ("Factor", "sum of gains over sum of losses"),
+    ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
+    ("Tuning added", "the live book against one with weights that never change"),
+    ("Hold", "the evidence for other weights was not strong enough"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """Daily equity on one axis, float64 [T]."""
+class Pages(NamedTuple):
+    """A report in words; `html` shows its pictures by `cid:NAME`."""
 
-    time: Times
-    live: Floats
-    controls: Mapping[str, Floats]
-
-
-# ---------------------------------------------------------------- what is said
+    subject: str
+    html: str
+    text: str
 
 
-def curves_of(facts: Mapping[str, Any]) -> Curves | None:
-    """Daily equity of the live book and the controls; None before the second day."""
-    books = {row["book"]: row for row in facts["curves"]}
-    live = next((row for book, row in books.items() if ":" not in book), None)
-    if live is None or len(live["days"]) < 2:
-        return None
-    time = np.array(live["days"], dtype="datetime64[D]").astype("datetime64[us]")
-    controls = {
-        book.split(":")[1]: np.array(row["equity"], dtype=np.float64)
-        for book, row in sorted(books.items())
-        if ":" in book and row["days"] == live["days"]
-    }
-    return Curves(time, np.array(live["equity"], dtype=np.float64), controls)
+def render(
+    facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Suggestion], *, desk: str, images: Sequence[str]
+) -> Pages:
+    """The pages of a report; `images` names the pictures to show. Rows are cut, and a note says so, until the HTML is
+    under its limit."""
+    shown = {"desk": desk, "pictures": [(name, CAPTIONS[name]) for name in images]}
+    html = text = subject = ""
+    for rows in ROWS_SHOWN:
+        content = _content(facts, summary, suggestions, rows)
+        placed = shown | {field.name: getattr(content, field.name) for field in fields(content)}
+        html = _environment().get_template("report.html").render(placed)
+        text = _environment().get_template("report.txt").render(placed)
+        subject = f"[{desk}] {content.headline}; equity {money(summary.equity)}"
+        if len(html.encode()) <= HTML_LIMIT_BYTES:
+            break
+    return Pages(" ".join(subject.split())[:SUBJECT_CHARACTERS], html, text)
 
 
-def value_added(curves: Curves | None) -> list[Row]:
-    """Live against each control: what tuning added, with a 90 % interval, and a verdict in plain words."""
-    rows: list[Row] = []
-    if curves is None:
-        return rows
-    pace = periods_per_year(curves.time)
-    for name, control in curves.controls.items():
-        live, other = simple_returns(curves.live), simple_returns(control)
-        row: Row = {
-            "control": name.replace("_", " "),
-            "money": float(curves.live[-1] - control[-1]),
-            "difference": None,
-            "low": None,
-            "high": None,
-        }
-        if len(live) < TUNING_LEAST_PERIODS:
-            row["verdict"] = f"too early: {len(live)} of {TUNING_LEAST_PERIODS} days"
-        elif np.max(np.abs(live - other)) < 1e-12:
-            row |= {"difference": 0.0, "low": 0.0, "high": 0.0, "verdict": "the same so far"}
-        else:
-            test = sharpe_difference(live, other, np.full(len(live), 1.0 / len(live)), pace, seed=SEED)
-            shown = "added" if test.low > 0 else "cost" if test.high < 0 else ""
-            row |= {
-                "difference": test.difference,
-                "low": test.low,
-                "high": test.high,
-                "verdict": f"shown: it {shown} value" if shown else "not shown either way",
-            }
-        rows.append(row)
-    return rows
-
-
-def profit(curves: Curves | None, at: datetime, days: int) -> float | None:
-    """Change of equity over the last `days`; None where the desk is younger."""
-    if curves is None:
-        return None
-    start = np.datetime64((at - timedelta(days=days)).astimezone(UTC).replace(tzinfo=None), "us")
-    place = int(np.searchsorted(curves.time, start, side="right")) - 1
-    return float(curves.live[-1] - curves.live[place]) if place >= 0 else None
-
-
-def summary_of(facts: Mapping[str, Any], alarms: Sequence[Mapping[str, Any]], suggestions: Sequence[Row]) -> Row:
-    """The figures that project_reports keeps as JSON."""
-    curves, at = curves_of(facts), facts["period_end"]
-    now = facts["now"][0] if facts["now"] else {}
-    returns = simple_returns(curves.live) if curves else np.array([])
-    return {
-        "equity": now.get("equity"),
-        "cash": now.get("cash"),
-        "risk_state": now.get("risk_state"),
-        "pnl_day": profit(curves, at, 1),
-        "pnl_week": profit(curves, at, 7),
-        "pnl_month": profit(curves, at, 30),
-        "drawdown": float(1.0 - curves.live[-1] / curves.live.max()) if curves else None,
-        "max_drawdown": max_drawdown(curves.live) if curves else None,
-        "sharpe": _finite(sharpe_ratio(returns, periods_per_year(curves.time))) if curves else None,
-        "gross_exposure": _exposure(facts, absolute=True),
-        "net_exposure": _exposure(facts, absolute=False),
-        "decisions": facts["decisions"][0]["decisions"],
-        "trades": facts["trade_totals"][0]["trades"],
-        "alarms": [dict(alarm) for alarm in alarms],
-        "weights": {row["agent_name"]: float(row["weight"]) for row in facts["weights"]},
-        "tuning_value_added": value_added(curves),
-        "open_suggestions": len(suggestions),
-        "newest_decision": now.get("time"),
-    }
-
-
-def _exposure(facts: Mapping[str, Any], *, absolute: bool) -> float | None:
-    equity = facts["now"][0]["equity"] if facts["now"] else None
-    if not equity:
-        return None
-    values = [float(row["value"] or 0.0) for row in facts["positions"]]
-    return sum(abs(v) if absolute else v for v in values) / float(equity)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-# ---------------------------------------------------------------- pictures and pages
-
-
-def pictures(facts: Mapping[str, Any]) -> dict[str, bytes]:
-    """PNG of each picture that there are data for."""
-    found: dict[str, bytes] = {}
-    curves = curves_of(facts)
-    if curves is not None:
-        found["equity"] = charts.equity_chart(curves.time, curves.live, curves.controls)
-        found["drawdown"] = charts.drawdown_chart(curves.time, curves.live, curves.controls.get("equal"))
-    weights = _weight_series(facts)
-    if weights is not None:
-        found["weights"] = charts.weights_chart(*weights)
-    cards = [
-        c
-        for c in facts["scorecards"]
-        if c["window_days"] == 0 and None not in (c["sharpe_ratio"], c["sharpe_low"], c["sharpe_high"])
-    ]
-    if cards:
-        found["sharpe"] = charts.sharpe_chart(
-            *([c[k] for c in cards] for k in ("agent_name", "sharpe_ratio", "sharpe_low", "sharpe_high"))
-        )
-    return found
-
-
-def _weight_series(facts: Mapping[str, Any]) -> tuple[Times, dict[str, Floats]] | None:
-    rows = facts["changes"]
-    if not rows or rows[0]["timestamp"] >= facts["period_end"]:
-        return None
-    names = sorted({name for row in rows for name in row["agent_weights"]})
-    moments = [row["timestamp"] for row in rows] + [facts["period_end"]]
-    values = [*rows, rows[-1]]
-    time = np.array([m.astimezone(UTC).replace(tzinfo=None) for m in moments], dtype="datetime64[us]")
-    return time, {name: np.array([float(row["agent_weights"].get(name, 0)) for row in values]) for name in names}
+def standalone_html(report: Report) -> str:
+    """The same report as one file: its pictures inside."""
+    html = report.html
+    for name, picture in report.images.items():
+        html = html.replace(f"cid:{name}", "data:image/png;base64," + base64.b64encode(picture).decode())
+    return html
 
 
 @cache
@@ -192,64 +97,70 @@ def _environment() -> jinja2.Environment:
     )
 
 
-CAPTIONS = {
-    "equity": "Growth of 100: the live book and what fixed weights would have made",
-    "drawdown": "Below its own peak",
-    "weights": "Weights in force",
-    "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",
-}
+def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Suggestion], rows: int) -> Content:
+    """All that the templates place, with at most `rows` rows of each table."""
+    verdict, period, trades = verdict_of(facts), facts.period, facts.closed.newest
+    return Content(
+        tone=verdict.tone,
+        headline=verdict.headline,
+        sentence=verdict.sentence,
+        period=f"{period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC",
+        alarms=_alarm_lines(facts),
+        kpis=key_figures(summary),
+        happened=what_happened(facts, summary),
+        recommendations=[_suggestion_line(suggestion) for suggestion in suggestions[:rows]],
+        more_recommendations=max(0, len(suggestions) - rows),
+        weights=weight_lines(facts),
+        decision=newest_decision(facts),
+        changes=change_lines(facts)[:rows],
+        tuner=tuner_sentence(facts),
+        added=[added_line(row) for row in summary.tuning_value_added],
+        agents=agent_lines(facts),
+        positions=_cut([position_line(p, summary.equity) for p in facts.positions], rows),
+        trades=_cut([trade_line(trade) for trade in trades], rows, facts.trading.trades),
+        risk_events=_cut([risk_event_line(event) for event in facts.risk_events], rows),
+        tasks=_cut([TaskLine(task.title, task.state, task.priority) for task in facts.tasks], rows),
+        jobs=[job_line(run) for run in facts.jobs],
+        work=[work_line(work) for work in facts.work],
+        system=system_lines(facts),
+        freshness=freshness_sentence(facts, rows),
+        parity=parity_lines(facts.parity),
+        glossary=GLOSSARY,
+    )
 
 
-def render(
-    facts: Mapping[str, Any],
-    summary: Row,
-    alarms: Sequence[Mapping[str, Any]],
-    suggestions: Sequence[Row],
-    *,
-    desk: str,
-    images: Sequence[str],
-) -> tuple[str, str, str]:
-    """(subject, HTML with `cid:` pictures, text). Rows are cut, and the cut is said, until the HTML is under its limit."""
-    environment = _environment()
-    html = text = subject = ""
-    for rows in ROWS_SHOWN:
-        content = content_of(facts, summary, alarms, suggestions, desk=desk, rows=rows)
-        content["pictures"] = [(name, CAPTIONS[name]) for name in images]
-        html = environment.get_template("report.html").render(content)
-        text = environment.get_template("report.txt").render(content)
-        subject = f"[{desk}] {content['headline']}; equity {money(summary['equity'])}"
-        if len(html.encode()) <= HTML_LIMIT_BYTES:
-            break
-    return " ".join(subject.split())[:180], html, text
+def _alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
+    return [
+        AlarmLine(
+            severity=open_alarm.alarm.severity,
+            kind=open_alarm.alarm.kind.replace("_", " "),
+            detail=open_alarm.alarm.detail,
+            since=f"{open_alarm.opened_at:%Y-%m-%d %H:%M}",
+        )
+        for open_alarm in facts.alarms
+    ]
 
 
-def standalone_html(report: Report) -> str:
-    """The same report as one file: its pictures inside."""
-    html = report.html
-    for name, picture in report.images.items():
-        html = html.replace(f"cid:{name}", "data:image/png;base64," + base64.b64encode(picture).decode())
-    return html
+def _suggestion_line(suggestion: Suggestion) -> SuggestionLine:
+    r = suggestion.recommendation
+    return SuggestionLine(r.title, r.action, r.severity, r.kind, suggestion.state, _evidence(r.evidence))
 
 
-def message_id(desk: str, report: Report) -> str:
-    """The same report always has the same id, so that a repeated delivery is recognised."""
-    return f"<report.{desk}.{report.period_end:%Y%m%dT%H%M%S}@quorum.invalid>"
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    shown = list(evidence.items())[:EVIDENCE_SHOWN]
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in shown)
 
 
-def message(report: Report, *, desk: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """The mail: text part first, then HTML with its pictures by content id. ValueError for an address with control characters."""
-    mail = EmailMessage(policy=SMTP)
-    for address in (sender, *recipients):
-        if any(ord(c) < 32 for c in address) or "@" not in parseaddr(address)[1]:
-            raise ValueError(f"{address!r} is no mail address")
-    mail["Subject"] = report.subject
-    mail["From"], mail["To"] = sender, ", ".join(recipients)
-    mail["Date"] = format_datetime(report.generated_at)
-    mail["Message-ID"] = message_id(desk, report)
-    mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(report.text)
-    mail.add_alternative(report.html, subtype="html")
-    page = mail.get_payload()[1]  # type: ignore[index]  # a multipart message has a list of parts
-    for name, picture in report.images.items():
-        page.add_related(picture, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")  # type: ignore[union-attr]  # an EmailMessage
-    return mail
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_short(v) for v in value[:LIST_SHOWN]) + "]"
+    return str(value)[:VALUE_CHARACTERS]
+
+
+def _cut(lines: Sequence[Line], limit: int, total: int | None = None) -> Cut[Line]:
+    """The first `limit` lines, with a note where there are more, of `total` in all (default: as many as given)."""
+    whole = len(lines) if total is None else total
+    note = f"{limit} of {whole:,} shown; quorum psql has them all" if whole > limit else ""
+    return Cut(lines[:limit], note)

@@ -14,16 +14,17 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents.adapters.cache.redis_weights import RedisWeightCache
-from agents.adapters.database.desk_facts import DeskFacts, forget_old_metrics
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.outbox import PostgresOutbox
+from agents.adapters.database.report_store import ReportStore, forget_old_metrics
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import UsageError
+from agents.core.facts import Period
 from agents.core.log import log_event
-from agents.core.meta_types import Alarm, Report
+from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, Settings, load_settings
 from agents.trading.registry import make_agents
 from agents.tuning.alarms import desk_alarms, job_alarms
@@ -35,7 +36,7 @@ from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.job_settings import plans_of, thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import check_parity
-from agents.wiring.reporting import Period, Reporting, compose_report, write_report
+from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,8 @@ class MetaPlane:
         )
 
     @cached_property
-    def facts(self) -> DeskFacts:
-        return DeskFacts(self.engine, self.cache, self.clock, Path.cwd())
+    def reports(self) -> ReportStore:
+        return ReportStore(self.engine, self.cache, self.clock, Path.cwd())
 
     @cached_property
     def jobs(self) -> PostgresJobStore:
@@ -107,17 +108,16 @@ class MetaPlane:
         usual = self.every or timedelta(hours=self.settings.meta.report_hours)
         return Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
 
-    def report(
-        self, at: datetime, start: datetime | None = None, *, keep: bool
-    ) -> tuple[Report, dict[str, Any], list[dict[str, Any]]]:
+    def report(self, at: datetime, start: datetime | None = None, *, keep: bool) -> Composed:
         """A report up to `at` with its summary and suggestions, not stored; `start` None means since the last one."""
-        return compose_report(self.facts, self.reporting, Period(start, at), keep=keep)
+        period = Period(start, at) if start is not None else period_until(self.reports, self.reporting, at)
+        return compose_report(self.reports, self.reporting, period, keep=keep)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
         """One job at `at` (default: now), in this process; its outcome as plain values. UsageError for a name that is none."""
         now = at or self.clock.now()
         if name == "performance_analyzer":
-            self.facts.register_variants(now, *variants_of(self.settings))
+            self.reports.register_variants(now, *variants_of(self.settings))
             forget_old_metrics(self.connections.owner, now, metrics_days=self.settings.meta.keep_metrics_days)
             return update_scorecards(self.store, self.thresholds, now)
         if name == "weight_optimizer":
@@ -126,25 +126,25 @@ class MetaPlane:
             return check_parity(self.settings, self.engine, self.store, self.tuning, now, keep=True)
         if name == "project_manager":
             self.raise_alarms(now)
-            return write_report(self.facts, self.outbox, self.reporting, now)
+            return write_report(self.reports, self.outbox, self.reporting, now)
         raise UsageError(f"no job is named '{name}'; known are {', '.join(JOBS)}")
 
     def watch(self, at: datetime) -> None:
         """Alarms, a heartbeat, and waiting mail."""
         open_now = self.raise_alarms(at)
-        self.facts.record_metrics(at, {"meta.heartbeat": 1.0, "alarms.open": float(open_now)})
+        self.reports.record_metrics(at, {"meta.heartbeat": 1.0, "alarms.open": float(open_now)})
         deliver(self.outbox, SmtpMailer(), at)
 
     def raise_alarms(self, at: datetime) -> int:
         """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
         plans = plans_of(self.settings, paced_by=self.every)
-        facts = self.facts.alarm_facts(at)
+        facts = self.reports.alarm_facts(at)
         stale = timedelta(
             seconds=INTERVALS_S[self.settings.data.interval] * max(2.0, self.settings.data.stale_after_intervals)
         )
         wrong = job_alarms(plans, {plan.name: self.jobs.newest(plan.name) for plan in plans}, at)
         wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
-        opened, closed = self.facts.sync_alarms(at, wrong)
+        opened, closed = self.reports.sync_alarms(at, wrong)
         log_alarms(opened, closed)
         return len(wrong)
 

@@ -6,11 +6,12 @@ reports a day, and every weekend. The report's rules and alarms run; its pages a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
+from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
 from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
 from agents.core.ports import OptimizerDesk
 from agents.core.replay_types import Finding
@@ -20,6 +21,7 @@ from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights, score_past
 
 RECENT_DECISIONS = 7
+"""As many as rules look back on."""
 
 
 class ReplayedDesk(OptimizerDesk, Protocol):
@@ -34,8 +36,8 @@ class ReplayedDesk(OptimizerDesk, Protocol):
         """Grows with every new bar."""
         ...
 
-    def period_facts(self, since: int) -> Mapping[str, Any]:
-        """Orders, trades, costs and reasons for not trading of the bars seen after `since`."""
+    def trading(self, since: int) -> Trading:
+        """What the desk did at the bars seen after the first `since`."""
         ...
 
 
@@ -98,17 +100,12 @@ class ArrayJobs:
             for finding in self._open.values():
                 finding.reports += 1
             return
-        facts = {
-            **desk.period_facts(max(self._reported, 0)),
-            **_decision_facts(desk),
-            "period_start": at - period,
-            "period_end": at,
-        }
+        facts = _rule_facts(desk, Period(at - period, at), max(self._reported, 0))
         self._reported = desk.seen
-        found = {r.fingerprint: r for r in recommend(facts)}
-        for fingerprint in [known for known in self._open if known not in found]:
+        recommendations = {r.fingerprint: r for r in recommend(facts)}
+        for fingerprint in [known for known in self._open if known not in recommendations]:
             self._open.pop(fingerprint).closed_at = at
-        for fingerprint, r in found.items():
+        for fingerprint, r in recommendations.items():
             if fingerprint in self._open:
                 self._open[fingerprint].reports += 1
             else:
@@ -116,20 +113,13 @@ class ArrayJobs:
                 self.findings.append(self._open[fingerprint])
 
 
-def _decision_facts(desk: ReplayedDesk) -> dict[str, Any]:
-    """The sections of a report's facts that do not depend on the period; those about a machine say that all is well."""
-    known = [value for value in desk.realised.values() if value is not None]
-    return {
-        "scorecards": [
-            {"agent_name": c.agent_name, "window_days": c.window_days, **c.figures} for c in desk.scorecards
-        ],
-        "tuner": [{"scored": len(known), "came_true": sum(value > 0 for value in known)}],
-        "weight_history": [
-            {"status": d.status, "reason": d.reason} for d in reversed(desk.decisions[-RECENT_DECISIONS:])
-        ],
-        "work": (),
-        "job_runs": (),
-        "quarantine": ({"rows": 0},),
-        "acts_as_owner": False,
-        "system": {"database_bytes": 0.0, "slow_queries": 0, "load_1m": 0.0, "cpus": 1},
-    }
+def _rule_facts(desk: ReplayedDesk, period: Period, since: int) -> RuleFacts:
+    """What the report's rules look at, of the bars seen after the first `since`; a replay has no machine to look at."""
+    realised = [value for value in desk.realised.values() if value is not None]
+    return RuleFacts(
+        period=period,
+        trading=desk.trading(since),
+        scorecards=desk.scorecards,
+        scored=ScoredChanges(count=len(realised), gained=sum(value > 0 for value in realised)),
+        recent_decisions=tuple(reversed(desk.decisions[-RECENT_DECISIONS:])),
+    )

@@ -7,20 +7,25 @@ period; the finished message waits in the outbox, so that a mail server that is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from agents.core.facts import Period
 from agents.core.log import log_event
-from agents.core.meta_types import Recommendation, Report
+from agents.core.meta_types import Report, ReportSummary, Suggestion
 from agents.core.ports import NewMail, Outbox, ReportDesk
-from agents.reports.report import message, message_id, pictures, render, summary_of
+from agents.reports.mail_message import message, message_id
+from agents.reports.pictures import pictures
+from agents.reports.report import render
+from agents.reports.summary import summary_of
 from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.recommendations import recommend
 
 logger = logging.getLogger(__name__)
-DAY = timedelta(days=1)
+LONGEST = timedelta(days=31)
+"""A report looks back no further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +37,12 @@ class Reporting:
     with_pictures: bool = True
 
 
-class Period(NamedTuple):
-    """From when to when a report goes; `start` None means since the last report."""
+class Composed(NamedTuple):
+    """A report that is not stored yet, its figures, and the suggestions it makes."""
 
-    start: datetime | None
-    end: datetime
+    report: Report
+    summary: ReportSummary
+    suggestions: Sequence[Suggestion]
 
 
 def write_report(desk: ReportDesk, outbox: Outbox, reporting: Reporting, at: datetime) -> dict[str, Any]:
@@ -44,66 +50,56 @@ def write_report(desk: ReportDesk, outbox: Outbox, reporting: Reporting, at: dat
 
     Returns report_id, summary, recommendations, subject, and mail: what became of it ("queued", or why there is none).
     """
-    report, summary, suggestions = compose_report(desk, reporting, Period(_start(desk, reporting, at), at), keep=True)
+    report, summary, suggestions = compose_report(desk, reporting, period_until(desk, reporting, at), keep=True)
     report = replace(report, id=desk.store_report(report, summary, suggestions))
     mail = _queue(outbox, reporting, report, summary)
     log_event(logger, "reported", report=report.id, mail=mail, subject=report.subject)
     return {
         "report_id": report.id,
-        "summary": summary,
-        "recommendations": suggestions,
+        "summary": summary.as_plain(),
+        "recommendations": [suggestion.as_plain() for suggestion in suggestions],
         "subject": report.subject,
         "mail": mail,
     }
 
 
-def compose_report(
-    desk: ReportDesk, reporting: Reporting, period: Period, *, keep: bool
-) -> tuple[Report, dict[str, Any], list[dict[str, Any]]]:
-    """A report on a period, its summary and its suggestions, without storing it. Where `keep`, the figures of the
-    machine and the suggestions go on record."""
-    start, at = period
-    start = start or _start(desk, reporting, at)
-    facts = desk.facts(start=start, at=at)
+def compose_report(desk: ReportDesk, reporting: Reporting, period: Period, *, keep: bool) -> Composed:
+    """A report on a period, without storing it. Where `keep`, the figures of the machine and the suggestions go on record."""
+    facts = desk.facts(period)
     recommendations = recommend(facts)
     if keep:
-        desk.record_metrics(at, _metrics(facts))
-        suggestions = desk.sync_suggestions(at, recommendations)
+        desk.record_metrics(period.end, facts.system.metrics())
+        suggestions = desk.sync_suggestions(period.end, recommendations)
     else:
-        suggestions = [_suggestion(r) for r in recommendations]
-    alarms = facts["alarms"]
-    summary = summary_of(facts, alarms, suggestions)
+        suggestions = [Suggestion(recommendation=r) for r in recommendations]
+    summary = summary_of(facts, open_suggestions=len(suggestions))
     images = pictures(facts) if reporting.with_pictures else {}
-    subject, html, text = render(facts, summary, alarms, suggestions, desk=reporting.desk, images=list(images))
+    subject, html, text = render(facts, summary, suggestions, desk=reporting.desk, images=list(images))
     report = Report(
-        id=0, generated_at=at, period_start=start, period_end=at, subject=subject, html=html, text=text, images=images
+        id=0,
+        generated_at=period.end,
+        period_start=period.start,
+        period_end=period.end,
+        subject=subject,
+        html=html,
+        text=text,
+        images=images,
     )
-    return report, summary, suggestions
+    return Composed(report, summary, suggestions)
 
 
-def _suggestion(recommendation: Recommendation) -> dict[str, Any]:
-    r = recommendation
-    return {
-        "kind": r.kind,
-        "severity": r.severity,
-        "title": r.title,
-        "action": r.action,
-        "evidence": dict(r.evidence),
-        "state": "open",
-    }
-
-
-def _start(desk: ReportDesk, reporting: Reporting, at: datetime) -> datetime:
-    """The end of the last report, at most a month ago; the usual period before `at` where there is none."""
+def period_until(desk: ReportDesk, reporting: Reporting, at: datetime) -> Period:
+    """From the end of the last report, at most a month ago, to `at`; the usual period where there is no report yet."""
     last = desk.last_report_end()
-    return at - reporting.period if last is None or last >= at else max(last, at - 31 * DAY)
+    return Period(at - reporting.period if last is None or last >= at else max(last, at - LONGEST), at)
 
 
-def _queue(outbox: Outbox, reporting: Reporting, report: Report, summary: Mapping[str, Any]) -> str:
+def _queue(outbox: Outbox, reporting: Reporting, report: Report, summary: ReportSummary) -> str:
     settings, at = outbox.mail_settings(), report.period_end
     if settings is None:
         return "not configured; run scripts/configure_email.py"
-    silence = reason_not_to_mail(settings, at=at, last_sent=outbox.last_sent_at(), changed=_changed(summary))
+    changed = bool(summary.alarms or summary.trades or summary.open_suggestions)
+    silence = reason_not_to_mail(settings, at=at, last_sent=outbox.last_sent_at(), changed=changed)
     mail = message(report, desk=reporting.desk, sender=settings.sender, recipients=settings.recipients).as_bytes()
     outbox.enqueue(
         NewMail(
@@ -116,24 +112,3 @@ def _queue(outbox: Outbox, reporting: Reporting, report: Report, summary: Mappin
         at,
     )
     return silence or "queued"
-
-
-def _metrics(facts: Mapping[str, Any]) -> dict[str, float]:
-    system = facts["system"]
-    return {
-        name: float(system[name])
-        for name in (
-            "cpu_percent",
-            "load_1m",
-            "memory_percent",
-            "disk_free_bytes",
-            "database_bytes",
-            "slow_queries",
-            "redis_alive",
-        )
-    }
-
-
-def _changed(summary: Mapping[str, Any]) -> bool:
-    """Whether the period holds anything that a person would want to know at once."""
-    return bool(summary["alarms"] or summary["trades"] or summary["open_suggestions"])

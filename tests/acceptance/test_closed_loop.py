@@ -23,7 +23,7 @@ from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
-from agents.reports.report import message
+from agents.reports.mail_message import message
 from agents.trading.registry import AGENTS
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
@@ -168,8 +168,8 @@ def test_the_loop(stack, database, tmp_path):
     plane.run_job("performance_analyzer", at)
     made, summary, _ = plane.report(at, at - timedelta(days=30), keep=True)
     content = message(made, desk="loop", sender="a@b.example", recipients=("c@d.example",)).as_string()
-    added = {row["control"]: row for row in summary["tuning_value_added"]}["equal"]
-    assert added["difference"] > 0
+    added = {row.control: row for row in summary.tuning_value_added}["equal"]
+    assert added.difference > 0
     assert "Right" in made.text and "standard errors" in made.text
     assert "cid:weights" in made.html and "Content-ID: <weights>" in content
     newest = "date = (SELECT max(date) FROM agent_performance)"

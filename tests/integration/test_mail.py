@@ -23,7 +23,7 @@ from agents.adapters.mail.mailer import SmtpMailer, read_secret
 from agents.core.errors import SettingsError
 from agents.core.meta_types import MailSettings, Report
 from agents.core.ports import Mail, NewMail
-from agents.reports.report import message
+from agents.reports.mail_message import message
 from agents.tuning.delivery import deliver
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)

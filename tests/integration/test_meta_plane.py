@@ -19,10 +19,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.desk_facts import forget_old_metrics
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.reader import DeskReader
+from agents.adapters.database.report_store import forget_old_metrics
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError
 from agents.core.meta_types import Alarm, JobPlan, Recommendation, WeightDecision
@@ -219,33 +219,33 @@ def test_the_meta_role_cannot_touch_orders(meta, plane):
 
 def test_alarms_open_once_and_close_once(plane, owner):
     alarm = Alarm(kind="job_late", subject="x", severity="high", detail="d")
-    assert plane.facts.sync_alarms(END, [alarm]) == ([alarm], [])
-    assert plane.facts.sync_alarms(END, [alarm]) == ([], [])
-    assert plane.facts.sync_alarms(END, []) == ([], [alarm])
-    assert plane.facts.sync_alarms(END, [alarm]) == ([alarm], [])
+    assert plane.reports.sync_alarms(END, [alarm]) == ([alarm], [])
+    assert plane.reports.sync_alarms(END, [alarm]) == ([], [])
+    assert plane.reports.sync_alarms(END, []) == ([], [alarm])
+    assert plane.reports.sync_alarms(END, [alarm]) == ([alarm], [])
     rows = DeskReader(owner).rows("SELECT closed_at IS NULL AS open FROM alarms ORDER BY id")
     assert [r["open"] for r in rows] == [False, True]
 
 
 def test_suggestions_live_and_die(plane, owner):
     found = Recommendation(fingerprint="f", kind="strategy", severity="low", title="t", action="a", evidence={"n": 1})
-    assert [s["state"] for s in plane.facts.sync_suggestions(END, [found])] == ["open"]
-    assert len(plane.facts.sync_suggestions(END, [found])) == 1, "not doubled"
+    assert [s.state for s in plane.reports.sync_suggestions(END, [found])] == ["open"]
+    assert len(plane.reports.sync_suggestions(END, [found])) == 1, "not doubled"
     with owner.begin() as connection:
         connection.execute(text("UPDATE improvement_suggestions SET state = 'dismissed'"))
-    assert plane.facts.sync_suggestions(END, [found]) == [], "a person said no"
+    assert plane.reports.sync_suggestions(END, [found]) == [], "a person said no"
     with owner.begin() as connection:
         connection.execute(text("UPDATE improvement_suggestions SET state = 'accepted'"))
-    assert plane.facts.sync_suggestions(END, []) == []
+    assert plane.reports.sync_suggestions(END, []) == []
     state = DeskReader(owner).rows("SELECT state FROM improvement_suggestions")
     assert state == [{"state": "done"}]
-    assert [s["state"] for s in plane.facts.sync_suggestions(END, [found])] == ["open"], "it came back"
+    assert [s.state for s in plane.reports.sync_suggestions(END, [found])] == ["open"], "it came back"
 
 
 def test_old_metrics_go_and_a_wrong_clock_removes_nothing(plane, owner):
     """C20."""
     for days in range(0, 4000, 100):
-        plane.facts.record_metrics(END - timedelta(days=days), {"x": 1.0})
+        plane.reports.record_metrics(END - timedelta(days=days), {"x": 1.0})
     assert forget_old_metrics(plane.connections.owner, END + timedelta(days=36500 // 10), metrics_days=400) == 0, (
         "ten years on: refused"
     )

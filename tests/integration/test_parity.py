@@ -17,6 +17,7 @@ from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.cli.replay import against_record
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
+from agents.core.facts import Period
 from agents.core.ports import RiskEvent
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
@@ -202,8 +203,8 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     assert third["decisions"] == 20
     assert len(DeskReader(owner).rows("SELECT 1 FROM parity_checks")) == 4
     # The report and the alarm read the newest check.
-    facts = desk.plane.facts.facts(start=as_datetime(BARS.time[0]), at=as_datetime(BARS.time[-1]))
-    assert facts["parity"][0]["decisions"] == 20
+    facts = desk.plane.reports.facts(Period(as_datetime(BARS.time[0]), as_datetime(BARS.time[-1])))
+    assert facts.parity.decisions == 20
     made, _, _ = desk.plane.report(as_datetime(BARS.time[-1]), keep=False)
     assert "20 decisions from" in made.text and "20 decisions from" in made.html
 

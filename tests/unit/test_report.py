@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -13,68 +15,87 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from agents.core.meta_types import Report
+from agents.core.facts import (
+    AgentWork,
+    AppliedWeights,
+    BookCurve,
+    ClosedTrades,
+    DeskFacts,
+    FillTotals,
+    NewestDecision,
+    Period,
+    RecordedDecision,
+    ScoredChanges,
+    SystemState,
+    Trading,
+    TradingCosts,
+    TunerTotals,
+)
+from agents.core.meta_types import (
+    Alarm,
+    JobRun,
+    OpenAlarm,
+    Recommendation,
+    Report,
+    Scorecard,
+    Suggestion,
+    WeightDecision,
+)
+from agents.core.types import RiskState, Trade, WeightsLevel
 from agents.reports import charts, formatting
-from agents.reports.report import curves_of, message, pictures, render, standalone_html, summary_of, value_added
-from agents.reports.report_content import verdict_of
+from agents.reports.mail_message import message
+from agents.reports.pictures import pictures
+from agents.reports.report import render, standalone_html
+from agents.reports.summary import curves_of, summary_of, value_added
+from agents.reports.verdict import verdict_of
 from agents.tuning.recommendations import RULES, recommend
 
 AT = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("TrendFollower", "MeanReversion")
 
 
+SYSTEM = SystemState(
+    cpu_percent=3.0,
+    load_1m=0.1,
+    cpus=2,
+    memory_percent=20.0,
+    disk_free_bytes=90_000_000_000,
+    database_bytes=50_000_000,
+    slow_queries=0,
+    commits=0,
+    rollbacks=0,
+    redis_alive=True,
+)
+NOTHING = Decimal(0)
+
+
 def empty_facts():
-    zero = {"trades": 0, "won": 0, "pnl": Decimal(0), "worst": None, "best": None}
-    costs = dict.fromkeys(("notional", "fees", "spread", "impact", "delay"), Decimal(0)) | {"fills": 0}
-    tuner = dict.fromkeys(("decisions", "changes", "holds", "fallbacks", "reverts", "scored", "came_true"), 0) | {
-        "expected": None,
-        "realised": None,
-    }
-    system = {
-        "cpu_percent": 3.0,
-        "load_1m": 0.1,
-        "cpus": 2,
-        "memory_percent": 20.0,
-        "disk_free_bytes": 9e10,
-        "database_bytes": 5e7,
-        "slow_queries": 0,
-        "rollbacks": 0,
-        "commits": 0,
-        "redis_alive": True,
-    }
-    lists = (
-        "curves",
-        "now",
-        "positions",
-        "trades",
-        "orders",
-        "no_trade",
-        "scorecards",
-        "contributions",
-        "weights",
-        "weight_history",
-        "changes",
-        "jobs",
-        "job_runs",
-        "tasks",
-        "work",
-        "freshness",
-        "risk_events",
-        "open_orders",
-        "alarms",
-        "outbox",
-        "parity",
+    costs = TradingCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING)
+    return DeskFacts(
+        period=Period(AT - timedelta(hours=2), AT),
+        system=SYSTEM,
+        newest=None,
+        curves=[],
+        trading=Trading(decisions=0, orders=0, no_trade={}, costs=costs, trades=0, pnl=NOTHING),
+        fills=FillTotals(fills=0, notional=NOTHING, delay=NOTHING),
+        closed=ClosedTrades(won=0, best=None, worst=None, newest=[]),
+        orders={},
+        positions=[],
+        contributions={},
+        scorecards=[],
+        weights={},
+        weight_history=[],
+        recent_decisions=[],
+        applied=[],
+        tuner=TunerTotals(decisions=0, changes=0, holds=0, fallbacks=0, reverts=0),
+        scored=ScoredChanges(count=0, gained=0),
+        jobs=[],
+        tasks=[],
+        freshness={},
+        risk_events=[],
+        parity=None,
+        alarms=[],
     )
-    return {name: [] for name in lists} | {
-        "trade_totals": [zero],
-        "costs": [costs],
-        "decisions": [{"decisions": 0, "orders": None, "newest": None}],
-        "tuner": [tuner],
-        "quarantine": [{"rows": 0}],
-        "system": system,
-        "period_start": AT - timedelta(hours=2),
-        "period_end": AT,
-    }
 
 
 def card(name, window=0, **changes):
@@ -85,96 +106,99 @@ def card(name, window=0, **changes):
         "win_rate": 0.51,
         "profit_factor": 1.1,
         "deflated_sharpe": 0.4,
-        "max_drawdown": 0.2,
         "total_signals": 500,
-        "verdict": "under: Sharpe 0.40, not significant",
     }
-    return {"agent_name": name, "window_days": window, **figures, **changes}
+    return Scorecard(
+        date=AT.date(),
+        agent_name=name,
+        window_days=window,
+        figures=figures | changes,
+        undefined={},
+        pnl=NOTHING,
+        verdict="under: Sharpe 0.40, not significant",
+    )
+
+
+def curve(book, days, equity):
+    return BookCurve(book=book, days=days, equity=equity.tolist())
+
+
+def trade(k):
+    return Trade(
+        trade_id=str(k),
+        symbol=f"S{k}",
+        side="long",
+        quantity=Decimal(10),
+        opened_at=AT,
+        closed_at=AT,
+        entry_price=Decimal("1.5"),
+        exit_price=Decimal("1.6"),
+        fees=Decimal("0.1"),
+        pnl=Decimal("0.9"),
+    )
+
+
+def decision(weights, previous, **changes):
+    values = {
+        "at": AT - timedelta(days=20),
+        "decided_for": None,
+        "weights": weights,
+        "previous": previous,
+        "method": "adaptive",
+        "status": "apply",
+        "reason": "the candidate is better",
+        "sharpe_improvement": 0.1,
+    }
+    return WeightDecision(**(values | changes))
 
 
 def full_facts(trades=30, name="TrendFollower"):
     facts = empty_facts()
     days = list(range(19000, 19200))
     rng = np.random.default_rng(0)
-    curve = 1e6 * np.cumprod(1 + rng.normal(0.001, 0.01, 200))
-    facts["curves"] = [
-        {"book": "paper", "days": days, "equity": curve.tolist()},
-        {"book": "control:equal", "days": days, "equity": (1e6 * np.cumprod(1 + rng.normal(0, 0.01, 200))).tolist()},
-    ]
-    facts["now"] = [
-        {
-            "time": AT - timedelta(hours=1),
-            "equity": float(curve[-1]),
-            "cash": 1e5,
-            "risk_state": "active",
-            "weights_version": 3,
-            "weights_level": "redis",
-            "reason": "",
-            "recorded_at": AT,
-        }
-    ]
-    facts["trades"] = [
-        {
-            "trade_id": str(k),
-            "symbol": f"S{k}",
-            "side": "long",
-            "quantity": Decimal(10),
-            "opened_at": AT,
-            "closed_at": AT,
-            "entry_price": Decimal("1.5"),
-            "exit_price": Decimal("1.6"),
-            "fees": Decimal("0.1"),
-            "pnl": Decimal("0.9"),
-        }
-        for k in range(min(trades, 500))
-    ]
-    facts["trade_totals"] = [
-        {"trades": trades, "won": trades, "pnl": Decimal(trades), "worst": Decimal("0.9"), "best": Decimal("0.9")}
-    ]
-    facts["decisions"] = [{"decisions": 5, "orders": 7, "newest": AT}]
-    facts["scorecards"] = [
-        card(name),
-        card(
-            "MeanReversion",
-            sharpe_ratio=None,
-            sharpe_low=None,
-            sharpe_high=None,
-            win_rate=None,
-            profit_factor=None,
-            deflated_sharpe=None,
+    live = 1e6 * np.cumprod(1 + rng.normal(0.001, 0.01, 200))
+    equal = 1e6 * np.cumprod(1 + rng.normal(0, 0.01, 200))
+    weights = {name: Decimal("0.5"), "MeanReversion": Decimal("0.5")}
+    previous = {name: Decimal("0.45"), "MeanReversion": Decimal("0.55")}
+    change = decision(weights, previous, causes={name: {"mean": 0.04, "guard": 0.01}})
+    nothing_known = dict.fromkeys(
+        ("sharpe_ratio", "sharpe_low", "sharpe_high", "win_rate", "profit_factor", "deflated_sharpe")
+    )
+    return replace(
+        facts,
+        curves=[curve("paper", days, live), curve("control:equal", days, equal)],
+        newest=NewestDecision(
+            time=AT - timedelta(hours=1),
+            equity=float(live[-1]),
+            cash=1e5,
+            risk_state=RiskState.ACTIVE,
+            weights_level=WeightsLevel.REDIS,
         ),
-    ]
-    facts["weights"] = [{"agent_name": n, "weight": Decimal("0.5")} for n in (name, "MeanReversion")]
-    weights = {name: 0.5, "MeanReversion": 0.5}
-    row = {
-        "version": 3,
-        "timestamp": AT - timedelta(days=20),
-        "agent_weights": weights,
-        "previous_weights": {name: 0.45, "MeanReversion": 0.55},
-        "method": "adaptive",
-        "status": "apply",
-        "reason": "the candidate is better",
-        "causes": {name: {"mean": 0.04, "guard": 0.01}},
-        "sharpe_improvement": 0.1,
-        "realised_improvement": None,
-        "realised_at": None,
-        "sample_size": 200,
-        "trials": 1,
-        "evidence": {},
-    }
-    facts["weight_history"] = [row]
-    facts["changes"] = [
-        {"timestamp": AT - timedelta(days=60), "agent_weights": weights},
-        {"timestamp": row["timestamp"], "agent_weights": weights},
-    ]
-    facts["tuner"] = [facts["tuner"][0] | {"decisions": 9, "changes": 1, "holds": 8}]
-    facts["freshness"] = [{"symbol": "S1", "newest": AT}]
-    return facts
+        trading=replace(facts.trading, decisions=5, orders=7, trades=trades, pnl=Decimal(trades)),
+        closed=ClosedTrades(
+            won=trades,
+            best=Decimal("0.9"),
+            worst=Decimal("0.9"),
+            newest=[trade(k) for k in range(min(trades, 500))],
+        ),
+        scorecards=[card(name), card("MeanReversion", **nothing_known)],
+        weights=weights,
+        weight_history=[
+            RecordedDecision(version=3, decision=change, realised_improvement=None, realised_at=None),
+        ],
+        recent_decisions=[change],
+        applied=[
+            AppliedWeights(at=at, weights={name: 0.5, "MeanReversion": 0.5})
+            for at in (AT - timedelta(days=60), change.at)
+        ],
+        tuner=replace(facts.tuner, decisions=9, changes=1, holds=8),
+        freshness={"S1": AT},
+    )
 
 
-def rendered(facts, alarms=(), suggestions=(), images=()):
-    summary = summary_of(facts, alarms, suggestions)
-    return render(facts, summary, alarms, suggestions, desk="desk", images=list(images))
+def rendered(facts, suggestions=(), images=()):
+    summary = summary_of(facts, open_suggestions=len(suggestions))
+    return render(facts, summary, suggestions, desk="desk", images=list(images))
 
 
 class Checker(HTMLParser):
@@ -208,14 +232,12 @@ def test_five_thousand_trades_fit_into_a_mail():
 
 def test_the_verdict_comes_first_in_subject_and_body():
     facts = full_facts()
-    alarms = [
-        {"kind": "orders_unknown", "subject": "orders", "severity": "critical", "detail": "2 orders", "opened_at": AT}
-    ]
-    subject, html, text = rendered(facts, alarms)
+    alarm = Alarm(kind="orders_unknown", subject="orders", severity="critical", detail="2 orders")
+    subject, html, text = rendered(replace(facts, alarms=[OpenAlarm(alarm=alarm, opened_at=AT)]))
     assert "Look now: 1 alarm" in subject
     assert text.startswith("Look now: 1 alarm")
     assert "2 orders" in text[:700]
-    assert verdict_of(facts, summary_of(facts, [], []), [])[0] == "good"
+    assert verdict_of(facts).tone == "good"
     assert html.index("Look now") < html.index("Equity")
 
 
@@ -225,20 +247,11 @@ HOSTILE = ["<script>alert(1)</script>", "{{7*7}}", "a\r\nBcc: x@y.z", "=cmd()", 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_cannot_break_out(name):
     """I05."""
-    facts = full_facts(name=name)
-    subject, html, text = rendered(
-        facts,
-        suggestions=[
-            {
-                "kind": "strategy",
-                "severity": "low",
-                "state": "open",
-                "title": name,
-                "action": name,
-                "evidence": {"n": name},
-            }
-        ],
+    recommendation = Recommendation(
+        fingerprint="f", kind="strategy", severity="low", title=name, action=name, evidence={"n": name}
     )
+    suggestion = Suggestion(recommendation=recommendation)
+    subject, html, text = rendered(full_facts(name=name), [suggestion])
     assert "<script>" not in html and "49" not in html.replace("49", "", 0)[:0]
     assert "\n" not in subject and "\r" not in subject
     report = Report(
@@ -272,60 +285,83 @@ def test_html_is_fit_for_mail():
 
 def test_value_added_says_what_is_shown():
     """A live book that earns 30 % a year more than equal weights at the same risk is shown to add; a twin is not."""
-    facts = full_facts()
     rng = np.random.default_rng(4)
     noise = rng.normal(0, 0.005, 900)
     days = list(range(18000, 18900))
     good = 1e6 * np.cumprod(1 + noise + 0.0015)
     base = 1e6 * np.cumprod(1 + noise * 0.8 + rng.normal(0, 0.002, 900))
-    facts["curves"] = [
-        {"book": "paper", "days": days, "equity": good.tolist()},
-        {"book": "control:equal", "days": days, "equity": base.tolist()},
-        {"book": "control:first", "days": days, "equity": good.tolist()},
+    books = {"paper": good, "control:equal": base, "control:first": good}
+    facts = replace(full_facts(), curves=[curve(book, days, equity) for book, equity in books.items()])
+    added = {row.control: row for row in value_added(curves_of(facts))}
+    assert added["equal"].verdict == "shown: it added value" and added["equal"].low > 0
+    assert added["first"].verdict == "the same so far"
+    young = replace(facts, curves=[curve(book, days[:30], equity[:30]) for book, equity in books.items()])
+    assert "too early" in value_added(curves_of(young))[0].verdict
+
+
+def test_the_summary_is_kept_as_plain_values():
+    """The words of project_reports.summary: what a user's query reads must not change its names."""
+    alarm = Alarm(kind="redis_down", subject="redis", severity="medium", detail="d")
+    facts = replace(full_facts(), alarms=[OpenAlarm(alarm=alarm, opened_at=AT)])
+    plain = json.loads(json.dumps(summary_of(facts, open_suggestions=2).as_plain(), default=str))
+    assert list(plain) == [
+        "equity",
+        "cash",
+        "risk_state",
+        "pnl_day",
+        "pnl_week",
+        "pnl_month",
+        "drawdown",
+        "max_drawdown",
+        "sharpe",
+        "gross_exposure",
+        "net_exposure",
+        "decisions",
+        "trades",
+        "alarms",
+        "weights",
+        "tuning_value_added",
+        "open_suggestions",
+        "newest_decision",
     ]
-    added = {row["control"]: row for row in value_added(curves_of(facts))}
-    assert added["equal"]["verdict"] == "shown: it added value" and added["equal"]["low"] > 0
-    assert added["first"]["verdict"] == "the same so far"
-    facts["curves"] = [
-        {"book": "paper", "days": days[:30], "equity": good[:30].tolist()},
-        {"book": "control:equal", "days": days[:30], "equity": base[:30].tolist()},
+    assert plain["risk_state"] == "active" and plain["open_suggestions"] == 2
+    assert plain["alarms"] == [
+        {"kind": "redis_down", "subject": "redis", "severity": "medium", "detail": "d", "opened_at": str(AT)}
     ]
-    assert "too early" in value_added(curves_of(facts))[0]["verdict"]
+    assert list(plain["tuning_value_added"][0]) == ["control", "money", "difference", "low", "high", "verdict"]
 
 
 def test_every_rule_can_fire_and_a_good_desk_fires_none():
-    assert recommend(full_facts()) == []
-    facts = full_facts()
-    facts["scorecards"] = [
-        card("A", sharpe_ratio=-1.0, sharpe_high=-0.2),
-        card("B", sharpe_ratio=-0.5, total_signals=0, sharpe_high=0.3),
-    ]
-    facts["work"] = [
-        {
-            "agent_name": "A",
-            "cycles": 100,
-            "failures": 9,
-            "opinions": 5,
-            "mean_ms": 2000.0,
-            "longest_ms": 9000.0,
-            "failure": "boom",
-        }
-    ]
-    facts["job_runs"] = [{"job": "x", "status": "failed", "missed": 3, "detail": "d", "due_at": AT}]
-    facts["costs"] = [facts["costs"][0] | {"fees": Decimal(900), "fills": 5}]
-    facts["quarantine"] = [{"rows": 4}]
-    facts["system"] = facts["system"] | {"database_bytes": 9e10, "slow_queries": 2, "load_1m": 9.0}
-    facts["acts_as_owner"] = True
-    facts["tuner"] = [facts["tuner"][0] | {"scored": 20, "came_true": 2}]
-    facts["weight_history"] = [{"status": "fallback", "reason": "r"}] * 7
-    facts["period_start"] = AT - timedelta(days=9)
-    facts["decisions"] = [{"decisions": 5, "orders": 0, "newest": AT}]
-    fired = [r.fingerprint.split(":")[0] for r in recommend(facts)]
-    assert len({r.fingerprint for r in recommend(facts)}) == len(fired)
+    good = full_facts()
+    assert recommend(good) == []
+    failed = JobRun(
+        job="x", due_at=AT, started_at=AT, finished_at=AT, status="failed", detail="d", attempts=1, missed=3
+    )
+    work = AgentWork(
+        agent_name="A", cycles=100, failures=9, opinions=5, mean_ms=2000.0, longest_ms=9000.0, failure="boom"
+    )
+    facts = replace(
+        good,
+        scorecards=[
+            card("A", sharpe_ratio=-1.0, sharpe_high=-0.2),
+            card("B", sharpe_ratio=-0.5, total_signals=0, sharpe_high=0.3),
+        ],
+        work=[work],
+        job_runs=[failed],
+        trading=replace(good.trading, orders=0, costs=replace(good.trading.costs, fees=Decimal(900))),
+        quarantined_rows=4,
+        system=replace(SYSTEM, database_bytes=90_000_000_000, slow_queries=2, load_1m=9.0),
+        acts_as_owner=True,
+        scored=ScoredChanges(count=20, gained=2),
+        recent_decisions=[decision({}, None, status="fallback", reason="r")] * 7,
+        period=Period(AT - timedelta(days=9), AT),
+    )
+    recommendations = recommend(facts)
+    assert len({r.fingerprint for r in recommendations}) == len(recommendations)
     for rule in RULES:
         assert list(rule(facts)), rule.__name__
-    assert {r.kind for r in recommend(facts)} == {"architecture", "security", "performance", "strategy"}
-    assert [r.severity for r in recommend(facts)][0] == "high"
+    assert {r.kind for r in recommendations} == {"architecture", "security", "performance", "strategy"}
+    assert recommendations[0].severity == "high"
 
 
 def test_charts_draw_one_agent_and_many():

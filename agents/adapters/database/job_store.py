@@ -71,7 +71,7 @@ class PostgresJobStore:
         return self._rows("ORDER BY coalesce(started_at, due_at) DESC, id DESC LIMIT :limit", limit=limit)
 
     def _rows(self, condition: str, **parameters: object) -> list[JobRun]:
-        columns = "job, due_at, started_at, finished_at, status, detail, attempts"
+        columns = "job, due_at, started_at, finished_at, status, detail, attempts, missed"
         query = f"SELECT {columns} FROM job_runs {condition}"  # noqa: S608 - constants above
         with transaction(self._engine) as connection:
             return [JobRun(**row._mapping) for row in connection.execute(text(query), parameters)]

@@ -1,0 +1,298 @@
+"""What is known about a desk at one moment: the facts from which alarms, recommendations and reports are made.
+
+An adapter reads them from the database. A replay gives its rules `RuleFacts`, computed from arrays: there amounts of
+money are floats, and what belongs to a machine is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from agents.core.meta_types import JobRun, OpenAlarm, Scorecard, WeightDecision
+from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
+
+Amount = Decimal | float
+"""Money: exact on a desk, a float in a replay on arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `start` (exclusive) to `end`."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingCosts:
+    """What fills cost: fees on top, spread and impact inside the price."""
+
+    fees: Amount
+    spread: Amount
+    impact: Amount
+
+    @property
+    def total(self) -> float:
+        return float(self.fees) + float(self.spread) + float(self.impact)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trading:
+    """What the desk did in a period. `no_trade` maps a reason for leaving a symbol alone to how often it held;
+    `pnl` is that of the `trades` that were closed."""
+
+    decisions: int
+    orders: int
+    no_trade: Mapping[str, int]
+    costs: TradingCosts
+    trades: int
+    pnl: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillTotals:
+    """`delay` is the way from the price decided on to the open that was traded, in money."""
+
+    fills: int
+    notional: Decimal
+    delay: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedTrades:
+    """The trades closed in a period: how many won, the `best` and `worst` P&L, and the `newest` of them, newest first."""
+
+    won: int
+    best: Decimal | None
+    worst: Decimal | None
+    newest: Sequence[Trade]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewestDecision:
+    """The desk at its newest decision."""
+
+    time: datetime
+    equity: float
+    cash: float
+    risk_state: RiskState
+    weights_level: WeightsLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldPosition:
+    """An open position at the newest mark; None where the symbol was never marked."""
+
+    symbol: str
+    quantity: Decimal
+    average_entry_price: Decimal
+    mark: float | None
+    value: float | None
+    unrealised_pnl: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookCurve:
+    """A book's equity at the end of each day; `days` count from 1970-01-01."""
+
+    book: str
+    days: Sequence[int]
+    equity: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRiskEvent:
+    """A change of the risk state on record, or an order to change it, by `actor`."""
+
+    time: datetime
+    from_state: str
+    to_state: str
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentWork:
+    """An agent's calls in a period; `failure` is one of its failures in words, durations are in milliseconds."""
+
+    agent_name: str
+    cycles: int
+    failures: int
+    opinions: int
+    mean_ms: float
+    longest_ms: float
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDecision:
+    """A decision about the weights on record, and what it later brought: None while `realised_at` is None, or where it
+    cannot be measured."""
+
+    version: int
+    decision: WeightDecision
+    realised_improvement: float | None
+    realised_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedWeights:
+    """Weights that came into force at `at`."""
+
+    at: datetime
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunerTotals:
+    """How the tuner's decisions ended, since the desk's first day."""
+
+    decisions: int
+    changes: int
+    holds: int
+    fallbacks: int
+    reverts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredChanges:
+    """Changes of weights whose effect has been measured: how many, how many gained, and the mean change of the annual
+    Sharpe ratio that was expected and that came (None where nothing was asked or scored)."""
+
+    count: int
+    gained: int
+    expected: float | None = None
+    realised: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something that persons have put on the desk's list."""
+
+    title: str
+    state: str
+    priority: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityDifference:
+    """One value that a replay of the desk's own decisions makes differently; `time` is an ISO stamp."""
+
+    kind: str
+    time: str
+    subject: str
+    recorded: str
+    recomputed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityCheck:
+    """The newest replay of the desk's own decisions. `counts` maps a kind of value to how many differ, `slippage` a
+    cost to the money (recorded, by the cost model)."""
+
+    checked_from: datetime
+    checked_to: datetime
+    decisions: int
+    differences: int
+    counts: Mapping[str, int]
+    examples: Sequence[ParityDifference]
+    slippage: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemState:
+    """The machine, the database and the cache at one moment."""
+
+    cpu_percent: float
+    load_1m: float
+    cpus: int
+    memory_percent: float
+    disk_free_bytes: int
+    database_bytes: int
+    slow_queries: int
+    commits: int
+    rollbacks: int
+    redis_alive: bool
+
+    def metrics(self) -> dict[str, float]:
+        """The figures that system_metrics keeps, by their names there."""
+        return {
+            "cpu_percent": self.cpu_percent,
+            "load_1m": self.load_1m,
+            "memory_percent": self.memory_percent,
+            "disk_free_bytes": float(self.disk_free_bytes),
+            "database_bytes": float(self.database_bytes),
+            "slow_queries": float(self.slow_queries),
+            "redis_alive": float(self.redis_alive),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingMail:
+    """Reports that have not left yet, and since when the oldest waits."""
+
+    mails: int
+    oldest: datetime
+
+
+# ---------------------------------------------------------------- what each reader is given
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmFacts:
+    """What alarms look at. `freshness` maps a symbol to its newest bar (None: it never had one); `unknown_orders` are
+    ids of orders whose outcome is not known, newest first."""
+
+    newest: NewestDecision | None
+    freshness: Mapping[str, datetime | None]
+    weights_published: bool
+    unknown_orders: Sequence[str]
+    waiting_mail: WaitingMail | None
+    parity: ParityCheck | None
+    system: SystemState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleFacts:
+    """What the rules of recommendations look at. `recent_decisions` about the weights are the newest, newest first;
+    `job_runs` are newest first too."""
+
+    period: Period
+    trading: Trading
+    scorecards: Sequence[Scorecard]
+    scored: ScoredChanges
+    recent_decisions: Sequence[WeightDecision]
+    work: Sequence[AgentWork] = ()
+    job_runs: Sequence[JobRun] = ()
+    quarantined_rows: int = 0
+    system: SystemState | None = None
+    acts_as_owner: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskFacts(RuleFacts):
+    """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
+    `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
+    every set of weights since the first day, `jobs` the newest run of each job."""
+
+    system: SystemState
+    newest: NewestDecision | None
+    curves: Sequence[BookCurve]
+    positions: Sequence[HeldPosition]
+    fills: FillTotals
+    closed: ClosedTrades
+    orders: Mapping[OrderState, int]
+    contributions: Mapping[str, float]
+    weights: Mapping[str, Decimal]
+    weight_history: Sequence[RecordedDecision]
+    applied: Sequence[AppliedWeights]
+    tuner: TunerTotals
+    jobs: Sequence[JobRun]
+    tasks: Sequence[Task]
+    freshness: Mapping[str, datetime | None]
+    risk_events: Sequence[RecordedRiskEvent]
+    parity: ParityCheck | None
+    alarms: Sequence[OpenAlarm]

@@ -1,0 +1,183 @@
+"""What the templates of a report place: every value is in words already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from agents.reports.verdict import Tone
+
+Line = TypeVar("Line")
+
+
+class KeyFigure(NamedTuple):
+    """One of the few figures that come first."""
+
+    label: str
+    value: str
+    note: str
+
+
+class AlarmLine(NamedTuple):
+    severity: str
+    kind: str
+    detail: str
+    since: str
+
+
+class SuggestionLine(NamedTuple):
+    title: str
+    action: str
+    severity: str
+    kind: str
+    state: str
+    evidence: str
+
+
+class WeightLine(NamedTuple):
+    """An agent's weight; `bar` is its length in percent, `why` the parts of the newest change."""
+
+    agent: str
+    weight: str
+    bar: int
+    change: str
+    why: str
+
+
+class DecisionLine(NamedTuple):
+    """The newest decision about the weights."""
+
+    what: str
+    when: str
+    version: int
+    method: str
+    reason: str
+
+
+class ChangeLine(NamedTuple):
+    """A change of weights, with the Sharpe ratio that was expected of it and that came."""
+
+    when: str
+    moves: str
+    expected: str
+    realised: str
+
+
+class AddedLine(NamedTuple):
+    """The live book against one control."""
+
+    control: str
+    money: str
+    difference: str
+    interval: str
+    verdict: str
+
+
+class AgentLine(NamedTuple):
+    """An agent's figures over all history, its Sharpe ratio of 30 days, and its part of the period's P&L."""
+
+    agent: str
+    sharpe: str = ""
+    interval: str = ""
+    month: str = ""
+    hits: str = ""
+    factor: str = ""
+    sure: str = ""
+    contribution: str = ""
+
+
+class PositionLine(NamedTuple):
+    symbol: str
+    quantity: str
+    entry: str
+    mark: str
+    share: str
+    pnl: str
+
+
+class TradeLine(NamedTuple):
+    closed: str
+    symbol: str
+    side: str
+    quantity: str
+    entry: str
+    exit: str
+    pnl: str
+
+
+class TaskLine(NamedTuple):
+    title: str
+    state: str
+    priority: str
+
+
+class JobLine(NamedTuple):
+    job: str
+    due: str
+    status: str
+    took: str
+    missed: str
+
+
+class WorkLine(NamedTuple):
+    """An agent's calls in the period."""
+
+    agent: str
+    cycles: str
+    opinions: str
+    failures: str
+    mean: str
+
+
+class DifferenceLine(NamedTuple):
+    """A value that a replay of the desk's decisions makes differently."""
+
+    kind: str
+    when: str
+    subject: str
+    recorded: str
+    recomputed: str
+
+
+class ParityLines(NamedTuple):
+    line: str
+    examples: Sequence[DifferenceLine]
+
+
+class Cut(NamedTuple, Generic[Line]):
+    """The first rows of a table, and a note where there are more."""
+
+    rows: Sequence[Line]
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One report in words. `system` and `glossary` are (term, words)."""
+
+    tone: Tone
+    headline: str
+    sentence: str
+    period: str
+    alarms: Sequence[AlarmLine]
+    kpis: Sequence[KeyFigure]
+    happened: Sequence[str]
+    recommendations: Sequence[SuggestionLine]
+    more_recommendations: int
+    weights: Sequence[WeightLine]
+    decision: DecisionLine | None
+    changes: Sequence[ChangeLine]
+    tuner: str
+    added: Sequence[AddedLine]
+    agents: Sequence[AgentLine]
+    positions: Cut[PositionLine]
+    trades: Cut[TradeLine]
+    risk_events: Cut[str]
+    tasks: Cut[TaskLine]
+    jobs: Sequence[JobLine]
+    work: Sequence[WorkLine]
+    system: Sequence[tuple[str, str]]
+    freshness: str
+    parity: ParityLines | None
+    glossary: Sequence[tuple[str, str]]

@@ -1,0 +1,94 @@
+"""facts -> what a report says of trading: key figures, what happened, positions, trades, risk states. Pure."""
+
+from __future__ import annotations
+
+from agents.core.facts import DeskFacts, HeldPosition, RecordedRiskEvent
+from agents.core.meta_types import ReportSummary
+from agents.core.types import OrderState, Trade
+from agents.reports.content import KeyFigure, PositionLine, TradeLine
+from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
+
+CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "expired", "unknown", "not_placed")
+
+
+def key_figures(summary: ReportSummary) -> list[KeyFigure]:
+    """The figures at the top of the page."""
+    added = next((row for row in summary.tuning_value_added if row.control == "equal"), None)
+    known = interval(added.low, added.high) if added else ""
+    return [
+        KeyFigure("Equity", money(summary.equity), f"cash {money(summary.cash)}"),
+        KeyFigure(
+            "Last day",
+            signed_money(summary.pnl_day),
+            f"week {signed_money(summary.pnl_week)}, month {signed_money(summary.pnl_month)}",
+        ),
+        KeyFigure("Drawdown", percent(summary.drawdown), f"deepest {percent(summary.max_drawdown)}"),
+        KeyFigure(
+            "Tuning added",
+            number(added.difference, sign=True) if added else MISSING,
+            "Sharpe against equal weights" + (f" {known}" if known else ""),
+        ),
+    ]
+
+
+def what_happened(facts: DeskFacts, summary: ReportSummary) -> list[str]:
+    """Trades or why there were none, costs, orders that came to nothing, exposure: a sentence each."""
+    lines = [_trades_sentence(facts)]
+    fills, costs = facts.fills, facts.trading.costs
+    if fills.fills:
+        lines.append(
+            f"{fills.fills:,} fills over {money(fills.notional)}: fees {money(costs.fees)}, spread {money(costs.spread)},"
+            f" impact {money(costs.impact)}, delay from decision to open {signed_money(fills.delay)}."
+        )
+    broken = [
+        f"{count:,} {state.replace('_', ' ')}" for state, count in facts.orders.items() if state in CAME_TO_NOTHING
+    ]
+    if broken:
+        lines.append(f"Orders that came to nothing: {', '.join(broken)}.")
+    lines.append(
+        f"Exposure: gross {percent(summary.gross_exposure, 0)}, net {percent(summary.net_exposure, 0)} of equity."
+    )
+    return lines
+
+
+def _trades_sentence(facts: DeskFacts) -> str:
+    trading, closed = facts.trading, facts.closed
+    if trading.trades:
+        return (
+            f"{trading.trades:,} trades closed for {signed_money(trading.pnl)}, {closed.won / trading.trades:.0%} of them won"
+            f" (best {signed_money(closed.best)}, worst {signed_money(closed.worst)})."
+        )
+    reasons = ", ".join(f"{reason} ({times:,})" for reason, times in trading.no_trade.items())
+    why = reasons or "no decision fell into this period"
+    return f"Nothing was closed. {trading.decisions:,} decisions, {trading.orders:,} orders; why not more: {why}."
+
+
+def position_line(position: HeldPosition, equity: float | None) -> PositionLine:
+    """A position and its share of equity."""
+    share = position.value / equity if position.value is not None and equity else None
+    return PositionLine(
+        symbol=position.symbol,
+        quantity=f"{float(position.quantity):,.6g}",
+        entry=number(position.average_entry_price),
+        mark=number(position.mark),
+        share=percent(share),
+        pnl=signed_money(position.unrealised_pnl),
+    )
+
+
+def trade_line(trade: Trade) -> TradeLine:
+    """A closed trade."""
+    return TradeLine(
+        closed=f"{trade.closed_at:%m-%d %H:%M}",
+        symbol=trade.symbol,
+        side=trade.side,
+        quantity=f"{float(trade.quantity):,.6g}",
+        entry=number(trade.entry_price),
+        exit=number(trade.exit_price),
+        pnl=signed_money(trade.pnl),
+    )
+
+
+def risk_event_line(event: RecordedRiskEvent) -> str:
+    """When the risk state changed, by whom and why."""
+    return f"{event.time:%Y-%m-%d %H:%M} {event.from_state} → {event.to_state} ({event.actor}): {event.reason}"

@@ -1,0 +1,140 @@
+"""facts -> what a report says of agents and weights: weights and why, changes, whether tuning pays, scorecards. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agents.core.facts import DeskFacts, RecordedDecision
+from agents.core.meta_types import DecisionStatus, Scorecard, ValueAdded
+from agents.core.types import REMAINDER
+from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, WeightLine
+from agents.reports.formatting import MISSING, interval, number, percent, signed_money
+
+MONTH_DAYS = 30
+CAUSE_LEAST, MOVE_LEAST = 0.005, 0.0005
+"""Smaller parts of a change, and smaller changes, are not named."""
+MOVES_NAMED = 3
+
+_DONE: dict[DecisionStatus, str] = {
+    "apply": "moved",
+    "hold": "held",
+    "fallback": "kept (no answer)",
+    "revert": "reverted",
+    "initial": "set",
+}
+
+
+def weight_lines(facts: DeskFacts) -> list[WeightLine]:
+    """Weights in force, what they moved by since the period began, and the causes of the newest decision."""
+    before = _weights_before(facts)
+    causes = facts.weight_history[0].decision.causes if facts.weight_history else {}
+    lines = []
+    for name, exact in facts.weights.items():
+        weight = float(exact)
+        change = weight - before[name] if name in before else None
+        parts = [(cause, part) for cause, part in causes.get(name, {}).items() if abs(part) >= CAUSE_LEAST]
+        parts.sort(key=lambda named: -abs(named[1]))
+        lines.append(
+            WeightLine(
+                agent=name,
+                weight=percent(weight),
+                bar=round(100 * weight),
+                change=percent(change, sign=True) if change else "",
+                why=", ".join(f"{cause} {percent(part, sign=True)}" for cause, part in parts),
+            )
+        )
+    return lines
+
+
+def _weights_before(facts: DeskFacts) -> Mapping[str, float]:
+    older = [applied for applied in facts.applied if applied.at <= facts.period.start]
+    return older[-1].weights if older else {}
+
+
+def newest_decision(facts: DeskFacts) -> DecisionLine | None:
+    """What was last decided about the weights, and why."""
+    if not facts.weight_history:
+        return None
+    recorded = facts.weight_history[0]
+    decision = recorded.decision
+    return DecisionLine(
+        what=_DONE[decision.status],
+        when=f"{decision.at:%Y-%m-%d %H:%M}",
+        version=recorded.version,
+        method=decision.method,
+        reason=decision.reason[:1].upper() + decision.reason[1:],
+    )
+
+
+def change_lines(facts: DeskFacts) -> list[ChangeLine]:
+    """Changes of weights, newest first: the largest moves, what was expected and what came."""
+    return [_change(recorded) for recorded in facts.weight_history if recorded.decision.status in ("apply", "revert")]
+
+
+def _change(recorded: RecordedDecision) -> ChangeLine:
+    decision = recorded.decision
+    before = decision.previous or {}
+    moves = [(name, float(weight) - float(before.get(name, 0))) for name, weight in decision.weights.items()]
+    moves.sort(key=lambda move: -abs(move[1]))
+    named = [
+        f"{name} {percent(change, sign=True)}" for name, change in moves[:MOVES_NAMED] if abs(change) >= MOVE_LEAST
+    ]
+    return ChangeLine(
+        when=f"{decision.at:%Y-%m-%d}",
+        moves=", ".join(named),
+        expected=number(decision.sharpe_improvement, sign=True),
+        realised=number(recorded.realised_improvement, sign=True) if recorded.realised_at else "not yet",
+    )
+
+
+def tuner_sentence(facts: DeskFacts) -> str:
+    """How many decisions were made, and whether scored changes gained."""
+    totals, scored = facts.tuner, facts.scored
+    if not totals.decisions:
+        return "The tuner has not decided anything yet."
+    sentence = (
+        f"{totals.decisions:,} decisions so far: {totals.changes:,} changes, {totals.holds:,} holds,"
+        f" {totals.fallbacks:,} without an answer, {totals.reverts:,} reverted."
+    )
+    if scored.count:
+        sentence += (
+            f" Of {scored.count:,} changes scored after 30 days {scored.gained:,} gained; Sharpe expected"
+            f" {number(scored.expected, sign=True)}, realised {number(scored.realised, sign=True)} on average."
+        )
+    return sentence
+
+
+def added_line(row: ValueAdded) -> AddedLine:
+    """The live book against one control."""
+    return AddedLine(
+        control=row.control,
+        money=signed_money(row.money),
+        difference=number(row.difference, sign=True),
+        interval=interval(row.low, row.high),
+        verdict=row.verdict,
+    )
+
+
+def agent_lines(facts: DeskFacts) -> list[AgentLine]:
+    """Every agent's scorecard, best first, and the part of the P&L that no agent asked for."""
+    month = {card.agent_name: card for card in facts.scorecards if card.window_days == MONTH_DAYS}
+    cards = [card for card in facts.scorecards if card.window_days == 0]
+    lines = [_agent(card, month.get(card.agent_name), facts.contributions.get(card.agent_name)) for card in cards]
+    rest = facts.contributions.get(REMAINDER)
+    if rest is not None and lines:
+        lines.append(AgentLine(agent="remainder", contribution=signed_money(rest)))
+    return lines
+
+
+def _agent(card: Scorecard, month: Scorecard | None, contribution: float | None) -> AgentLine:
+    figures = card.figures
+    return AgentLine(
+        agent=card.agent_name,
+        sharpe=number(figures["sharpe_ratio"]),
+        interval=interval(figures["sharpe_low"], figures["sharpe_high"]),
+        month=number(month.figures["sharpe_ratio"]) if month else MISSING,
+        hits=percent(figures["win_rate"]),
+        factor=number(figures["profit_factor"]),
+        sure=percent(figures["deflated_sharpe"], 0),
+        contribution=signed_money(contribution),
+    )
