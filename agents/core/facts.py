@@ -27,7 +27,7 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TradingCosts:
+class FillCosts:
     """What fills cost: fees on top, spread and impact inside the price."""
 
     fees: Amount
@@ -47,7 +47,7 @@ class Trading:
     decisions: int
     orders: int
     no_trade: Mapping[str, int]
-    costs: TradingCosts
+    costs: FillCosts
     trades: int
     pnl: Amount
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.core.books import FIRST_SHADOW
-from agents.core.facts import Trading, TradingCosts
+from agents.core.facts import FillCosts, Trading
 from agents.core.meta_types import AgentDays
 from agents.core.types import Bars, Floats, Integers, NoTrade, Times
 from agents.pipeline.state import Outputs
@@ -122,7 +122,7 @@ class AgentDayTable:
             decisions=self.available - rows.start,
             orders=int(np.count_nonzero(out.order[rows])),
             no_trade={str(NoTrade(k)): int(n) for k, n in enumerate(reasons) if k and n},
-            costs=TradingCosts(
+            costs=FillCosts(
                 fees=float(out.fill_fee[rows].sum()),
                 spread=float(out.fill_spread[rows].sum()),
                 impact=float(out.fill_impact[rows].sum()),

@@ -21,6 +21,7 @@ from agents.core.facts import (
     BookCurve,
     ClosedTrades,
     DeskFacts,
+    FillCosts,
     FillTotals,
     NewestDecision,
     Period,
@@ -28,7 +29,6 @@ from agents.core.facts import (
     ScoredChanges,
     SystemState,
     Trading,
-    TradingCosts,
     TunerTotals,
 )
 from agents.core.meta_types import (
@@ -70,7 +70,7 @@ NOTHING = Decimal(0)
 
 
 def empty_facts():
-    costs = TradingCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING)
+    costs = FillCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING)
     return DeskFacts(
         period=Period(AT - timedelta(hours=2), AT),
         system=SYSTEM,

@@ -17,6 +17,7 @@ from agents.core.facts import (
     BookCurve,
     ClosedTrades,
     DeskFacts,
+    FillCosts,
     FillTotals,
     HeldPosition,
     NewestDecision,
@@ -29,7 +30,6 @@ from agents.core.facts import (
     SystemState,
     Task,
     Trading,
-    TradingCosts,
     TunerTotals,
     WaitingMail,
 )
@@ -208,7 +208,7 @@ def _trading(read: Read, totals: Row, fills: Row) -> Trading:
     return Trading(
         **read("decisions")[0],
         no_trade={row["reason"]: row["times"] for row in read("no_trade")},
-        costs=TradingCosts(fees=fills["fees"], spread=fills["spread"], impact=fills["impact"]),
+        costs=FillCosts(fees=fills["fees"], spread=fills["spread"], impact=fills["impact"]),
         trades=totals["trades"],
         pnl=totals["pnl"],
     )

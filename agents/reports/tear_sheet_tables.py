@@ -1,0 +1,172 @@
+"""A replay -> the tables of its tear sheet, in words. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.core.meta_types import WeightDecision
+from agents.core.replay_types import Finding, Replayed
+from agents.quant.measures import BookFigures, Daily, daily_of, monthly
+from agents.quant.replay_summary import ReplaySummary, ShadowFigures, TradingCosts
+from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
+
+CHANGES_SHOWN, FINDINGS_SHOWN = 40, 20
+MOVES_NAMED, MOVE_LEAST = 3, 5e-4
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "year")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and rows of words; `texts` are columns that may wrap, `signed` colours gains and losses."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: Sequence[str] = ()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The tables of a tear sheet, by their place on it."""
+
+    books: Table
+    added: Table
+    months: Table
+    changes: Table
+    agents: Table
+    contributions: Table
+    costs: Table
+    findings: Table
+
+
+def tables_of(replayed: Replayed, summary: ReplaySummary) -> Tables:
+    """All tables."""
+    contributions = [[name, signed_money(amount)] for name, amount in summary.contributions.items()]
+    return Tables(
+        books=_books(summary.books),
+        added=_added(summary),
+        months=_months(daily_of(replayed.run)),
+        changes=_changes(replayed),
+        agents=_agents(replayed, summary),
+        contributions=Table(("agent", "profit"), contributions, signed=True),
+        costs=_costs(summary.costs),
+        findings=_findings(replayed.findings),
+    )
+
+
+def _books(books: Mapping[str, BookFigures]) -> Table:
+    columns = ("book", "equity", "return", "a year", "volatility", "Sharpe", "Sortino", "Calmar")
+    rows = [
+        [
+            name.replace("_", " "),
+            money(book.equity),
+            percent(book.total_return, sign=True),
+            percent(book.annual_return, sign=True),
+            percent(book.volatility),
+            number(book.sharpe),
+            number(book.sortino),
+            number(book.calmar),
+            percent(book.max_drawdown),
+            percent(book.worst_day),
+            percent(book.days_up),
+        ]
+        for name, book in books.items()
+    ]
+    return Table((*columns, "max drawdown", "worst day", "days up"), rows)
+
+
+def _added(summary: ReplaySummary) -> Table:
+    rows = [
+        [
+            name.replace("_", " "),
+            number(claim.difference, sign=True),
+            interval(claim.low, claim.high),
+            number(claim.p, 3),
+            claim.words,
+        ]
+        for name, claim in summary.value_added.items()
+    ]
+    return Table(("against", "Sharpe", "90 % interval", "p", "verdict"), rows, texts=("verdict",))
+
+
+def _months(daily: Daily) -> Table:
+    """Returns by month, a row for each year; a month without a day is empty."""
+    rows = [
+        [str(year), *("" if np.isnan(value) else percent(value, sign=True) for value in values)]
+        for year, values in zip(*monthly(daily), strict=True)
+    ]
+    return Table(("", *MONTHS), rows, signed=True)
+
+
+def _agents(replayed: Replayed, summary: ReplaySummary) -> Table:
+    """Shadow books, best first, with the figures of the last scorecards over all history."""
+    cards = {card.agent_name: card.figures for card in replayed.scorecards if card.window_days == 0}
+    rows = []
+    for name, shadow in sorted(summary.agents.items(), key=_best_first):
+        figures = cards.get(name, {})
+        rows.append(
+            [
+                name,
+                number(shadow.sharpe),
+                interval(shadow.low, shadow.high),
+                percent(summary.final_weights[name]),
+                percent(figures.get("win_rate")),
+                number(figures.get("profit_factor")),
+                percent(figures.get("deflated_sharpe"), 0),
+                number(shadow.turnover_a_year, 1),
+            ]
+        )
+    return Table(("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year"), rows)
+
+
+def _best_first(agent: tuple[str, ShadowFigures]) -> float:
+    sharpe = agent[1].sharpe
+    return -sharpe if math.isfinite(sharpe) else math.inf
+
+
+def _costs(costs: TradingCosts) -> Table:
+    paid = costs.fees + costs.spread + costs.impact
+    amounts = (costs.notional, costs.fees, costs.spread, costs.impact, costs.delay)
+    share = f"{1e4 * paid / costs.notional:.1f} bp" if costs.notional else MISSING
+    columns = ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional")
+    return Table(columns, [[f"{costs.fills:,.0f}", *map(money, amounts), share]])
+
+
+def _changes(replayed: Replayed) -> Table:
+    """The newest changes of weights; one that moved every weight by less than a twentieth of a point is left out."""
+    rows = []
+    for version, decision in enumerate(replayed.decisions, 1):
+        moves = _largest_moves(decision) if decision.status in ("apply", "revert") else ""
+        if moves:
+            expected = number(decision.sharpe_improvement, sign=True)
+            realised = number(replayed.realised.get(version), sign=True)
+            rows.append([f"{decision.at:%Y-%m-%d}", str(version), moves, expected, realised, decision.reason])
+    columns = ("when", "version", "largest moves", "expected", "realised", "why")
+    return Table(columns, rows[-CHANGES_SHOWN:], texts=("largest moves", "why"))
+
+
+def _largest_moves(decision: WeightDecision) -> str:
+    before = decision.previous or {}
+    moves = [(name, float(weight - before.get(name, weight))) for name, weight in decision.weights.items()]
+    moves.sort(key=lambda move: -abs(move[1]))
+    named = [f"{name} {percent(move, sign=True)}" for name, move in moves[:MOVES_NAMED] if abs(move) > MOVE_LEAST]
+    return ", ".join(named)
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
+    """Those that held longest, first."""
+    rows = [
+        [
+            finding.title,
+            finding.severity,
+            f"{finding.opened_at:%Y-%m-%d}",
+            f"{finding.closed_at:%Y-%m-%d}" if finding.closed_at else "still",
+            f"{finding.reports:,}",
+        ]
+        for finding in sorted(findings, key=lambda finding: -finding.reports)[:FINDINGS_SHOWN]
+    ]
+    return Table(("what", "severity", "from", "to", "reports"), rows, texts=("what",))
