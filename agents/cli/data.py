@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from agents.adapters.database.reader import Row
+from agents.adapters.files.series_files import SeriesFile
 from agents.cli.options import columns_of
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
@@ -71,8 +72,9 @@ def import_series(options: Namespace, screen: Screen) -> int:
     lag = timedelta(hours=options.lag_hours)
     rows: list[Row] = []
     try:
-        for file in options.files:
-            report = desk.import_series(connections, file, columns, lag=lag, symbol=options.symbol, texts=options.texts)
+        for path in options.files:
+            file = SeriesFile(path=path, columns=columns, symbol=options.symbol)
+            report = desk.import_series(connections, file, lag=lag, texts=options.texts)
             rows.append({**asdict(report), "names": ", ".join(report.names)})
     finally:
         connections.close()

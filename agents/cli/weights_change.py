@@ -17,7 +17,7 @@ from agents.reports.formatting import percent
 from agents.tuning.weight_decision import try_method
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane, meta_plane
-from agents.wiring.returns_file import optimize_file
+from agents.wiring.returns_file import ReturnsFiles, optimize_file
 
 DEFAULT_METHOD: Method = "adaptive"
 
@@ -97,8 +97,7 @@ def optimize(options: Namespace, screen: Screen) -> None:
         )
     method: Method = options.method or DEFAULT_METHOD
     document = optimize_file(
-        options.returns,
-        options.previous,
+        ReturnsFiles(options.returns, options.previous),
         method=method,
         limits=tuning_of(load_settings(options.settings)).limits,
         periods_per_year=options.periods_per_year,

@@ -15,7 +15,7 @@ from agents.adapters.database.bars_store import BarsStore, LoadReport
 from agents.adapters.database.series_store import SeriesReport, SeriesStore
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.adapters.feeds.folder_feed import import_file
-from agents.adapters.files.series_files import read_series, read_texts
+from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import DataError, SettingsError
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
@@ -154,9 +154,7 @@ def import_bars(settings: Settings, connections: Connections, file: Path, column
     return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
 
 
-def import_series(
-    connections: Connections, file: Path, columns: Mapping[str, str], *, lag: timedelta, symbol: str | None, texts: bool
-) -> SeriesReport:
+def import_series(connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
-    rows = read_texts(file, columns, symbol, score_texts) if texts else read_series(file, columns, lag, symbol)
+    rows = read_texts(file, score_texts) if texts else read_series(file, lag)
     return SeriesStore(connections.trader).store(rows)

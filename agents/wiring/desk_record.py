@@ -26,8 +26,7 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
 
 def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
     """A person's halt or resume, obeyed at the next decision; returns the state until then."""
-    now = DeskReader(connections.trader).health()["risk_state"]
-    before = RiskState.of(now) if now else RiskState.ACTIVE
+    before = DeskReader(connections.trader).risk_state() or RiskState.ACTIVE
     event = RiskEvent(at=SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False)
     PostgresJournal(connections.trader).record_risk_event(event)
     return before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,18 +12,19 @@ from agents.core.errors import DataError
 from agents.quant.allocation import Limits, Method, propose
 
 
+class ReturnsFiles(NamedTuple):
+    """A CSV of the agents' returns, and a JSON of their present weights (None: they are equal)."""
+
+    returns: Path
+    previous: Path | None
+
+
 def optimize_file(
-    returns_file: Path,
-    previous_file: Path | None,
-    *,
-    method: Method,
-    limits: Limits,
-    periods_per_year: float,
-    trials: int,
+    files: ReturnsFiles, *, method: Method, limits: Limits, periods_per_year: float, trials: int
 ) -> dict[str, Any]:
     """The proposal as plain values; DataError, naming file and line, for anything that cannot be read whole."""
-    names, returns = read_returns(returns_file)
-    previous = read_weights(previous_file, names) if previous_file else dict.fromkeys(names, 1.0 / len(names))
+    names, returns = read_returns(files.returns)
+    previous = read_weights(files.previous, names) if files.previous else dict.fromkeys(names, 1.0 / len(names))
     try:
         made = propose(
             returns,
@@ -34,7 +35,7 @@ def optimize_file(
             trials=trials,
         )
     except ValueError as error:
-        raise DataError(f"{returns_file}: {error}") from None
+        raise DataError(f"{files.returns}: {error}") from None
     return {
         "method": method,
         "status": made.status,

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.series_store import SeriesStore
 from agents.adapters.feeds.folder_feed import FolderFeed, import_file
-from agents.adapters.files.series_files import read_series, read_texts
+from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from agents.trading.text_scores import score_texts
@@ -23,6 +23,10 @@ HEAD = "symbol,time,open,high,low,close,volume\n"
 
 def rows(*days: int, symbol: str = "A", close: float = 10.5) -> str:
     return "".join(f"{symbol},2024-01-{d:02d},10,11,9,{close},{1000 + d}\n" for d in days)
+
+
+def series_file(path):
+    return SeriesFile(path=path, columns={}, symbol=None)
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_daily_figures_are_known_a_day_later(store, trader, tmp_path):
     file.write_text(
         "symbol,time,CapMrktCurUSD\nA,2024-01-01T00:00:00Z,100\nA,2024-01-02T00:00:00Z,200\nA,2024-01-03T00:00:00Z,\n"
     )
-    figures = read_series(file, {}, timedelta(days=1), None)
+    figures = read_series(series_file(file), timedelta(days=1))
     report = SeriesStore(trader).store(figures)
     assert (report.stored, report.left_out) == (2, 1)
     assert SeriesStore(trader).store(figures).known == 2
@@ -138,7 +142,7 @@ def test_texts_count_for_the_bar_that_first_could_know_them(store, trader, tmp_p
         "symbol,time,title\nA,2024-01-02T20:59:00Z,Profits surge and analysts upgrade\n"
         "A,2024-01-02T21:01:00Z,Shares plunge on fraud scandal\nA,2024-01-03T15:00:00Z,Lawsuit and losses\n"
     )
-    SeriesStore(trader).store(read_texts(file, {}, None, score_texts))
+    SeriesStore(trader).store(read_texts(series_file(file), score_texts))
     window = store.window(until=NOW, count=9).exogenous
     assert window["news_count"][:, 0].tolist() == [1.0, 2.0, 0.0]
     assert window["news_score"][0, 0] > 0.5
@@ -152,9 +156,9 @@ def test_a_series_file_without_a_known_column_is_refused(tmp_path):
     file = tmp_path / "x.csv"
     file.write_text("symbol,time,foo\nA,2024-01-01,1\n")
     with pytest.raises(DataError, match="holds none of the series market_cap"):
-        read_series(file, {}, timedelta(days=1), None)
+        read_series(series_file(file), timedelta(days=1))
     with pytest.raises(DataError, match="no column of texts"):
-        read_texts(file, {}, None, score_texts)
+        read_texts(series_file(file), score_texts)
 
 
 @needs_shared_data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 import numpy as np
 
@@ -12,6 +13,46 @@ from agents.adapters.database.engine import weights_json
 from agents.core.types import REMAINDER, Clamp, CycleRecord, NoTrade, RiskState, as_datetime
 
 Row = tuple[object, ...]
+_DECISION_COLUMNS = (
+    "time",
+    "weights_version",
+    "weights_level",
+    "weights",
+    "risk_state",
+    "equity",
+    "cash",
+    "orders",
+    "reason",
+)
+_ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "state", "reason")
+_ACTION_COLUMNS = ("time", "symbol", "kind", "ratio", "quantity_change", "cash")
+_TRADE_COLUMNS = (
+    "trade_id",
+    "symbol",
+    "opened_at",
+    "closed_at",
+    "side",
+    "quantity",
+    "entry_price",
+    "exit_price",
+    "fees",
+    "pnl",
+)
+_SIGNAL_COLUMNS = ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason")
+_DETAIL_COLUMNS = (
+    "time",
+    "symbol",
+    "combined",
+    "multiplier",
+    "raw_weight",
+    "target_weight",
+    "clamps",
+    "no_trade",
+    "order_quantity",
+    "position",
+    "mark",
+)
+_WORK_COLUMNS = ("time", "agent_name", "action", "duration_ms", "opinions", "ok", "detail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,70 +83,20 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
                 cycle.reason[t],
             )
         )
-    columns = (
-        "time",
-        "weights_version",
-        "weights_level",
-        "weights",
-        "risk_state",
-        "equity",
-        "cash",
-        "orders",
-        "reason",
-    )
     orders = [(o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, "intent", "") for o in cycle.orders]
-    order_columns = ("client_order_id", "decision_time", "symbol", "side", "quantity", "state", "reason")
-    return [TableRows("decisions", columns, decisions), TableRows("orders", order_columns, orders)]
+    return [TableRows("decisions", _DECISION_COLUMNS, decisions), TableRows("orders", _ORDER_COLUMNS, orders)]
 
 
 def ledger_rows(cycle: CycleRecord) -> list[TableRows]:
     """What the fills made: actions, trades, contributions, and the open positions (which replace the former)."""
+    positions: list[Row] = [
+        (symbol, p.quantity, p.cost, p.carried, p.opened_at) for symbol, p in cycle.positions.items()
+    ]
     return [
-        TableRows(
-            "corporate_actions",
-            ("time", "symbol", "kind", "ratio", "quantity_change", "cash"),
-            [(a.time, a.symbol, a.kind, a.ratio, a.quantity_change, a.cash) for a in cycle.actions],
-        ),
-        TableRows(
-            "trades",
-            (
-                "trade_id",
-                "symbol",
-                "opened_at",
-                "closed_at",
-                "side",
-                "quantity",
-                "entry_price",
-                "exit_price",
-                "fees",
-                "pnl",
-            ),
-            [
-                (
-                    t.trade_id,
-                    t.symbol,
-                    t.opened_at,
-                    t.closed_at,
-                    t.side,
-                    t.quantity,
-                    t.entry_price,
-                    t.exit_price,
-                    t.fees,
-                    t.pnl,
-                )
-                for t in cycle.trades
-            ],
-        ),
-        TableRows(
-            "trade_attribution",
-            ("trade_id", "agent_name", "contribution"),
-            [(c.trade_id, c.agent_name, c.contribution) for c in cycle.contributions],
-        ),
-        TableRows(
-            "positions",
-            ("symbol", "quantity", "cost", "carried", "opened_at"),
-            [(s, p.quantity, p.cost, p.carried, p.opened_at) for s, p in cycle.positions.items()],
-        ),
+        _of_records("corporate_actions", _ACTION_COLUMNS, cycle.actions),
+        _of_records("trades", _TRADE_COLUMNS, cycle.trades),
+        _of_records("trade_attribution", ("trade_id", "agent_name", "contribution"), cycle.contributions),
+        TableRows("positions", ("symbol", "quantity", "cost", "carried", "opened_at"), positions),
     ]
 
 
@@ -113,61 +104,19 @@ def series_rows(cycle: CycleRecord) -> list[TableRows]:
     """Signals with their reasons, details of every symbol, equity of every book, shadows, contributions, work log."""
     moments = [as_datetime(time) for time in cycle.time]
     return [
-        TableRows(
-            "signals",
-            ("time", "agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"),
-            _signals(cycle, moments),
-        ),
-        TableRows(
-            "decision_details",
-            (
-                "time",
-                "symbol",
-                "combined",
-                "multiplier",
-                "raw_weight",
-                "target_weight",
-                "clamps",
-                "no_trade",
-                "order_quantity",
-                "position",
-                "mark",
-            ),
-            _details(cycle, moments),
-        ),
-        TableRows(
-            "equity",
-            ("time", "book", "equity", "cash", "turnover"),
-            [
-                (at, book, float(cycle.equity[t, b]), float(cycle.cash[t, b]), float(cycle.turnover[t, b]))
-                for t, at in enumerate(moments)
-                for b, book in enumerate(cycle.books)
-            ],
-        ),
-        TableRows(
-            "shadow_returns",
-            ("time", "agent_name", "return", "hits", "calls"),
-            [
-                (at, name, float(cycle.shadow_return[t, a]), int(cycle.hits[t, a]), int(cycle.calls[t, a]))
-                for t, at in enumerate(moments)
-                for a, name in enumerate(cycle.agents)
-            ],
-        ),
-        TableRows(
-            "bar_contributions",
-            ("time", "agent_name", "contribution"),
-            [
-                (at, name, float(cycle.contribution[t, k]))
-                for t, at in enumerate(moments)
-                for k, name in enumerate((*cycle.agents, REMAINDER))
-            ],
-        ),
-        TableRows(
-            "agent_work_log",
-            ("time", "agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
-            [(e.time, e.agent_name, e.action, e.duration_ms, e.opinions, e.ok, e.detail) for e in cycle.work_log],
-        ),
+        TableRows("signals", _SIGNAL_COLUMNS, _signals(cycle, moments)),
+        TableRows("decision_details", _DETAIL_COLUMNS, _details(cycle, moments)),
+        TableRows("equity", ("time", "book", "equity", "cash", "turnover"), _equity(cycle, moments)),
+        TableRows("shadow_returns", ("time", "agent_name", "return", "hits", "calls"), _shadows(cycle, moments)),
+        TableRows("bar_contributions", ("time", "agent_name", "contribution"), _contributions(cycle, moments)),
+        _of_records("agent_work_log", _WORK_COLUMNS, cycle.work_log),
     ]
+
+
+def _of_records(table: str, columns: tuple[str, ...], records: Sequence[object]) -> TableRows:
+    """Rows of records whose fields are named like the columns."""
+    values = attrgetter(*columns)
+    return TableRows(table, columns, [values(record) for record in records])
 
 
 def _signals(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
@@ -179,47 +128,57 @@ def _signals(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
         for t, at in enumerate(moments):
             for s, symbol in enumerate(cycle.symbols):
                 silent = abstained[t][s]
-                said = None if silent else forecast[t][s]
-                rows.append((at, name, symbol, strength[t][s], confidence[t][s], silent, said, cycle.reasons[a][t][s]))
+                opinion = (strength[t][s], confidence[t][s], silent, None if silent else forecast[t][s])
+                rows.append((at, name, symbol, *opinion, cycle.reasons[a][t][s]))
     return rows
 
 
 def _details(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
     clamps = {bits: Clamp.words_of(bits) for bits in set(cycle.clamps.ravel().tolist())}
-    columns = [
-        values.tolist()
-        for values in (
-            cycle.combined,
-            cycle.multiplier,
-            cycle.raw_weight,
-            cycle.target_weight,
-            cycle.clamps,
-            cycle.no_trade,
-            cycle.order_quantity,
-            cycle.position,
-            cycle.mark,
-        )
-    ]
+    grids = (
+        cycle.combined,
+        cycle.multiplier,
+        cycle.raw_weight,
+        cycle.target_weight,
+        cycle.clamps,
+        cycle.no_trade,
+        cycle.order_quantity,
+        cycle.position,
+        cycle.mark,
+    )
+    columns = [grid.tolist() for grid in grids]
     rows: list[Row] = []
     for t, at in enumerate(moments):
         for s, symbol in enumerate(cycle.symbols):
             combined, multiplier, raw, target, bits, code, order, position, mark = (c[t][s] for c in columns)
-            rows.append(
-                (
-                    at,
-                    symbol,
-                    _nullable(combined),
-                    _nullable(multiplier),
-                    _nullable(raw),
-                    target,
-                    clamps[bits],
-                    str(NoTrade(code)),
-                    order,
-                    position,
-                    _nullable(mark),
-                )
-            )
+            opinion = (_nullable(combined), _nullable(multiplier), _nullable(raw))
+            reasons = (clamps[bits], str(NoTrade(code)))
+            rows.append((at, symbol, *opinion, target, *reasons, order, position, _nullable(mark)))
     return rows
+
+
+def _equity(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
+    return [
+        (at, book, float(cycle.equity[t, b]), float(cycle.cash[t, b]), float(cycle.turnover[t, b]))
+        for t, at in enumerate(moments)
+        for b, book in enumerate(cycle.books)
+    ]
+
+
+def _shadows(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
+    return [
+        (at, name, float(cycle.shadow_return[t, a]), int(cycle.hits[t, a]), int(cycle.calls[t, a]))
+        for t, at in enumerate(moments)
+        for a, name in enumerate(cycle.agents)
+    ]
+
+
+def _contributions(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
+    return [
+        (at, name, float(cycle.contribution[t, k]))
+        for t, at in enumerate(moments)
+        for k, name in enumerate((*cycle.agents, REMAINDER))
+    ]
 
 
 def _nullable(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Questions that the console asks the database; reads only."""
+"""Questions of the command line to a desk's database; reads only. Rows are mappings, made to be shown as a table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,55 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from agents.adapters.database.engine import transaction
-from agents.core.types import Floats, Times
+from agents.adapters.database.engine import row_dicts, transaction
+from agents.core.types import REMAINDER, Floats, RiskState, Times
 
 Row = dict[str, Any]
+_CURVES = """
+SELECT book, array_agg(equity ORDER BY time) AS equity,
+       array_agg((extract(epoch FROM time) * 1000000)::bigint ORDER BY time) AS stamps
+FROM equity GROUP BY book
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM decisions) AS decisions,
+       (SELECT count(*) FROM orders) AS orders,
+       (SELECT count(*) FROM orders o WHERE state IN ('rejected', 'expired', 'not_placed')
+           AND NOT EXISTS (SELECT 1 FROM fills f WHERE f.client_order_id = o.client_order_id)) AS unfilled_orders,
+       (SELECT count(*) FROM fills) AS fills,
+       (SELECT count(*) FROM trades) AS trades,
+       (SELECT count(*) FILTER (WHERE pnl > 0)::float8 / NULLIF(count(*), 0) FROM trades) AS winning_trades,
+       (SELECT coalesce(sum(pnl), 0) FROM trades) AS realised_pnl,
+       (SELECT coalesce(sum(fee), 0) FROM fills) AS fees,
+       (SELECT coalesce(sum(spread_cost + impact_cost), 0) FROM fills) AS slippage
+"""
+_REMAINDER = "SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = :remainder"
+_TUNING = """
+SELECT count(*) AS decisions,
+       count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,
+       count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds,
+       count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
+       (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert')
+        ORDER BY version DESC LIMIT 1) AS last_reason
+FROM weight_history WHERE status <> 'trial'
+"""
+_DECISION = """
+SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)
+WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1
+"""
+_VOTES = """
+SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals
+WHERE time = :time AND symbol = :symbol ORDER BY agent_name
+"""
+_ORDERS = """
+SELECT client_order_id, side, quantity, state, reason FROM orders WHERE decision_time = :time AND symbol = :symbol
+"""
+_FILLS = """
+SELECT f.time, f.quantity, f.price, f.fee, f.spread_cost, f.impact_cost
+FROM fills f JOIN orders o USING (client_order_id)
+WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +73,13 @@ class DeskReader:
         self._engine = engine
 
     def rows(self, query: str, **parameters: object) -> list[Row]:
-        """Rows of a query as dictionaries."""
+        """Rows of a query with named parameters."""
         with transaction(self._engine) as connection:
-            return [dict(row._mapping) for row in connection.execute(text(query), parameters)]
+            return row_dicts(connection, query, **parameters)
 
     def curves(self) -> EquityCurves:
         """Equity of all books, oldest first."""
-        rows = self.rows(
-            "SELECT book, array_agg(equity ORDER BY time) AS equity,"
-            " array_agg((extract(epoch FROM time) * 1000000)::bigint ORDER BY time) AS stamps FROM equity GROUP BY book"
-        )
+        rows = self.rows(_CURVES)
         if not rows:
             return EquityCurves(np.array([], dtype="datetime64[us]"), {})
         stamps = np.array(max((row["stamps"] for row in rows), key=len), dtype=np.int64)
@@ -49,42 +89,25 @@ class DeskReader:
         )
 
     def counts(self) -> Row:
-        """How much there is: bars, decisions, orders by fate, fills, trades and their total P&L."""
-        return self.rows(
-            "SELECT (SELECT count(*) FROM decisions) AS decisions, (SELECT count(*) FROM orders) AS orders,"
-            " (SELECT count(*) FROM orders o WHERE state IN ('rejected', 'expired', 'not_placed')"
-            " AND NOT EXISTS (SELECT 1 FROM fills f WHERE f.client_order_id = o.client_order_id)) AS unfilled_orders,"
-            " (SELECT count(*) FROM fills) AS fills, (SELECT count(*) FROM trades) AS trades,"
-            " (SELECT count(*) FILTER (WHERE pnl > 0)::float8 / NULLIF(count(*), 0) FROM trades) AS winning_trades,"
-            " (SELECT coalesce(sum(pnl), 0) FROM trades) AS realised_pnl,"
-            " (SELECT coalesce(sum(fee), 0) FROM fills) AS fees,"
-            " (SELECT coalesce(sum(spread_cost + impact_cost), 0) FROM fills) AS slippage"
-        )[0]
+        """How much there is: decisions, orders, fills, trades and their P&L, fees and slippage."""
+        return self.rows(_COUNTS)[0]
 
     def scorecards(self) -> list[Row]:
         """One row for each agent, and the remainder's contribution as a row of its own."""
         rows = self.rows("SELECT * FROM v_agent_scorecard ORDER BY agent_name")
-        rest = self.rows(
-            "SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = 'remainder'"
-        )
         if rows:
-            empty = dict.fromkeys(rows[0])
-            rows.append({**empty, "agent_name": "remainder", "contribution": rest[0]["contribution"]})
+            rest = self.rows(_REMAINDER, remainder=REMAINDER)[0]
+            rows.append({**dict.fromkeys(rows[0]), "agent_name": REMAINDER, "contribution": rest["contribution"]})
         return rows
 
     def tuning(self) -> Row:
         """How many weight decisions there were, by outcome, and the reason of the newest change."""
-        return self.rows(
-            """
-            SELECT count(*) AS decisions,
-                   count(*) FILTER (WHERE status IN ('apply', 'revert')) AS changes,
-                   count(*) FILTER (WHERE status IN ('hold', 'initial')) AS holds,
-                   count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
-                   (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert')
-                    ORDER BY version DESC LIMIT 1) AS last_reason
-            FROM weight_history WHERE status <> 'trial'
-            """
-        )[0]
+        return self.rows(_TUNING)[0]
+
+    def risk_state(self) -> RiskState | None:
+        """The state after the newest decision; None before the first one."""
+        words = self.health()["risk_state"]
+        return RiskState.of(words) if words else None
 
     def health(self) -> Row:
         """The one row of v_health."""
@@ -104,31 +127,12 @@ class DeskReader:
 
     def why(self, symbol: str, at: datetime) -> Row | None:
         """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills."""
-        decided = self.rows(
-            "SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)"
-            " WHERE x.symbol = :symbol AND x.time <= :at ORDER BY x.time DESC LIMIT 1",
-            symbol=symbol,
-            at=at,
-        )
-        if not decided:
+        decisions = self.rows(_DECISION, symbol=symbol, at=at)
+        if not decisions:
             return None
-        decision = decided[0]
-        decision["votes"] = self.rows(
-            "SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals"
-            " WHERE time = :time AND symbol = :symbol ORDER BY agent_name",
-            time=decision["time"],
-            symbol=symbol,
-        )
-        decision["placed_orders"] = self.rows(
-            "SELECT client_order_id, side, quantity, state, reason FROM orders"
-            " WHERE decision_time = :time AND symbol = :symbol",
-            time=decision["time"],
-            symbol=symbol,
-        )
-        decision["fills"] = self.rows(
-            "SELECT f.time, f.quantity, f.price, f.fee, f.spread_cost, f.impact_cost FROM fills f JOIN orders o"
-            " USING (client_order_id) WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id",
-            time=decision["time"],
-            symbol=symbol,
-        )
+        decision = decisions[0]
+        key = {"time": decision["time"], "symbol": symbol}
+        decision["votes"] = self.rows(_VOTES, **key)
+        decision["placed_orders"] = self.rows(_ORDERS, **key)
+        decision["fills"] = self.rows(_FILLS, **key)
         return decision

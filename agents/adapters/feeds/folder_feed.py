@@ -1,4 +1,4 @@
-"""The live feed of today: a watched folder of bar files; new files and appended rows are picked up, closed bars only.
+"""The live feed: a watched folder of bar files. New files and appended rows are picked up, closed bars only.
 
 A CSV that grows is read from where it was read to; its last line counts only when it is complete. Everything else
 (Parquet, gzip, a file that was replaced) is read whole again, which is harmless: equal bars are ignored.
@@ -73,6 +73,7 @@ class FolderFeed:
         return reports
 
     def _read(self, path: Path, at: datetime) -> LoadReport | None:
+        """Load what is new in one file; None where nothing is."""
         status = path.stat()
         seen = self._seen.get(path)
         if seen is not None and (seen.size, seen.changed_ns) == (status.st_size, status.st_mtime_ns):
@@ -84,6 +85,7 @@ class FolderFeed:
         return self._load(read_table(path, self._settings.columns), at)
 
     def _read_appended(self, path: Path, mark: _Seen, seen: _Seen | None, at: datetime) -> LoadReport | None:
+        """Load the complete lines after those that were `seen`; all lines of a file that did not simply grow."""
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
             header_end = head.find(b"\n") + 1
@@ -96,14 +98,7 @@ class FolderFeed:
         if header_end == 0 or not complete:
             return None
         table = parse_table(path, head[:header_end] + complete, self._settings.columns)
-        table = RawTable(
-            table.file,
-            table.sha256,
-            table.columns,
-            table.row_numbers + rows_before,
-            [replace(bad, row_number=bad.row_number + rows_before) for bad in table.bad],
-        )
-        report = self._load(table, at)
+        report = self._load(_counted_from(rows_before, table), at)
         if report.not_closed:
             # Those rows will be bars once they are closed: read them again at the next poll.
             self._seen[path] = replace(mark, size=-1, consumed=start, rows=rows_before, head=head[:header_end])
@@ -115,6 +110,12 @@ class FolderFeed:
 
     def _load(self, table: RawTable, at: datetime) -> LoadReport:
         return self._store.load(validate_rows(table, self._settings, at=at, last_close=self._last_close))
+
+
+def _counted_from(rows_before: int, table: RawTable) -> RawTable:
+    """The same rows under their numbers in the whole file."""
+    bad = [replace(row, row_number=row.row_number + rows_before) for row in table.bad]
+    return replace(table, row_numbers=table.row_numbers + rows_before, bad=bad)
 
 
 def import_file(

@@ -48,7 +48,7 @@ CONTENT_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that was not loaded: where it stood (1 = the first row after the header), why, and what it said."""
+    """A row that was not loaded: where it stood (1 = the first row after the header), why, and its content."""
 
     row_number: int
     reason: str

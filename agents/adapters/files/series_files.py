@@ -25,6 +25,18 @@ TEXT_COLUMNS = ("title", "headline", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFile:
+    """A file to read, the columns in it (our name -> the file's), and the symbol that all of it is about.
+
+    `symbol` "*" stands for every symbol, None for a file with a column `symbol`.
+    """
+
+    path: Path
+    columns: Mapping[str, str]
+    symbol: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRows:
     """The usable values of one file, as columns of equal length; `left_out` rows had no usable time or value.
 
@@ -40,19 +52,19 @@ class SeriesRows:
     left_out: int
 
 
-def read_series(path: Path, columns: Mapping[str, str], lag: timedelta, symbol: str | None) -> SeriesRows:
+def read_series(file: SeriesFile, lag: timedelta) -> SeriesRows:
     """The series of a file, known `lag` after the day or moment that a row's time says.
 
-    `columns` maps our series names to the file's columns; else our own or Coin Metrics' names are looked for. `symbol`
-    is for files without that column ("*" = every symbol). DataError where there is no known series or no symbol.
+    Columns that `file.columns` does not name are looked for under our own and Coin Metrics' names. DataError where
+    there is no known series or no symbol.
     """
     import pandas as pd  # numbers among other texts; only an import of series needs it
 
-    table, _, bad = parse_any(path, read_bytes(path))
-    names = {name: theirs for name in SERIES if (theirs := _column(table, columns, name)) is not None}
+    table, _, bad = parse_any(file.path, read_bytes(file.path))
+    names = {name: theirs for name in SERIES if (theirs := _column(table, file.columns, name)) is not None}
     if not names:
-        raise DataError(f"{path}: holds none of the series {', '.join(SERIES)}; name its columns with --map")
-    base = _keys(path, table, symbol)
+        raise DataError(f"{file.path}: holds none of the series {', '.join(SERIES)}; name its columns with --map")
+    base = _keys(file, table)
     frames = []
     for name, theirs in names.items():
         frame = base.copy()
@@ -62,35 +74,35 @@ def read_series(path: Path, columns: Mapping[str, str], lag: timedelta, symbol: 
     rows = pd.concat(frames, ignore_index=True)
     rows["available_at"] = rows["time"] + lag
     usable = rows[rows["time"].notna() & np.isfinite(rows["value"].astype(np.float64))]
-    return _series_rows(path, usable, len(rows) - len(usable) + len(bad))
+    return _series_rows(file, usable, len(rows) - len(usable) + len(bad))
 
 
-def read_texts(
-    path: Path, columns: Mapping[str, str], symbol: str | None, score: Callable[[Sequence[str]], Floats]
-) -> SeriesRows:
+def read_texts(file: SeriesFile, score: Callable[[Sequence[str]], Floats]) -> SeriesRows:
     """Scored texts as the series news_score (sum of scores) and news_count, for each symbol and publication time.
 
     A text is known when it is published. DataError where there is no column of texts or no symbol.
     """
-    table, _, bad = parse_any(path, read_bytes(path))
-    theirs = columns.get("text") or next((name for name in TEXT_COLUMNS if name in table.column_names), None)
+    table, _, bad = parse_any(file.path, read_bytes(file.path))
+    theirs = file.columns.get("text") or next((name for name in TEXT_COLUMNS if name in table.column_names), None)
     if theirs is None or theirs not in table.column_names:
-        raise DataError(f"{path}: has no column of texts ({', '.join(TEXT_COLUMNS)}); name it with --map text=COLUMN")
-    frame = _keys(path, table, symbol)
+        raise DataError(
+            f"{file.path}: has no column of texts ({', '.join(TEXT_COLUMNS)}); name it with --map text=COLUMN"
+        )
+    frame = _keys(file, table)
     words = [str(value or "") for value in table.column(theirs).to_pylist()]
     frame["news_score"], frame["news_count"] = score(words), 1.0
     usable = frame[frame["time"].notna()]
     sums = usable.groupby(["symbol", "time"], as_index=False).sum()
     rows = sums.melt(id_vars=["symbol", "time"], value_vars=["news_score", "news_count"], var_name="name")
     rows["available_at"] = rows["time"]
-    return _series_rows(path, rows, len(frame) - len(usable) + len(bad))
+    return _series_rows(file, rows, len(frame) - len(usable) + len(bad))
 
 
-def _series_rows(path: Path, frame: pd.DataFrame, left_out: int) -> SeriesRows:
+def _series_rows(file: SeriesFile, frame: pd.DataFrame, left_out: int) -> SeriesRows:
     if frame.empty:
-        raise DataError(f"{path.name}: holds no usable row")
+        raise DataError(f"{file.path.name}: holds no usable row")
     return SeriesRows(
-        file=path.name,
+        file=file.path.name,
         name=frame["name"].tolist(),
         symbol=frame["symbol"].tolist(),
         time=frame["time"].dt.to_pydatetime().tolist(),
@@ -109,14 +121,14 @@ def _column(table: pa.Table, columns: Mapping[str, str], name: str) -> str | Non
     return next((c for c in candidates if c is not None and c in table.column_names), None)
 
 
-def _keys(path: Path, table: pa.Table, symbol: str | None) -> pd.DataFrame:
+def _keys(file: SeriesFile, table: pa.Table) -> pd.DataFrame:
     """Symbol and time of every row; a time that cannot be read is missing."""
     import pandas as pd  # it parses what it can and marks the rest
 
     if "time" not in table.column_names:
-        raise DataError(f"{path}: has no column 'time'; it has {', '.join(table.column_names)}")
-    if symbol is None and "symbol" not in table.column_names:
-        raise DataError(f"{path}: has no column 'symbol'; say which with --symbol ('*' for all)")
+        raise DataError(f"{file.path}: has no column 'time'; it has {', '.join(table.column_names)}")
+    if file.symbol is None and "symbol" not in table.column_names:
+        raise DataError(f"{file.path}: has no column 'symbol'; say which with --symbol ('*' for all)")
     times = pd.to_datetime(pd.Series(table.column("time").to_pylist()), format="ISO8601", utc=True, errors="coerce")
-    symbols = table.column("symbol").to_pylist() if symbol is None else [symbol] * len(times)
-    return pd.DataFrame({"symbol": [str(s) for s in symbols], "time": times})
+    symbols = table.column("symbol").to_pylist() if file.symbol is None else [file.symbol] * len(times)
+    return pd.DataFrame({"symbol": [str(symbol) for symbol in symbols], "time": times})

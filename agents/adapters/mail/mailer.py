@@ -15,7 +15,7 @@ from agents.core.meta_types import MailSettings
 TOTAL_TIMEOUT_S = 45.0
 STEP_TIMEOUT_S = 15.0
 CLOSING_S = 0.05
-"""A loop closes its sockets in its next turns; so long they are given."""
+"""An event loop closes its sockets in its next turns; it is given so long for them."""
 
 
 class SmtpMailer:
@@ -87,9 +87,9 @@ def read_secret(settings: MailSettings) -> str:
 
 
 def _plain(settings: MailSettings, error: Exception) -> str:
-    """One line without secrets: servers like to repeat what one said to them."""
+    """One line without secrets, which servers may repeat in their answers."""
     code = f"{error.code} " if isinstance(error, aiosmtplib.SMTPResponseException) else ""
-    said = str(getattr(error, "message", "") or error).split("\n")[0][:200]
+    reason = str(getattr(error, "message", "") or error).split("\n")[0][:200]
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        said = "the server refuses account or password"
-    return f"{settings.server}:{settings.port}: {type(error).__name__}: {code}{said}"
+        reason = "the server refuses account or password"
+    return f"{settings.server}:{settings.port}: {type(error).__name__}: {code}{reason}"
