@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from agents.core.ports import AnalyzerDesk
+from agents.core.meta_ports import AnalyzerDesk
 from agents.meta import start_command
 from agents.tuning.scorecards import WINDOWS_DAYS, Thresholds, update_scorecards
 from agents.wiring.meta import meta_plane_of_settings

@@ -9,7 +9,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from agents.core.ports import Outbox, ReportDesk
+from agents.core.meta_ports import Outbox, ReportDesk
 from agents.meta import start_command
 from agents.wiring.meta import meta_plane_of_settings
 from agents.wiring.reporting import Reporting, write_report

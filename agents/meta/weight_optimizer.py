@@ -9,7 +9,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from agents.core.ports import OptimizerDesk
+from agents.core.meta_ports import OptimizerDesk
 from agents.meta import start_command
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.meta import meta_plane_of_settings

@@ -13,8 +13,8 @@ import numpy as np
 
 from agents.core.clock import Clock
 from agents.core.facts import Trading
+from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
-from agents.core.ports import PastChange
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import in_force
 from agents.replay.agent_days import AgentDayTable

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from agents.core.log import log_event
+from agents.core.meta_ports import Mail, Mailer, Outbox
 from agents.core.meta_types import MailSettings
-from agents.core.ports import Mail, Mailer, Outbox
 
 logger = logging.getLogger(__name__)
 DAY = timedelta(days=1)

@@ -14,8 +14,8 @@ from datetime import datetime
 from agents.core.clock import Clock
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
+from agents.core.meta_ports import JobStore
 from agents.core.meta_types import JobPlan
-from agents.core.ports import JobStore
 from agents.tuning.schedule import Due, due, stale_before
 
 logger = logging.getLogger(__name__)

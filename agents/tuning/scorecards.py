@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from agents.core.log import log_event
+from agents.core.meta_ports import AnalyzerDesk
 from agents.core.meta_types import AgentDays, Scorecard
-from agents.core.ports import AnalyzerDesk
 from agents.core.types import Floats, to_decimal
 from agents.quant.evidence import (
     expected_best_sharpe,

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.log import log_event
+from agents.core.meta_ports import OptimizerDesk, PastChange
 from agents.core.meta_types import AgentDays, DecisionStatus, WeightDecision
-from agents.core.ports import OptimizerDesk, PastChange
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose

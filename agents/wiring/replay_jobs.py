@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
+from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
-from agents.core.ports import OptimizerDesk
 from agents.core.replay_types import Finding
 from agents.tuning.recommendations import recommend
 from agents.tuning.schedule import slot

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from agents.core.facts import Period
 from agents.core.log import log_event
+from agents.core.meta_ports import NewMail, Outbox, ReportDesk
 from agents.core.meta_types import Report, ReportSummary, Suggestion
-from agents.core.ports import NewMail, Outbox, ReportDesk
 from agents.reports.mail_message import message, message_id
 from agents.reports.pictures import pictures
 from agents.reports.report import render

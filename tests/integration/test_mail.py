@@ -21,8 +21,8 @@ from sqlalchemy import text
 from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.mail.mailer import SmtpMailer, read_secret
 from agents.core.errors import SettingsError
+from agents.core.meta_ports import Mail, NewMail
 from agents.core.meta_types import MailSettings, Report
-from agents.core.ports import Mail, NewMail
 from agents.reports.mail_message import message
 from agents.tuning.delivery import deliver
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.core.facts import AlarmFacts, NewestDecision, ParityCheck, SystemState, WaitingMail
+from agents.core.meta_ports import PastChange
 from agents.core.meta_types import AgentDays, JobPlan, JobRun, MailSettings
-from agents.core.ports import PastChange
 from agents.core.types import RiskState, WeightSet, WeightsLevel
 from agents.tuning.alarms import desk_alarms, job_alarms
 from agents.tuning.delivery import reason_not_to_mail

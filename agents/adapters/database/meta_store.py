@@ -15,8 +15,9 @@ from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
+from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
-from agents.core.ports import PastChange, WeightCache
+from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
 from agents.core.weight_sets import in_force
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import transaction
+from agents.core.meta_ports import Mail, NewMail
 from agents.core.meta_types import MailSettings
-from agents.core.ports import Mail, NewMail
 
 _STORE_SETTINGS = """
 INSERT INTO email_config (

@@ -1,0 +1,178 @@
+"""What the meta plane's jobs need of the outside world, as narrow Protocols; adapters implement them, replays too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from agents.core.facts import DeskFacts, Period
+from agents.core.meta_types import (
+    AgentDays,
+    JobRun,
+    MailSettings,
+    Recommendation,
+    Report,
+    ReportSummary,
+    Scorecard,
+    Suggestion,
+    WeightDecision,
+)
+from agents.core.types import WeightSet
+
+
+class AnalyzerDesk(Protocol):
+    """What the performance analyzer needs."""
+
+    def now(self) -> datetime: ...
+
+    def refresh_days(self) -> int:
+        """Aggregate what is new into agent days; returns how many days were written. Reads new data only."""
+        ...
+
+    def agent_days(self, *, until: datetime, whole_days_only: bool = False) -> AgentDays:
+        """Every day up to `until`'s; without that day itself where `whole_days_only`."""
+        ...
+
+    def variants_tried(self, agents: Sequence[str]) -> int:
+        """How many agents and variants of them were ever tried; at least the number of `agents`."""
+        ...
+
+    def record_scorecards(self, cards: Sequence[Scorecard]) -> None:
+        """Upsert by (date, agent, window)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PastChange:
+    """A change of weights that can be scored: its version, time, and the weights after and before."""
+
+    version: int
+    at: datetime
+    weights: Mapping[str, float]
+    previous: Mapping[str, float]
+
+
+class OptimizerDesk(AnalyzerDesk, Protocol):
+    """What the weight optimizer needs."""
+
+    @property
+    def agents(self) -> tuple[str, ...]: ...
+
+    def weights_in_force(self, at: datetime) -> WeightSet:
+        """As the trading plane would use them: newest version that fits, else the settings', else equal."""
+        ...
+
+    def methods_tried(self, method: str) -> int:
+        """How many methods, this one included, have ever made a proposal on this desk."""
+        ...
+
+    def publish(self, decision: WeightDecision) -> int | None:
+        """Commit the decision, then, where its weights are in force, give the cache its copy and announce it. Returns the version;
+        None where the run `decided_for` had committed one before."""
+        ...
+
+    def unscored_changes(self, *, before: datetime) -> Sequence[PastChange]:
+        """Changes made before a time whose realised improvement is not known yet."""
+        ...
+
+    def score_change(self, version: int, realised: float | None, at: datetime) -> None:
+        """Write what a change really brought, once."""
+        ...
+
+
+class ReportDesk(Protocol):
+    """What the project manager needs."""
+
+    def now(self) -> datetime: ...
+
+    def last_report_end(self) -> datetime | None:
+        """End of the newest report's period."""
+        ...
+
+    def facts(self, period: Period) -> DeskFacts:
+        """Everything that a report on `period` tells."""
+        ...
+
+    def record_metrics(self, at: datetime, metrics: Mapping[str, float]) -> None:
+        """Rows of system_metrics."""
+        ...
+
+    def sync_suggestions(self, at: datetime, recommendations: Sequence[Recommendation]) -> list[Suggestion]:
+        """Open new ones, refresh known ones, mark done what is no longer recommended; returns those that are open or accepted."""
+        ...
+
+    def store_report(self, report: Report, summary: ReportSummary, suggestions: Sequence[Suggestion]) -> int:
+        """Insert by period; the id, also of a report that was stored before."""
+        ...
+
+
+class JobStore(Protocol):
+    """The table job_runs and the right to run jobs."""
+
+    def lead(self) -> bool:
+        """Whether this process is the one that runs jobs; takes the lead where nobody has it."""
+        ...
+
+    def newest(self, job: str) -> JobRun | None:
+        """The run with the latest due time."""
+        ...
+
+    def claim(self, job: str, due_at: datetime, at: datetime, *, missed: int, stale_before: datetime) -> int | None:
+        """The id of a run that is now ours; None where another process has it or it is done. A failed run, and one
+        that was started before `stale_before` and never ended, can be claimed again."""
+        ...
+
+    def finish(self, run_id: int, *, at: datetime, ok: bool, detail: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message in the outbox."""
+
+    id: int
+    report_id: int
+    message: bytes
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMail:
+    """A report's message for the outbox: "pending" with its bytes, or "skipped", and why in `detail`."""
+
+    report_id: int
+    message_id: str
+    message: bytes | None
+    state: Literal["pending", "skipped"]
+    detail: str
+
+
+class Outbox(Protocol):
+    """Messages that wait, and what became of them."""
+
+    def mail_settings(self) -> MailSettings | None: ...
+
+    def last_sent_at(self) -> datetime | None: ...
+
+    def enqueue(self, mail: NewMail, at: datetime) -> None:
+        """One row for each report; repeating it changes nothing."""
+        ...
+
+    def waiting(self) -> Sequence[Mail]:
+        """Messages that are not sent yet, oldest first, whether or not their next attempt is due."""
+        ...
+
+    def settle(
+        self, mail_id: int, *, state: str, detail: str, at: datetime, next_attempt_at: datetime | None
+    ) -> None: ...
+
+
+class Mailer(Protocol):
+    """Sends bytes; a refusal or an outage is a value."""
+
+    def send(self, settings: MailSettings, message: bytes) -> str:
+        """ "" when the server took it, else why not, in one line without secrets."""
+        ...
