@@ -16,12 +16,12 @@ from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.log import configure_logging
-from agents.core.meta_types import JobPlan, JobRun
+from agents.core.meta_types import JobRun, ScheduledJob
 from agents.core.settings import Settings, load_settings
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.tuning.schedule import lateness, slot
 from agents.wiring.job_process import headline, in_this_process, own_process
-from agents.wiring.job_settings import plans_of
+from agents.wiring.job_settings import scheduled_jobs
 from agents.wiring.meta import MetaPlane, meta_plane
 
 LOGS = Path("logs")
@@ -40,11 +40,11 @@ def meta(options: Namespace, screen: Screen) -> int:
     configure_logging(log, level=settings.log_level, console=not options.once)
     with meta_plane(settings, demo=False, say=screen.say) as plane:
         runner = own_process(options.settings) if settings.meta.own_process else in_this_process(plane)
-        plans = plans_of(settings, options.only)
-        orchestrator = MetaOrchestrator(plane.jobs, plans, runner, plane.clock, plane.watch)
+        scheduled = scheduled_jobs(settings, options.only)
+        orchestrator = MetaOrchestrator(plane.jobs, scheduled, runner, plane.clock, plane.watch)
         if options.once:
-            return _run_all(orchestrator, plans, screen)
-        if not _run_until_told(orchestrator, plane, len(plans)):
+            return _run_all(orchestrator, scheduled, screen)
+        if not _run_until_told(orchestrator, plane, len(scheduled)):
             logging.shutdown()
             os._exit(1)  # a thread that hangs would keep the process for ever; the supervisor starts a new one
     return 0
@@ -74,20 +74,20 @@ def _run_one(options: Namespace, screen: Screen, settings: Settings) -> int:
     outcomes: list[Row] = []
     with meta_plane(settings, demo=False, say=screen.say) as plane:
 
-        def run(plan: JobPlan, due_at: datetime) -> str:
-            outcomes.append(plane.run_job(plan.name, None, due_at))
-            return headline(plan.name, outcomes[0])
+        def run(job: ScheduledJob, due_at: datetime) -> str:
+            outcomes.append(plane.run_job(job.name, None, due_at))
+            return headline(job.name, outcomes[0])
 
-        plans = plans_of(settings, options.only)
-        (ran,) = MetaOrchestrator(plane.jobs, plans, run, plane.clock, plane.watch).run_now()
+        scheduled = scheduled_jobs(settings, options.only)
+        (ran,) = MetaOrchestrator(plane.jobs, scheduled, run, plane.clock, plane.watch).run_now()
     if not ran.ok:
         raise AgentsError(ran.detail)
     screen.result(outcomes[0], ran.detail)
     return 0
 
 
-def _run_all(orchestrator: MetaOrchestrator, plans: Sequence[JobPlan], screen: Screen) -> int:
-    screen.say(f"running {', '.join(plan.name for plan in plans)}")
+def _run_all(orchestrator: MetaOrchestrator, scheduled: Sequence[ScheduledJob], screen: Screen) -> int:
+    screen.say(f"running {', '.join(job.name for job in scheduled)}")
     ran = orchestrator.run_now()
     rows = [{"job": r.job, "outcome": "done" if r.ok else "FAILED", "detail": r.detail} for r in ran]
     screen.result(rows, rows_table("One cycle", rows, ("job", "outcome", "detail")))
@@ -109,25 +109,25 @@ def jobs(options: Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     with meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
         now = None if options.demo else SystemClock().now()
-        plans = [_plan_row(plan, plane.jobs.newest(plan.name), now) for plan in plans_of(settings)]
+        shown = [_job_row(job, plane.jobs.newest(job.name), now) for job in scheduled_jobs(settings)]
         runs = [
             {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
             for r in plane.jobs.recent(RUNS_SHOWN)
         ]
     screen.result(
-        {"plans": plans, "runs": runs},
-        rows_table("Jobs", plans, ("job", "every", "last", "status", "next_due", "late_by_s")),
+        {"plans": shown, "runs": runs},
+        rows_table("Jobs", shown, ("job", "every", "last", "status", "next_due", "late_by_s")),
         rows_table("Newest runs", runs, ("job", "due_at", "status", "attempts", "detail")),
     )
     return 0
 
 
-def _plan_row(plan: JobPlan, newest: JobRun | None, now: datetime | None) -> Row:
-    late: timedelta | None = lateness(plan, newest, now) if now else None
+def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None) -> Row:
+    late: timedelta | None = lateness(job, newest, now) if now else None
     return {
-        "job": plan.name,
-        "every": f"{plan.every.total_seconds() / 3600:g} h",
-        "next_due": slot(plan.every, now) + plan.every if now else None,
+        "job": job.name,
+        "every": f"{job.every.total_seconds() / 3600:g} h",
+        "next_due": slot(job.every, now) + job.every if now else None,
         "last": newest.due_at if newest else None,
         "status": newest.status if newest else "never ran",
         "late_by_s": late.total_seconds() if late else None,

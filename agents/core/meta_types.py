@@ -135,7 +135,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobPlan:
+class ScheduledJob:
     """A job that falls due every `every` at multiples of it since 1970 (UTC), and may run for `deadline_s`."""
 
     name: str

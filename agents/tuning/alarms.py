@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agents.core.facts import AlarmFacts, NewestDecision, ParityCheck, SystemState, WaitingMail
-from agents.core.meta_types import Alarm, JobPlan, JobRun
+from agents.core.meta_types import Alarm, JobRun, ScheduledJob
 from agents.core.types import RiskState, WeightsLevel
 from agents.tuning.schedule import lateness
 
@@ -16,18 +16,18 @@ MAIL_LATE = timedelta(hours=6)
 SYMBOLS_NAMED = 5
 
 
-def job_alarms(plans: Sequence[JobPlan], newest: Mapping[str, JobRun | None], at: datetime) -> list[Alarm]:
+def job_alarms(jobs: Sequence[ScheduledJob], newest: Mapping[str, JobRun | None], at: datetime) -> list[Alarm]:
     """Jobs that failed or are late; `newest` maps a job to its newest run."""
     alarms = []
-    for plan in plans:
-        run = newest.get(plan.name)
+    for job in jobs:
+        run = newest.get(job.name)
         if run is not None and run.status == "failed":
             detail = f"due {run.due_at:%Y-%m-%d %H:%M}: {run.detail}"
-            alarms.append(Alarm(kind="job_failed", subject=plan.name, severity="high", detail=detail))
-        late = lateness(plan, run, at)
+            alarms.append(Alarm(kind="job_failed", subject=job.name, severity="high", detail=detail))
+        late = lateness(job, run, at)
         if late is not None:
             detail = f"no success for {_hours(late)} beyond its due time"
-            alarms.append(Alarm(kind="job_late", subject=plan.name, severity="high", detail=detail))
+            alarms.append(Alarm(kind="job_late", subject=job.name, severity="high", detail=detail))
     return alarms
 
 

@@ -15,7 +15,7 @@ from agents.core.clock import Clock
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.meta_ports import JobStore
-from agents.core.meta_types import JobPlan
+from agents.core.meta_types import ScheduledJob
 from agents.tuning.schedule import Due, due, stale_before
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_man
 DETAIL_CHARACTERS = 400
 
 
-Runner = Callable[[JobPlan, datetime], str]
+Runner = Callable[[ScheduledJob, datetime], str]
 """Runs one job, for a due time, to its end or its deadline; a line on what came out. Raises where the job failed."""
 
 
@@ -45,13 +45,13 @@ class JobRunner:
     def __init__(
         self,
         store: JobStore,
-        plans: Sequence[JobPlan],
+        jobs: Sequence[ScheduledJob],
         runner: Runner,
         clock: Clock,
         watch: Callable[[datetime], None] | None = None,
     ) -> None:
         self._store = store
-        self._plans = tuple(plans)
+        self._jobs = tuple(jobs)
         self._runner = runner
         self._clock = clock
         self._watch = watch
@@ -62,21 +62,21 @@ class JobRunner:
         if not self._leads():
             return []
         ran = []
-        for plan in self._plans:
+        for job in self._jobs:
             now = self._clock.now()
-            found = due(plan, self._store.newest(plan.name), now)
-            if found is not None:
-                ran += self._run(found, now)
+            due_run = due(job, self._store.newest(job.name), now)
+            if due_run is not None:
+                ran += self._run(due_run, now)
         if self._watch is not None:
             self._watch(self._clock.now())
         return ran
 
     def run_now(self) -> list[Ran]:
-        """Every job of the plans once, now, whatever is due; the due time of such a run is this moment."""
+        """Every job once, now, whatever is due; the due time of such a run is this moment."""
         ran = []
-        for plan in self._plans:
+        for job in self._jobs:
             now = self._clock.now()
-            ran += self._run(Due(plan, now, 0), now)
+            ran += self._run(Due(job, now, 0), now)
         if self._watch is not None:
             self._watch(self._clock.now())
         return ran
@@ -88,20 +88,24 @@ class JobRunner:
             log_event(logger, "this process runs the jobs" if leads else "another process runs the jobs; standing by")
         return leads
 
-    def _run(self, found: Due, now: datetime) -> list[Ran]:
-        plan = found.plan
+    def _run(self, due_run: Due, now: datetime) -> list[Ran]:
+        job = due_run.job
         run_id = self._store.claim(
-            plan.name, found.due_at, now, missed=found.missed, stale_before=stale_before(plan, now)
+            job.name, due_run.due_at, now, missed=due_run.missed, stale_before=stale_before(job, now)
         )
         if run_id is None:
             return []
-        if found.missed:
+        if due_run.missed:
             log_event(
-                logger, "missed runs are covered by this one", level=logging.WARNING, job=plan.name, missed=found.missed
+                logger,
+                "missed runs are covered by this one",
+                level=logging.WARNING,
+                job=job.name,
+                missed=due_run.missed,
             )
         started_s = self._clock.monotonic_s()
         try:
-            detail, ok = self._runner(plan, found.due_at), True
+            detail, ok = self._runner(job, due_run.due_at), True
         except Exception as error:  # whatever a job does, the next one runs
             detail, ok = f"{type(error).__name__}: {error}" if not isinstance(error, AgentsError) else str(error), False
         detail = detail.split("\n")[0][:DETAIL_CHARACTERS]
@@ -110,10 +114,10 @@ class JobRunner:
             logger,
             "job done" if ok else "job failed",
             level=logging.INFO if ok else logging.ERROR,
-            job=plan.name,
-            due_at=found.due_at.isoformat(),
+            job=job.name,
+            due_at=due_run.due_at.isoformat(),
             took_s=f"{took_s:.2f}",
             detail=detail,
         )
         self._store.finish(run_id, at=self._clock.now(), ok=ok, detail=detail)
-        return [Ran(plan.name, found.due_at, ok, detail)]
+        return [Ran(job.name, due_run.due_at, ok, detail)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.core.errors import AgentsError
-from agents.core.meta_types import JobPlan
+from agents.core.meta_types import ScheduledJob
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import kinds_of
 
@@ -24,41 +24,41 @@ class JobError(AgentsError):
     """A job ended badly or not in time."""
 
 
-def in_this_process(plane: MetaPlane) -> Callable[[JobPlan, datetime], str]:
+def in_this_process(plane: MetaPlane) -> Callable[[ScheduledJob, datetime], str]:
     """Runs a job in this process."""
 
-    def run(plan: JobPlan, due_at: datetime) -> str:
-        return headline(plan.name, plane.run_job(plan.name, None, due_at))
+    def run(job: ScheduledJob, due_at: datetime) -> str:
+        return headline(job.name, plane.run_job(job.name, None, due_at))
 
     return run
 
 
-def own_process(settings_file: Path | None) -> Callable[[JobPlan, datetime], str]:
-    """Runs a job in a process of its own, which is killed with all its children at the plan's deadline."""
+def own_process(settings_file: Path | None) -> Callable[[ScheduledJob, datetime], str]:
+    """Runs a job in a process of its own, which is killed with all its children at the job's deadline."""
 
-    def run(plan: JobPlan, due_at: datetime) -> str:
-        command = [sys.executable, "-m", "agents", "job", plan.name, "--due-at", due_at.isoformat(), "--json"]
+    def run(job: ScheduledJob, due_at: datetime) -> str:
+        command = [sys.executable, "-m", "agents", "job", job.name, "--due-at", due_at.isoformat(), "--json"]
         command += ["--settings", str(settings_file)] if settings_file else []
-        return headline(plan.name, _run_child(command, plan))
+        return headline(job.name, _run_child(command, job))
 
     return run
 
 
-def _run_child(command: Sequence[str], plan: JobPlan) -> dict[str, Any]:
+def _run_child(command: Sequence[str], job: ScheduledJob) -> dict[str, Any]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        out, err = process.communicate(timeout=plan.deadline_s)
+        out, err = process.communicate(timeout=job.deadline_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        raise JobError(f"{plan.name} was ended after its deadline of {plan.deadline_s:g} s") from None
+        raise JobError(f"{job.name} was ended after its deadline of {job.deadline_s:g} s") from None
     if process.returncode != 0:
         said = err.decode(errors="replace").strip().split("\n")[-1].removeprefix("quorum: ")
-        raise JobError(said or f"{plan.name} ended with status {process.returncode}")
+        raise JobError(said or f"{job.name} ended with status {process.returncode}")
     if len(out) > OUTPUT_LIMIT_BYTES:
-        raise JobError(f"{plan.name} said {len(out)} bytes")
+        raise JobError(f"{job.name} said {len(out)} bytes")
     outcome = json.loads(out)
     assert isinstance(outcome, dict)
     return outcome

@@ -10,7 +10,7 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 from agents.core.errors import UsageError
-from agents.core.meta_types import JobPlan
+from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings
 from agents.quant.allocation import Limits
 from agents.trading.registry import make_agents
@@ -46,7 +46,9 @@ def tuning_of(settings: Settings) -> Tuning:
     )
 
 
-def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None) -> tuple[JobPlan, ...]:
+def scheduled_jobs(
+    settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None
+) -> tuple[ScheduledJob, ...]:
     """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
     meta = settings.meta
     hours = dict(
@@ -55,7 +57,7 @@ def plans_of(settings: Settings, only: str | None = None, *, paced_by: timedelta
     if only is not None and only not in hours:
         raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
     return tuple(
-        JobPlan(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
+        ScheduledJob(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
         for name, every in hours.items()
         if only in (None, name) and not (paced_by and name == "parity_check")  # a paced desk is a replay itself
     )

@@ -34,7 +34,7 @@ from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
-from agents.wiring.job_settings import plans_of, thresholds_of, tuning_of, variants_of
+from agents.wiring.job_settings import scheduled_jobs, thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
 
@@ -137,12 +137,12 @@ class MetaPlane:
 
     def raise_alarms(self, at: datetime) -> int:
         """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
-        plans = plans_of(self.settings, paced_by=self.every)
+        jobs = scheduled_jobs(self.settings, paced_by=self.every)
         facts = self.reports.alarm_facts(at)
         stale = timedelta(
             seconds=INTERVALS_S[self.settings.data.interval] * max(2.0, self.settings.data.stale_after_intervals)
         )
-        wrong = job_alarms(plans, {plan.name: self.jobs.newest(plan.name) for plan in plans}, at)
+        wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name) for job in jobs}, at)
         wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
         opened, closed = self.reports.sync_alarms(at, wrong)
         log_alarms(opened, closed)

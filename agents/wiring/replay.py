@@ -9,7 +9,7 @@ from datetime import datetime
 from agents.core.allocator import share_one_arena
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import DataError
-from agents.core.meta_types import JobPlan
+from agents.core.meta_types import ScheduledJob
 from agents.core.replay_types import Replayed
 from agents.core.settings import INTERVALS_S, Settings
 from agents.core.types import Bars, Signals, as_datetime
@@ -21,7 +21,7 @@ from agents.replay.timeline import Progress, SimulatedTime
 from agents.trading.guard import AgentPanel
 from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.history import History, ReplayRequest
-from agents.wiring.job_settings import plans_of, thresholds_of, tuning_of
+from agents.wiring.job_settings import scheduled_jobs, thresholds_of, tuning_of
 from agents.wiring.jobs_between_bars import JobsBetweenBars
 from agents.wiring.manifest import DataDigest, manifest_of
 from agents.wiring.replay_jobs import ArrayJobs
@@ -72,7 +72,7 @@ def replay_history(
     jobs = jobs_of(request, desk) if request.tuning else None
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
-    between = JobsBetweenBars(job_plans_of(request), jobs.run) if jobs is not None else None
+    between = JobsBetweenBars(replayed_jobs(request), jobs.run) if jobs is not None else None
     run = simulate(
         chunks_of(history.source, lead, size, history.start, history.end),
         SimulatedDesk(
@@ -105,17 +105,17 @@ def jobs_of(request: ReplayRequest, desk: ArrayDesk) -> ArrayJobs:
     """The scheduled jobs, on arrays."""
     settings = request.settings
     tuning = replace(tuning_of(settings), solver="direct")
-    return ArrayJobs(job_plans_of(request), desk, thresholds_of(settings), tuning)
+    return ArrayJobs(replayed_jobs(request), desk, thresholds_of(settings), tuning)
 
 
-def job_plans_of(request: ReplayRequest) -> tuple[JobPlan, ...]:
+def replayed_jobs(request: ReplayRequest) -> tuple[ScheduledJob, ...]:
     """The jobs that a replay runs: not the parity check, for it is a replay itself."""
-    plans: tuple[JobPlan, ...] = tuple(p for p in plans_of(request.settings) if p.name != "parity_check")
+    jobs = tuple(job for job in scheduled_jobs(request.settings) if job.name != "parity_check")
     if request.optimizer_only:
-        return tuple(p for p in plans if p.name == "weight_optimizer")
+        return tuple(job for job in jobs if job.name == "weight_optimizer")
     if request.report_every is not None:
-        return tuple(replace(p, every=request.report_every) if p.name == "project_manager" else p for p in plans)
-    return plans
+        return tuple(replace(job, every=request.report_every) if job.name == "project_manager" else job for job in jobs)
+    return jobs
 
 
 def asking(panel: AgentPanel) -> SignalSource:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
 from agents.core.meta_ports import OptimizerDesk
-from agents.core.meta_types import JobPlan, Scorecard, WeightDecision
+from agents.core.meta_types import ScheduledJob, Scorecard, WeightDecision
 from agents.core.replay_types import Finding
 from agents.tuning.recommendations import recommend
 from agents.tuning.schedule import slot
@@ -44,10 +44,12 @@ class ReplayedDesk(OptimizerDesk, Protocol):
 class ArrayJobs:
     """The scheduled jobs of one replay; `run` does what is due between two bars."""
 
-    def __init__(self, plans: Sequence[JobPlan], desk: ReplayedDesk, thresholds: Thresholds, tuning: Tuning) -> None:
+    def __init__(
+        self, jobs: Sequence[ScheduledJob], desk: ReplayedDesk, thresholds: Thresholds, tuning: Tuning
+    ) -> None:
         self.findings: list[Finding] = []
-        self.runs = dict.fromkeys((plan.name for plan in plans), 0)
-        self._plans = tuple(plans)
+        self.runs = dict.fromkeys((job.name for job in jobs), 0)
+        self._jobs = tuple(jobs)
         self._desk = desk
         self._thresholds = thresholds
         self._tuning = tuning
@@ -58,18 +60,18 @@ class ArrayJobs:
 
     def run(self, at: datetime) -> None:
         """Every job that is due at `at` and not done, in the jobs' order."""
-        for plan in self._plans:
-            due_at = slot(plan.every, at)
-            if self._last.get(plan.name) == due_at:
+        for job in self._jobs:
+            due_at = slot(job.every, at)
+            if self._last.get(job.name) == due_at:
                 continue
-            self._last[plan.name] = due_at
-            self.runs[plan.name] += 1
-            if plan.name == "performance_analyzer":
+            self._last[job.name] = due_at
+            self.runs[job.name] += 1
+            if job.name == "performance_analyzer":
                 self._analyze(at)
-            elif plan.name == "weight_optimizer":
+            elif job.name == "weight_optimizer":
                 self._optimize(at, due_at)
             else:
-                self._report(at, plan.every)
+                self._report(at, job.every)
 
     def finish(self, at: datetime) -> None:
         """Scorecards over all windows, as they stand after the last bar."""

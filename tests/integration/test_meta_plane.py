@@ -25,7 +25,7 @@ from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.report_store import forget_old_metrics
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError
-from agents.core.meta_types import Alarm, JobPlan, Recommendation, WeightDecision
+from agents.core.meta_types import Alarm, Recommendation, ScheduledJob, WeightDecision
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
@@ -256,8 +256,8 @@ def test_old_metrics_go_and_a_wrong_clock_removes_nothing(plane, owner):
 # ---------------------------------------------------------------- jobs
 
 
-def plans(*names, every=timedelta(hours=2)):
-    return tuple(JobPlan(name=n, every=every, deadline_s=5.0) for n in names)
+def scheduled(*names, every=timedelta(hours=2)):
+    return tuple(ScheduledJob(name=n, every=every, deadline_s=5.0) for n in names)
 
 
 def test_jobs_run_in_order_and_one_failure_stops_nobody(plane, owner):
@@ -265,14 +265,14 @@ def test_jobs_run_in_order_and_one_failure_stops_nobody(plane, owner):
     for error in (RuntimeError("broken"), RecursionError(), AgentsError("one line")):
         ran = []
 
-        def runner(plan, due_at, error=error, ran=ran):
-            ran.append(plan.name)
-            if plan.name == "b":
+        def runner(job, due_at, error=error, ran=ran):
+            ran.append(job.name)
+            if job.name == "b":
                 raise error
             return "fine"
 
         clock = SimulatedClock(END)
-        turn = MetaOrchestrator(plane.jobs, plans("a", "b", "c"), runner, clock)
+        turn = MetaOrchestrator(plane.jobs, scheduled("a", "b", "c"), runner, clock)
         done = turn.run_now()
         assert ran == ["a", "b", "c"]
         assert [r.ok for r in done] == [True, False, True]
@@ -284,8 +284,8 @@ def test_a_slot_runs_once_over_restarts_and_two_daemons(plane, meta, owner):
     ran = []
     clock = SimulatedClock(END)
     other = PostgresJobStore(meta)
-    first = MetaOrchestrator(plane.jobs, plans("a"), lambda p, d: ran.append(d) or "ok", clock)
-    second = MetaOrchestrator(other, plans("a"), lambda p, d: ran.append(d) or "ok", clock)
+    first = MetaOrchestrator(plane.jobs, scheduled("a"), lambda p, d: ran.append(d) or "ok", clock)
+    second = MetaOrchestrator(other, scheduled("a"), lambda p, d: ran.append(d) or "ok", clock)
     first.tick()
     second.tick()
     assert len(ran) == 1, "the second stands by"
@@ -334,7 +334,7 @@ def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
     ]
     begun = SystemClock().monotonic_s()
     with pytest.raises(job_process.JobError, match="deadline of 1 s"):
-        job_process._run_child(command, JobPlan(name="x", every=timedelta(hours=1), deadline_s=1.0))
+        job_process._run_child(command, ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=1.0))
     assert SystemClock().monotonic_s() - begun < 10
 
 
@@ -342,7 +342,7 @@ def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
 def test_a_job_that_ends_badly_is_one_error(code):
     with pytest.raises((job_process.JobError, ValueError)):
         job_process._run_child(
-            [sys.executable, "-c", code], JobPlan(name="x", every=timedelta(hours=1), deadline_s=20.0)
+            [sys.executable, "-c", code], ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=20.0)
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.core.facts import AlarmFacts, NewestDecision, ParityCheck, SystemState, WaitingMail
 from agents.core.meta_ports import PastChange
-from agents.core.meta_types import AgentDays, JobPlan, JobRun, MailSettings
+from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
 from agents.core.types import RiskState, WeightSet, WeightsLevel
 from agents.tuning.alarms import desk_alarms, job_alarms
 from agents.tuning.delivery import reason_not_to_mail
@@ -189,13 +189,13 @@ def test_a_change_that_cannot_be_measured_scores_none():
 
 # ---------------------------------------------------------------- schedule
 
-DAILY = JobPlan(name="weight_optimizer", every=timedelta(hours=24), deadline_s=600.0)
-TWO_HOURS = JobPlan(name="project_manager", every=timedelta(hours=2), deadline_s=600.0)
+DAILY = ScheduledJob(name="weight_optimizer", every=timedelta(hours=24), deadline_s=600.0)
+TWO_HOURS = ScheduledJob(name="project_manager", every=timedelta(hours=2), deadline_s=600.0)
 
 
-def run(due_at, status="succeeded", *, started=None, finished=None, attempts=1, plan=DAILY):
+def run(due_at, status="succeeded", *, started=None, finished=None, attempts=1, job=DAILY):
     return JobRun(
-        job=plan.name,
+        job=job.name,
         due_at=due_at,
         started_at=started or due_at,
         finished_at=finished,
@@ -205,15 +205,15 @@ def run(due_at, status="succeeded", *, started=None, finished=None, attempts=1, 
     )
 
 
-def simulate(plan, starts, *, step, end, begin=NOW):
+def simulate(job, starts, *, step, end, begin=NOW):
     """Due times that ran, for a daemon that is up during `starts` = [(from, to)] and ticks every `step`."""
     newest, ran, at = None, [], begin
     while at < end:
         if any(a <= at < b for a, b in starts):
-            found = due(plan, newest, at)
-            if found is not None:
-                ran.append((found.due_at, found.missed))
-                newest = run(found.due_at, plan=plan, finished=at)
+            due_run = due(job, newest, at)
+            if due_run is not None:
+                ran.append((due_run.due_at, due_run.missed))
+                newest = run(due_run.due_at, job=job, finished=at)
         at += step
     return ran
 
@@ -240,19 +240,19 @@ def test_no_due_time_runs_twice_whatever_the_clock_does(steps):
     newest, ran, at = None, [], NOW
     for minutes in steps:
         at += timedelta(minutes=minutes)
-        found = due(TWO_HOURS, newest, at)
-        if found is not None:
-            ran.append(found.due_at)
-            newest = run(found.due_at, plan=TWO_HOURS, finished=at)
+        due_run = due(TWO_HOURS, newest, at)
+        if due_run is not None:
+            ran.append(due_run.due_at)
+            newest = run(due_run.due_at, job=TWO_HOURS, finished=at)
     assert ran == sorted(set(ran))
 
 
 def test_a_jump_of_a_year_is_one_catch_up():
     newest = run(slot(DAILY.every, NOW))
     later = NOW + timedelta(days=365)
-    found = due(DAILY, newest, later)
-    assert found.missed == 364
-    assert due(DAILY, run(found.due_at, finished=later), later + timedelta(hours=1)) is None
+    due_run = due(DAILY, newest, later)
+    assert due_run.missed == 364
+    assert due(DAILY, run(due_run.due_at, finished=later), later + timedelta(hours=1)) is None
 
 
 def test_failure_is_tried_again_thrice_then_left_to_the_next_slot():
@@ -293,9 +293,9 @@ def test_due_times_are_multiples_since_1970_in_utc():
 def test_odd_days_have_due_times_like_any_other(at):
     """E10: leap days, the end of 32-bit time, the second before a leap second."""
     moment = datetime.fromisoformat(at)
-    found = slot(TWO_HOURS.every, moment)
-    assert timedelta(0) <= moment - found < TWO_HOURS.every
-    assert slot(TWO_HOURS.every, found) == found
+    due_run = slot(TWO_HOURS.every, moment)
+    assert timedelta(0) <= moment - due_run < TWO_HOURS.every
+    assert slot(TWO_HOURS.every, due_run) == due_run
 
 
 def test_lateness_alarms_after_a_grace():
