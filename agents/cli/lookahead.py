@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from agents.cli.history import open_history
-from agents.cli.screen import Screen
+from agents.cli.screen import Screen, new_table
 from agents.core.errors import UsageError
 from agents.core.ports import Agent
 from agents.core.settings import load_settings
@@ -102,7 +102,7 @@ def _module_of_file(file: str) -> ModuleType:
 
 
 def _table(results: Sequence[Result]) -> Table:
-    table = Table(title="Lookahead", title_justify="left")
+    table = new_table("Lookahead")
     for name in ("agent", *CHECKS, "first offence"):
         table.add_column(name)
     for result in results:

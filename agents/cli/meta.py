@@ -114,12 +114,18 @@ def jobs(options: Namespace, screen: Screen) -> int:
             {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
             for r in plane.jobs.recent(RUNS_SHOWN)
         ]
+    columns = ("job", "every", "last", "status", "next_due", "late_by_s")
+    lines = [{**run, "status": _with_attempts(run)} for run in runs]
     screen.result(
         {"plans": shown, "runs": runs},
-        rows_table("Jobs", shown, ("job", "every", "last", "status", "next_due", "late_by_s")),
-        rows_table("Newest runs", runs, ("job", "due_at", "status", "attempts", "detail")),
+        rows_table("Jobs", shown, columns[:4] if options.demo else columns),
+        rows_table("Newest runs", lines, ("job", "due_at", "status", "detail")),
     )
     return 0
+
+
+def _with_attempts(run: Row) -> str:
+    return run["status"] if run["attempts"] == 1 else f"{run['status']}, attempt {run['attempts']}"
 
 
 def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None) -> Row:

@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from agents.adapters.files.replay_files import ParquetTable, long_form
+from agents.cli.screen import new_table
 from agents.core.books import book_names
 from agents.core.errors import UsageError
 from agents.core.replay_types import Replayed
@@ -142,7 +143,7 @@ def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
 
 def _books_table(summary: ReplaySummary) -> Table:
     start, end = (stamp[:10] for stamp in summary.period)
-    table = Table(title=f"Books, {start} to {end}", title_justify="left")
+    table = new_table(f"Books, {start} to {end}")
     for name in ("book", "equity", "return", "a year", "Sharpe", "90 %", "max drawdown"):
         table.add_column(name, justify="left" if name == "book" else "right", no_wrap=True)
     for name, book in summary.books.items():
@@ -160,7 +161,7 @@ def _books_table(summary: ReplaySummary) -> Table:
 
 def _agents_table(summary: ReplaySummary) -> Table:
     """Agents, and the remainder's contribution, which has no weight and no Sharpe ratio."""
-    table = Table(title="Agents", title_justify="left")
+    table = new_table("Agents")
     for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %"):
         table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for name, contribution in summary.contributions.items():

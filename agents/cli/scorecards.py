@@ -13,6 +13,8 @@ from agents.wiring.connections import connect_to_read
 
 ALL_HISTORY = 0
 WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
+WIDE, ONLY_IF_WIDE = 95, ("factor", "IC")
+"""Columns that a terminal narrower than so many characters does not show."""
 NEWEST = (
     "SELECT * FROM agent_performance WHERE window_days = :w AND date = (SELECT max(date) FROM agent_performance)"
     " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name"
@@ -33,7 +35,8 @@ def agents(options: Namespace, screen: Screen) -> int:
         return 0
     cells = [_cells(row) for row in rows]
     span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
-    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}", cells, tuple(cells[0])))
+    columns = [name for name in cells[0] if screen.out.width >= WIDE or name not in ONLY_IF_WIDE]
+    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}", cells, columns))
     return 0
 
 
@@ -44,8 +47,8 @@ def _cells(row: Row) -> Row:
         "signals": row["total_signals"],
         "Sharpe": number(row["sharpe_ratio"]),
         "90 %": interval,
-        "sure": percent(row["deflated_sharpe"]),
-        "hits": percent(row["win_rate"]),
+        "sure": percent(row["deflated_sharpe"], 0),
+        "hits": percent(row["win_rate"], 0),
         "factor": number(row["profit_factor"]),
         "IC": number(row["information_coefficient"]),
         "verdict": _short(row["verdict"]),

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 110
 """Columns of a table where stdout is no terminal."""
-UNBROKEN = frozenset({"agent", "agent_name", "job", "90 %"})
-"""Columns of names and intervals, which read badly in pieces."""
+SHORT_CHARACTERS = 24
+"""A column whose values are no longer than this is not broken into lines."""
 
 
 class Progress(Protocol):
@@ -42,12 +43,16 @@ class Screen:
         self.err.print(f"[dim]·[/dim] {literal(line)}")
 
     def result(self, document: object, *tables: Table | Text | str) -> None:
-        """The answer: `document` as JSON, or the tables; a str is shown as it is, brackets and all."""
+        """The answer: `document` as JSON, or the tables; a Text is broken between words where a terminal ends, a str is
+        shown as it is, brackets and all, and can be copied."""
         if self.as_json:
             print(json.dumps(document, default=_jsonable, indent=2, allow_nan=False))
             return
-        for table in tables:
-            self.out.print(table, soft_wrap=not isinstance(table, Table), markup=False)
+        for before, table in zip((None, *tables), tables, strict=False):
+            if isinstance(before, Table) or (before is not None and isinstance(table, Table)):
+                self.out.print()
+            whole = isinstance(table, str) or (isinstance(table, Text) and not self.out.is_terminal)
+            self.out.print(table, soft_wrap=whole, markup=False)
 
     def progress(self, stack: ExitStack, what: str, unit: str = "") -> Progress:
         """Shows a bar on stderr until `stack` ends; returns what to call with (done, total, remark)."""
@@ -68,11 +73,25 @@ class Screen:
         return show
 
 
-def rows_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
-    """A plain table of dictionaries."""
-    table = Table(title=title, title_justify="left")
+def new_table(title: str) -> Table:
+    """An empty table in the style of all."""
+    return Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+
+
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table | Text:
+    """A table of dictionaries: numbers to the right, short values on one line, long ones broken between words; one line
+    where there are no rows."""
+    if not rows:
+        return Text(f"{title}: none")
+    table = new_table(title)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in UNBROKEN)
+        values = [row.get(column) for row in rows]
+        numeric = all(value is None or isinstance(value, (int, float, Decimal)) for value in values)
+        short = all(len(cell(value)) <= SHORT_CHARACTERS for value in values)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(column.replace("_", " "), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
         table.add_row(*(literal(cell(row.get(column))) for column in columns))
     return table

@@ -15,7 +15,7 @@ from rich.table import Table
 from agents.cli.extras import require_optuna
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
-from agents.cli.screen import Screen
+from agents.cli.screen import Screen, new_table
 from agents.core.errors import SettingsError
 from agents.core.settings import load_settings, with_changes, worker_environment
 from agents.replay.space import Space, space_of
@@ -101,7 +101,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _tables(document: dict[str, Any]) -> list[Table | str]:
     """The best settings, those in use, and the verdict."""
     keys = list(document["best"]["changes"])
-    table = Table(title=f"Best of {document['tried']:,} settings", title_justify="left")
+    table = new_table(f"Best of {document['tried']:,} settings")
     for column in ("place", *(key.replace(".", f".{BREAK_HERE}") for key in keys), "Sharpe", "by period"):
         table.add_column(column, justify="right")
     base = document["base"]

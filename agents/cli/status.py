@@ -7,21 +7,20 @@ import subprocess
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
 
 from rich.table import Table
 from rich.text import Text
 
 from agents.adapters.database.reader import DeskReader, Row
-from agents.cli.screen import Screen, rows_table
+from agents.cli.screen import Screen, new_table, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import child_environment, load_settings
 from agents.core.types import REMAINDER, Floats, Times
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
-from agents.reports.formatting import exact, literal, money, number, percent, quantity
+from agents.reports.formatting import exact, literal, money, number, percent, quantity, signed_money
 from agents.wiring.connections import connect_to_read
-
-POSITION_COLUMNS = ("symbol", "quantity", "average_entry_price", "mark", "value", "unrealised_pnl", "opened_at")
 
 
 def status(options: Namespace, screen: Screen) -> int:
@@ -32,7 +31,7 @@ def status(options: Namespace, screen: Screen) -> int:
     screen.result(
         document,
         *summary_tables(document),
-        rows_table("Positions", document["positions"], POSITION_COLUMNS),
+        _positions_table(document["positions"]),
         rows_table("Health", health, ("what", "value")),
     )
     return 0
@@ -110,10 +109,10 @@ def _performance(equity: Floats, time: Times) -> dict[str, float | None]:
 # ---------------------------------------------------------------- tables
 
 
-def summary_tables(document: Row) -> list[Table | str]:
+def summary_tables(document: Row) -> list[Table | Text]:
     """The tables of `summary`."""
     if document["live"] is None:
-        return ["no decisions yet"]
+        return [Text("no decisions yet")]
     counts = document["counts"]
     won = percent(counts["winning_trades"])
     line = (
@@ -121,17 +120,17 @@ def summary_tables(document: Row) -> list[Table | str]:
         f"{counts['fills']:,} fills, {counts['trades']:,} trades ({won} won); "
         f"fees {money(counts['fees'])}, spread and impact {money(counts['slippage'])}"
     )
-    return [_books_table(document), _agents_table(document["agents"]), line]
+    return [_books_table(document), _agents_table(document["agents"]), Text(line)]
 
 
 def _books_table(document: Row) -> Table:
     start, end = (stamp[:10] for stamp in document["period"])
-    table = Table(title=f"Books, {start} to {end}", title_justify="left")
+    table = new_table(f"Books, {start} to {end}")
     for name in ("book", "equity", "return", "a year", "Sharpe", "max drawdown"):
         table.add_column(name, justify="left" if name == "book" else "right")
     for name, figures in ((document["book"], document["live"]), *document["controls"].items()):
         table.add_row(
-            Text(name, style="bold") if name == document["book"] else Text(f"control: {name}"),
+            Text(name, style="bold") if name == document["book"] else f"control: {name.replace('_', ' ')}",
             money(figures["equity"]),
             percent(figures["total_return"]),
             percent(figures["annual_return"]),
@@ -142,9 +141,9 @@ def _books_table(document: Row) -> Table:
 
 
 def _agents_table(scorecards: list[Row]) -> Table:
-    table = Table(title="Agents", title_justify="left")
+    table = new_table("Agents")
     for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions"):
-        table.add_column(name, justify="left" if name == "agent" else "right")
+        table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=name == "agent")
     for row in scorecards:
         if row["agent_name"] == REMAINDER:
             table.add_row(Text(REMAINDER, style="dim"), "", money(row["contribution"]))
@@ -160,22 +159,42 @@ def _agents_table(scorecards: list[Row]) -> Table:
     return table
 
 
-def tuning_line(tuning: Row) -> str:
+def _positions_table(positions: list[Row]) -> Table | Text:
+    if not positions:
+        return Text("Positions: none")
+    table = new_table("Positions")
+    for name in ("symbol", "quantity", "entry", "mark", "value", "unrealised", "since"):
+        table.add_column(name, justify="left" if name in ("symbol", "since") else "right")
+    for row in positions:
+        table.add_row(
+            row["symbol"],
+            quantity(row["quantity"]),
+            quantity(row["average_entry_price"]),
+            quantity(row["mark"]),
+            money(row["value"]),
+            signed_money(row["unrealised_pnl"]),
+            f"{row['opened_at'].astimezone(UTC):%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def tuning_line(tuning: Row) -> Text:
     """What became of the weights."""
     if not tuning["decisions"]:
-        return "the optimizer has not decided anything yet"
+        return Text("the optimizer has not decided anything yet")
     line = (
         f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds,"
         f" {tuning['fallbacks']:,} without an answer"
     )
-    return line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else "")
+    return Text(line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else ""))
 
 
-def _why_tables(decision: Row) -> list[Table | str]:
+def _why_tables(decision: Row) -> list[Table | Text]:
     """The votes as a table, then combination, limits, order and fills as lines."""
-    table = Table(title=f"{decision['symbol']} at {decision['time']:%Y-%m-%d %H:%M} UTC", title_justify="left")
+    table = new_table(f"{decision['symbol']} at {decision['time']:%Y-%m-%d %H:%M} UTC")
     for name in ("agent", "weight", "strength", "confidence", "forecast", "reason"):
-        table.add_column(name, justify="left" if name in ("agent", "reason") else "right", overflow="fold")
+        words = name in ("agent", "reason")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
     for vote in decision["votes"]:
         silent = vote["abstained"]
         table.add_row(
@@ -186,7 +205,7 @@ def _why_tables(decision: Row) -> list[Table | str]:
             "" if silent else number(vote["forecast"], sign=True),
             literal(vote["reason"]),
         )
-    return [table, *_decision_lines(decision), *_order_lines(decision)]
+    return [table, *(Text(line) for line in (*_decision_lines(decision), *_order_lines(decision)))]
 
 
 def _decision_lines(decision: Row) -> list[str]:

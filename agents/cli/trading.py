@@ -108,7 +108,8 @@ def services(options: Namespace, screen: Screen) -> int:
         return 0
     servers = embedded.status()
     document = [{"name": s.name, "running": s.running, "detail": s.detail} for s in servers]
-    screen.result(document, rows_table("Embedded services", document, ("name", "running", "detail")))
+    lines = [{**row, "running": "yes" if row["running"] else "no"} for row in document]
+    screen.result(document, rows_table("Embedded services", lines, ("name", "running", "detail")))
     return 0 if all(s.running for s in servers) else NOT_RUNNING
 
 

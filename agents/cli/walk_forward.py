@@ -10,7 +10,7 @@ from rich.table import Table
 
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
-from agents.cli.screen import Screen
+from agents.cli.screen import Screen, new_table
 from agents.cli.search import read_space, setting_text
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings, with_changes
@@ -83,7 +83,7 @@ def _fold_document(fold: searching.Fold) -> dict[str, Any]:
 
 
 def _tables(document: dict[str, Any]) -> list[Table | str]:
-    table = Table(title=f"Walk-forward, {document['scheme']}", title_justify="left")
+    table = new_table(f"Walk-forward, {document['scheme']}")
     for name in ("learnt on", "judged on", "chosen", "Sharpe learning", "Sharpe judged"):
         table.add_column(name, justify="right" if name.startswith("Sharpe") else "left")
     for fold in document["folds"]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import UTC, datetime
 from typing import Any
+
+from rich.text import Text
 
 from agents.adapters.database.reader import DeskReader, Row
 from agents.cli.screen import Screen, rows_table
@@ -53,24 +56,40 @@ def weights(options: Namespace, screen: Screen) -> int:
 
 def _show(reader: DeskReader, screen: Screen) -> None:
     rows = reader.weights()
-    columns = ("agent_name", "weight", "version", "timestamp", "source", "reason")
-    table = rows_table("Weights in force", rows, columns) if rows else "no weights yet: no decision was made"
-    screen.result(rows, table)
+    if not rows:
+        screen.result(rows, "no weights yet: no decision was made")
+        return
+    one = rows[0]
+    weights = [{"agent": row["agent_name"], "weight": percent(row["weight"])} for row in rows]
+    screen.result(
+        rows,
+        rows_table("Weights in force", weights, ("agent", "weight")),
+        Text(
+            f"version {one['version']}, in force since {_minute(one['timestamp'])} UTC, from {one['source']}: {one['reason']}"
+        ),
+    )
 
 
 def _history(reader: DeskReader, screen: Screen) -> None:
     rows = reader.rows(HISTORY, n=HISTORY_ROWS)
     lines = [
-        {
-            **row,
-            "weights": " ".join(f"{name} {percent(w, 0)}" for name, w in row["agent_weights"].items()),
-            "expected": number(row["sharpe_improvement"], sign=True),
-            "realised": number(row["realised_improvement"], sign=True),
-        }
+        {"version": row["version"], "decided": _minute(row["timestamp"]), "status": row["status"], "what": _words(row)}
         for row in rows
     ]
-    columns = ("version", "timestamp", "status", "weights", "expected", "realised", "reason")
+    columns = ("version", "decided", "status", "what")
     screen.result(rows, rows_table("Weight decisions", lines, columns) if rows else "no decision about weights yet")
+
+
+def _words(decision: Row) -> str:
+    """The weights decided upon, what they were expected to add to the Sharpe ratio and did, and why."""
+    weights = ", ".join(f"{name} {percent(weight, 0)}" for name, weight in decision["agent_weights"].items())
+    expected = number(decision["sharpe_improvement"], sign=True)
+    realised = number(decision["realised_improvement"], sign=True)
+    return f"{weights}; Sharpe expected {expected}, realised {realised}; {decision['reason']}"
+
+
+def _minute(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _why(reader: DeskReader, version: int | None, screen: Screen) -> None:
@@ -82,16 +101,16 @@ def _why(reader: DeskReader, version: int | None, screen: Screen) -> None:
     decision = rows[0]
     changes = _changes(decision)
     line = (
-        f"version {decision['version']}, {decision['timestamp']:%Y-%m-%d %H:%M} UTC, {decision['method']}:"
+        f"version {decision['version']}, {_minute(decision['timestamp'])} UTC, {decision['method']}:"
         f" {decision['status']}. {decision['reason']}"
     )
     evidence: dict[str, Any] = decision["evidence"] or {}
     facts = [f"{k.replace('_', ' ')} {v}" for k, v in evidence.items() if isinstance(v, (int, float, str))]
     screen.result(
         decision,
-        line,
+        Text(line),
         rows_table("Changes in points, by cause", changes, tuple(changes[0]) if changes else ()),
-        f"evidence: {', '.join(facts)}" if facts else "",
+        Text(f"evidence: {', '.join(facts)}" if facts else ""),
     )
 
 

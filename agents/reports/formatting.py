@@ -55,11 +55,11 @@ def exact(value: Decimal) -> str:
 
 
 def cell(value: object) -> str:
-    """A value of any kind as it stands in a table of the console: times in UTC, floats with four digits."""
+    """A value of any kind as it stands in a table of the console: times in UTC to the minute, floats with four digits."""
     if value is None:
         return MISSING
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
     if isinstance(value, Decimal):
         return exact(value)
     if isinstance(value, float):
