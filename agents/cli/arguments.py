@@ -24,12 +24,13 @@ def demo(parser: ArgumentParser) -> None:
 
 def reason(parser: ArgumentParser) -> None:
     """`quorum halt` and `quorum resume`."""
-    completed_by(parser.add_argument("--reason", required=True), nothing)
+    text = "why, for the record"
+    completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
 
 
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
-    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("action", choices=("up", "down", "status"), help="start, stop or show")
 
 
 def import_bars(parser: ArgumentParser) -> None:
@@ -42,27 +43,30 @@ def import_bars(parser: ArgumentParser) -> None:
 
 def import_series(parser: ArgumentParser) -> None:
     """`quorum import-series`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    text = "a series' column in the files"
-    parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV with a header")
+    text = "a series' column in the files; repeat for more"
+    completed_by(parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text), nothing)
     text = "a value is known this much after its time (default 24)"
-    parser.add_argument("--lag-hours", type=float, default=24.0, metavar="H", help=text)
-    parser.add_argument("--symbol", help="for files without a column symbol; '*' means every symbol")
+    completed_by(parser.add_argument("--lag-hours", type=float, default=24.0, metavar="H", help=text), nothing)
+    text = "for files without a column symbol; '*' means every symbol"
+    completed_by(parser.add_argument("--symbol", help=text), nothing)
     parser.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
 
 
 def why(parser: ArgumentParser) -> None:
     """`quorum why`."""
     add_demo(parser)
-    completed_by(parser.add_argument("symbol", metavar="SYMBOL"), nothing)
-    text = "the newest decision at or before this time (UTC)"
+    completed_by(parser.add_argument("symbol", metavar="SYMBOL", help="such as AAPL"), nothing)
+    text = "the newest decision at or before this time in UTC, such as 2008-10-10 or 2008-10-10T14:30 (default: now)"
     completed_by(parser.add_argument("--at", type=moment_after, metavar="TIME", help=text), nothing)
 
 
 def psql(parser: ArgumentParser) -> None:
     """`quorum psql`."""
     add_demo(parser)
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGS", help="arguments for psql")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="-- ARGS", help="what psql itself is told, as in -- -c 'SELECT 1'"
+    )
 
 
 def meta(parser: ArgumentParser) -> None:
@@ -74,7 +78,7 @@ def meta(parser: ArgumentParser) -> None:
 
 def job(parser: ArgumentParser) -> None:
     """`quorum job`."""
-    completed_by(parser.add_argument("name", metavar="JOB"), job_names)
+    completed_by(parser.add_argument("name", metavar="JOB", help=", ".join(JOBS)), job_names)
     text = "the due time it stands for (default: now)"
     completed_by(parser.add_argument("--due-at", type=moment, metavar="TIME", help=text), nothing)
 
@@ -89,11 +93,18 @@ def agents(parser: ArgumentParser) -> None:
 
 def weights(parser: ArgumentParser) -> None:
     """`quorum weights`."""
-    parser.add_argument("action", choices=("show", "history", "why", "propose", "revert", "optimize"))
-    text = "a version, for why and revert"
+    actions = ("show", "history", "why", "propose", "revert", "optimize")
+    text = (
+        "show what is in force; history of decisions; why one was made; propose by a method, which counts as a trial;"
+        " revert to a version; optimize returns of a file without any database"
+    )
+    parser.add_argument("action", choices=actions, metavar="ACTION", help=text)
+    text = "a version, for why (default: the newest) and revert"
     completed_by(parser.add_argument("version", nargs="?", type=int, metavar="ID", help=text), nothing)
-    parser.add_argument("--method", choices=METHODS, help="for propose and optimize (default: adaptive)")
-    completed_by(parser.add_argument("--reason", default="", help="for revert: why"), nothing)
+    text = f"for propose (default: as set) and optimize (default: adaptive): {', '.join(METHODS)}"
+    parser.add_argument("--method", choices=METHODS, metavar="METHOD", help=text)
+    text = "for revert: why"
+    completed_by(parser.add_argument("--reason", default="", metavar="TEXT", help=text), nothing)
     text = "for optimize: a column of returns for each agent, oldest first"
     parser.add_argument("--returns", type=Path, metavar="FILE.csv", help=text)
     text = "for optimize: the present weights by agent (default: equal)"
@@ -107,10 +118,14 @@ def weights(parser: ArgumentParser) -> None:
 
 def todo(parser: ArgumentParser) -> None:
     """`quorum todo`."""
-    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "dismiss", "add", "done"))
+    actions = ("list", "accept", "dismiss", "add", "done")
+    text = "list (default), accept or dismiss a suggestion, add a task, or say that one is done"
+    parser.add_argument("action", nargs="?", default="list", choices=actions, metavar="ACTION", help=text)
     text = "a suggestion's or task's id; for add a title"
     completed_by(parser.add_argument("what", nargs="?", metavar="ID|TITLE", help=text), nothing)
-    parser.add_argument("--priority", choices=("low", "medium", "high", "critical"), default="medium", help="for add")
+    priorities = ("low", "medium", "high", "critical")
+    text = "for add: low, medium (default), high or critical"
+    parser.add_argument("--priority", choices=priorities, default="medium", metavar="PRIORITY", help=text)
     add_demo(parser)
 
 
@@ -128,4 +143,4 @@ def report(parser: ArgumentParser) -> None:
 
 def completion(parser: ArgumentParser) -> None:
     """`quorum completion`."""
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", choices=SHELLS, help="the shell that you use")

@@ -1,56 +1,43 @@
-"""The table of commands, and the parser made of it: only the command on the line adds its arguments, and no command's
-own module is imported before it runs. So help and completion answer at once."""
+"""The table of commands, in the order of the help. A command's own module is imported when it runs, not before."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import NamedTuple
 
-from agents import __version__
 from agents.cli import arguments, history_arguments
 from agents.cli.options import add_demo
 
-EXAMPLES = """examples:
-  quorum demo                                   thirteen years of five stocks, traded by every agent
-  quorum import-bars prices.csv --map close=Last
-  quorum trade                                  the daemon, as quorum.toml says
-  quorum status
-  quorum meta                                   the scheduled jobs: analyzer, optimizer, project manager
-  quorum report --demo --open
-  quorum weights why --demo
-  quorum why AAPL --at 2008-10-10 --demo
-  quorum replay --demo --set tuning.step=0.10 --out replay/
-  quorum psql --demo -- -c 'SELECT * FROM v_agent_scorecard'
-  quorum doctor
-"""
 SPACE_EXAMPLE = """
 example of SPACE.toml:
   [search]
-  method = "random"        # grid, random, or tpe (Optuna's, which learns on the way)
+  method = "random"   # grid, random, or tpe (Optuna's, which learns on the way)
   trials = 200
-  periods = 4              # equal parts of history, or [["2000-01-01", "2004-12-31"], ...]
+  periods = 4         # equal parts, or [["2000-01-01", "2004-12-31"], ...]
   [space]
   "combine.volatility_target" = { low = 0.05, high = 0.3, log = true }
   "execution.buffer" = [0.05, 0.1, 0.2]
 """
 WHERE_COMPLETION_GOES = """
-  bash   quorum completion bash > ~/.local/share/bash-completion/completions/quorum
-  zsh    quorum completion zsh > ~/.zfunc/_quorum     (~/.zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit)
-  fish   quorum completion fish > ~/.config/fish/completions/quorum.fish
+for good, put the script where the shell looks for it:
+  bash  ~/.local/share/bash-completion/completions/quorum
+        (read by the package bash-completion)
+  zsh   ~/.zfunc/_quorum, and in ~/.zshrc:
+        fpath+=~/.zfunc; autoload -Uz compinit; compinit
+  fish  ~/.config/fish/completions/quorum.fish
 """
 
 
 class Command(NamedTuple):
     """A command: its name, the module of `agents.cli` whose function of that name runs it, what it is for (starts small,
-    no full stop), how it adds its arguments, an example, and what else its help says."""
+    no full stop), how it adds its arguments, examples, and what else its help says."""
 
     name: str
     module: str
     purpose: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    example: str
+    add_arguments: Callable[[ArgumentParser], None]
+    examples: tuple[str, ...]
     more: str = ""
 
     @property
@@ -59,190 +46,192 @@ class Command(NamedTuple):
         return self.name.replace("-", "_")
 
 
-COMMANDS = (
+RUNNING = (
+    Command(
+        "demo",
+        "trading",
+        "trade 13 years of five US stocks through all agents",
+        arguments.demo,
+        ("quorum demo", "quorum demo --restart"),
+    ),
     Command(
         "trade",
         "trading",
         "run the trading daemon in the foreground",
         arguments.no_arguments,
-        "quorum trade --settings quorum.toml",
-    ),
-    Command("demo", "trading", "trade real market history through all agents", arguments.demo, "quorum demo --restart"),
-    Command(
-        "halt",
-        "trading",
-        "let positions only shrink from the next decision on",
-        arguments.reason,
-        "quorum halt --reason 'exchange trouble'",
-    ),
-    Command(
-        "resume",
-        "trading",
-        "leave the halted state",
-        arguments.reason,
-        "quorum resume --reason 'checked the fills by hand'",
-    ),
-    Command(
-        "services",
-        "trading",
-        "start, stop or show the embedded PostgreSQL and Redis",
-        arguments.services,
-        "quorum services status",
-    ),
-    Command(
-        "import-bars",
-        "data",
-        "load bar files into the desk's database",
-        arguments.import_bars,
-        "quorum import-bars data/*.csv.gz --map close=Last --map adj_close='Adj Close'",
-    ),
-    Command(
-        "import-series",
-        "data",
-        "load on-chain figures, fear-and-greed indexes or dated texts",
-        arguments.import_series,
-        "quorum import-series headlines.csv --texts --symbol AAPL",
-    ),
-    Command(
-        "status",
-        "status",
-        "performance, positions and health of the desk",
-        add_demo,
-        "quorum status --demo",
-    ),
-    Command(
-        "why",
-        "status",
-        "who said what about a symbol, with which weight, and what became of it",
-        arguments.why,
-        "quorum why AAPL --at 2008-10-10 --demo",
-    ),
-    Command(
-        "psql",
-        "status",
-        "open psql on the desk's database",
-        arguments.psql,
-        "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'",
-    ),
-    Command(
-        "doctor",
-        "doctor",
-        "check this machine; each line says ok or what to do",
-        arguments.no_arguments,
-        "quorum doctor --json",
+        ("quorum trade", "quorum trade --settings quorum.toml"),
     ),
     Command(
         "meta",
         "meta",
         "run the scheduled jobs: analyzer, optimizer, project manager",
         arguments.meta,
-        "quorum meta --once --only weight_optimizer",
+        ("quorum meta", "quorum meta --once", "quorum meta --once --only weight_optimizer"),
     ),
     Command(
         "job",
         "meta",
         "run one job for a due time, as the daemon does",
         arguments.job,
-        "quorum job weight_optimizer --json",
+        ("quorum job weight_optimizer --json",),
     ),
-    Command("jobs", "meta", "what ran, what is due, what failed", add_demo, "quorum jobs --json"),
+    Command(
+        "halt",
+        "trading",
+        "let positions only shrink from the next decision on",
+        arguments.reason,
+        ("quorum halt --reason 'exchange trouble'",),
+    ),
+    Command(
+        "resume",
+        "trading",
+        "leave the halted state",
+        arguments.reason,
+        ("quorum resume --reason 'checked the fills by hand'",),
+    ),
+)
+LOADING = (
+    Command(
+        "import-bars",
+        "data",
+        "load bar files into the desk's database",
+        arguments.import_bars,
+        (
+            "quorum import-bars prices.csv --map close=Last",
+            "quorum import-bars data/*.csv.gz --map adj_close='Adj Close'",
+        ),
+    ),
+    Command(
+        "import-series",
+        "data",
+        "load on-chain figures, fear-and-greed indexes or dated texts",
+        arguments.import_series,
+        ("quorum import-series onchain.csv", "quorum import-series headlines.csv --texts --symbol AAPL"),
+    ),
+)
+LOOKING = (
+    Command(
+        "status",
+        "status",
+        "performance, positions and health of the desk",
+        add_demo,
+        ("quorum status", "quorum status --demo"),
+    ),
+    Command(
+        "why",
+        "status",
+        "who said what about a symbol, and what became of it",
+        arguments.why,
+        ("quorum why AAPL", "quorum why AAPL --at 2008-10-10 --demo"),
+    ),
     Command(
         "agents",
         "scorecards",
         "scorecards: how good each agent is, and whether that is shown",
         arguments.agents,
-        "quorum agents --window 90 --demo",
+        ("quorum agents", "quorum agents --window 90 --demo"),
     ),
     Command(
         "weights",
         "weights",
-        "the agents' weights: in force, in the past, why, and what a method would choose",
+        "the agents' weights: in force, in the past, why, proposed",
         arguments.weights,
-        "quorum weights optimize --returns returns.csv --previous weights.json --json",
-    ),
-    Command(
-        "todo",
-        "todo",
-        "what the reports suggest, and tasks: list, accept, dismiss, add, done",
-        arguments.todo,
-        "quorum todo accept 3",
+        (
+            "quorum weights show",
+            "quorum weights why --demo",
+            "quorum weights revert 12 --reason 'bad data in March'",
+            "quorum weights optimize --returns returns.csv --previous weights.json",
+        ),
     ),
     Command(
         "report",
         "report",
         "the report that would be mailed, on the screen or in a file",
         arguments.report,
-        "quorum report --demo --out report.html",
+        ("quorum report", "quorum report --demo --open", "quorum report --days 30 --out report.html"),
     ),
+    Command(
+        "todo",
+        "todo",
+        "what the reports suggest, and your tasks",
+        arguments.todo,
+        ("quorum todo", "quorum todo accept 3", "quorum todo add 'rotate the keys' --priority high"),
+    ),
+    Command("jobs", "meta", "what ran, what is due, what failed", add_demo, ("quorum jobs", "quorum jobs --json")),
+    Command(
+        "psql",
+        "status",
+        "open psql on the desk's database",
+        arguments.psql,
+        ("quorum psql", "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'"),
+    ),
+)
+STUDYING = (
     Command(
         "replay",
         "replay",
-        "what the desk would have done on some history, under any settings",
+        "what the desk would have done, under any settings",
         history_arguments.replay,
-        "quorum replay --demo --set tuning.step=0.10 --start-weights TrendFollower=0.4,Breakout=0.6 --out replay/",
+        (
+            "quorum replay --demo --set tuning.step=0.10 --out replay/",
+            "quorum replay --bars bars/ --agents TrendFollower,Breakout",
+            "quorum replay --demo --start-weights TrendFollower=0.4,Breakout=0.6",
+            "quorum replay --history",
+        ),
     ),
     Command(
         "search",
         "search",
-        "try many settings on a history, and say whether the best is more than luck",
+        "try many settings: is the best more than luck?",
         history_arguments.search,
-        "quorum search SPACE.toml --demo --workers 2",
+        ("quorum search SPACE.toml --demo --workers 2",),
         SPACE_EXAMPLE,
     ),
     Command(
         "walk-forward",
         "walk_forward",
-        "learn on one window, be judged on the next: what tuning adds out of sample",
+        "learn on a window, be judged on the next: does tuning add?",
         history_arguments.walk_forward,
-        "quorum walk-forward --demo --train-days 750 --test-days 250",
+        ("quorum walk-forward --demo --train-days 750 --test-days 250",),
     ),
     Command(
         "lookahead",
         "lookahead",
-        "does an agent look into the future, or hang on where its data begin?",
+        "does an agent look into the future?",
         history_arguments.lookahead,
-        "quorum lookahead --agent my_agent.py:MyAgent --demo",
+        ("quorum lookahead --demo", "quorum lookahead --agent my_agent.py:MyAgent --demo"),
+    ),
+)
+KEEPING = (
+    Command(
+        "services",
+        "trading",
+        "start, stop or show the embedded PostgreSQL and Redis",
+        arguments.services,
+        ("quorum services status",),
+    ),
+    Command(
+        "doctor",
+        "doctor",
+        "check this machine; each line says ok or what to do",
+        arguments.no_arguments,
+        ("quorum doctor", "quorum doctor --json"),
     ),
     Command(
         "completion",
         "completion",
         "print the script that completes commands in your shell",
         arguments.completion,
-        "source <(quorum completion bash)",
+        ("source <(quorum completion bash)", "quorum completion fish | source"),
         WHERE_COMPLETION_GOES,
     ),
 )
-"""In the order of the help."""
-
-
-def command_on(words: Sequence[str]) -> str | None:
-    """The first word that is no option: what should be a command's name; None where there is none."""
-    return next((word for word in words if not word.startswith("-")), None)
-
-
-def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of this command line: every command with its purpose, and the arguments of the one that is named."""
-    layout = argparse.RawDescriptionHelpFormatter
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    common.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
-    parser = argparse.ArgumentParser(
-        prog="quorum", description="A self-tuning trading desk.", epilog=EXAMPLES, formatter_class=layout
-    )
-    parser.add_argument("--version", action="version", version=f"quorum {__version__}")
-    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    named = command_on(words)
-    for command in COMMANDS:
-        purpose = command.purpose
-        own = parsers.add_parser(
-            command.name,
-            parents=[common],
-            help=purpose,
-            description=f"{purpose[0].upper()}{purpose[1:]}{'' if purpose.endswith('?') else '.'}",
-            epilog=f"example:\n  {command.example}\n{command.more}",
-            formatter_class=layout,
-        )
-        if command.name == named:
-            command.add_arguments(own)
-            own.set_defaults(command=command)
-    return parser
+GROUPS = {
+    "run the desk": RUNNING,
+    "feed it": LOADING,
+    "look at it": LOOKING,
+    "study history": STUDYING,
+    "keep this machine": KEEPING,
+}
+"""The headings of the help, and what stands below them."""
+COMMANDS = {command.name: command for group in GROUPS.values() for command in group}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from argcomplete.finders import CompletionFinder
 from argcomplete.shell_integration import shellcode
 
-from agents.cli.commands import parser_for
+from agents.cli.parser import parser_for
 
 if TYPE_CHECKING:
     from agents.cli.screen import Screen

@@ -28,8 +28,8 @@ def replay(parser: ArgumentParser) -> None:
     _add_source(parser, own_past=True)
     _add_settings(parser)
     parser.add_argument("--no-tuning", action="store_true", help="keep the start weights for ever")
-    text = "how often the report's rules run (default: weekly; 'live': as the settings say)"
-    parser.add_argument("--reports", default="weekly", choices=("weekly", "live"), help=text)
+    text = "how often the report's rules run: weekly (default) or live, as the settings say"
+    parser.add_argument("--reports", default="weekly", choices=("weekly", "live"), metavar="PACE", help=text)
     text = "write Parquet files, manifest.json and the tear sheet there"
     parser.add_argument("--out", type=Path, metavar="DIR", help=text)
     text = "record it all in a database of its own, for SQL as on a live desk"
@@ -38,7 +38,7 @@ def replay(parser: ArgumentParser) -> None:
 
 def search(parser: ArgumentParser) -> None:
     """`quorum search`."""
-    parser.add_argument("space", type=Path, metavar="SPACE.toml")
+    parser.add_argument("space", type=Path, metavar="SPACE.toml", help="which settings to try; see the example")
     _add_source(parser)
     _add_settings(parser)
     text = "processes to start here (default: one for each core)"
@@ -54,8 +54,8 @@ def walk_forward(parser: ArgumentParser) -> None:
     _add_settings(parser)
     text = "choose among these settings in each learning window (grid or random)"
     parser.add_argument("--space", type=Path, metavar="SPACE.toml", help=text)
-    text = "learn on all that was before, or on the last window"
-    parser.add_argument("--scheme", choices=("anchored", "rolling"), default="anchored", help=text)
+    text = "anchored: learn on all that was before (default); rolling: on the last window"
+    parser.add_argument("--scheme", choices=("anchored", "rolling"), default="anchored", metavar="SCHEME", help=text)
     for name, value, text in (
         ("train", 750, "to learn on"),
         ("test", 250, "to be judged on"),
@@ -103,7 +103,8 @@ def _add_settings(parser: ArgumentParser) -> None:
     completed_by(setting, nothing)
     text = "these agents only"
     completed_by(parser.add_argument("--agents", type=names, default=(), metavar="A,B", help=text), agent_names)
-    parser.add_argument("--method", choices=METHODS, help="how weights are tuned")
+    text = f"how weights are tuned: {', '.join(METHODS)}"
+    parser.add_argument("--method", choices=METHODS, metavar="METHOD", help=text)
     text = "weights before the first change (default: as set)"
     start = parser.add_argument("--start-weights", type=weights_by_agent, metavar="A=W,B=W", help=text)
     completed_by(start, agents_to_weigh)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 import os
@@ -12,31 +11,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.cli.commands import COMMANDS, Command, command_on, parser_for
+from agents.cli.commands import Command
 from agents.cli.completion import answer_shell
+from agents.cli.parser import MISUSE, parse, parser_for
 from agents.core.errors import AgentsError
 
 if TYPE_CHECKING:
     from agents.cli.screen import Screen
 
 LOG_FILE = Path("logs/orchestrator.log")
-MISUSE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a user can mend are one line on stderr."""
     answer_shell()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = parser_for(words)
-    name = command_on(words)
     if not words:
-        parser.print_help()
+        parser_for([]).print_help()
         return MISUSE
-    if name is not None and name not in [command.name for command in COMMANDS]:
-        near = difflib.get_close_matches(name, [command.name for command in COMMANDS])
-        hint = f"did you mean {' or '.join(near)}? All commands" if near else "all commands"
-        parser.exit(MISUSE, f"quorum: there is no command '{name}'; {hint}: quorum --help\n")
-    options = parser.parse_args(words)
+    options = parse(words)
     from agents.cli.screen import Screen  # here: help and completion show no tables
 
     return _run(options.command, options, Screen(as_json=options.json))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import get_args
 import pytest
 
 from agents import __version__
-from agents.cli.commands import COMMANDS, parser_for
+from agents.cli.commands import COMMANDS
 from agents.cli.main import main
 from agents.cli.options import JOBS, METHODS, agent_names
+from agents.cli.parser import parse, parser_for
 from agents.quant.allocation import Method
 from agents.trading.registry import AGENTS
 from agents.tuning import job_runner
@@ -49,7 +51,7 @@ def completed(line: str, folder: Path) -> list[str]:
     return [word.strip() for word in answer.read_text().split("\n")]
 
 
-@pytest.mark.parametrize("line", ["--help", "--version", *(f"{command.name} --help" for command in COMMANDS)])
+@pytest.mark.parametrize("line", ["--help", "--version", *(f"{name} --help" for name in COMMANDS)])
 def test_help_waits_for_no_command_to_be_imported(line):
     code = (
         f"from agents.cli.main import main\ntry: main({line.split()!r})\nexcept SystemExit as end: assert not end.code"
@@ -63,9 +65,22 @@ def test_commands_that_read_start_without_compiler_solvers_and_tables(module):
 
 
 def test_every_command_has_its_function_and_an_example_that_parses():
-    for command in COMMANDS:
+    for command in COMMANDS.values():
         assert callable(getattr(importlib.import_module(f"agents.cli.{command.module}"), command.function))
-        assert command.example.startswith(("quorum ", "source <(quorum ")), command.name
+        for example in command.examples:
+            words = shlex.split(example.removeprefix("source <(").removesuffix(" | source").rstrip(")"))
+            assert words[0] == "quorum"
+            assert parse(words[1:]).command is command, example
+
+
+def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 def test_names_that_are_written_down_twice_agree():
@@ -93,6 +108,24 @@ def test_an_unknown_command_is_one_line(capsys, word, hint):
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("status --dmo", "quorum status: unknown argument '--dmo' (did you mean --demo?); see: quorum status --help"),
+        ("--json status", "quorum status: '--json' comes after the command: quorum status --json; see: "),
+        ("todo acept 3", "quorum todo: argument ACTION: invalid choice: 'acept'"),
+        ("halt", "quorum halt: the following arguments are required: --reason; see: quorum halt --help"),
+        ("--jsn", "quorum: the following arguments are required: COMMAND; see: quorum --help"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(capsys, line, message):
+    with pytest.raises(SystemExit) as end:
+        main(line.split())
+    assert end.value.code == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith(message)
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("quorum wei", ["weights"]),
@@ -112,7 +145,7 @@ def test_the_shell_is_told_what_may_come_next(tmp_path, line, words):
 
 
 def test_all_commands_are_offered(tmp_path):
-    assert {command.name for command in COMMANDS} <= set(completed("quorum ", tmp_path))
+    assert set(COMMANDS) <= set(completed("quorum ", tmp_path))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
