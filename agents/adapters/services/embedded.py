@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import redis
 
 from agents.adapters.services.folder import Say, StateFolder, wait_gone
 from agents.adapters.services.postgres import PostgresServer
 from agents.adapters.services.programs import find_programs
 from agents.adapters.services.redis_server import RedisServer
+from agents.core.errors import ServiceError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,5 +100,5 @@ class EmbeddedServices:
         try:
             detail = f"version {self.redis.version()}, socket {self.run}/redis.sock"
             return ServiceStatus(name="redis", running=True, detail=detail)
-        except (redis.RedisError, OSError):
+        except ServiceError:
             return ServiceStatus(name="redis", running=False, detail="not running")
