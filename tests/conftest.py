@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.services.embedded import EmbeddedServices
+from tests.market import make_bars
 from tests.servers import Servers, state_dir
 
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -52,6 +53,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the servers where a test asks for them, before the first test's timeout begins to run."""
     if not session.config.option.collectonly and any("services" in item.fixturenames for item in session.items):
         SERVERS.start()
+        compile_step()
+
+
+def compile_step() -> None:
+    """Let one process compile the step, half a minute where nothing is cached yet, and the others wait for it: a
+    daemon that a test starts would compile it too, and be killed before it has cached anything."""
+    from tests.unit.test_step import run_replay
+
+    with SERVERS.only_one_process("compiling"):
+        run_replay(make_bars(20, 2, 0))
 
 
 def pytest_unconfigure() -> None:

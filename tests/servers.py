@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ from agents.adapters.database.migrate import upgrade
 from agents.adapters.services.debian import fetch_prefix
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.adapters.services.programs import find_installed, package_cache
+from agents.core.clock import SystemClock
 
 TEMPLATE = "quorum_template"
+START_TIMEOUT_S = 60.0
 HASTE = ("fsync", "full_page_writes", "synchronous_commit")
 """Switched off: these servers are never killed. Tests that kill one start their own, which are set up as users' are."""
 
@@ -95,12 +98,18 @@ class Servers:
     def superuser(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self.services.run), user="postgres", dbname="postgres", autocommit=True)
 
+    @contextmanager
+    def only_one_process(self, doing: str) -> Iterator[None]:
+        """A section that all processes of all runs pass one after the other."""
+        with (self.state / f"{doing}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def _link_programs(self) -> None:
         """Where the machine has no servers: fetched once for all folders, by whoever comes first."""
         if find_installed() is not None:
             return
-        with (self.state / "programs.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self.only_one_process("fetching"):
             programs = fetch_prefix(self.state / "prefix", package_cache(), _say)
         if not self.services.prefix.is_symlink():
             self.services.prefix.symlink_to(programs)
@@ -122,6 +131,27 @@ class Servers:
             for setting in HASTE:
                 session.execute(f"ALTER SYSTEM SET {setting} = off")
             session.execute("SELECT pg_reload_conf()")
+
+
+def start_redis(programs: Path, socket: Path) -> subprocess.Popen[bytes]:
+    """A Redis that answers on `socket`, to be killed at will; `programs` is the prefix of the fetched ones."""
+    server = programs / "usr" / "bin" / "redis-server"
+    program = str(server) if server.exists() else shutil.which("redis-server")
+    assert program is not None
+    process = subprocess.Popen(
+        [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(socket.parent)],
+        stdout=subprocess.DEVNULL,
+    )
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + START_TIMEOUT_S
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        while True:
+            try:
+                client.ping()
+                return process
+            except redis.RedisError:
+                assert process.poll() is None and clock.monotonic_s() < deadline
+                clock.sleep_s(0.02)
 
 
 def _say(line: str) -> None:

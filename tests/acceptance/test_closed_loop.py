@@ -4,7 +4,6 @@ mail says why; Redis is killed midway, the meta plane is killed midway; then a p
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis
 
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import open_engine
@@ -32,6 +30,7 @@ from agents.wiring.desk_record import desk_journal
 from agents.wiring.jobs_between_bars import jobs_on_tables
 from tests.conftest import SERVICES
 from tests.market import ORACLES, batch_of, make_bars
+from tests.servers import start_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 BARS = make_bars(420, 4, 11)
@@ -46,14 +45,14 @@ class Stack:
     settings: Settings
     connections: Connections
     redis: subprocess.Popen
-    socket: str
+    socket: Path
 
     def kill_redis(self):
         self.redis.kill()
         self.redis.wait()
 
     def start_redis(self):
-        self.redis = start_redis(self.socket)
+        self.redis = start_redis(SERVICES.prefix, self.socket)
 
     def trade(self, first, last, *, jobs=True):
         """Bars `first` to `last` through both planes, as a replay on the simulated clock."""
@@ -79,24 +78,6 @@ class Stack:
         return {row["agent_name"]: float(row["weight"]) for row in DeskReader(self.connections.meta).weights()}
 
 
-def start_redis(socket):
-    server = SERVICES.prefix / "usr" / "bin" / "redis-server"
-    program = str(server) if server.exists() else shutil.which("redis-server")
-    process = subprocess.Popen(
-        [program, "--port", "0", "--unixsocket", socket, "--save", ""], stdout=subprocess.DEVNULL
-    )
-    clock = SystemClock()
-    client = redis.Redis(unix_socket_path=socket)
-    for _ in range(200):
-        try:
-            client.ping()
-            break
-        except redis.RedisError:
-            clock.sleep_s(0.02)
-    client.close()
-    return process
-
-
 @pytest.fixture
 def stack(database, owner, trader, tmp_path, monkeypatch):
     for name in list(AGENTS):
@@ -105,12 +86,12 @@ def stack(database, owner, trader, tmp_path, monkeypatch):
         monkeypatch.setitem(AGENTS, name, factory)
     BarsStore(trader).load(batch_of(BARS))
     meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    socket = str(tmp_path / "r.sock")
+    socket = tmp_path / "r.sock"
     url = f"unix://{socket}"
     settings = Settings(
         desk={"name": "loop"}, data={"clock": "bars"}, risk={"halt_drawdown": 1.0}, tuning={"step": 0.05}
     )
-    made = Stack(settings, Connections(owner, trader, meta, url, (), {}), start_redis(socket), socket)
+    made = Stack(settings, Connections(owner, trader, meta, url, (), {}), start_redis(SERVICES.prefix, socket), socket)
     yield made
     made.kill_redis()
     meta.dispose()

@@ -18,8 +18,8 @@ from agents.adapters.database.engine import open_engine
 from agents.core.clock import SystemClock
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE
 from tests.conftest import SERVICES
+from tests.program import WAIT_S, Outcome, call, run, start
 
-WAIT_S = 240.0
 ENVIRONMENT = {
     **os.environ,
     "QUORUM_STATE_DIR": str(SERVICES.root),
@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "QUORUM_META__DEMO_EVERY_DAYS": "28",
 }
 """Jobs every four weeks of simulated time instead of weekly: the same code in a quarter of the time."""
+DECISIONS = 3270
 TABLES = {
     "decisions": "time, weights_version, weights_level, weights, risk_state, equity, cash, orders, reason",
     "signals": "time, agent_name, symbol, strength, confidence, abstained, forecast, reason",
@@ -50,20 +51,9 @@ TABLES = {
 }
 
 
-def quorum(*arguments: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "agents", *arguments],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    if code is not None:
-        assert done.returncode == code, done.stdout + done.stderr
-    return done
+def quorum(*arguments: str, cwd: Path, code: int = 0) -> Outcome:
+    """One command on the demo, inside this process."""
+    return call(*arguments, cwd=cwd, environment=ENVIRONMENT, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +66,7 @@ def demo(folder, services) -> dict:
     """One undisturbed run from nothing, as JSON."""
     SERVICES.drop_database(DEMO_DATABASE)
     SERVICES.drop_database(DESK_DATABASE)
-    return json.loads(quorum("demo", "--json", cwd=folder).stdout)
+    return json.loads(run("demo", "--json", cwd=folder, environment=ENVIRONMENT).stdout)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +92,7 @@ def undisturbed(demo, engine) -> dict[str, str]:
 
 
 def test_the_demo_trades_real_history_through_all_agents(demo):
-    assert demo["counts"]["decisions"] == 3270
+    assert demo["counts"]["decisions"] == DECISIONS
     assert demo["counts"]["trades"] > 1000
     assert demo["period"][0].startswith("2000-03-01")
     assert set(demo["controls"]) == {"equal", "first", "inverse_volatility"}
@@ -171,56 +161,64 @@ def test_the_money_in_the_database_adds_up(engine, demo):
     assert splits >= 1, "Apple and Microsoft split in these years"
 
 
-def test_the_result_does_not_depend_on_the_run(folder, undisturbed, engine):
-    """A finished demo starts anew and gives the same bytes."""
-    done = quorum("demo", cwd=folder)
-    assert "the last run is complete: starting anew" in done.stderr
-    assert fingerprint(engine) == undisturbed
-
-
 @pytest.mark.fault
-@pytest.mark.parametrize(
-    "point", ["decision.before_commit:9", "decision.after_commit:9", "random-1", "random-2", "interrupt"]
-)
-def test_killed_demo_resumes_to_the_same_bytes(folder, undisturbed, engine, point):
-    """kill -9 at a named point, at random moments, and Ctrl-C: nothing doubled, nothing missing."""
-    environment = dict(ENVIRONMENT)
-    if ":" in point:
-        environment["KILLPOINT"] = point
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agents", "demo", "--restart"],
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    if ":" not in point:
-        clock = SystemClock()
-        _wait_for_decisions(engine, clock, process)
-        clock.sleep_s(random.SystemRandom().uniform(0.0, 1.0))
-        process.send_signal(signal.SIGINT if point == "interrupt" else signal.SIGKILL)
-    _, said = process.communicate(timeout=WAIT_S)
-    if point == "interrupt":
-        assert process.returncode in (0, 130)
+@pytest.mark.timeout(600)
+def test_a_demo_that_is_killed_again_and_again_ends_with_the_same_bytes(folder, undisturbed, engine):
+    """One run, on top of a finished one, begun anew once more on the way, killed with -9 at two named points and at two
+    random moments, and interrupted with Ctrl-C: nothing doubled, nothing missing, nothing left of other runs."""
+    attempts = [
+        ("the last run is complete: starting anew", [], "decision.before_commit:9"),
+        ("starting anew", ["--restart"], "decision.after_commit:9"),
+        ("continuing after", [], signal.SIGKILL),
+        ("continuing after", [], signal.SIGKILL),
+        ("continuing after", [], signal.SIGINT),
+    ]
+    for words, options, end in attempts:
+        before = 0 if "anew" in words else decided(engine)
+        named = {"KILLPOINT": end} if isinstance(end, str) else {}
+        process = start("demo", *options, cwd=folder, environment={**ENVIRONMENT, **named})
+        if not named:
+            wait_for_decisions(engine, before, process)
+            SystemClock().sleep_s(random.SystemRandom().uniform(0.0, 1.0))
+            process.send_signal(end)
+        _, said = process.communicate(timeout=WAIT_S)
+        assert words in said
         assert "Traceback" not in said
-    with engine.connect() as connection:
-        reached = connection.execute(text("SELECT count(*) FROM decisions")).scalar()
-    done = quorum("demo", cwd=folder)
-    if reached < 3270:
-        assert "continuing after" in done.stderr
+        assert process.returncode in ((0, 130) if end == signal.SIGINT else (-signal.SIGKILL,))
+        wait_until_nobody_is_connected(engine)
+        assert before < decided(engine) < DECISIONS
+    done = run("demo", cwd=folder, environment=ENVIRONMENT)
+    assert "continuing after" in done.stderr
     assert fingerprint(engine) == undisturbed
 
 
-def _wait_for_decisions(engine: Engine, clock: SystemClock, process: subprocess.Popen) -> None:
-    """Until the restarted run has wiped the old decisions and made some of its own."""
-    for _ in range(2000):
+def decided(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM decisions")).scalar_one()
+
+
+def wait_for_decisions(engine: Engine, before: int, process: subprocess.Popen) -> None:
+    """Until the run has made decisions of its own."""
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + WAIT_S
+    while decided(engine) <= before and process.poll() is None:
+        assert clock.monotonic_s() < deadline
+        clock.sleep_s(0.02)
+
+
+def wait_until_nobody_is_connected(engine: Engine) -> None:
+    """A server process notices that its client was killed when it next reads or writes; until then it holds the desk."""
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + WAIT_S
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    while True:
         with engine.connect() as connection:
-            if 0 < connection.execute(text("SELECT count(*) FROM decisions")).scalar() < 3270:
+            if connection.execute(text(others)).scalar_one() == 0:
                 return
-        if process.poll() is not None:
-            return
+        assert clock.monotonic_s() < deadline
         clock.sleep_s(0.02)
 
 
@@ -269,19 +267,11 @@ ERRORS = [
     ],
 )
 def test_a_wrong_url_is_one_line_without_the_password(folder, variable, value, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "agents", "status"],
-        cwd=folder,
-        env={**ENVIRONMENT, variable: value, "REDIS_URL": "redis://x"},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
+    environment = {**ENVIRONMENT, variable: value, "REDIS_URL": "redis://x"}
+    done = call("status", cwd=folder, environment=environment, code=None)
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "geheim" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), ERRORS)
@@ -311,7 +301,7 @@ def test_import_status_and_weights(folder, demo):
 
 def test_psql_runs_on_the_demo(folder, demo):
     done = quorum("psql", "--demo", "--", "-tAc", "SELECT count(*) FROM v_equity WHERE book = 'paper'", cwd=folder)
-    assert done.stdout.strip() == "3270"
+    assert done.stdout.strip() == str(DECISIONS)
 
 
 def test_services_and_doctor(folder, demo):

@@ -280,7 +280,7 @@ def test_one_deadline_for_the_whole_conversation(secret, behaviour):
     listener, port = raw_server(behaviour)
     begun = time.monotonic()
     problem = SmtpMailer(total_timeout_s=1.5).send(settings(port, secret), finished())
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 20.0, "both would go on for 30 s"
     assert "1.5 s" in problem
     listener.close()
 
@@ -399,9 +399,9 @@ def test_cut_after_the_final_dot_is_one_repeat_with_the_same_id(outbox, certific
     try:
         outbox.store_mail_settings(settings(port, secret))
         outbox.enqueue(pending(1, "<1@x>", finished()), NOW)
-        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW)
-        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=1))
-        deliver(outbox, SmtpMailer(file, total_timeout_s=5), NOW + timedelta(minutes=9))
+        deliver(outbox, SmtpMailer(file, total_timeout_s=60), NOW)
+        deliver(outbox, SmtpMailer(file, total_timeout_s=60), NOW + timedelta(minutes=1))
+        deliver(outbox, SmtpMailer(file, total_timeout_s=60), NOW + timedelta(minutes=9))
     finally:
         running.stop()
     ids = [email.message_from_bytes(content)["Message-ID"] for _, _, content in server.messages]

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -40,11 +41,10 @@ from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
 from tests.market import batch_of, make_bars
+from tests.program import ROOT, WAIT_S, call, run
 
 BARS = make_bars(150, 3, 5)
 END = as_datetime(BARS.time[-1])
-ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 120.0
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def test_the_lead_is_lost_with_its_session(plane, meta):
     assert plane.jobs.lead() and not other.lead()
     with psycopg.connect(host=str(SERVICES.run), user="postgres", dbname="postgres", autocommit=True) as session:
         session.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7710006 AND granted"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7710006 AND granted"
         )
     assert other.lead()
     assert not plane.jobs.lead()
@@ -335,7 +335,7 @@ def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
     begun = SystemClock().monotonic_s()
     with pytest.raises(job_process.JobError, match="deadline of 1 s"):
         job_process._run_child(command, ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=1.0))
-    assert SystemClock().monotonic_s() - begun < 10
+    assert SystemClock().monotonic_s() - begun < 50
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "import os; os._exit(1)", "print('no json')"])
@@ -353,7 +353,7 @@ def test_the_supervisor_notices_a_dead_scheduler(monkeypatch):
     from agents.meta import meta_orchestrator
 
     monkeypatch.setattr(meta_orchestrator, "SUPERVISE_S", 0.1)
-    monkeypatch.setattr(meta_orchestrator, "TICK_LATE_S", 0.5)
+    monkeypatch.setattr(meta_orchestrator, "TICK_LATE_S", 2.0)
     monkeypatch.setattr(BaseScheduler, "_process_jobs", lambda self: None)  # wakes up, does nothing, for ever
     alive = []
     ticker = Ticker(lambda: None, SystemClock(), every_s=0.05, longest_turn_s=60.0, alive=lambda: alive.append(1))
@@ -366,11 +366,11 @@ def test_a_turn_that_never_ends_is_noticed(monkeypatch):
     from agents.meta import meta_orchestrator
 
     monkeypatch.setattr(meta_orchestrator, "SUPERVISE_S", 0.1)
-    clock = SystemClock()
-    ticker = Ticker(lambda: clock.sleep_s(4.0), clock, every_s=0.05, longest_turn_s=0.5, alive=lambda: None)
-    begun = clock.monotonic_s()
+    end = threading.Event()
+    ticker = Ticker(lambda: end.wait(WAIT_S), SystemClock(), every_s=0.05, longest_turn_s=0.5, alive=lambda: None)
     assert ticker.run() is False
-    assert clock.monotonic_s() - begun < 3.5
+    assert not end.is_set(), "noticed while the turn went on"
+    end.set()
 
 
 def test_ticks_go_on_after_errors(monkeypatch):
@@ -411,19 +411,10 @@ def environment(database, redis_url, tmp_path):
 
 
 def quorum(environment, folder, *arguments, code=0, program=None):
-    command = [sys.executable, *(program or ["-m", "agents"]), *arguments]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    """A command inside this process, or a program as a process of its own."""
+    if program is None:
+        return call(*arguments, cwd=folder, environment=environment, code=code)
+    return run(*arguments, cwd=folder, environment=environment, code=code, program=program)
 
 
 def test_one_cycle_by_hand_and_what_it_left(plane, environment, tmp_path):
@@ -478,7 +469,7 @@ def test_suggestions_become_tasks(plane, environment, tmp_path):
 
 @pytest.mark.parametrize("name", ["performance_analyzer", "weight_optimizer", "project_manager"])
 def test_each_job_as_a_script(plane, environment, tmp_path, name):
-    done = quorum(environment, tmp_path, program=[str(ROOT / "agents" / "meta" / f"{name}.py")])
+    done = quorum(environment, tmp_path, program=(str(ROOT / "agents" / "meta" / f"{name}.py"),))
     outcome = json.loads(done.stdout)
     expected = {
         "performance_analyzer": {"agents_analyzed", "top_performers", "underperformers"},
@@ -496,7 +487,7 @@ def test_the_agents_work_without_arguments(plane, environment, tmp_path, monkeyp
 
 
 def test_the_orchestrator_as_a_script(plane, environment, tmp_path):
-    done = quorum(environment, tmp_path, "--once", program=[str(ROOT / "agents" / "meta" / "meta_orchestrator.py")])
+    done = quorum(environment, tmp_path, "--once", program=(str(ROOT / "agents" / "meta" / "meta_orchestrator.py"),))
     assert "project_manager" in done.stdout
 
 
@@ -518,7 +509,7 @@ def test_the_daemon_is_ready_runs_what_is_due_and_stops(plane, environment, tmp_
     address = str(tmp_path / "notify.sock")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(address)
-    listener.settimeout(60)
+    listener.settimeout(WAIT_S)
     program = subprocess.Popen(
         [sys.executable, "-m", "agents", "meta"],
         cwd=tmp_path,
@@ -529,14 +520,15 @@ def test_the_daemon_is_ready_runs_what_is_due_and_stops(plane, environment, tmp_
     assert listener.recv(100) == b"READY=1"
     assert listener.recv(100) == b"WATCHDOG=1"
     clock, reader = SystemClock(), DeskReader(plane.engine)
-    for _ in range(600):
+    deadline = clock.monotonic_s() + WAIT_S
+    while clock.monotonic_s() < deadline:
         done = reader.rows("SELECT count(*) AS n FROM job_runs WHERE status = 'succeeded'")[0]["n"]
         if done == 3:
             break
         clock.sleep_s(0.1)
     assert done == 3
     program.send_signal(signal.SIGTERM)
-    _, said = program.communicate(timeout=60)
+    _, said = program.communicate(timeout=WAIT_S)
     assert program.returncode == 0, said
     listener.close()
     assert reader.rows("SELECT count(*) AS n FROM system_metrics WHERE name = 'meta.heartbeat'")[0]["n"] >= 1
