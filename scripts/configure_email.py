@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def configure(options: argparse.Namespace) -> int:
+    from agents.adapters.database.outbox import PostgresOutbox
     from agents.adapters.mail.mailer import SmtpMailer
     from agents.core.settings import load_settings, secrets_dir
-    from agents.wiring import meta as meta_app
+    from agents.wiring.connections import connect
 
     settings = load_settings()
-    with meta_app.meta_plane(settings, demo=False, say=lambda line: print("·", line, file=sys.stderr)) as plane:
-        now = plane.outbox.mail_settings()
+    connections = connect(settings, demo=False, say=lambda line: print("·", line, file=sys.stderr))
+    with closing(connections):
+        outbox = PostgresOutbox(connections.meta)
+        now = outbox.mail_settings()
         if options.show:
             print(now if now is not None else "nothing is configured")
             return 0
@@ -91,7 +95,7 @@ def configure(options: argparse.Namespace) -> int:
             problem = mailer.check(made) if options.no_test else mailer.send(made, test_message(made))
             if problem:
                 raise UsageError(f"{problem}. Nothing was stored; mend it or add --no-check")
-        plane.outbox.store_mail_settings(made)
+        outbox.store_mail_settings(made)
     sent = (
         "" if options.no_check or options.no_test else f"; a test message is on its way to {', '.join(made.recipients)}"
     )

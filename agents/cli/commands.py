@@ -30,7 +30,7 @@ for good, put the script where the shell looks for it:
 
 
 class Command(NamedTuple):
-    """A command: its name, the module of `agents.cli` whose function of that name runs it, what it is for (starts small,
+    """A command: its name, the module of `agents.cli` whose function of that name runs it, its purpose (starts small,
     no full stop), how it adds its arguments, examples, and what else its help says."""
 
     name: str
@@ -157,7 +157,7 @@ LOOKING = (
         arguments.todo,
         ("quorum todo", "quorum todo accept 3", "quorum todo add 'rotate the keys' --priority high"),
     ),
-    Command("jobs", "meta", "what ran, what is due, what failed", add_demo, ("quorum jobs", "quorum jobs --json")),
+    Command("jobs", "jobs", "what ran, what is due, what failed", add_demo, ("quorum jobs", "quorum jobs --json")),
     Command(
         "psql",
         "status",

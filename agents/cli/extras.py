@@ -1,4 +1,4 @@
-"""What only some commands need is installed when such a command is first used: after a question, from its hashed lock."""
+"""What only some commands need is installed when such a command is first used: after a question, from its lock."""
 
 from __future__ import annotations
 

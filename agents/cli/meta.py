@@ -1,4 +1,4 @@
-"""`quorum meta`, `job` and `jobs`: run the scheduled jobs, and look at them."""
+"""`quorum meta` and `job`: run the scheduled jobs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import os
 import signal
 from argparse import Namespace
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from agents.adapters.database.reader import Row
 from agents.adapters.services.notify import notify
 from agents.cli.screen import Screen, rows_table
-from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.log import configure_logging
-from agents.core.meta_types import JobRun, ScheduledJob
+from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings, load_settings
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
-from agents.tuning.schedule import lateness, slot
 from agents.wiring.job_process import headline, in_this_process, own_process
-from agents.wiring.job_settings import scheduled_jobs
 from agents.wiring.meta import MetaPlane, meta_plane
+from agents.wiring.scheduled_jobs import scheduled_jobs
 
 LOGS = Path("logs")
 MAIN_LOG = LOGS / "meta_orchestrator.log"
-RUNS_SHOWN = 12
 GRACE_S = 300.0
 """A turn may take this much longer than the deadlines of all its jobs before it counts as hung."""
 
@@ -102,39 +99,3 @@ def job(options: Namespace, screen: Screen) -> int:
         outcome = plane.run_job(options.name, None, options.due_at)
     screen.result(outcome, headline(options.name, outcome))
     return 0
-
-
-def jobs(options: Namespace, screen: Screen) -> int:
-    """Plans, lateness and the newest runs; the demo's jobs ran on a simulated clock, so none of them is due."""
-    settings = load_settings(options.settings)
-    with meta_plane(settings, demo=options.demo, say=lambda _line: None) as plane:
-        now = None if options.demo else SystemClock().now()
-        shown = [_job_row(job, plane.jobs.newest(job.name), now) for job in scheduled_jobs(settings)]
-        runs = [
-            {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
-            for r in plane.jobs.recent(RUNS_SHOWN)
-        ]
-    columns = ("job", "every", "last", "status", "next_due", "late_by_s")
-    lines = [{**run, "status": _with_attempts(run)} for run in runs]
-    screen.result(
-        {"plans": shown, "runs": runs},
-        rows_table("Jobs", shown, columns[:4] if options.demo else columns),
-        rows_table("Newest runs", lines, ("job", "due_at", "status", "detail")),
-    )
-    return 0
-
-
-def _with_attempts(run: Row) -> str:
-    return run["status"] if run["attempts"] == 1 else f"{run['status']}, attempt {run['attempts']}"
-
-
-def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None) -> Row:
-    late: timedelta | None = lateness(job, newest, now) if now else None
-    return {
-        "job": job.name,
-        "every": f"{job.every.total_seconds() / 3600:g} h",
-        "next_due": slot(job.every, now) + job.every if now else None,
-        "last": newest.due_at if newest else None,
-        "status": newest.status if newest else "never ran",
-        "late_by_s": late.total_seconds() if late else None,
-    }

@@ -42,7 +42,7 @@ WEEKLY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class OwnPast:
-    """The desk's own past, its database, and the comparison of every decision with its recomputation, where one was made."""
+    """The desk's own past, its database, and the comparison of each decision with its recomputation, if one was made."""
 
     past: OwnHistory
     database: Engine

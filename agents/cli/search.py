@@ -30,7 +30,7 @@ BREAK_HERE = "\u200b"
 
 
 def search(options: Namespace, screen: Screen) -> int:
-    """The command: the leader starts workers, which are this command with --worker, takes part itself, and concludes."""
+    """The leader starts workers, which are this command with --worker, takes part itself, and concludes."""
     space, settings = read_space(options.space), load_settings(options.settings)
     require_optuna()
     with ExitStack() as stack:

@@ -60,13 +60,12 @@ def _show(reader: DeskReader, screen: Screen) -> None:
         screen.result(rows, "no weights yet: no decision was made")
         return
     one = rows[0]
+    since = _minute(one["timestamp"])
     weights = [{"agent": row["agent_name"], "weight": percent(row["weight"])} for row in rows]
     screen.result(
         rows,
         rows_table("Weights in force", weights, ("agent", "weight")),
-        Text(
-            f"version {one['version']}, in force since {_minute(one['timestamp'])} UTC, from {one['source']}: {one['reason']}"
-        ),
+        Text(f"version {one['version']}, in force since {since} UTC, from {one['source']}: {one['reason']}"),
     )
 
 

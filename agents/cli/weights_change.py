@@ -1,4 +1,4 @@
-"""`quorum weights propose`, `revert` and `optimize`: what a method would choose, back to a version, and without a database."""
+"""`quorum weights propose`, `revert` and `optimize`: what a method would choose, and back to a version."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
 
 
 def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
-    """As `connect`, for a command that only reads the database: where that answers and its schema is the newest, nothing
-    else is looked at, neither Redis nor the servers' programs."""
+    """As `connect`, for a command that only reads the database: where that answers and has the newest schema, neither
+    Redis nor the servers' programs are looked at."""
     owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
     try:
         if is_current(owner):

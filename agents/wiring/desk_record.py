@@ -1,4 +1,4 @@
-"""The desk's record, opened to be written: by the one process that trades it, or by a person who orders a risk state."""
+"""The desk's record, opened for writing: by the one process that trades, or for a person who orders a risk state."""
 
 from __future__ import annotations
 

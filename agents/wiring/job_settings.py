@@ -1,20 +1,16 @@
-"""What the settings say of the scheduled jobs: their pace, the analyzer's and the optimizer's numbers, today's agents."""
+"""What the settings say of the jobs' work: the analyzer's and the optimizer's numbers, today's agents."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from datetime import timedelta
 from importlib.metadata import version as package_version
 from typing import Any
 
-from agents.core.errors import UsageError
-from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings
 from agents.quant.allocation import Limits
 from agents.trading.registry import make_agents
-from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds
 from agents.tuning.weight_decision import Tuning
 
@@ -43,23 +39,6 @@ def tuning_of(settings: Settings) -> Tuning:
         history_days=t.history_days,
         turnover_cost=t.turnover_cost_bps / 1e4,
         score_after_days=t.score_after_days,
-    )
-
-
-def scheduled_jobs(
-    settings: Settings, only: str | None = None, *, paced_by: timedelta | None = None
-) -> tuple[ScheduledJob, ...]:
-    """The jobs with their pace (`paced_by` for all, where given), in the order in which they run; UsageError where `only` names none."""
-    meta = settings.meta
-    hours = dict(
-        zip(JOBS, (meta.analyzer_hours, meta.optimizer_hours, meta.parity_hours, meta.report_hours), strict=True)
-    )
-    if only is not None and only not in hours:
-        raise UsageError(f"no job is named '{only}'; known are {', '.join(JOBS)}")
-    return tuple(
-        ScheduledJob(name=name, every=paced_by or timedelta(hours=every), deadline_s=meta.deadline_s)
-        for name, every in hours.items()
-        if only in (None, name) and not (paced_by and name == "parity_check")  # a paced desk is a replay itself
     )
 
 

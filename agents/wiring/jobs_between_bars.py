@@ -10,8 +10,8 @@ from agents.core.meta_types import ScheduledJob
 from agents.tuning.job_runner import JobRunner
 from agents.tuning.schedule import next_due
 from agents.wiring.job_process import in_this_process
-from agents.wiring.job_settings import scheduled_jobs
 from agents.wiring.meta import MetaPlane
+from agents.wiring.scheduled_jobs import scheduled_jobs
 
 
 class JobsBetweenBars:

@@ -34,9 +34,10 @@ from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
-from agents.wiring.job_settings import scheduled_jobs, thresholds_of, tuning_of, variants_of
+from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
+from agents.wiring.scheduled_jobs import scheduled_jobs
 
 logger = logging.getLogger(__name__)
 

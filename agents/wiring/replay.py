@@ -21,10 +21,11 @@ from agents.replay.timeline import Progress, SimulatedTime
 from agents.trading.guard import AgentPanel
 from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.history import History, ReplayRequest
-from agents.wiring.job_settings import scheduled_jobs, thresholds_of, tuning_of
+from agents.wiring.job_settings import thresholds_of, tuning_of
 from agents.wiring.jobs_between_bars import JobsBetweenBars
 from agents.wiring.manifest import DataDigest, manifest_of
 from agents.wiring.replay_jobs import ArrayJobs
+from agents.wiring.scheduled_jobs import scheduled_jobs
 
 CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""

@@ -231,7 +231,7 @@ def test_why_explains_one_decision(folder, demo):
     assert document["weights_level"] in ("equal", "redis", "database", "static")
 
 
-@pytest.mark.parametrize("command", ["status", "why AAPL", "weights show", "weights history", "agents", "todo"])
+@pytest.mark.parametrize("command", ["status", "why AAPL", "weights show", "weights history", "agents", "todo", "jobs"])
 def test_commands_that_read_import_no_compiler_and_no_solver(folder, demo, command):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "agents", *command.split(), "--demo"],

@@ -59,7 +59,7 @@ def test_help_waits_for_no_command_to_be_imported(line):
     assert not imported_by(code) & (COMPUTING | READING)
 
 
-@pytest.mark.parametrize("module", ["status", "scorecards", "todo", "weights", "screen"])
+@pytest.mark.parametrize("module", ["status", "scorecards", "todo", "weights", "jobs"])
 def test_commands_that_read_start_without_compiler_solvers_and_tables(module):
     assert not imported_by(f"import agents.cli.{module}") & (COMPUTING | {"redis"})
 

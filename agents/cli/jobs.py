@@ -1,0 +1,59 @@
+"""`quorum jobs`: what ran, what is due, what failed."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import datetime
+
+from agents.adapters.database.job_store import PostgresJobStore
+from agents.adapters.database.reader import Row
+from agents.cli.screen import Screen, rows_table
+from agents.core.clock import SystemClock
+from agents.core.meta_types import JobRun, ScheduledJob
+from agents.core.settings import load_settings
+from agents.tuning.schedule import lateness, slot
+from agents.wiring.connections import connect_to_read
+from agents.wiring.scheduled_jobs import scheduled_jobs
+
+RUNS_SHOWN = 12
+JOB_COLUMNS = ("job", "every", "last", "status")
+DUE_COLUMNS = ("next_due", "late_by_s")
+
+
+def jobs(options: Namespace, screen: Screen) -> int:
+    """Pace, lateness and the newest runs; the demo's jobs ran on a simulated clock, so none of them is due."""
+    settings = load_settings(options.settings)
+    connections = connect_to_read(settings, demo=options.demo)
+    try:
+        store = PostgresJobStore(connections.meta)
+        now = None if options.demo else SystemClock().now()
+        plans = [_job_row(job, store.newest(job.name), now) for job in scheduled_jobs(settings)]
+        runs = [
+            {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
+            for r in store.recent(RUNS_SHOWN)
+        ]
+    finally:
+        connections.close()
+    lines = [{**run, "status": _with_attempts(run)} for run in runs]
+    screen.result(
+        {"plans": plans, "runs": runs},
+        rows_table("Jobs", plans, JOB_COLUMNS if options.demo else JOB_COLUMNS + DUE_COLUMNS),
+        rows_table("Newest runs", lines, ("job", "due_at", "status", "detail")),
+    )
+    return 0
+
+
+def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None) -> Row:
+    late = lateness(job, newest, now) if now else None
+    return {
+        "job": job.name,
+        "every": f"{job.every.total_seconds() / 3600:g} h",
+        "next_due": slot(job.every, now) + job.every if now else None,
+        "last": newest.due_at if newest else None,
+        "status": newest.status if newest else "never ran",
+        "late_by_s": late.total_seconds() if late else None,
+    }
+
+
+def _with_attempts(run: Row) -> str:
+    return str(run["status"]) if run["attempts"] == 1 else f"{run['status']}, attempt {run['attempts']}"
