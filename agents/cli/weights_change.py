@@ -12,7 +12,7 @@ from agents.core.meta_types import IN_FORCE, WeightDecision
 from agents.core.settings import load_settings
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
-from agents.quant.allocation import Method
+from agents.quant.limits import Method
 from agents.reports.formatting import percent
 from agents.tuning.weight_decision import try_method
 from agents.wiring.job_settings import tuning_of

@@ -12,13 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.bounded_weights import SolverError
+from agents.quant.bounded_weights import SolverError, feasible_start
 from agents.quant.candidate import beliefs_of, candidate_of
-from agents.quant.limits import Limits, feasible_start
+from agents.quant.limits import Limits, Method, Solver
 from agents.quant.moments import measurable
 from agents.quant.portfolios import METHODS
-from agents.quant.proposal import AllocationProblem, Method, Proposal
-from agents.quant.solvers import Solver
+from agents.quant.proposal import AllocationProblem, Proposal
 from agents.quant.weight_guard import HALF_LIFE_YEARS, WeightGuard, unchanged
 
 __all__ = ["Limits", "Method", "Proposal", "Solver", "propose"]

@@ -1,4 +1,5 @@
-"""Weights [A] that lie between `low` and `high` [A] and sum to 1: the nearest to given ones, and those of the highest mean."""
+"""Weights [A] that lie between `low` and `high` [A] and sum to 1: the nearest to given ones, a start for the
+next decision, and those of the highest mean."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import numpy as np
 
 from agents.core.types import Floats
 from agents.quant.compiled import compiled
+from agents.quant.limits import Limits, bounds
 
 
 class SolverError(Exception):
@@ -41,6 +43,22 @@ def _shift_to_one(weights: Floats, low: Floats, high: Floats) -> float:
         else:
             above = middle
     return 0.5 * (below + above)
+
+
+def feasible_start(previous: Floats, limits: Limits) -> tuple[Floats, list[str]]:
+    """The previous weights, brought inside the limits where they are not; equal ones where they mean nothing."""
+    agents = len(previous)
+    if agents == 0:
+        return previous, []
+    floor, cap, remark = bounds(agents, limits)
+    notes = [remark] if remark else []
+    if not np.isfinite(previous).all() or (previous < 0).any() or not previous.sum() > 0:
+        return np.full(agents, 1.0 / agents), [*notes, "the previous weights mean nothing: equal ones are the start"]
+    scaled = previous / previous.sum()
+    low, high = np.full(agents, floor), np.full(agents, cap)
+    if (scaled >= low - 1e-9).all() and (scaled <= high + 1e-9).all():
+        return scaled, notes
+    return project(scaled, low, high), [*notes, "the previous weights were outside the limits and are brought inside"]
 
 
 @compiled

@@ -15,8 +15,9 @@ from scipy.spatial.distance import squareform
 from agents.core.types import Floats
 from agents.quant.bounded_weights import SolverError, highest_mean, project
 from agents.quant.compiled import compiled
+from agents.quant.limits import Solver
 from agents.quant.moments import Moments
-from agents.quant.solvers import Solver, least_variance, least_variance_per_mean
+from agents.quant.solvers import least_variance, least_variance_per_mean
 
 TOLERANCE = 1e-6
 """By so much a solver's answer may miss a bound."""

@@ -9,11 +9,9 @@ from typing import Literal
 import numpy as np
 
 from agents.core.types import Booleans, Floats
-from agents.quant.limits import Limits
-from agents.quant.solvers import Solver
+from agents.quant.limits import Limits, Method, Solver
 
 Status = Literal["apply", "hold", "fallback"]
-Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
 
 CAUSES = ("mean", "volatility", "correlation", "shrinkage", "cap", "guard")
 """What can move a weight, in the order in which a candidate is built up; the guard's part is the rest."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from agents.core.types import Floats
 from agents.quant.bounded_weights import SolverError
+from agents.quant.limits import Solver
 
-Solver = Literal["reference", "direct"]
-"""cvxpy, or DAQP (Arnstrom, Bemporad, Axehill 2022), an active-set solver a hundred times faster."""
 CVXPY_SOLVERS = ("CLARABEL", "OSQP")
 """The second one is asked where the first gives no optimal answer."""
 
