@@ -47,7 +47,8 @@ def made_returns(skills: np.ndarray, days: int = DAYS, seed: int = 1) -> np.ndar
 
 
 def bench_propose() -> dict[str, object]:
-    """`propose` with its guard for 10 agents and 252 days, and the solve alone, beside PyPortfolioOpt on the same moments."""
+    """`propose` with its guard for 10 agents and 252 days, and the solve alone, beside PyPortfolioOpt on the same
+    moments."""
     even, equal = made_returns(np.full(AGENTS, 0.5)), np.full(AGENTS, 1.0 / AGENTS)
     star = made_returns(np.array([9.0, -6.0, *np.zeros(AGENTS - 2)]))
     assert propose(star, equal).status == "apply"
@@ -80,7 +81,8 @@ def bench_propose() -> dict[str, object]:
 
 
 def bench_analyzer() -> dict[str, object]:
-    """All scorecards of 20 agents and a year of days, with intervals, beside quantstats on the figures that both have."""
+    """All scorecards of 20 agents and a year of days, with intervals, beside quantstats on the figures that both
+    have."""
     agents = 20
     returns = made_returns(np.linspace(-1.0, 2.0, agents), seed=3)
     shape = returns.shape

@@ -175,24 +175,24 @@ def _play(task: tuple[str, str, int, int, int]) -> tuple[float, float]:
 def verdicts(rows: Sequence[dict[str, object]]) -> list[str]:
     """The aims for the default method, each met or missed."""
     by = {(r["world"], r["method"]): r for r in rows}
-    said = []
+    lines = []
     for (name, method), row in by.items():
         if method != "adaptive":
             continue
         gap, daily = float(str(row["against_equal"])), by.get((name, "max_sharpe"))
         if name == "equal":
-            said.append(_verdict(gap > -0.05, f"equal: {gap:+.3f} against equal weights, aim above -0.05"))
-            said.append(
+            lines.append(_verdict(gap > -0.05, f"equal: {gap:+.3f} against equal weights, aim above -0.05"))
+            lines.append(
                 _verdict(
                     float(str(row["turnover"])) < 2.0, f"equal: turnover {row['turnover']:.2f} a year, aim below 2"
                 )
             )
         else:
-            said.append(_verdict(gap > 0.0, f"{name}: {gap:+.3f} against equal weights, aim above 0"))
+            lines.append(_verdict(gap > 0.0, f"{name}: {gap:+.3f} against equal weights, aim above 0"))
         if daily is not None:
             ahead = float(str(row["sharpe"])) - float(str(daily["sharpe"]))
-            said.append(_verdict(ahead > 0.0, f"{name}: {ahead:+.3f} against max_sharpe, aim above 0"))
-    return said
+            lines.append(_verdict(ahead > 0.0, f"{name}: {ahead:+.3f} against max_sharpe, aim above 0"))
+    return lines
 
 
 def _verdict(met: bool, text: str) -> str:

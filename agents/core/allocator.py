@@ -1,4 +1,5 @@
-"""Memory goes back to the machine: for work that comes in large pieces, whose freed arrays the C library would otherwise keep."""
+"""Memory goes back to the machine: for work that comes in large pieces, whose freed arrays the C library would
+otherwise keep."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ M_ARENA_MAX = -8
 
 
 def share_one_arena() -> None:
-    """Let all threads take memory from one place, so that what one frees another can use; where the C library is not glibc, nothing."""
+    """Let all threads take memory from one place, so that what one frees another can use; where the C library is not
+    glibc, nothing."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

@@ -1,4 +1,5 @@
-"""The records of a replay: the books of its run, what its jobs found, and all of it together with what it was computed from."""
+"""The records of a replay: the books of its run, what its jobs found, and all of it together with what it was
+computed from."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from agents.core.types import Floats, Integers, Times
 class Fills:
     """Fills of the live book in their order, each array [F].
 
-    `bar` and `symbol` are indices into the run's time and symbols. `delay` is (open - mark decided on) x quantity; `spread` and
-    `impact` are the costs inside the price. All three and `fee` are in money.
+    `bar` and `symbol` are indices into the run's time and symbols. `delay` is (open - mark decided on) x quantity;
+    `spread` and `impact` are the costs inside the price. All three and `fee` are in money.
     """
 
     bar: Integers
@@ -33,9 +34,10 @@ class Fills:
 class Run:
     """The books of one replay, bar by bar: arrays are [T] or [T, ...].
 
-    `books` name the columns of `equity`, `cash` and `turnover`; `agents` those of `weights`, `shadow_return` and, with the
-    remainder last, of `contribution` (money). `gross` and `net` are exposures as fractions of live equity. `fills` are the first
-    half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay, in money) are of all.
+    `books` name the columns of `equity`, `cash` and `turnover`; `agents` those of `weights`, `shadow_return` and,
+    with the remainder last, of `contribution` (money). `gross` and `net` are exposures as fractions of live equity.
+    `fills` are the first half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay, in
+    money) are of all.
     """
 
     time: Times
@@ -74,8 +76,8 @@ class Finding:
 class Replayed:
     """Everything that a replay leaves.
 
-    The books; every decision about weights, and by version what it later brought; the last scorecards; what the report's rules
-    found; what it was computed from; and how long it took.
+    The books; every decision about weights, and by version what it later brought; the last scorecards; what the
+    report's rules found; what it was computed from; and how long it took.
     """
 
     run: Run

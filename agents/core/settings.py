@@ -1,8 +1,8 @@
 """One TOML file plus environment overrides -> frozen settings; the only file that reads the environment.
 
-Order, later wins: defaults, `quorum.toml` (or the file that QUORUM_SETTINGS names), DATABASE_URL and REDIS_URL, and the
-environment (`QUORUM_RISK__GROSS_CAP=0.8`; lists and tables as JSON). Unknown keys and wrong values are refused with the key's name and
-what is allowed.
+Order, later wins: defaults, `quorum.toml` (or the file that QUORUM_SETTINGS names), DATABASE_URL and REDIS_URL, and
+the environment (`QUORUM_RISK__GROSS_CAP=0.8`; lists and tables as JSON). Unknown keys and wrong values are refused
+with the key's name and what is allowed.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _refuse_unknown_environment() -> None:
 
 
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with some keys (`section.key`) changed; SettingsError, naming the key, for an unknown one or a bad value."""
+    """The settings with some keys (`section.key`) changed; SettingsError, naming the key, for an unknown one or a bad
+    value."""
     values: dict[str, Any] = {name: getattr(settings, name) for name in Settings.model_fields}
     sections = {name: value.model_dump() for name, value in values.items() if isinstance(value, Section)}
     for key, value in changes.items():
@@ -168,7 +169,8 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment for a process of ours that does the same work: with the services' URLs, which `child_environment` leaves out."""
+    """The environment for a process of ours that does the same work: with the services' URLs, which
+    `child_environment` leaves out."""
     urls = {name: value for name, value in os.environ.items() if name.endswith(("DATABASE_URL", "REDIS_URL"))}
     return child_environment(**urls)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def read_toml(path: Path, *, must_exist: bool) -> dict[str, Any]:
-    """The tables of a settings file, empty where there is none; SettingsError for a missing one that must exist, and for what is no
-    TOML."""
+    """The tables of a settings file, empty where there is none; SettingsError for a missing one that must exist, and
+    for what is no TOML."""
     if not path.exists():
         if must_exist:
             raise SettingsError(f"{path}: no such settings file; copy quorum.toml.example and edit it")

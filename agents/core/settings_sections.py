@@ -1,4 +1,5 @@
-"""The sections of the settings file: every key with its default and its bounds. `quorum.toml.example` documents them."""
+"""The sections of the settings file: every key with its default and its bounds; `quorum.toml.example` says what they
+mean."""
 
 from __future__ import annotations
 

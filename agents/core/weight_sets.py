@@ -25,7 +25,8 @@ def require_usable(weights: WeightSet, agents: Sequence[str], at: datetime) -> W
     if set(weights.weights) != set(agents):
         unknown, missing = set(weights.weights) - set(agents), set(agents) - set(weights.weights)
         raise InvalidWeightsError(
-            f"weights version {weights.version} do not fit the desk's agents: unknown {sorted(unknown)}, missing {sorted(missing)}"
+            f"weights version {weights.version} do not fit the desk's agents:"
+            f" unknown {sorted(unknown)}, missing {sorted(missing)}"
         )
     if weights.valid_until is not None and weights.valid_until <= at:
         raise InvalidWeightsError(f"weights version {weights.version} were valid until {weights.valid_until}")
@@ -56,8 +57,8 @@ def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Dec
 
 
 def in_force(newest: WeightSet | None, agents: Sequence[str], static: Mapping[str, float], at: datetime) -> WeightSet:
-    """What the trading plane would use of a desk's newest published set: that one where it fits, its weights for the agents there are
-    now where it does not, else the settings' `static` ones, else equal ones."""
+    """What the trading plane would use of a desk's newest published set: that one where it fits, its weights for the
+    agents there are now where it does not, else the settings' `static` ones, else equal ones."""
     if newest is not None:
         try:
             return require_usable(newest, agents, at)

@@ -1,7 +1,8 @@
 """returns of the agents -> a proposal of weights, with its evidence and the guard's verdict. Pure.
 
-`propose` is the whole decision: what can be measured, whether the agents differ at all, a method's candidate, and whether the evidence
-supports a step towards it. The candidate is made in `candidate`, judged in `weight_guard`; the methods are in `portfolios`.
+`propose` is the whole decision: what can be measured, whether the agents differ at all, a method's candidate, and
+whether the evidence supports a step towards it. The candidate is made in `candidate`, judged in `weight_guard`; the
+methods are in `portfolios`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def propose(
 
     `returns` [T, A] are the agents' own returns per period, oldest first, NaN where an agent did not exist;
     `previous` [A] the weights in force; `turnover_cost` the cost of moving all of the book, as a fraction. ValueError
-    for arrays that do not fit, infinite returns, or an unknown method; every other difficulty is an outcome. Which `solver` finds
-    the optimum changes nothing but the time it takes.
+    for arrays that do not fit, infinite returns, or an unknown method; every other difficulty is an outcome. Which
+    `solver` finds the optimum changes nothing but the time it takes.
     """
     limits = limits or Limits()
     returns, previous = np.asarray(returns, dtype=np.float64), np.asarray(previous, dtype=np.float64)

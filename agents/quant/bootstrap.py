@@ -1,7 +1,7 @@
 """The circular block bootstrap: a sample [T] is drawn again and again in blocks of neighbours, going round its end.
 
-Blocks keep what neighbours have in common, so that autocorrelation within them is accounted for. The same seed draws the same blocks.
-Source: Politis and Romano, A Circular Block-Resampling Procedure for Stationary Data (1992).
+Blocks keep what neighbours have in common, so that autocorrelation within them is accounted for. The same seed draws
+the same blocks. Source: Politis and Romano, A Circular Block-Resampling Procedure for Stationary Data (1992).
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ PRIOR_PERIODS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beliefs:
-    """What is believed of the measurable agents: moments with a half-life of so many years, and Sharpe ratios per period [M],
-    shrunk to their grand mean, of which `own_share` is each agent's own."""
+    """What is believed of the measurable agents: moments with a half-life of so many years, and Sharpe ratios per
+    period [M], shrunk to their grand mean, of which `own_share` is each agent's own."""
 
     moments: Moments
     half_life_years: float
@@ -58,7 +58,8 @@ def _for_all(values: Floats, measurable: Booleans) -> list[float | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Where a method wants to go: `target` [A], the Sharpe ratios per period that it believes in [M], and the parts of the way.
+    """Where a method wants to go: `target` [A], the Sharpe ratios per period that it believes in [M], and the parts
+    of the way.
 
     A `refusal` is the reason why the method has no opinion; its target are then equal weights.
     """

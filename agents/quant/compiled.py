@@ -1,8 +1,8 @@
 """How a function becomes machine code: two decorators, one place.
 
 NUMBA_DISABLE_JIT=1 turns it off, for the tests that hold compiled and plain results together. Machine code is cached
-in the user's cache directory, in a folder named after the sources of all compiled code and its constants: numba by itself would go on
-using old code of a function whose callee in another file has changed.
+in the user's cache directory, in a folder named after the sources of all compiled code and its constants: numba by
+itself would go on using old code of a function whose callee in another file has changed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def compiled(function: F) -> F:
 
 
 def compiled_bare(function: F) -> F:
-    """As `compiled`, without counting references to arrays, which costs a third of a loop that takes many of them out of tuples: the caller
-    holds them, so such a function must not make an array."""
+    """As `compiled`, without counting references to arrays, which costs a third of a loop that takes many of them out
+    of tuples: the caller holds them, so such a function must not make an array."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
 
 

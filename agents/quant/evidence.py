@@ -1,5 +1,5 @@
-"""How sure can one be of a Sharpe ratio, or of the difference of two? Probabilities, intervals, a paired test, and what it
-shows after many settings were tried.
+"""How sure can one be of a Sharpe ratio, or of the difference of two? Probabilities, intervals, a paired test, and
+what it shows after many settings were tried.
 
 Sharpe ratios here are per period unless said to be annual; kurtosis is 3 for a normal variable.
 """
@@ -83,9 +83,13 @@ class PairedTest:
 def sharpe_difference(new: Floats, old: Floats, weights: Floats, periods_per_year: float, *, seed: int) -> PairedTest:
     """Does the portfolio with returns `new` [T] have a higher Sharpe ratio than `old`, on the same periods?
 
-    Paired: tests the mean of the difference of the two ratios' influence values, z' - z - (S' z'^2 - S z^2 + S - S') / 2
-    (Ledoit and Wolf 2008 in linear form), weighted by `weights` [T] (summing to 1); its standard error comes from a
-    circular block bootstrap, so autocorrelation within a block is accounted for.
+    The test is of a mean: that of the difference of the two ratios' influence values,
+
+        z' - z - (S' z'^2 - S z^2 + S - S') / 2
+
+    weighted by `weights` [T], which sum to 1. Its standard error comes from a circular block bootstrap, so
+    autocorrelation within a block is accounted for. Source: Ledoit and Wolf, Robust Performance Hypothesis Testing
+    with the Sharpe Ratio (2008), in linear form.
     """
     effective = 1.0 / float(np.sum(weights**2))
     scale = math.sqrt(periods_per_year)
@@ -117,8 +121,8 @@ def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A paired test in plain words: annual Sharpe gained, its 90 % interval, the one-sided p-value corrected for the settings that
-    were tried (Sidak), and whether that shows anything."""
+    """A paired test in plain words: annual Sharpe gained, its 90 % interval, the one-sided p-value corrected for the
+    settings that were tried (Sidak), and whether that shows anything."""
 
     difference: float
     low: float
@@ -136,7 +140,8 @@ class Claim:
         sign = 1.0 if self.difference >= 0.0 else -1.0
         low, high = sorted((sign * self.low, sign * self.high))
         after = f" after {self.trials} settings tried" if self.trials > 1 else ""
-        return f"{verb} {abs(self.difference):.2f} Sharpe [{low:.2f}, {high:.2f}]: {'shown' if self.shown else 'not shown'}{after}"
+        outcome = "shown" if self.shown else "not shown"
+        return f"{verb} {abs(self.difference):.2f} Sharpe [{low:.2f}, {high:.2f}]: {outcome}{after}"
 
     def as_plain(self) -> dict[str, object]:
         """Numbers and words, fit for JSON."""
@@ -161,8 +166,9 @@ def claim_of(test: PairedTest, trials: int, level: float) -> Claim:
 
 
 def required_t(false_changes_per_year: float, *, looks_per_year: float, trials: int, periods: float) -> float:
-    """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it happens in at
-    most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials on record."""
+    """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it
+    happens in at most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials
+    on record."""
     level = level_of_a_look(false_changes_per_year, looks_per_year * trials)
     return -float(special.stdtrit(max(periods - 1.0, 1.0), level))
 

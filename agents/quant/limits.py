@@ -1,5 +1,5 @@
-"""What can be set about weights: methods, solvers, and limits, relaxed where they cannot hold. No library is imported, so that
-a command that only names them starts at once."""
+"""What can be set about weights: methods, solvers, and limits, relaxed where they cannot hold. No library is
+imported, so that a command that only names them starts at once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Solver = Literal["reference", "direct"]
 class Limits:
     """Bounds of every weight, the largest change of one weight in one run, and what an agent must show.
 
-    `minimum_sharpe` is annual; `minimum_signals` counts periods in which the agent's book moved, `minimum_periods` those
-    that a change needs at all. `false_changes_per_year` is the guard's stated level on skill-less agents.
+    `minimum_sharpe` is annual; `minimum_signals` counts periods in which the agent's book moved, `minimum_periods`
+    those that a change needs at all. `false_changes_per_year` is the guard's stated level on skill-less agents.
     """
 
     floor: float = 0.05

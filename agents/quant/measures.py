@@ -1,7 +1,7 @@
 """equity of several books -> their figures by UTC day. What is undefined is NaN.
 
-Books compound (live and controls); the interval of what tuning added comes from a paired block bootstrap, and its claim is held to
-a level for all settings that were tried on the same history.
+Books compound (live and controls); the interval of what tuning added comes from a paired block bootstrap, and its
+claim is held to a level for all settings that were tried on the same history.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ LEAST_DAYS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daily:
-    """The last value of each UTC day: `date` datetime64[D] [D], `equity` [D + 1, books], whose row 0 is the initial cash.
+    """The last value of each UTC day: `date` datetime64[D] [D], `equity` [D + 1, books], whose row 0 is the initial
+    cash.
 
     `per_year` is the number of such days in a year.
     """
@@ -78,8 +79,8 @@ class BookFigures:
     """Growth, risk and their ratios of one book; annual where a year is meant, NaN where a figure is not defined.
 
     `sharpe_low` to `sharpe_high` is the 90 % interval of `sharpe`. `days_up` is a share of all days; `best_day` and
-    `worst_day` are returns. `kurtosis` is 3 for a normal variable. `deflated_sharpe` is the probability that the true Sharpe ratio
-    exceeds what the best of all settings tried would show without skill.
+    `worst_day` are returns. `kurtosis` is 3 for a normal variable. `deflated_sharpe` is the probability that the true
+    Sharpe ratio exceeds what the best of all settings tried would show without skill.
     """
 
     equity: float
@@ -135,7 +136,8 @@ def best_by_chance(trials: int, periods: int) -> float:
 
 
 def value_added(daily: Daily, trials: int = 1) -> dict[str, Claim]:
-    """Live against each control, by name: the annual Sharpe ratio that tuning added after its costs; empty below 60 days."""
+    """Live against each control, by name: the annual Sharpe ratio that tuning added after its costs; empty below 60
+    days."""
     live = daily.returns(LIVE)
     if len(live) < LEAST_DAYS:
         return {}

@@ -1,8 +1,8 @@
 """returns [T, A] -> what can be believed of their means, volatilities and correlations.
 
 Estimates are exponentially weighted with a half-life chosen a priori, winsorised (for estimation only, never for
-accounting) and shrunk: correlations towards none (OAS), Sharpe ratios towards their grand mean (empirical Bayes). NaN means that
-an agent did not exist; it is left out, never taken as zero.
+accounting) and shrunk: correlations towards none (OAS), Sharpe ratios towards their grand mean (empirical Bayes). NaN
+means that an agent did not exist; it is left out, never taken as zero.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def min_variance(covariance: Floats, low: Floats, high: Floats, solver: Solver =
 def risk_parity(covariance: Floats) -> Floats:
     """Weights at which every agent contributes the same risk, w_i (Sw)_i equal for all i; long only, no bounds.
 
-    SolverError where the descent does not converge. Source: Griveau-Billion, Richard, Roncalli, A Fast Algorithm for Computing
-    High-dimensional Risk Parity Portfolios (2013): cyclical coordinate descent on the log-barrier form.
+    SolverError where the descent does not converge. Source: Griveau-Billion, Richard, Roncalli, A Fast Algorithm for
+    Computing High-dimensional Risk Parity Portfolios (2013): cyclical coordinate descent on the log-barrier form.
     """
     scale = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(scale, scale)
@@ -88,7 +88,8 @@ def _equal_contributions(correlation: Floats) -> Floats:
 
 
 def hierarchical_risk_parity(correlation: Floats, volatility: Floats) -> Floats:
-    """Weights by recursive bisection along a single-linkage tree, each half weighted by its inverse variance; no bounds.
+    """Weights by recursive bisection along a single-linkage tree, each half weighted by its inverse variance; no
+    bounds.
 
     Source: Lopez de Prado, Building Diversified Portfolios that Outperform Out of Sample (2016).
     """
@@ -177,7 +178,8 @@ def _objective(weights: Floats, mean: Floats | None, covariance: Floats) -> floa
 
 
 def _verified(weights: Floats, low: Floats, high: Floats) -> Floats:
-    """The weights, with every constraint checked again and met to the last digit: a solver's word alone is not enough."""
+    """The weights, with every constraint checked again and met to the last digit: a solver's word alone is not
+    enough."""
     excess = max(float(np.max(low - weights)), float(np.max(weights - high)), abs(float(weights.sum()) - 1.0))
     if not excess < TOLERANCE:
         raise SolverError(f"the answer breaks a constraint by {excess:.1e}")

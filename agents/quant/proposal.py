@@ -22,9 +22,9 @@ class Proposal:
     """What to do about the weights. `weights` [A] sum to 1 and are those to be in force from now on: on "hold" and
     "fallback" the previous ones. `candidate` [A] is what the method would choose had it no guard and no step limit.
 
-    `expected_sharpe_improvement` and `expected_return_improvement` are annual, of `weights` after the step over the previous
-    ones and net of turnover, by the shrunk estimates; 0 where nothing changes. `evidence` holds plain numbers and short texts, fit
-    for JSON; `causes` splits each agent's change into the parts named in CAUSES.
+    `expected_sharpe_improvement` and `expected_return_improvement` are annual, of `weights` after the step over the
+    previous ones and net of turnover, by the shrunk estimates; 0 where nothing changes. `evidence` holds plain
+    numbers and short texts, fit for JSON; `causes` splits each agent's change into the parts named in CAUSES.
     """
 
     weights: Floats
@@ -41,9 +41,9 @@ class Proposal:
 class AllocationProblem:
     """The decision to be made about the weights of A agents, of which M can be measured.
 
-    `start` [A] are the weights in force, brought inside the limits; `brought_in` says that this changed them, and `notes`
-    why. `measurable` [A] marks the agents that can be measured, `returns` [T, M] are theirs, oldest first, NaN where an agent did
-    not exist. `turnover_cost` is the cost of moving all of the book, as a fraction.
+    `start` [A] are the weights in force, brought inside the limits; `brought_in` says that this changed them, and
+    `notes` why. `measurable` [A] marks the agents that can be measured, `returns` [T, M] are theirs, oldest first,
+    NaN where an agent did not exist. `turnover_cost` is the cost of moving all of the book, as a fraction.
     """
 
     start: Floats

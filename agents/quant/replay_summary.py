@@ -28,7 +28,8 @@ from agents.quant.returns import periods_per_year, sharpe_ratio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowFigures:
-    """An agent's own book at unit size: annual Sharpe ratio with its 90 % interval, and how often it turned over in a year."""
+    """An agent's own book at unit size: annual Sharpe ratio with its 90 % interval, and how often it turned over in a
+    year."""
 
     sharpe: float
     low: float
@@ -64,9 +65,9 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySummary:
-    """All figures of a replay. `period` are the first and the last bar's time; `trials` counts the settings tried on this
-    history, these included; `books` has the live one and the controls, `value_added` what live gained over each control;
-    `contributions` sum to the live book's profit, the remainder last."""
+    """All figures of a replay. `period` are the first and the last bar's time; `trials` counts the settings tried on
+    this history, these included; `books` has the live one and the controls, `value_added` what live gained over each
+    control; `contributions` sum to the live book's profit, the remainder last."""
 
     period: tuple[str, str]
     bars: int

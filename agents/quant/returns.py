@@ -1,7 +1,8 @@
-"""Equity and returns of a book, and the simple figures of them, by numpy alone: a command that shows a few figures need
-not start numba. An undefined figure is NaN, never 0; a caller shows it as n/a.
+"""Equity and returns of a book, and the simple figures of them, by numpy alone: a command that shows a few figures
+need not start numba. An undefined figure is NaN, never 0; a caller shows it as n/a.
 
-Sums run from the oldest value to the newest, as a compiled loop would add them up; `np.sum` adds in pairs and gives other bits.
+Sums run from the oldest value to the newest, as a compiled loop would add them up; `np.sum` adds in pairs and gives
+other bits.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def sharpe_ratio(returns: Floats, periods: float) -> float:
 
 
 def max_drawdown(equity: Floats) -> float:
-    """The deepest fall of equity [T] from an earlier peak as a positive fraction of that peak; NaN for an empty series."""
+    """The deepest fall of equity [T] from an earlier peak as a positive fraction of that peak; NaN for an empty
+    series."""
     if len(equity) == 0:
         return float("nan")
     peaks = np.maximum.accumulate(equity)

@@ -18,9 +18,9 @@ from agents.quant.compiled import compiled
 def lasting_spread(returns: Floats, weights: Floats) -> float:
     """p-value of "all agents have the same Sharpe ratio" from [T, A] returns and weights [T] summing to 1.
 
-    Hotelling's T-squared over the A - 1 contrasts of the agents' ratios, which covers every direction that a search among
-    them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation. NaN is a period
-    in which an agent said nothing. 1 where there is too little to say anything.
+    Hotelling's T-squared over the A - 1 contrasts of the agents' ratios, which covers every direction that a search
+    among them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation.
+    NaN is a period in which an agent said nothing. 1 where there is too little to say anything.
     """
     size = returns.shape[1]
     present = np.isfinite(returns).astype(np.float64)
@@ -52,9 +52,9 @@ def lasting_spread(returns: Floats, weights: Floats) -> float:
 def drifting_spread(returns: Floats, block: int) -> float:
     """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A].
 
-    Sums over stretches the squared spread of the agents' ratios, chi-squared with A - 1 degrees of freedom each, so that it
-    also sees skill that wanders and averages out. Agents that were silent for more than half of a stretch are left out;
-    1 below two stretches.
+    Sums over stretches the squared spread of the agents' ratios, chi-squared with A - 1 degrees of freedom each, so
+    that it also sees skill that wanders and averages out. Agents that were silent for more than half of a stretch are
+    left out; 1 below two stretches.
     """
     stretches = len(returns) // block
     if stretches < 2:
@@ -124,7 +124,8 @@ def _standardised_columns(returns: Floats) -> Floats:
 
 @compiled
 def _stretch_ratios(returns: Floats, block: int) -> Floats:
-    """[T, A] -> mean / sample deviation x sqrt(count) of each stretch of `block` periods, [T / block, A]; 0 without movement."""
+    """[T, A] -> mean / sample deviation x sqrt(count) of each stretch of `block` periods, [T / block, A]; 0 without
+    movement."""
     stretches, agents = len(returns) // block, returns.shape[1]
     result = np.zeros((stretches, agents))
     for k in range(stretches):

@@ -40,8 +40,8 @@ def sortino_ratio(returns: Floats, periods: float) -> float:
 
 @compiled
 def capital_drawdown(returns: Floats) -> tuple[float, int]:
-    """(deepest fall from an earlier peak as a fraction of the constant capital, longest stay below a peak in periods) of
-    a book that does not compound, such as a shadow book; (NaN, 0) for an empty series."""
+    """(deepest fall from an earlier peak as a fraction of the constant capital, longest stay below a peak in periods)
+    of a book that does not compound, such as a shadow book; (NaN, 0) for an empty series."""
     if len(returns) == 0:
         return math.nan, 0
     level, peak, deepest, run, longest = 0.0, 0.0, 0.0, 0, 0
@@ -80,8 +80,8 @@ class WinLoss(NamedTuple):
 
 
 def wins_and_losses(returns: Floats) -> WinLoss:
-    """Of returns [T]: sum of gains over sum of losses; mean over the periods that moved; average gain over average loss;
-    the longest runs (a period that did not move ends neither)."""
+    """Of returns [T]: sum of gains over sum of losses; mean over the periods that moved; average gain over average
+    loss; the longest runs (a period that did not move ends neither)."""
     return WinLoss(*_wins_and_losses(returns))
 
 

@@ -21,11 +21,13 @@ SPLITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which of N settings is best against a base, by annual Sharpe gained over it in standard errors, and what that is worth.
+    """Which of N settings is best against a base, by annual Sharpe gained over it in standard errors, and what that
+    is worth.
 
-    `p` is the probability that the best of as many settings without any merit would look as good (White's reality check,
-    studentised, corrected by Sidak for settings tried before on the same span). `overfitting` is the probability that the best on one
-    half of history is below the median on the other; NaN for fewer than two settings.
+    `p` is the probability that the best of as many settings without any merit would look as good (White's reality
+    check, studentised, corrected by Sidak for settings tried before on the same span). `overfitting` is the
+    probability that the best on one half of history is below the median on the other; NaN for fewer than two
+    settings.
     """
 
     best: int
@@ -36,10 +38,12 @@ class Selection:
 
 
 def select(returns: Floats, base: Floats, periods_per_year: float, *, tried_before: int, seed: int) -> Selection:
-    """The best of the settings with daily `returns` [T, N] against `base` [T]. ValueError below 60 days or without settings.
+    """The best of the settings with daily `returns` [T, N] against `base` [T]. ValueError below 60 days or without
+    settings.
 
-    Source: White, A Reality Check for Data Snooping (2000), in the studentised form of Hansen (2005), on the influence values of the
-    difference of Sharpe ratios; circular block bootstrap of whole days keeps what the settings have in common.
+    Source: White, A Reality Check for Data Snooping (2000), in the studentised form of Hansen (2005), on the
+    influence values of the difference of Sharpe ratios; circular block bootstrap of whole days keeps what the
+    settings have in common.
     """
     periods, settings = returns.shape
     if periods < 60 or settings < 1 or len(base) != periods:
@@ -96,7 +100,8 @@ def _resampled_means(values: Floats, starts: Integers, length: int) -> Floats:
 
 
 def overfitting(returns: Floats) -> float:
-    """Probability of backtest overfitting by combinatorially symmetric cross-validation; NaN for fewer than two settings or 80 days.
+    """Probability of backtest overfitting by combinatorially symmetric cross-validation; NaN for fewer than two
+    settings or 80 days.
 
     Source: Bailey, Borwein, Lopez de Prado, Zhu, The Probability of Backtest Overfitting (2017).
     """

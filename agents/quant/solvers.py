@@ -1,5 +1,5 @@
-"""Two convex problems, and two programs that solve them: cvxpy, live, and DAQP, in replays. A test holds them together within
-1e-8.
+"""Two convex problems, and two programs that solve them: cvxpy, live, and DAQP, in replays. A test holds them
+together within 1e-8.
 
 With cvxpy each problem is built once for a number of agents, and solved again with new parameters.
 """
@@ -21,8 +21,8 @@ CVXPY_SOLVERS = ("CLARABEL", "OSQP")
 
 
 def least_variance_per_mean(mean: Floats, covariance: Floats, low: Floats, high: Floats, solver: Solver) -> Floats:
-    """y [A] of the least variance y'Sy with mean'y = 1 and low k <= y <= high k, where k = sum(y): y / k are the weights of
-    the highest mean over deviation (Charnes and Cooper 1962). SolverError without an optimum."""
+    """y [A] of the least variance y'Sy with mean'y = 1 and low k <= y <= high k, where k = sum(y): y / k are the
+    weights of the highest mean over deviation (Charnes and Cooper 1962). SolverError without an optimum."""
     if solver == "direct":
         return _daqp_per_mean(mean, covariance, low, high)
     values = {"mean": mean, "factor": _factor(covariance), "low": low, "high": high}

@@ -1,6 +1,7 @@
 """The guard: does the evidence support going from the weights in force towards a candidate?
 
-It moves weights by a step where it does, takes a tilt away from equal weights back where its support has gone, and else holds.
+It moves weights by a step where it does, takes a tilt away from equal weights back where its support has gone, and
+else holds.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from agents.quant.proposal import CAUSES, AllocationProblem, Proposal, Status
 from agents.quant.same_skill import drifting_spread, lasting_spread
 
 EVIDENCE_HALF_LIFE_YEARS = 3.0
-"""Memory of the question whether the agents differ at all; fixed before any data were seen: tuning it on the same returns would be
-a trial."""
+"""Memory of the question whether the agents differ at all; fixed before any data were seen: tuning it on the same
+returns would be a trial."""
 HALF_LIFE_YEARS = 1.0
 """Memory of the methods that do not look at means, and of whether a tilt is still supported."""
 MOVING_T = 1.0
 """Once it is established that the agents' skills differ, so many standard errors suffice for the candidate."""
 TESTS_PER_YEAR = 32.0
-"""Independent tests that a year of daily looks at the two statistics of `same_skill` amounts to, since neighbouring looks
-share nearly all their data: measured on noise by scripts/calibrate_guard.py."""
+"""Independent tests that a year of daily looks at the two statistics of `same_skill` amounts to, since neighbouring
+looks share nearly all their data: measured on noise by scripts/calibrate_guard.py."""
 LOOKS_PER_YEAR = 16.0
 """The same for daily looks at one paired difference."""
 KEEP_MOVING_P = 0.05
-"""A desk that has left equal weights goes on moving while this is not exceeded; a second opening need not be as strong."""
+"""A desk that has left equal weights goes on moving while this is not exceeded; a second opening need not be as
+strong."""
 RELEASE_T = 0.5
 """A tilt away from equal weights that shows fewer standard errors than this is taken back."""
 RECENT_YEARS = 0.5
@@ -41,7 +43,8 @@ RECENT_RELEASE_T = -1.0
 
 @dataclass(frozen=True, slots=True)
 class SameSkill:
-    """How probable it is that chance alone makes equally good agents differ this much, and the level below which weights move."""
+    """How probable it is that chance alone makes equally good agents differ this much, and the level below which
+    weights move."""
 
     p: float
     level: float
@@ -64,8 +67,8 @@ class SameSkill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestedCandidate:
-    """A candidate with the paired tests of its portfolio against the weights in force: with the belief's half-life, and over
-    the last half year; and the standard errors that the first one has to show."""
+    """A candidate with the paired tests of its portfolio against the weights in force: with the belief's half-life,
+    and over the last half year; and the standard errors that the first one has to show."""
 
     candidate: Candidate
     beliefs: Beliefs
@@ -112,7 +115,8 @@ class WeightGuard:
         return float(np.max(np.abs(problem.start - problem.equal_weights)[problem.measurable])) > 1e-4
 
     def same_skill(self) -> SameSkill:
-        """The test of whether the agents' skills differ, lastingly or drifting; the smaller p-value of the two counts."""
+        """The test of whether the agents' skills differ, lastingly or drifting; the smaller p-value of the two
+        counts."""
         returns, year = self.problem.returns, self.problem.periods_per_year
         p = min(
             lasting_spread(returns, decay_weights(len(returns), EVIDENCE_HALF_LIFE_YEARS * year)),
@@ -122,8 +126,8 @@ class WeightGuard:
         return SameSkill(p, max(level, KEEP_MOVING_P) if self.tilted else level)
 
     def verdict(self, candidate: Candidate, beliefs: Beliefs, evidence: Mapping[str, object]) -> Proposal:
-        """Apply a step where it is supported, take a tilt back where its support has gone, else hold. `evidence` is what led
-        to the candidate."""
+        """Apply a step where it is supported, take a tilt back where its support has gone, else hold. `evidence` is
+        what led to the candidate."""
         problem, tested = self.problem, self._tested(candidate, beliefs)
         start, equal = problem.start, problem.equal_weights
         evidence = {**evidence, **tested.evidence}
@@ -131,8 +135,8 @@ class WeightGuard:
         sharpe_gain = self._gains(stepped, tested)[0]
         if tested.shown and tested.recent.t > RECENT_RELEASE_T and sharpe_gain > 0.0:
             reason = (
-                f"{tested.claim}: {tested.test.t:.1f} standard errors, {tested.needed_t:.1f} needed; no weight moved by more"
-                f" than {problem.limits.step:.0%}"
+                f"{tested.claim}: {tested.test.t:.1f} standard errors, {tested.needed_t:.1f} needed;"
+                f" no weight moved by more than {problem.limits.step:.0%}"
             )
             return self._move(stepped, reason, tested, evidence)
         tilt, recent = self._compared(start, equal, HALF_LIFE_YEARS), self._compared(start, equal, None)
@@ -140,8 +144,8 @@ class WeightGuard:
         back = self._step(equal)
         if np.max(np.abs(back - start)) > 1e-4 and (tilt.t < RELEASE_T or recent.t < RECENT_RELEASE_T):
             reason = (
-                f"the present tilt away from equal weights has lost its support ({tilt.t:.1f} standard errors, in the last half"
-                f" year {recent.t:.1f}): a step back towards equal"
+                f"the present tilt away from equal weights has lost its support ({tilt.t:.1f} standard errors,"
+                f" in the last half year {recent.t:.1f}): a step back towards equal"
             )
             return self._move(back, reason, tested, evidence)
         reason = candidate.refusal or f"{tested.claim}: {_shortfall(tested, sharpe_gain)}"
@@ -164,8 +168,8 @@ class WeightGuard:
         )
 
     def _compared(self, new: Floats, old: Floats, half_life_years: float | None) -> PairedTest:
-        """The paired comparison of two sets of weights [A] over the measurable agents, with a half-life or, where that is None,
-        over the last half year."""
+        """The paired comparison of two sets of weights [A] over the measurable agents, with a half-life or, where
+        that is None, over the last half year."""
         year = self.problem.periods_per_year
         rows = slice(None if half_life_years else -max(20, round(RECENT_YEARS * year)), None)
         a, b = self._portfolio(new)[rows], self._portfolio(old)[rows]
@@ -188,7 +192,8 @@ class WeightGuard:
         return start + change * min(1.0, self.problem.limits.step / largest) if largest > 0 else start
 
     def _gains(self, new: Floats, tested: TestedCandidate) -> tuple[float, float]:
-        """Annual (Sharpe ratio, return) gained by the believed means, net of the cost of moving, which a year has to earn."""
+        """Annual (Sharpe ratio, return) gained by the believed means, net of the cost of moving, which a year has to
+        earn."""
         problem, moments = self.problem, tested.beliefs.moments
         mean = tested.candidate.sharpe * moments.volatility
         cost = problem.turnover_cost * float(np.abs(new - problem.start).sum()) / problem.periods_per_year

@@ -23,13 +23,13 @@ GOOD = {
     2.6: "boom breakout record skyrockets soar soars soared surge surges surged upgrade upgraded upgrades",
 }
 BAD = {
-    1.0: "cautious delay delays delayed layoffs lower outflow outflows probe resigns slows slowdown underweight volatile "
-    "warns weak weaker",
+    1.0: "cautious delay delays delayed layoffs lower outflow outflows probe resigns slows slowdown underweight "
+    "volatile warns weak weaker",
     1.8: "bearish cuts decline declines declined dips downside drop drops fall falls fell lawsuit liquidation "
     "liquidations loss losses misses outage recall recession selloff sinks slides slips slump slumps sued tumbles "
     "underperform",
-    2.6: "bankrupt bankruptcy collapse collapses crash crashes default defaults delisted downgrade downgraded downgrades "
-    "fraud hack hacked insolvency insolvent plunge plunges plunged plummets scandal",
+    2.6: "bankrupt bankruptcy collapse collapses crash crashes default defaults delisted downgrade downgraded "
+    "downgrades fraud hack hacked insolvency insolvent plunge plunges plunged plummets scandal",
 }
 NEUTRAL = (
     "bear bull crude vice share shares interest gross tank liability liabilities mine mining arrest vault trust novel"

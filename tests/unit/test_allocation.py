@@ -61,8 +61,8 @@ def test_max_sharpe_is_never_beaten_on_a_dense_grid(agents, step, seed):
         with pytest.raises(SolverError):
             max_sharpe(mean, covariance, low, high)
         return
-    found = max_sharpe(mean, covariance, low, high)
-    ours = found @ mean / math.sqrt(found @ covariance @ found)
+    weights = max_sharpe(mean, covariance, low, high)
+    ours = weights @ mean / math.sqrt(weights @ covariance @ weights)
     assert ours >= ratios.max() - 1e-9
     # and the best grid point is near it: the optimum is no better than its neighbourhood allows
     assert ratios.max() >= ours - 0.02 * abs(ours) - 1e-6
@@ -86,8 +86,8 @@ def test_min_variance_is_never_beaten_on_a_dense_grid(seed):
     covariance = make_covariance(3, seed)
     points = np.array(list(grid(3, 0.05, 0.6, 0.005)))
     variances = np.einsum("ij,jk,ik->i", points, covariance, points)
-    found = min_variance(covariance, np.full(3, 0.05), np.full(3, 0.6))
-    assert found @ covariance @ found <= variances.min() * (1 + 1e-9)
+    weights = min_variance(covariance, np.full(3, 0.05), np.full(3, 0.6))
+    assert weights @ covariance @ weights <= variances.min() * (1 + 1e-9)
 
 
 @given(st.integers(2, 12), st.integers(0, 10_000))
@@ -183,12 +183,12 @@ def test_every_method_keeps_its_bounds(method, agents, seed, solver):
 def test_projection_is_the_nearest_point(values):
     wanted, agents = np.array(values), len(values)
     low, high = np.full(agents, 0.02), np.full(agents, max(0.5, 1.0 / agents))
-    found = project(wanted, low, high)
-    assert found.sum() == pytest.approx(1.0, abs=1e-9)
+    nearest = project(wanted, low, high)
+    assert nearest.sum() == pytest.approx(1.0, abs=1e-9)
     rng = np.random.default_rng(0)
     for _ in range(50):
         other = project(rng.uniform(-1, 2, agents), low, high)
-        assert np.sum((found - wanted) ** 2) <= np.sum((other - wanted) ** 2) + 1e-9
+        assert np.sum((nearest - wanted) ** 2) <= np.sum((other - wanted) ** 2) + 1e-9
 
 
 def test_bounds_that_cannot_hold_are_refused():
@@ -212,20 +212,20 @@ def test_oas_is_near_scikit_learns():
 
 def test_equal_sample_moments_are_numpys():
     returns = make_returns([0.5, 1.0, 2.0], 250)
-    found = estimate(returns, math.inf)
-    assert np.allclose(found.mean, returns.mean(axis=0), rtol=1e-9)
-    assert np.allclose(found.volatility, returns.std(axis=0, ddof=1), rtol=1e-9)
+    moments = estimate(returns, math.inf)
+    assert np.allclose(moments.mean, returns.mean(axis=0), rtol=1e-9)
+    assert np.allclose(moments.volatility, returns.std(axis=0, ddof=1), rtol=1e-9)
     raw = np.corrcoef(returns.T)
-    assert np.allclose(found.correlation - np.eye(3), (1 - found.shrinkage) * (raw - np.eye(3)), atol=1e-9)
+    assert np.allclose(moments.correlation - np.eye(3), (1 - moments.shrinkage) * (raw - np.eye(3)), atol=1e-9)
 
 
 def test_a_late_agent_is_not_filled_with_zeros():
     returns = make_returns([1.0, 1.0, 1.0], 400)
     returns[:300, 2] = np.nan
-    found = estimate(returns, math.inf)
-    assert found.mean[2] == pytest.approx(returns[300:, 2].mean())
-    assert found.volatility[2] == pytest.approx(returns[300:, 2].std(ddof=1), rel=1e-6)
-    assert found.sample[2] == pytest.approx(100)
+    moments = estimate(returns, math.inf)
+    assert moments.mean[2] == pytest.approx(returns[300:, 2].mean())
+    assert moments.volatility[2] == pytest.approx(returns[300:, 2].std(ddof=1), rel=1e-6)
+    assert moments.sample[2] == pytest.approx(100)
 
 
 def test_shrinkage_gives_nothing_to_noise_and_much_to_difference():
@@ -418,7 +418,8 @@ def test_two_hundred_skill_less_agents_promote_nobody():
 
 
 def test_a_star_that_dies_is_followed_and_left():
-    """H07: never more than the step in a day; the weight rises while the star shines and comes back after it has died."""
+    """H07: never more than the step in a day; the weight rises while the star shines and comes back after it has
+    died."""
     returns = make_returns([5.0, 0, 0, 0, 0, 0], 1100, seed=8)
     returns[650:, 0] -= 0.01 * 8.0 / math.sqrt(YEAR)  # from Sharpe 5 to -3
     weights, path = np.full(6, 1 / 6), []

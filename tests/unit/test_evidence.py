@@ -103,7 +103,8 @@ def test_interval_is_the_same_for_the_same_seed_and_undefined_when_short():
 
 
 def test_paired_difference_is_right_on_average_and_calibrated():
-    """Two portfolios of the same merit: |t| beyond 1.96 in about 5 % of samples; the difference is that of the ratios."""
+    """Two portfolios of the same merit: |t| beyond 1.96 in about 5 % of samples; the difference is that of the
+    ratios."""
     rng = np.random.default_rng(5)
     beyond = 0
     for seed in range(400):
@@ -161,7 +162,8 @@ def test_levels_multiply_back(rate, tests):
 
 
 def test_inflation_of_an_autocorrelated_mean():
-    """AR(1) with 0.3: the variance of the mean is (1 + 0.3) / (1 - 0.3) = 1.86 times larger; Bartlett's taper sees most of it."""
+    """AR(1) with 0.3: the variance of the mean is (1 + 0.3) / (1 - 0.3) = 1.86 times larger; Bartlett's taper sees
+    most of it."""
     rng = np.random.default_rng(2)
     noise = rng.standard_normal((5000, 4))
     for t in range(1, 5000):

@@ -57,12 +57,12 @@ def test_quantstats_agrees(stats, seed):
 def test_by_hand():
     """+2, -1, 0, +1, +3, -2 percent: gains 6, losses 3; the run of wins +1 +3 (the flat day ends nothing)."""
     returns = np.array([0.02, -0.01, 0.0, 0.01, 0.03, -0.02])
-    found = wins_and_losses(returns)
-    assert found.profit_factor == pytest.approx(2.0)
-    assert found.expectancy == pytest.approx(0.03 / 5)
-    assert (found.average_win, found.average_loss) == (pytest.approx(0.02), pytest.approx(0.015))
-    assert found.payoff_ratio == pytest.approx(4.0 / 3.0)
-    assert (found.longest_wins, found.longest_losses) == (2, 1)
+    figures = wins_and_losses(returns)
+    assert figures.profit_factor == pytest.approx(2.0)
+    assert figures.expectancy == pytest.approx(0.03 / 5)
+    assert (figures.average_win, figures.average_loss) == (pytest.approx(0.02), pytest.approx(0.015))
+    assert figures.payoff_ratio == pytest.approx(4.0 / 3.0)
+    assert (figures.longest_wins, figures.longest_losses) == (2, 1)
 
 
 def test_drawdown_of_constant_capital_by_hand():
@@ -112,8 +112,8 @@ def test_numpy_gives_the_bits_of_a_compiled_loop(seed, length, scale, periods, s
     rng = np.random.default_rng(seed)
     returns = (rng.standard_normal(length * abs(step)) * scale * (rng.random(length * abs(step)) < 0.9))[::step]
     expected = compiled_sharpe_ratio(returns, periods)
-    found = (*mean_and_variance(returns), sharpe_ratio(returns, periods))
-    assert np.array(found).tobytes() == np.array(expected).tobytes()
+    by_numpy = (*mean_and_variance(returns), sharpe_ratio(returns, periods))
+    assert np.array(by_numpy).tobytes() == np.array(expected).tobytes()
 
 
 @given(
@@ -121,8 +121,8 @@ def test_numpy_gives_the_bits_of_a_compiled_loop(seed, length, scale, periods, s
 )
 def test_numpy_gives_what_a_compiled_loop_gives_of_strange_values(values):
     returns = np.array(values)
-    found = (*mean_and_variance(returns), sharpe_ratio(returns, 252.0))
-    np.testing.assert_array_equal(found, compiled_sharpe_ratio(returns, 252.0))
+    by_numpy = (*mean_and_variance(returns), sharpe_ratio(returns, 252.0))
+    np.testing.assert_array_equal(by_numpy, compiled_sharpe_ratio(returns, 252.0))
 
 
 def test_simple_figures_need_no_compiler():
@@ -133,9 +133,9 @@ def test_simple_figures_need_no_compiler():
 
 
 def test_no_loss_has_no_profit_factor():
-    found = wins_and_losses(np.full(30, 0.01))
-    assert math.isnan(found.profit_factor) and math.isnan(found.payoff_ratio)
-    assert found.longest_wins == 30
+    figures = wins_and_losses(np.full(30, 0.01))
+    assert math.isnan(figures.profit_factor) and math.isnan(figures.payoff_ratio)
+    assert figures.longest_wins == 30
 
 
 @given(st.lists(st.booleans(), max_size=60))
@@ -144,8 +144,8 @@ def test_longest_run_by_brute_force(marks):
     for mark in marks:
         run = run + 1 if mark else 0
         best = max(best, run)
-    found = wins_and_losses(np.where(np.array(marks, dtype=bool), 0.01, -0.01))
-    assert found.longest_wins == best
+    figures = wins_and_losses(np.where(np.array(marks, dtype=bool), 0.01, -0.01))
+    assert figures.longest_wins == best
     assert wins_and_losses(-np.where(np.array(marks, dtype=bool), 0.01, -0.01)).longest_losses == best
 
 

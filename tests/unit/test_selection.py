@@ -20,13 +20,14 @@ def settings_like(base: np.ndarray, count: int, rng: np.random.Generator, *, own
 
 @pytest.mark.slow
 def test_two_hundred_settings_on_noise_yield_none():
-    """At 5 %, of 120 searches about 6 may accept one; 14 would be a broken gate (binomial, p < 0.002), and 0 a dead one."""
+    """At 5 %, of 120 searches about 6 may accept one; 14 would be a broken gate (binomial, p < 0.002), and 0 a dead
+    one."""
     rng = np.random.default_rng(5)
     accepted = 0
     for seed in range(120):
         base = rng.normal(0.0, 0.01, 400)
-        found = select(settings_like(base, 200, rng), base, PACE, tried_before=0, seed=seed)
-        accepted += found.p < 0.05
+        selection = select(settings_like(base, 200, rng), base, PACE, tried_before=0, seed=seed)
+        accepted += selection.p < 0.05
     assert accepted <= 13
     naive = sum(  # what a single test of the chosen one would have said
         select(settings_like(base, 200, rng), base, PACE, tried_before=0, seed=seed).t > 1.645
@@ -40,18 +41,18 @@ def test_a_truly_better_setting_is_found():
     base = rng.normal(0.0, 0.01, 2000)
     returns = settings_like(base, 50, rng)
     returns[:, 17] += 0.0018
-    found = select(returns, base, PACE, tried_before=0, seed=1)
-    assert found.best == 17
-    assert found.p < 0.05
-    assert found.gain > 1.5
+    selection = select(returns, base, PACE, tried_before=0, seed=1)
+    assert selection.best == 17
+    assert selection.p < 0.05
+    assert selection.gain > 1.5
     again = select(returns, base, PACE, tried_before=5000, seed=1)
-    assert again.p > found.p, "settings tried before on this history weaken the claim"
+    assert again.p > selection.p, "settings tried before on this history weaken the claim"
 
 
 def test_the_base_itself_is_never_better_than_itself():
     base = np.random.default_rng(7).normal(0.0, 0.01, 300)
-    found = select(np.column_stack([base, base]), base, PACE, tried_before=0, seed=1)
-    assert (found.p, found.t, found.gain) == (1.0, 0.0, 0.0)
+    selection = select(np.column_stack([base, base]), base, PACE, tried_before=0, seed=1)
+    assert (selection.p, selection.t, selection.gain) == (1.0, 0.0, 0.0)
 
 
 def test_overfitting_by_cases():
