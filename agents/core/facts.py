@@ -63,7 +63,7 @@ class FillTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedTrades:
-    """The trades closed in a period: how many won, the `best` and `worst` P&L, and the `newest` of them, newest first."""
+    """The trades closed in a period: how many won, the best and the worst P&L, and some of them, newest first."""
 
     won: int
     best: Decimal | None

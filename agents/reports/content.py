@@ -20,6 +20,8 @@ class KeyFigure(NamedTuple):
 
 
 class AlarmLine(NamedTuple):
+    """An open alarm."""
+
     severity: str
     kind: str
     detail: str
@@ -27,6 +29,8 @@ class AlarmLine(NamedTuple):
 
 
 class SuggestionLine(NamedTuple):
+    """Something that a person should do."""
+
     title: str
     action: str
     severity: str
@@ -88,6 +92,8 @@ class AgentLine(NamedTuple):
 
 
 class PositionLine(NamedTuple):
+    """An open position; `share` is of equity."""
+
     symbol: str
     quantity: str
     entry: str
@@ -97,6 +103,8 @@ class PositionLine(NamedTuple):
 
 
 class TradeLine(NamedTuple):
+    """A closed trade."""
+
     closed: str
     symbol: str
     side: str
@@ -107,12 +115,16 @@ class TradeLine(NamedTuple):
 
 
 class TaskLine(NamedTuple):
+    """A task of the desk's list."""
+
     title: str
     state: str
     priority: str
 
 
 class JobLine(NamedTuple):
+    """The newest run of a job."""
+
     job: str
     due: str
     status: str
@@ -141,6 +153,8 @@ class DifferenceLine(NamedTuple):
 
 
 class ParityLines(NamedTuple):
+    """The newest replay of the desk's own decisions, and the first values that differ."""
+
     line: str
     examples: Sequence[DifferenceLine]
 

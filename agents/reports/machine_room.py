@@ -60,8 +60,8 @@ def parity_lines(check: ParityCheck | None) -> ParityLines | None:
     if check is None:
         return None
     replayed = (
-        f"{check.decisions:,} decisions from {check.checked_from:%Y-%m-%d %H:%M} to {check.checked_to:%Y-%m-%d %H:%M} UTC"
-        " were replayed"
+        f"{check.decisions:,} decisions from {check.checked_from:%Y-%m-%d %H:%M}"
+        f" to {check.checked_to:%Y-%m-%d %H:%M} UTC were replayed"
     )
     outcome = (
         f"{check.differences:,} values differ"

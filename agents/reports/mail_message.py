@@ -16,7 +16,7 @@ def message_id(desk: str, report: Report) -> str:
 
 
 def message(report: Report, *, desk: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """The mail, its pictures shown by content id. ValueError for an address that is none, or that has control characters."""
+    """The mail; its HTML shows pictures by content id. ValueError for what is no address or has control characters."""
     mail = EmailMessage(policy=SMTP)
     for address in (sender, *recipients):
         if any(ord(c) < 32 for c in address) or "@" not in parseaddr(address)[1]:

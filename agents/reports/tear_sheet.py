@@ -16,8 +16,14 @@ from agents.reports.tear_sheet_tables import tables_of
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "tear_sheet.html"
 NOTES = {
-    "books": "All books trade the same signals at the same costs and differ in their weights only; first: the weights of the first day.",
-    "added": "Live less the control, annual Sharpe ratio, paired by day, block bootstrap; p is one-sided and corrected for the settings tried.",
+    "books": (
+        "All books trade the same signals at the same costs and differ in their weights only;"
+        " first: the weights of the first day."
+    ),
+    "added": (
+        "Live less the control, annual Sharpe ratio, paired by day, block bootstrap;"
+        " p is one-sided and corrected for the settings tried."
+    ),
     "costs": "Delay is the way from the price decided on to the open that was traded; it is no fee, and may be a gain.",
 }
 

@@ -37,8 +37,9 @@ def what_happened(facts: DeskFacts, summary: ReportSummary) -> list[str]:
     fills, costs = facts.fills, facts.trading.costs
     if fills.fills:
         lines.append(
-            f"{fills.fills:,} fills over {money(fills.notional)}: fees {money(costs.fees)}, spread {money(costs.spread)},"
-            f" impact {money(costs.impact)}, delay from decision to open {signed_money(fills.delay)}."
+            f"{fills.fills:,} fills over {money(fills.notional)}: fees {money(costs.fees)},"
+            f" spread {money(costs.spread)}, impact {money(costs.impact)},"
+            f" delay from decision to open {signed_money(fills.delay)}."
         )
     broken = [
         f"{count:,} {state.replace('_', ' ')}" for state, count in facts.orders.items() if state in CAME_TO_NOTHING
@@ -55,7 +56,8 @@ def _trades_sentence(facts: DeskFacts) -> str:
     trading, closed = facts.trading, facts.closed
     if trading.trades:
         return (
-            f"{trading.trades:,} trades closed for {signed_money(trading.pnl)}, {closed.won / trading.trades:.0%} of them won"
+            f"{trading.trades:,} trades closed for {signed_money(trading.pnl)},"
+            f" {closed.won / trading.trades:.0%} of them won"
             f" (best {signed_money(closed.best)}, worst {signed_money(closed.worst)})."
         )
     reasons = ", ".join(f"{reason} ({times:,})" for reason, times in trading.no_trade.items())

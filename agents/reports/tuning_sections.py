@@ -1,4 +1,4 @@
-"""facts -> what a report says of agents and weights: weights and why, changes, whether tuning pays, scorecards. Pure."""
+"""facts -> what a report says of weights and agents: weights and why, changes, what tuning added, scorecards. Pure."""
 
 from __future__ import annotations
 

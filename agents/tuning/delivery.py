@@ -17,7 +17,7 @@ GIVE_UP_AFTER = timedelta(days=3)
 
 
 def reason_not_to_mail(settings: MailSettings, *, at: datetime, last_sent: datetime | None, changed: bool) -> str:
-    """Why this report is not mailed; "" where it is. Quiet hours and frequency are those of the settings, in their time zone."""
+    """Why this report is not mailed; "" where it is. Quiet hours are in the settings' time zone."""
     if settings.quiet_hours and _within(
         at.astimezone(ZoneInfo(settings.timezone)).strftime("%H:%M"), settings.quiet_hours
     ):
@@ -36,8 +36,11 @@ def _within(clock: str, hours: tuple[str, str]) -> bool:
 
 
 def deliver(outbox: Outbox, mailer: Mailer, at: datetime) -> list[str]:
-    """Send what waits. After an outage only the newest report goes out, naming those that it covers; a failed delivery is
-    tried again with growing pauses for three days. Returns a line for each message."""
+    """Send what waits; returns a line for each message.
+
+    After an outage only the newest report goes out, and covers the others. A failed delivery is tried again with
+    growing pauses for three days.
+    """
     settings = outbox.mail_settings()
     if settings is None:
         return []
@@ -48,10 +51,10 @@ def deliver(outbox: Outbox, mailer: Mailer, at: datetime) -> list[str]:
         outbox.settle(
             mail.id, state="skipped", detail=f"covered by report {waiting[-1].report_id}", at=at, next_attempt_at=None
         )
-    said = [f"report {m.report_id}: covered by a newer one" for m in waiting[:-1]]
+    covered = [f"report {m.report_id}: covered by a newer one" for m in waiting[:-1]]
     if waiting[-1].next_attempt_at > at:
-        return said
-    return [*said, _deliver_one(outbox, mailer, settings, waiting[-1], at)]
+        return covered
+    return [*covered, _deliver_one(outbox, mailer, settings, waiting[-1], at)]
 
 
 def _deliver_one(outbox: Outbox, mailer: Mailer, settings: MailSettings, mail: Mail, at: datetime) -> str:

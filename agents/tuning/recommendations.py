@@ -44,7 +44,10 @@ def _weak_agents(facts: RuleFacts) -> Iterator[Recommendation]:
                 kind="strategy",
                 severity="medium",
                 title=f"{name} loses after costs, and not by chance",
-                action=f"Take {name} out of agents.enabled, or change its parameters as a new variant; its floor weight still trades.",
+                action=(
+                    f"Take {name} out of agents.enabled, or change its parameters as a new variant;"
+                    " its floor weight still trades."
+                ),
                 evidence={
                     "sharpe": card.figures["sharpe_ratio"],
                     "interval": [card.figures["sharpe_low"], high],
@@ -71,7 +74,10 @@ def _all_losing(facts: RuleFacts) -> Iterator[Recommendation]:
             kind="strategy",
             severity="high",
             title="Every agent has a negative Sharpe ratio",
-            action="No weights make a profit of this. Lower combine.volatility_target or risk.gross_cap, or halt, until an agent earns.",
+            action=(
+                "No weights make a profit of this. Lower combine.volatility_target or risk.gross_cap, or halt,"
+                " until an agent earns."
+            ),
             evidence=known,
         )
 

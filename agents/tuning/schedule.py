@@ -69,8 +69,10 @@ def next_due(jobs: Sequence[ScheduledJob], after: datetime) -> datetime:
 
 
 def lateness(job: ScheduledJob, newest: JobRun | None, at: datetime) -> timedelta | None:
-    """How long ago this job should have succeeded, given its newest run; None where it did, or is late by less than half
-    its interval (by ten minutes, where that is more)."""
+    """How long ago this job should have succeeded, given its newest run.
+
+    None where it did, or is late by less than half its interval (by ten minutes, where that is more).
+    """
     now = slot(job.every, at)
     since = now
     if newest is not None and newest.status == "succeeded":

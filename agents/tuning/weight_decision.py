@@ -30,8 +30,8 @@ SEED = 20240118
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """How weights are tuned: method, limits, days of history used at least and at most, cost of moving all of the book, and
-    after how many days a change is scored."""
+    """How weights are tuned: method, limits, days of history used at least and at most, cost of moving all of the book,
+    and after how many days a change is scored."""
 
     method: Method = "adaptive"
     limits: Limits = field(default_factory=Limits)
@@ -192,7 +192,7 @@ def _span_days(days: AgentDays, rows: int) -> int | None:
 def _causes(
     proposal: Proposal, agents: tuple[str, ...], weights: Mapping[str, Decimal], before: Mapping[str, Decimal]
 ) -> dict[str, dict[str, float]]:
-    """The parts of each agent's change, which sum to the published change exactly (the guard's part takes the rounding)."""
+    """The parts of each agent's change. They sum to the published change: the guard's part takes the rounding."""
     result = {}
     for name, parts in zip(agents, proposal.causes, strict=True):
         rounded = {key: round(value, 6) for key, value in parts.items()}

@@ -1,7 +1,7 @@
 """The scheduled jobs in a replay: the same functions at the same due times, on arrays and at the simulated clock.
 
-A job whose inputs are those of its last run says the same again, so it is not computed again: on daily bars eleven of twelve
-reports a day, and every weekend. The report's rules and alarms run; its pages are not written for each due time.
+A job whose inputs have not changed since its last run is not computed again: on daily bars eleven of twelve reports a
+day, and every weekend. Of a report only the rules run; its pages are not written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """facts -> recommendations -> a report on record and a mail on its way.
 
-Everything is read once, worded by pure functions (`agents.reports`, `agents.tuning.recommendations`), and stored under its
-period; the finished message waits in the outbox, so that a mail server that is away delays a mail and nothing else.
+Everything is read once, worded by pure functions (`agents.reports`, `agents.tuning.recommendations`), and stored under
+its period. The finished message waits in the outbox, so that a mail server that is away delays a mail and nothing else.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def write_report(desk: ReportDesk, outbox: Outbox, reporting: Reporting, at: dat
 
 
 def compose_report(desk: ReportDesk, reporting: Reporting, period: Period, *, keep: bool) -> Composed:
-    """A report on a period, without storing it. Where `keep`, the figures of the machine and the suggestions go on record."""
+    """A report on a period, not stored. Where `keep`, the machine's figures and the suggestions go on record."""
     facts = desk.facts(period)
     recommendations = recommend(facts)
     if keep:

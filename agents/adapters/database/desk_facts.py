@@ -46,11 +46,13 @@ RECENT_DECISIONS = 7
 
 _QUERIES = {
     "curves": """
-        SELECT book, array_agg((extract(epoch FROM day) / 86400)::int ORDER BY day) AS days, array_agg(equity ORDER BY day) AS equity
+        SELECT book, array_agg((extract(epoch FROM day) / 86400)::int ORDER BY day) AS days,
+               array_agg(equity ORDER BY day) AS equity
         FROM (SELECT book, time_bucket('1 day', time) AS day, last(equity, time) AS equity FROM equity
               WHERE (book NOT LIKE '%:%' OR book LIKE 'control:%') AND time <= :at GROUP BY 1, 2) d GROUP BY book""",
     "newest": """
-        SELECT time, equity, cash, risk_state, weights_level FROM decisions WHERE time <= :at ORDER BY time DESC LIMIT 1""",
+        SELECT time, equity, cash, risk_state, weights_level FROM decisions
+        WHERE time <= :at ORDER BY time DESC LIMIT 1""",
     "positions": """
         SELECT symbol, quantity, average_entry_price, mark, value, unrealised_pnl
         FROM v_positions ORDER BY abs(value) DESC NULLS LAST""",
@@ -58,8 +60,8 @@ _QUERIES = {
         SELECT trade_id, symbol, side, quantity, opened_at, closed_at, entry_price, exit_price, fees, pnl
         FROM trades WHERE closed_at > :start AND closed_at <= :at ORDER BY closed_at DESC, trade_id LIMIT :trades""",
     "trade_totals": """
-        SELECT count(*) AS trades, count(*) FILTER (WHERE pnl > 0) AS won, coalesce(sum(pnl), 0) AS pnl, min(pnl) AS worst,
-               max(pnl) AS best FROM trades WHERE closed_at > :start AND closed_at <= :at""",
+        SELECT count(*) AS trades, count(*) FILTER (WHERE pnl > 0) AS won, coalesce(sum(pnl), 0) AS pnl,
+               min(pnl) AS worst, max(pnl) AS best FROM trades WHERE closed_at > :start AND closed_at <= :at""",
     "fills": """
         SELECT count(*) AS fills, coalesce(sum(f.quantity * f.price), 0) AS notional, coalesce(sum(f.fee), 0) AS fees,
                coalesce(sum(f.spread_cost), 0) AS spread, coalesce(sum(f.impact_cost), 0) AS impact,
@@ -70,9 +72,11 @@ _QUERIES = {
         JOIN decision_details d ON d.time = o.decision_time AND d.symbol = f.symbol
         WHERE f.time > :start AND f.time <= :at""",
     "orders": """
-        SELECT state, count(*) AS orders FROM orders WHERE decision_time > :start AND decision_time <= :at GROUP BY state""",
+        SELECT state, count(*) AS orders FROM orders
+        WHERE decision_time > :start AND decision_time <= :at GROUP BY state""",
     "decisions": """
-        SELECT count(*) AS decisions, coalesce(sum(orders), 0) AS orders FROM decisions WHERE time > :start AND time <= :at""",
+        SELECT count(*) AS decisions, coalesce(sum(orders), 0) AS orders FROM decisions
+        WHERE time > :start AND time <= :at""",
     "no_trade": """
         SELECT no_trade AS reason, count(*) AS times FROM decision_details
         WHERE time > :start AND time <= :at AND no_trade <> '' GROUP BY 1 ORDER BY 2 DESC LIMIT 6""",
@@ -87,8 +91,10 @@ _QUERIES = {
         SELECT timestamp, agent_weights FROM weight_history
         WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at ORDER BY version""",
     "tuner": """
-        SELECT count(*) FILTER (WHERE status <> 'trial') AS decisions, count(*) FILTER (WHERE status = 'apply') AS changes,
-               count(*) FILTER (WHERE status = 'hold') AS holds, count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
+        SELECT count(*) FILTER (WHERE status <> 'trial') AS decisions,
+               count(*) FILTER (WHERE status = 'apply') AS changes,
+               count(*) FILTER (WHERE status = 'hold') AS holds,
+               count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
                count(*) FILTER (WHERE status = 'revert') AS reverts
         FROM weight_history WHERE timestamp <= :at""",
     "scored": """
@@ -104,13 +110,15 @@ _QUERIES = {
         WHERE state <> 'dismissed' AND (state <> 'done' OR updated_at > :start)
         ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], priority), created_at""",
     "work": """
-        SELECT agent_name, count(*) AS cycles, count(*) FILTER (WHERE NOT ok) AS failures, sum(opinions)::bigint AS opinions,
+        SELECT agent_name, count(*) AS cycles, count(*) FILTER (WHERE NOT ok) AS failures,
+               sum(opinions)::bigint AS opinions,
                avg(duration_ms) AS mean_ms, max(duration_ms) AS longest_ms, max(detail) FILTER (WHERE NOT ok) AS failure
         FROM agent_work_log WHERE time > :start AND time <= :at GROUP BY 1 ORDER BY 1""",
     "freshness": """
         SELECT s.symbol, b.time AS newest FROM (SELECT DISTINCT symbol FROM decision_details
             WHERE time = (SELECT max(time) FROM decisions)) s
-        LEFT JOIN LATERAL (SELECT time FROM bars b WHERE b.symbol = s.symbol AND b.time <= :at ORDER BY time DESC LIMIT 1) b ON true
+        LEFT JOIN LATERAL (SELECT time FROM bars b WHERE b.symbol = s.symbol AND b.time <= :at
+                           ORDER BY time DESC LIMIT 1) b ON true
         ORDER BY 2 NULLS FIRST, 1""",
     "risk_events": """
         SELECT time, from_state, to_state, reason, actor FROM risk_events
@@ -121,7 +129,8 @@ _QUERIES = {
         SELECT checked_from, checked_to, decisions, differences, counts, examples, slippage FROM parity_checks
         WHERE checked_at <= :at ORDER BY checked_to DESC LIMIT 1""",
     "quarantine": "SELECT count(*) AS rows FROM bar_quarantine WHERE recorded_at > :start AND recorded_at <= :at",
-    "alarms": "SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at",
+    "alarms": """
+        SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at""",
     "published": """
         SELECT EXISTS (SELECT 1 FROM weight_history
                        WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at) AS published""",

@@ -1,5 +1,4 @@
-"""Where reports, suggestions, alarms and metrics are kept; and the facts of which reports are made, each set read in one
-transaction."""
+"""Where reports, suggestions, alarms and metrics are kept; and the facts of which they are made."""
 
 from __future__ import annotations
 
@@ -20,6 +19,8 @@ from agents.core.facts import AlarmFacts, DeskFacts, Period
 from agents.core.meta_types import Alarm, Recommendation, Report, ReportSummary, Suggestion
 from agents.core.ports import WeightCache
 
+_ADD_METRIC = """
+    INSERT INTO system_metrics (time, name, value) VALUES (:time, :name, :value) ON CONFLICT DO NOTHING"""
 _SUGGEST = """
     INSERT INTO improvement_suggestions AS s
         (fingerprint, kind, severity, title, action, evidence, state, created_at, updated_at)
@@ -54,7 +55,10 @@ _NEW_MODEL = """
 
 
 class ReportStore:
-    """ReportDesk over one desk's database, and where alarms keep their edges. `folder` is on the disk that is watched."""
+    """ReportDesk over one desk's database, and where alarms keep their edges.
+
+    `folder` is on the disk that is watched.
+    """
 
     def __init__(self, engine: Engine, cache: WeightCache, clock: Clock, folder: Path) -> None:
         self._engine = engine
@@ -84,12 +88,7 @@ class ReportStore:
     def record_metrics(self, at: datetime, metrics: Mapping[str, float]) -> None:
         rows = [{"time": at, "name": name, "value": float(value)} for name, value in metrics.items()]
         with transaction(self._engine) as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO system_metrics (time, name, value) VALUES (:time, :name, :value) ON CONFLICT DO NOTHING"
-                ),
-                rows,
-            )
+            connection.execute(text(_ADD_METRIC), rows)
 
     def sync_suggestions(self, at: datetime, recommendations: Sequence[Recommendation]) -> list[Suggestion]:
         rows = [asdict(r) | {"evidence": json.dumps(r.evidence, default=str), "at": at} for r in recommendations]
@@ -137,7 +136,7 @@ class ReportStore:
     def register_variants(
         self, at: datetime, variants: Mapping[str, Mapping[str, Any]], models: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Today's agents as champions with their parameters (a new parameter set is a new variant), and model versions."""
+        """Today's agents as champions with their parameters, and model versions; new parameters are a new variant."""
         with transaction(self._engine) as connection:
             for agent, variant in variants.items():
                 named = {"agent": agent, "name": variant["variant"]}
@@ -155,8 +154,10 @@ def _suggestion(row: dict[str, Any]) -> Suggestion:
 
 
 def forget_old_metrics(owner: Engine, at: datetime, *, metrics_days: int) -> int:
-    """Drop chunks of system_metrics that are older, which only their owner may; returns how many. Refuses, and drops nothing,
-    where more than half of all chunks would go: then the clock is wrong rather than the metrics old."""
+    """Drop chunks of system_metrics that are older, which only their owner may; returns how many.
+
+    Drops nothing where more than half of all chunks would go: then the clock is wrong rather than the metrics old.
+    """
     before = at - timedelta(days=metrics_days)
     with transaction(owner) as connection:
         counted = row_dicts(
