@@ -21,7 +21,8 @@ from agents.core.settings import load_settings, with_changes, worker_environment
 from agents.replay.space import Space, space_of
 from agents.reports.formatting import number, percent
 from agents.wiring.connections import connect
-from agents.wiring.search import Laboratory, Search
+from agents.wiring.search import Search
+from agents.wiring.trial_runner import TrialRunner
 
 TRIALS_SHOWN = 12
 END_WAIT_S = 10.0
@@ -38,15 +39,15 @@ def search(options: Namespace, screen: Screen) -> int:
         stack.callback(connections.close)
         opened = open_history(options, settings, stack, screen)
         settings = with_changes(opened.settings, changes_of(options))
-        laboratory = Laboratory(opened.bars(), settings, space.tuning)
-        job = Search(space, laboratory, connections.owner, connections.meta)
+        runner = TrialRunner(opened.bars(), settings, space.tuning)
+        job = Search(space, runner, connections.owner, connections.meta)
         stack.callback(job.close)
         if options.worker:
             tried = job.work(lambda _done: None)
             screen.result({"search": job.name, "tried": tried}, f"tried {tried:,} settings of {job.name}")
             return 0
         _lead(job, options.workers - 1, stack, screen)
-        document = job.conclude()
+        document = {"search": job.name, "data_sha256": runner.data_hash, **job.conclude().as_plain()}
     screen.result(document, *_tables(document))
     return 0
 

@@ -16,8 +16,10 @@ from agents.core.errors import UsageError
 from agents.core.settings import load_settings, with_changes
 from agents.quant.measures import plain
 from agents.replay.space import Space, candidates
+from agents.replay.walk_forward import Fold, WalkForward, out_of_sample
+from agents.replay.walk_forward import walk_forward as judge_folds
 from agents.reports.formatting import number
-from agents.wiring import search as searching
+from agents.wiring.trial_runner import TrialRunner, count_candidates, trials_before
 
 
 def walk_forward(options: Namespace, screen: Screen) -> int:
@@ -27,21 +29,21 @@ def walk_forward(options: Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         opened = open_history(options, load_settings(options.settings), stack, screen)
         bars, settings = opened.bars(), with_changes(opened.settings, changes_of(options))
-        before = searching.trials_before(opened.database, bars) if opened.database is not None else 0
-        laboratory = searching.Laboratory(bars, settings, space.tuning if space else True)
+        before = trials_before(opened.database, bars) if opened.database is not None else 0
+        runner = TrialRunner(bars, settings, space.tuning if space else True)
         progress = screen.progress(stack, "folds")
-        folds, added, against, figures = searching.walk_forward(
-            laboratory, _windows(options), points, 1 + before, progress
-        )
+        judged = judge_folds(runner.run, bars.time, _windows(options), points, progress)
         if opened.database is not None and len(points) > 1:
-            searching.count_candidates(opened.database, laboratory, points[1:])
+            count_candidates(opened.database, runner, points[1:])
+    result = out_of_sample(judged, 1 + before)
+    added = result.tuning_added
     document = plain(
         {
             "scheme": options.scheme,
-            "folds": [_fold_document(fold) for fold in folds],
+            "folds": [_fold_document(fold) for fold in result.folds],
             "tuning_added": added.as_plain(),
-            "choosing_added": against.as_plain() if len(points) > 1 else None,
-            "figures": figures,
+            "choosing_added": result.choosing_added.as_plain() if len(points) > 1 else None,
+            "figures": result.figures,
             "settings_tried": len(points),
             "tried_before": before,
             "verdict": f"out of sample, tuning {added.words}",
@@ -62,8 +64,8 @@ def _points(space: Space | None, options: Namespace) -> list[dict[str, Any]]:
     return [{}, *candidates(space)]
 
 
-def _windows(options: Namespace) -> searching.WalkForward:
-    return searching.WalkForward(
+def _windows(options: Namespace) -> WalkForward:
+    return WalkForward(
         anchored=options.scheme == "anchored",
         train_days=options.train_days,
         test_days=options.test_days,
@@ -72,7 +74,7 @@ def _windows(options: Namespace) -> searching.WalkForward:
     )
 
 
-def _fold_document(fold: searching.Fold) -> dict[str, Any]:
+def _fold_document(fold: Fold) -> dict[str, Any]:
     return {
         "train": [time.isoformat() for time in fold.train],
         "test": [time.isoformat() for time in fold.test],

@@ -20,7 +20,9 @@ from agents.core.errors import ServiceError, SettingsError
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.space import space_of
-from agents.wiring.search import Laboratory, Search, WalkForward, count_candidates, walk_forward
+from agents.replay.walk_forward import WalkForward, out_of_sample, walk_forward
+from agents.wiring.search import Search
+from agents.wiring.trial_runner import TrialRunner, count_candidates
 from tests.conftest import SERVICES
 from tests.integration.test_daemon import csv_of
 from tests.market import make_bars
@@ -119,8 +121,8 @@ def test_two_workers_by_hand_give_what_one_process_gives(folder, redis_url, serv
     assert counted == 13, "twelve settings and those in use"
 
 
-def laboratory(settings: Settings | None = None) -> Laboratory:
-    return Laboratory(BARS, settings or Settings(), tuning=False)
+def runner(settings: Settings | None = None) -> TrialRunner:
+    return TrialRunner(BARS, settings or Settings(), tuning=False)
 
 
 def test_an_optuna_search_learns_and_counts(bench):
@@ -135,10 +137,10 @@ def test_an_optuna_search_learns_and_counts(bench):
         },
         "S",
     )
-    job = Search(space, laboratory(), bench, bench)
+    job = Search(space, runner(), bench, bench)
     job.enqueue()
     job.finish(lambda _done: None)
-    found = job.conclude()
+    found = job.conclude().as_plain()
     job.close()
     assert found["tried"] == 6
     assert len({json.dumps(t["changes"], sort_keys=True) for t in found["trials"]}) == 6
@@ -152,13 +154,13 @@ def test_an_optuna_search_learns_and_counts(bench):
 def test_who_may_not_create_a_schema_is_told_what_to_do(owner):
     space = space_of({"search": {"method": "grid", "tuning": False}, "space": {"execution.buffer": [0.1]}}, "S")
     with pytest.raises(ServiceError, match="GRANT CREATE ON DATABASE"):
-        Search(space, laboratory(), owner, owner).enqueue()
+        Search(space, runner(), owner, owner).enqueue()
 
 
 def test_a_failing_setting_is_one_clear_line(owner):
     space = space_of({"search": {"method": "grid"}, "space": {"risk.gross_cap": [1.0, -1.0]}}, "S")
     with pytest.raises(SettingsError, match="risk.gross_cap"):
-        Search(space, laboratory(), owner, owner)
+        Search(space, runner(), owner, owner)
 
 
 def test_trials_on_other_histories_do_not_count(owner):
@@ -176,9 +178,11 @@ def test_trials_on_other_histories_do_not_count(owner):
 def test_walk_forward_judges_only_what_was_not_learnt_on():
     """The joined days are those of the test windows of a single replay of each fold, and nothing of a learning window."""
     walk = WalkForward(anchored=True, train_days=150, test_days=80, purge_days=2, embargo_days=3)
-    lab = laboratory()
+    lab = runner()
     points = [{}, {"combine.volatility_target": 0.3}]
-    folds, added, _, figures = walk_forward(lab, walk, points, 1, lambda _d, _n: None)
+    judged = walk_forward(lab.run, BARS.time, walk, points, lambda _d, _n: None)
+    result = out_of_sample(judged, 1)
+    folds, added, figures = result.folds, result.tuning_added, result.figures
     assert figures["days"] == sum(end - judge for _, _, judge, end in walk.folds(420))
     assert added.words == "changed nothing", "weights were not tuned"
     for fold in folds:
@@ -190,7 +194,7 @@ def test_walk_forward_judges_only_what_was_not_learnt_on():
 
 
 def test_what_a_walk_forward_chose_among_is_counted(owner):
-    store, lab = TrialsStore(owner), laboratory()
+    store, lab = TrialsStore(owner), runner()
     span = BARS.symbols, as_datetime(BARS.time[0]), as_datetime(BARS.time[-1])
     for _ in range(2):
         count_candidates(owner, lab, [{"execution.buffer": 0.2}, {"execution.buffer": 0.3}])

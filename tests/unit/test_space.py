@@ -9,7 +9,7 @@ import pytest
 
 from agents.core.errors import SettingsError, UsageError
 from agents.replay.space import candidates, period_rows, space_of
-from agents.wiring.search import WalkForward
+from agents.replay.walk_forward import WalkForward
 
 
 def space(text: str):
