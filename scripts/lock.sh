@@ -6,23 +6,24 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What our dependencies ask for and nothing here imports: cvxpy's solvers besides CLARABEL and OSQP (200 MB), OSQP's code
-# generation, the tools of the demo's data package, vaderSentiment's own demo.
+# What our dependencies ask for and nothing here imports: cvxpy's solvers besides CLARABEL and OSQP (200 MB), OSQP's
+# code generation, the tools of the demo's data package, vaderSentiment's own demo.
 unused="highspy icalendar scs shapely sparsediffpy"
 unused_but_in_dev="joblib requests setuptools"
 
 compile() {  # LOCK "WITHOUT..." [OPTIONS]
     local lock="$1" without="$2"
     shift 2
-    uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-header --no-annotate \
-        --excludes <(printf '%s\n' $without) --output-file "$lock" --extra build --extra demo "$@"
+    uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet --no-header \
+        --no-annotate --excludes <(printf '%s\n' $without) --output-file "$lock" --extra build --extra demo "$@"
 }
 
 compile_addition() {  # LOCK BASE "WITHOUT..." [OPTIONS]
     local lock="$1" base="$2" without="$3" pins
     shift 3
     pins="$(cat requirements.lock "$base" | sed -n 's/ \\$//; /^[A-Za-z0-9]/p' | sort -u)"
-    compile "$lock" "$without" --constraints <(echo "$pins") $(echo "$pins" | sed 's/==.*//; s/^/--no-emit-package /' | sort -u) "$@"
+    compile "$lock" "$without" --constraints <(echo "$pins") \
+        $(echo "$pins" | sed 's/==.*//; s/^/--no-emit-package /' | sort -u) "$@"
     sed -i "1i -r $base" "$lock"
 }
 

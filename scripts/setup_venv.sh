@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and installs the locked, hash-checked packages; does nothing where that is done already.
-#   scripts/setup_venv.sh LOCK     requirements.lock, or requirements-search.lock and requirements-dev.lock, which add to it
+#   scripts/setup_venv.sh LOCK     requirements.lock; requirements-search.lock and requirements-dev.lock add to it
 # An environment is built beside the one in use and takes its place when it is complete, so neither a failure nor an
 # interruption breaks what worked. Only the packages that a second lock adds are installed in place.
 set -euo pipefail
@@ -22,7 +22,7 @@ rank() {  # LOCK -> its place in locks; 0 for none
     echo 0
 }
 
-# They change with the folder and with Python's version too: a copied folder or an upgraded system gets a new environment.
+# It changes with the folder and Python's version too: a copied folder or an upgraded system gets a new environment.
 packages_digest() {
     { "$venv/bin/python" -c 'import sys; print(sys.version_info[:2])' 2>/dev/null; pwd; cat "${locks[@]}"; } | sha256sum
 }
@@ -44,13 +44,14 @@ find_python() {
 # Debian's python3 has no pip for a virtual environment unless python3-venv is installed; the package python3-pip-whl
 # holds one and can be fetched without root.
 install_debians_pip() {
-    local folder
+    local folder wheel status=0
     folder="$(mktemp -d)"
-    (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .) >/dev/null 2>&1 \
-        && PYTHONPATH="$(echo "$folder"/usr/share/python-wheels/pip-*.whl)" "$fresh/bin/python" -m pip install --quiet \
-            --disable-pip-version-check --no-index "$folder"/usr/share/python-wheels/pip-*.whl \
-        || { rm -rf "$folder"; return 1; }
+    (cd "$folder" && apt-get download -qq python3-pip-whl && dpkg-deb --extract python3-pip-whl_*.deb .) >/dev/null 2>&1
+    wheel="$(echo "$folder"/usr/share/python-wheels/pip-*.whl)"
+    PYTHONPATH="$wheel" "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check --no-index "$wheel" \
+        2>/dev/null || status=1
     rm -rf "$folder"
+    return $status
 }
 
 pip_install() {  # ENVIRONMENT ARGUMENTS: pip compiles nothing, Python does what it really imports
@@ -60,7 +61,7 @@ pip_install() {  # ENVIRONMENT ARGUMENTS: pip compiles nothing, Python does what
 }
 
 install_packages() {  # ENVIRONMENT LOCK
-    say "installing the locked packages of $2 (about 230 MB the first time)"
+    say "installing the packages of $2$([ "$1" = "$venv" ] || echo " (230 MB the first time)")"
     pip_install "$1" --require-hashes --only-binary :all: -r "$2" || return 1
     slim "$1"
 }
@@ -70,7 +71,7 @@ slim() {
     local packages
     packages="$(echo "$1"/lib/python3*/site-packages)"
     find "$packages" -type d -name tests -prune -exec rm -rf {} +
-    find "$packages" -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.px[di]' -o -name '*.pyx' \) -delete
+    find "$packages" -type f -regex '.*\.\(c\|cpp\|h\|hpp\|pxd\|pxi\|pyx\)' -delete
     rm -f "$packages"/pyarrow/*flight* "$packages"/pyarrow/*s3*
     rm -f "$packages"/bokeh_sampledata/_data/{geographic_boundaries,movies}.db
 }
@@ -85,7 +86,8 @@ build() {  # LOCK: a new environment that replaces the old one
         || fail "$python has no pip for virtual environments; install it with: apt install python3-venv"
     find "$fresh" -name __pycache__ -prune -exec rm -rf {} +
     install_packages "$fresh" "$1" && install_project "$fresh" || fail "$not_installed"
-    grep -lIF "$fresh" "$fresh"/bin/* "$fresh/pyvenv.cfg" | xargs sed -i 's|/\.venv\.new\b|/.venv|g'  # it knows its place
+    # its programs know where they are
+    grep -lIF "$fresh" "$fresh"/bin/* "$fresh/pyvenv.cfg" | xargs -d '\n' sed -i 's|/\.venv\.new\b|/.venv|g'
     rm -rf "$venv"
     mv "$fresh" "$venv"
 }
@@ -108,8 +110,10 @@ if [ "$packages" != "$(packages_digest)" ]; then
     build "$wanted"
 elif [ "$present" != "$wanted" ] || [ "$project" != "$(project_digest)" ]; then
     mv "$stamp" "$stamp.old"  # an interruption from here on means: build anew
-    [ "$present" = "$wanted" ] || install_packages "$venv" "$wanted" || { mv "$stamp.old" "$stamp"; fail "$not_installed"; }
-    install_project "$venv" || { mv "$stamp.old" "$stamp"; fail "$not_installed"; }
+    if ! { [ "$present" = "$wanted" ] || install_packages "$venv" "$wanted"; } || ! install_project "$venv"; then
+        mv "$stamp.old" "$stamp"
+        fail "$not_installed"
+    fi
 else
     exit 0
 fi

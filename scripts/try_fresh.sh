@@ -4,13 +4,14 @@
 #     --demo-only           only ./start_trading.sh --demo, not ./scripts/run_tests.sh
 #     --twice               the demo a second time: what it takes of the disk then
 #     --venv                install python3-venv (default: only python3)
-#     --servers             install PostgreSQL, TimescaleDB where the suite has it, and Redis (default: the program fetches them)
+#     --servers             install PostgreSQL, TimescaleDB (where the suite has it) and Redis; else the program fetches them
 #     --as-root             run the commands as root (default: as an ordinary user)
 #     --copy-host-config    give it this machine's apt and pip configuration, its proxies and CA certificates
 #     --mirror URL          another mirror than debootstrap's own
+#     --from DIR            copy this bare Debian, which debootstrap made before, instead of making one
 #     --folder DIR          where to build it (default: a new folder in /var/tmp); it must not exist
-# It runs in mount and process namespaces of its own: whatever happens, no mount and no process is left, and the folder is
-# removed. It takes 3 GB of disk and, with the tests, a quarter of an hour; it is meant for people, not for CI.
+# It runs in mount and process namespaces of its own: whatever happens, no mount and no process is left, and the folder
+# is removed. It takes 3 GB of disk and, with the tests, a quarter of an hour; it is meant for people, not for CI.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 visitor=visitor
@@ -19,7 +20,7 @@ say() { printf '· [%s] %s\n' "$(date -u -d "@$SECONDS" +%M:%S)" "$*" >&2; }
 fail() { printf 'try_fresh: %s\n' "$*" >&2; exit 1; }
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 
-demo_only=no twice=no venv=no servers=no as_root=no host_config=no mirror="" folder="" suite=""
+demo_only=no twice=no venv=no servers=no as_root=no host_config=no mirror="" from="" folder="" suite=""
 read_options() {
     while [ $# -gt 0 ]; do
         case "$1" in
@@ -30,6 +31,7 @@ read_options() {
             --as-root) as_root=yes ;;
             --copy-host-config) host_config=yes ;;
             --mirror) mirror="${2:?"--mirror needs a URL"}"; shift ;;
+            --from) from="${2:?"--from needs a folder"}"; shift ;;
             --folder) folder="${2:?"--folder needs a path"}"; shift ;;
             -h | --help) usage; exit 0 ;;
             -*) fail "unknown option $1; see scripts/try_fresh.sh --help" ;;
@@ -42,19 +44,31 @@ read_options() {
 
 check_host() {
     [ "$(id -u)" = 0 ] || fail "a bare Debian can only be made by root; run: sudo $0 $suite"
-    command -v debootstrap >/dev/null || fail "debootstrap is not installed; run: apt install debootstrap"
-    [ -e "/usr/share/debootstrap/scripts/$suite" ] || fail "debootstrap knows no suite '$suite'; see /usr/share/debootstrap/scripts"
-    unshare --mount --pid --fork true 2>/dev/null || fail "this machine lets nobody make namespaces (unshare); use a virtual machine"
+    [ -z "$from" ] || [ -d "$from/usr" ] \
+        || fail "$from holds no Debian; make one: debootstrap --variant=minbase $suite $from"
+    [ -n "$from" ] || command -v debootstrap >/dev/null \
+        || fail "debootstrap is not installed; run: apt install debootstrap"
+    [ -n "$from" ] || [ -e "/usr/share/debootstrap/scripts/$suite" ] \
+        || fail "debootstrap knows no suite '$suite'; see /usr/share/debootstrap/scripts"
+    unshare --mount --pid --fork true 2>/dev/null \
+        || fail "this machine lets nobody make namespaces (unshare); use a virtual machine"
     [ -z "$folder" ] || [ ! -e "$folder" ] || fail "$folder exists; name a new folder"
 }
 
 # ---------------------------------------------------------------- inside the namespaces
 
-inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+inside() {  # COMMAND, as root
+    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+}
 
 make_debian() {
     say "making a bare $suite in $root"
-    debootstrap --variant=minbase "$suite" "$root" $mirror >"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "debootstrap failed; see above"; }
+    if [ -n "$from" ]; then
+        cp -a "$from/." "$root"
+    else
+        debootstrap --variant=minbase "$suite" "$root" $mirror >"$log" 2>&1 \
+            || { tail -n 5 "$log" >&2; fail "debootstrap failed; see above"; }
+    fi
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
     mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
@@ -74,19 +88,21 @@ copy_pip_config() {  # an index of one's own, proxies, certificates
     for file in "$HOME/.pip/pip.conf" "$HOME/.config/pip/pip.conf"; do
         [ ! -f "$file" ] || cp "$file" "$home/.config/pip/pip.conf"
     done
-    mapfile -t environment < <(env | grep -iE '^(PIP_[A-Z_]+|[a-z]+_proxy|SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE)=')
+    mapfile -t environment < <(env | grep -iE '^(PIP_[A-Z_]+|[a-z]+_proxy|SSL_CERT_FILE)=')
 }
 
 install_packages() {
-    local packages=(python3 ca-certificates)
+    local packages=(python3 ca-certificates) timescaledb
     [ "$venv" = no ] || packages+=(python3-venv)
     inside apt-get update -qq
     if [ "$servers" = yes ]; then
-        packages+=("$(inside apt-cache search --names-only '^postgresql-[0-9]+-timescaledb$' | cut -d' ' -f1 | tail -n 1)" redis-server)
-        [ -n "${packages[-2]}" ] || { say "$suite has no TimescaleDB: PostgreSQL comes without it"; packages[-2]=postgresql; }
+        timescaledb="$(inside apt-cache search --names-only '^postgresql-[0-9]+-timescaledb$' | cut -d' ' -f1)"
+        [ -n "$timescaledb" ] || say "$suite has no TimescaleDB: PostgreSQL comes without it"
+        packages+=("${timescaledb:-postgresql}" redis-server)
     fi
     say "installing ${packages[*]}"
-    inside apt-get install -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "apt failed; see above"; }
+    inside apt-get install -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 \
+        || { tail -n 5 "$log" >&2; fail "apt failed; see above"; }
 }
 
 copy_project() {
@@ -99,8 +115,9 @@ copy_project() {
 }
 
 as_user() {  # COMMAND: as the user would type it in the project's folder; the environment is a fresh login's
-    chroot --userspec="$user:$user" "$root" /usr/bin/env -i HOME="${home#"$root"}" USER="$user" LOGNAME="$user" SHELL=/bin/bash \
-        PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 "${environment[@]}" bash -c "cd ~/quorum && $1" 2>&1 | tee "$log"
+    local login=(HOME="${home#"$root"}" USER="$user" LOGNAME="$user" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8)
+    chroot --userspec="$user:$user" "$root" /usr/bin/env -i "${login[@]}" "${environment[@]}" \
+        bash -c "cd ~/quorum && $1" 2>&1 | tee "$log"
     return "${PIPESTATUS[0]}"
 }
 
@@ -109,7 +126,8 @@ timed_demo() {
     say "./start_trading.sh --demo"
     as_user "./start_trading.sh --demo" || fail "the demo failed on $machine; see above"
     took=$((SECONDS - started))
-    equity="$(grep -oE 'equity +[0-9,]+' "$log" | tail -n 1 | grep -oE '[0-9,]+$')" || fail "the demo ended without an equity on $machine; see above"
+    equity="$(grep -oE 'equity +[0-9,]+' "$log" | tail -n 1 | grep -oE '[0-9,]+$')" \
+        || fail "the demo ended without an equity on $machine; see above"
 }
 
 size_of() { du -sm "$@" 2>/dev/null | tail -n 1 | cut -f1; }  # MB
@@ -127,7 +145,8 @@ try() {
     machine+=", servers $([ "$servers" = yes ] && echo installed || echo fetched), as $user"
     timed_demo
     state="$([ "$as_root" = yes ] && echo "$root/var/lib/quorum" || echo "$home/.local/state/quorum")"
-    machine+=": the demo took $took s, equity $equity; on disk .venv $(size_of "$home/quorum/.venv") MB, state $(size_of "$state") MB"
+    machine+=": the demo took $took s, equity $equity"
+    machine+="; on disk: .venv $(size_of "$home/quorum/.venv") MB, state $(size_of "$state") MB"
     if [ "$twice" = yes ]; then
         timed_demo
         machine+="; again $took s, equity $equity, state $(size_of "$state") MB"
