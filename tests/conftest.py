@@ -21,7 +21,6 @@ settings.register_profile("explore", deadline=None, max_examples=1500, suppress_
 settings.load_profile("suite")
 
 SHARED_DATA = Path(os.environ.get("TESTS_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-needs_shared_data = pytest.mark.skipif(not SHARED_DATA.exists(), reason=f"needs the market data in {SHARED_DATA}")
 for variable in [v for v in os.environ if v.startswith("QUORUM_")]:
     del os.environ[variable]
 for variable in ("DATABASE_URL", "REDIS_URL"):
@@ -31,6 +30,15 @@ TOGETHER = {"tests/acceptance/test_demo.py"}
 """Modules with an expensive fixture that all their tests use: the demo is run once."""
 SERVERS = Servers(state_dir())
 SERVICES = SERVERS.services
+
+
+def shared_data(*parts: str) -> Path:
+    """A file of the market data that only some machines have, beside the repository; where it is missing, the test
+    that asks for it skips with its name."""
+    file = SHARED_DATA.joinpath(*parts)
+    if not file.exists():
+        pytest.skip(f"needs {file}")
+    return file
 
 
 @pytest.hookimpl(optionalhook=True)

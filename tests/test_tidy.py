@@ -12,6 +12,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from tests import conftest
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {path: path.read_text() for path in sorted((ROOT / "agents").rglob("*.py"))}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
@@ -144,3 +148,16 @@ def test_no_path_of_a_machine_and_no_todo_is_tracked():
             text = path.read_text()
             assert not re.search(r"(^|[^A-Za-z0-9_.])/(work|farm|root)/", text), name
             assert not re.search(r"\b(TODO|FIXME|XXX)\b", text), name
+
+
+def test_what_only_some_machines_have_is_read_through_one_door_that_skips(monkeypatch, tmp_path):
+    """So every test that reads ../shared skips with a word where that is missing."""
+    doors = [
+        path.name
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != Path(__file__).resolve() and re.search(r"SHARED_DATA|\bshared/|[\"']shared[\"']", path.read_text())
+    ]
+    assert doors == ["conftest.py"]
+    monkeypatch.setattr(conftest, "SHARED_DATA", tmp_path)
+    with pytest.raises(pytest.skip.Exception, match="needs .*prices.csv"):
+        conftest.shared_data("equities", "prices.csv")

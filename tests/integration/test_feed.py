@@ -15,7 +15,7 @@ from agents.adapters.files.series_files import SeriesFile, read_series, read_tex
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from agents.trading.text_scores import score_texts
-from tests.conftest import SHARED_DATA, needs_shared_data
+from tests.conftest import shared_data
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HEAD = "symbol,time,open,high,low,close,volume\n"
@@ -161,13 +161,12 @@ def test_a_series_file_without_a_known_column_is_refused(tmp_path):
         read_texts(series_file(file), score_texts)
 
 
-@needs_shared_data
 def test_scores_agree_with_people():
     """Human labels of 11,528 financial headlines: our words lift VADER's correlation with them from 0.35 to 0.54."""
     import csv
     import gzip
 
-    with gzip.open(SHARED_DATA / "sentiment" / "sentfin_entity_sentiment.csv.gz", "rt") as stream:
+    with gzip.open(shared_data("sentiment", "sentfin_entity_sentiment.csv.gz"), "rt") as stream:
         labelled = list(csv.DictReader(stream))[:4000]
     people = np.array([{"positive": 1, "negative": -1, "neutral": 0}[row["label"]] for row in labelled])
     ours = score_texts([row["title"] for row in labelled])

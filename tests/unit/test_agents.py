@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import FrozenInstanceError, fields, replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.adapters.files.bar_files import read_table
-from agents.adapters.files.bar_rows import validate_rows
-from agents.core.settings import DataSettings
 from agents.core.types import Panel
 from agents.pipeline.market import panel_of
 from agents.trading.guard import fault_of
 from agents.trading.registry import AGENTS
 from agents.trading.sentiment_analyst import SentimentAnalyst
-from tests.conftest import SHARED_DATA, needs_shared_data
 from tests.market import make_panel
+from tests.real_history import demo_bars, etf_bars
 
 NAMES = sorted(AGENTS)
 
@@ -191,27 +186,12 @@ def test_external_fear_and_greed_is_taken_the_other_way_at_extremes():
     assert signals.abstained[-1].tolist() == [False, True, False]
 
 
-@needs_shared_data
+@pytest.mark.parametrize("read", [demo_bars, etf_bars])
 @pytest.mark.parametrize("name", NAMES)
-def test_real_history_prefix_and_start(name):
-    file = SHARED_DATA / "equities" / "us_etf_daily.csv.gz"
-    with gzip.open(file) as stream:
-        assert stream.read(6) == b"symbol"
-    batch = validate_rows(read_table(file, {}), DataSettings(), at=datetime(2026, 1, 1, tzinfo=UTC))
-    panel = panel_of(_bars(batch))
+def test_real_history_prefix_and_start(name, read):
+    panel = panel_of(read())
     agent = AGENTS[name]()
     whole = agent.signals(panel)
     for t in (100, 1500, 2200, len(panel.time) - 1):
         assert_same_row(whole, agent.signals(panel.rows(0, t + 1)), t, 0.0)
         assert_same_row(whole, agent.signals(panel.rows(max(0, t + 1 - agent.bars_needed), t + 1)), t, 1e-9)
-
-
-def _bars(batch):
-    from agents.adapters.database.bar_grids import bars_of
-
-    time, index = np.unique(batch.time, return_inverse=True)
-    cells = {
-        name: (index, batch.symbol, getattr(batch, name))
-        for name in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-    }
-    return bars_of(time, time, batch.symbols, cells)

@@ -19,7 +19,8 @@ from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.files.split_ratios import infer_splits
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
-from tests.conftest import SHARED_DATA, needs_shared_data
+from agents.wiring.desk import demo_file
+from tests.conftest import shared_data
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 HEAD = "symbol,time,open,high,low,close,volume\n"
@@ -280,14 +281,22 @@ def test_mapping_parquet_and_a_symbol_from_the_file_name(tmp_path):
         validate_rows(read_table(file, {"close": "Last"}), DataSettings(interval="1h"), at=NOW)
 
 
-@needs_shared_data
+def test_the_demos_file_is_clean_and_its_splits_are_found():
+    """Apple halved its shares in 2000 and 2005, Microsoft in 2003; FB is listed in 2012, GOOG in 2004."""
+    batch = validate_rows(read_table(demo_file(), {}), DataSettings(), at=NOW)
+    assert (len(batch.time), batch.bad) == (12_154, [])
+    splits = np.nonzero(batch.split != 1)[0]
+    found = [(batch.symbols[batch.symbol[k]], str(batch.time[k])[:10], float(batch.split[k])) for k in splits]
+    assert found == [("AAPL", "2000-06-21", 2.0), ("AAPL", "2005-02-28", 2.0), ("MSFT", "2003-02-18", 2.0)]
+    listed = {name: str(batch.time[batch.symbol == k].min())[:10] for k, name in enumerate(batch.symbols)}
+    assert (listed["FB"], listed["GOOG"], listed["IBM"]) == ("2012-05-18", "2004-08-19", "2000-03-01")
+
+
 def test_real_files():
     """us_daily is clean and holds 7:1 for Apple in 2014; the gold future has 441 rows out of range, as its source says."""
-    clean = validate_rows(read_table(SHARED_DATA / "equities" / "us_daily.csv.gz", {}), DataSettings(), at=NOW)
+    clean = validate_rows(read_table(shared_data("equities", "us_daily.csv.gz"), {}), DataSettings(), at=NOW)
     assert (len(clean.time), clean.bad) == (220_607, [])
     apple = (clean.symbol == clean.symbols.index("AAPL")) & (clean.split != 1)
     assert clean.split[apple].tolist() == [2.0, 2.0, 7.0]
-    dirty = validate_rows(
-        read_table(SHARED_DATA / "dirty" / "gold_future_daily_2000_2018.csv.gz", {}), DataSettings(), at=NOW
-    )
-    assert len(dirty.bad) == 441
+    gold = shared_data("dirty", "gold_future_daily_2000_2018.csv.gz")
+    assert len(validate_rows(read_table(gold, {}), DataSettings(), at=NOW).bad) == 441

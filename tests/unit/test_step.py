@@ -31,8 +31,8 @@ from agents.pipeline.state import new_state
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
 from agents.wiring.desk import plan_of
-from tests.conftest import SHARED_DATA, needs_shared_data
 from tests.market import all_agents, decide_on, make_bars
+from tests.real_history import demo_bars, etf_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 
 T0 = datetime(1990, 1, 1, tzinfo=UTC)
@@ -228,20 +228,10 @@ def test_the_pipeline_does_not_look_ahead(seed, gaps, cut):
     assert_no_look_ahead(make_bars(300, 3, seed, gaps=gaps, actions=True), cut)
 
 
-@needs_shared_data
-def test_the_pipeline_does_not_look_ahead_on_real_history():
-    """Four ETFs, with a hole of six years in one of them; and the money adds up there too."""
-    from agents.adapters.database.bar_grids import bars_of
-    from agents.adapters.files.bar_files import read_table
-    from agents.adapters.files.bar_rows import validate_rows
-    from agents.core.settings import DataSettings
-
-    file = SHARED_DATA / "equities" / "us_etf_daily.csv.gz"
-    batch = validate_rows(read_table(file, {}), DataSettings(), at=datetime(2026, 1, 1, tzinfo=UTC))
-    time, index = np.unique(batch.time, return_inverse=True)
-    names = ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-    cells = {name: (index, batch.symbol, getattr(batch, name)) for name in names}
-    bars = bars_of(time, time - np.timedelta64(6, "h"), batch.symbols, cells)
+@pytest.mark.parametrize("read", [demo_bars, etf_bars])
+def test_the_pipeline_does_not_look_ahead_on_real_history(read):
+    """With splits, late listings, and in one ETF a hole of six years; and the money adds up there too."""
+    bars = read()
     assert_no_look_ahead(bars, 3000)
     journal = run_replay(bars)
     moves = np.diff(np.concatenate([[1e6], joined(journal, "equity")[:, 0]]))
