@@ -20,7 +20,7 @@ from agents.core.ports import Agent
 from agents.core.settings import load_settings
 from agents.core.types import Panel
 from agents.pipeline.market import panel_of
-from agents.replay.lookahead import CHECKS, Offence, examine
+from agents.replay.lookahead import CHECKS, Offence, check_lookahead
 from agents.trading.registry import AGENTS, make_agents
 
 Result = dict[str, Any]
@@ -40,7 +40,7 @@ def lookahead(options: Namespace, screen: Screen) -> int:
 
 def _result(agent: Agent, panel: Panel, screen: Screen) -> Result:
     with ExitStack() as stack:
-        offences = examine(agent, panel, screen.progress(stack, agent.name))
+        offences = check_lookahead(agent, panel, screen.progress(stack, agent.name))
     return {
         "agent": agent.name,
         "bars": len(panel.time),

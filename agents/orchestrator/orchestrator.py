@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from agents.core.types import (
     OrderOutcome,
     RiskState,
     Signals,
+    WeightSet,
     WorkLogEntry,
     as_datetime,
     to_decimal,
@@ -48,6 +50,24 @@ from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
 
 logger = logging.getLogger(__name__)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class View(NamedTuple):
+    """What a decision at one bar sees: opinions, the forecasts [<= scale window, A, S] that their scale is taken from,
+    their correlation [1, A, A], and the volatility of one bar [1, S]."""
+
+    opinions: Opinions
+    history: Floats
+    correlation: Floats
+    volatility: Floats
+
+
+class Decision(NamedTuple):
+    """A decision that is not recorded yet, and what the desk is after it."""
+
+    cycle: CycleRecord
+    state: State
+    ledger: Ledger
 
 
 class Orchestrator:
@@ -99,8 +119,9 @@ class Orchestrator:
         """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now.
 
         A cycle that failed can be tried again: where its decision is on record already, only the sending goes on, by
-        asking the broker what it has."""
-        plan, self._at = self.plan, at
+        asking the broker what it has.
+        """
+        self._at = at
         bar = window.rows(len(window.time) - 1, len(window.time))
         if self._unsent is not None and self._unsent.time[0] == bar.time[0]:
             self._resolve_orders(broker, at)
@@ -108,25 +129,24 @@ class Orchestrator:
             return sent
         weights = self._weights.current(at)
         outcomes = list(broker.poll(self._decided_at))
+        command = self._journal.pending_command()
+        view = self._view(window, weights, at)
+        decision = self._decide(bar, view, outcomes, command, stale=stale)
+        self._record(decision, view, command, at)
+        self._unsent = decision.cycle
+        self._send(decision.cycle.orders, broker, at)
+        self._unsent = None
+        return decision.cycle
+
+    def _view(self, window: Bars, weights: WeightSet, at: datetime) -> View:
+        """What the agents say of the last bar of `window`, in the common unit, and how much the symbols move."""
+        plan, last = self.plan, as_datetime(window.time[-1])
         panel = panel_of(window)
         signals, asked = self._agents.ask(panel, at, action="signals")
-        work_log = [replace(entry, time=as_datetime(bar.time[0])) for entry in asked]
+        work_log = [replace(entry, time=last) for entry in asked]
         raw = np.concatenate([self._history, raw_forecasts(signals)])[-plan.scale_window_bars :]
         forecast, correlation = scale_forecasts(raw, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
-        volatility = bar_volatility(recent, plan.volatility_window_bars)
-        vector = np.array([to_float(weights.weights[name]) for name in self._agents.names])
-        state = copy_state(self._state)
-        command = self._journal.pending_command()
-        if command is not None:
-            obey(state, command)
-        inputs = matched_inputs(bar, volatility[-1:], forecast[-1:], correlation[-1:], vector)._replace(
-            stale=np.full(bar.open.shape, stale),
-            external=True,
-            broker_fills=broker_fills_of(outcomes, plan.symbols),
-        )
-        out = new_outputs(1, len(self._agents.names), len(plan.symbols))
-        run_bars(state, inputs, plan.parameters, out)
         opinions = Opinions(
             agents=self._agents.names,
             signals=signals,
@@ -135,19 +155,38 @@ class Orchestrator:
             weights=[weights],
             work_log=work_log,
         )
+        return View(opinions, raw, correlation[-1:], bar_volatility(recent, plan.volatility_window_bars)[-1:])
+
+    def _decide(
+        self, bar: Bars, view: View, outcomes: list[OrderOutcome], command: RiskState | None, *, stale: bool
+    ) -> Decision:
+        """Settle, attribute and decide on a copy of the state; nothing is changed yet."""
+        plan, names = self.plan, self._agents.names
+        weights = view.opinions.weights[0].weights
+        vector = np.array([to_float(weights[name]) for name in names])
+        state = copy_state(self._state)
+        if command is not None:
+            obey(state, command)
+        inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
+            stale=np.full(bar.open.shape, stale),
+            external=True,
+            broker_fills=broker_fills_of(outcomes, plan.symbols),
+        )
+        out = new_outputs(1, len(names), len(plan.symbols))
+        run_bars(state, inputs, plan.parameters, out)
         traded = Traded(out=out, state=state, orders=orders_of(out, bar, plan.desk), outcomes=[outcomes])
-        cycle, ledger = build_cycle(plan, bar, opinions, traded, self._ledger)
+        cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
+        return Decision(cycle, state, ledger)
+
+    def _record(self, decision: Decision, view: View, command: RiskState | None, at: datetime) -> None:
+        """Commit the decision; from then on it is this desk's state."""
         killpoint("decision.before_commit")
-        self._journal.record(cycle)
+        self._journal.record(decision.cycle)
         if command is not None:
             self._journal.mark_commands_obeyed(at)
-        self._note_risk(self._state, state, cycle)
-        self._state, self._ledger, self._history = state, ledger, raw
-        self._decided_at = as_datetime(bar.time[0])
-        self._unsent = cycle
-        self._send(cycle.orders, broker, at)
-        self._unsent = None
-        return cycle
+        self._note_risk(self._state, decision.state, decision.cycle)
+        self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
+        self._decided_at = as_datetime(decision.cycle.time[-1])
 
     def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:
         """Weights in force for `symbol` (the same for all symbols so far): Redis, else database, else static, else
@@ -196,16 +235,16 @@ class Orchestrator:
 
     def _resolve(self, order: Order, broker: Broker, at: datetime) -> None:
         """Ask the broker about an order whose sending is not proven; never send it again."""
-        found = broker.lookup(order.client_order_id)
-        if found is None:
-            found = OrderOutcome(
+        outcome = broker.lookup(order.client_order_id)
+        if outcome is None:
+            outcome = OrderOutcome(
                 client_order_id=order.client_order_id,
                 state="not_placed",
                 reason="the broker does not know it",
             )
             self._drop_pending([order.client_order_id], [order])
-        log_event(logger, "order resolved", order=order.client_order_id, state=found.state)
-        self._journal.record_outcomes(at, [found])
+        log_event(logger, "order resolved", order=order.client_order_id, state=outcome.state)
+        self._journal.record_outcomes(at, [outcome])
 
     def _drop_pending(self, ids: Sequence[str], orders: Sequence[Order]) -> None:
         for order in orders:

@@ -1,19 +1,21 @@
-"""the step's arrays -> agent days, as the live desk aggregates them in SQL (`adapters/meta_store.py`); held to it by a test.
+"""The step's arrays -> agent days, as the live desk aggregates them in SQL (`adapters/database/meta_store.py`).
 
-Like the live refresh, each one reads only what is new and the two newest days again: the last was not over, and its
-signals' outcomes come with the next bar.
+A test holds the two together. Like the live refresh, each one reads only what is new and the two newest days again:
+the last was not over, and its signals' outcomes come with the next bar.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from agents.core.books import FIRST_SHADOW
 from agents.core.facts import FillCosts, Trading
 from agents.core.meta_types import AgentDays
-from agents.core.types import Bars, Floats, Integers, NoTrade, Times
+from agents.core.types import Bars, Booleans, Floats, Integers, NoTrade, Times
 from agents.pipeline.state import Outputs
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled, compiled_inline
 
 REPEATED_DAYS = 2
 SPOKEN = 0.02
@@ -22,6 +24,14 @@ SMALLEST_SHARE = 5e-9
 """Half of money's last digit: less is a contribution of nothing."""
 _SIGNALS, _HITS, _CALLS, _TRADES, _PNL, _TURNOVER, _SUMS, _BRIER = 0, 1, 2, 3, 4, 5, 6, 12
 _FIGURES = 14
+
+
+class SignalGrids(NamedTuple):
+    """What all agents said of some rows, [A, n, S] each."""
+
+    strength: Floats
+    confidence: Floats
+    abstained: Booleans
 
 
 class AgentDayTable:
@@ -39,26 +49,16 @@ class AgentDayTable:
         self.available = 0
         """How many rows of the current chunk the simulated desk has seen."""
 
-    def open_chunk(
-        self,
-        bars: Bars,
-        strength: Floats,
-        confidence: Floats,
-        abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-        out: Outputs,
-        seen: int,
-    ) -> None:
-        """Go on with these rows [n, S], signals [A, n, S] and results, of which the first `seen` are taken in already."""
+    def open_chunk(self, bars: Bars, signals: SignalGrids, out: Outputs, seen: int) -> None:
+        """Go on with these rows [n, S], their signals and results; the first `seen` are taken in already."""
         self._before += self.available - seen
-        self._bars, self._out = bars, out
-        self._strength, self._confidence, self._abstained = strength, confidence, abstained
+        self._bars, self._out, self._signals = bars, out, signals
         self._price = bars.close * bars.adjustment
         self._day = bars.time.astype("datetime64[D]")
         self._opened_day = bars.opened.astype("datetime64[D]").astype(np.int64)
         self._seen = self.available = seen
-        self._floor = (
-            seen if self._days == 0 else 0
-        )  # rows of a first lead are memory for agents, not days of this desk
+        # Rows of a first lead are memory for agents, not days of this desk.
+        self._floor = seen if self._days == 0 else 0
         self._reserve(self._day[self._floor :])
 
     def _reserve(self, day: Times) -> None:
@@ -83,24 +83,26 @@ class AgentDayTable:
         first_day = max(0, self._days - REPEATED_DAYS)
         last_day = int(np.searchsorted(self._date, self._day[stop - 1]))
         start = max(self._floor, int(np.searchsorted(self._day, self._date[first_day])))
-        index = np.searchsorted(self._date, self._day[start:stop]) - first_day
+        day = np.searchsorted(self._date, self._day[start:stop]) - first_day
         dates = self._date[first_day : last_day + 1].astype(np.int64)
         out = self._out
-        returns, table = _sum_days(
-            index,
-            dates,
-            self._opened_day[start:stop],
-            self._price[start:stop],
-            self._strength[:, start:stop],
-            self._confidence[:, start:stop],
-            self._abstained[:, start:stop],
-            out.shadow_return[start:stop],
-            out.hits[start:stop],
-            out.calls[start:stop],
-            out.contribution[start:stop],
-            out.turnover[start:stop],
-            out.realised[start:stop],
+        strength, confidence, abstained = self._signals
+        rows = DayRows(
+            day=day,
+            dates=dates,
+            opened_day=self._opened_day[start:stop],
+            price=self._price[start:stop],
+            strength=strength[:, start:stop],
+            confidence=confidence[:, start:stop],
+            abstained=abstained[:, start:stop],
+            shadow_return=out.shadow_return[start:stop],
+            hits=out.hits[start:stop],
+            calls=out.calls[start:stop],
+            contribution=out.contribution[start:stop],
+            turnover=out.turnover[start:stop],
+            realised=out.realised[start:stop],
         )
+        returns, table = _sum_days(rows)
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
         self._counts[:, first_day : last_day + 1] = table[:_PNL]
@@ -150,25 +152,57 @@ class AgentDayTable:
         )
 
 
+class DayRows(NamedTuple):
+    """n rows to be summed by day: prices [n, S], signals [A, n, S], results [n, ...] as in the step's outputs.
+
+    `day` [n] is the place of each row's day in `dates` (days since 1970), `opened_day` [n] the day its bar opened.
+    """
+
+    day: Integers
+    dates: Integers
+    opened_day: Integers
+    price: Floats
+    strength: Floats
+    confidence: Floats
+    abstained: Booleans
+    shadow_return: Floats
+    hits: Integers
+    calls: Integers
+    contribution: Floats
+    turnover: Floats
+    realised: Floats
+
+
 @compiled
-def _sum_days(
-    index: Integers,
-    dates: Integers,
-    opened_day: Integers,
-    price: Floats,
-    strength: Floats,
-    confidence: Floats,
-    abstained: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    shadow_return: Floats,
-    hits: Integers,
-    calls: Integers,
-    contribution: Floats,
-    turnover: Floats,
-    realised: Floats,
-) -> tuple[Floats, Floats]:
-    bars, agents = shadow_return.shape
-    symbols = price.shape[1]
+def _sum_days(rows: DayRows) -> tuple[Floats, Floats]:
+    """(shadow returns [D, A], figures [_FIGURES, D, A]) of the rows' days."""
+    bars, agents = rows.shadow_return.shape
+    symbols = rows.price.shape[1]
+    dates = rows.dates
     returns, table = np.zeros((len(dates), agents)), np.zeros((_FIGURES, len(dates), agents))
+    moves = _next_moves(rows.price)
+    for t in range(bars):
+        d = rows.day[t]
+        closed = np.searchsorted(dates, rows.opened_day[t])
+        inside = closed < len(dates) and dates[closed] == rows.opened_day[t]
+        for a in range(agents):
+            returns[d, a] += rows.shadow_return[t, a]
+            table[_HITS, d, a] += rows.hits[t, a]
+            table[_CALLS, d, a] += rows.calls[t, a]
+            table[_PNL, d, a] += rows.contribution[t, a]
+            table[_TURNOVER, d, a] += rows.turnover[t, FIRST_SHADOW + a]
+            for s in range(symbols):
+                if inside and abs(rows.realised[t, s, a]) >= SMALLEST_SHARE:
+                    table[_TRADES, closed, a] += 1.0
+                if not rows.abstained[a, t, s]:
+                    _add_opinion(table[:, d, a], rows.strength[a, t, s], rows.confidence[a, t, s], moves[t, s])
+    return returns, table
+
+
+@compiled
+def _next_moves(price: Floats) -> Floats:
+    """[n, S]: the return from each bar to the symbol's next one; NaN where there is none."""
+    bars, symbols = price.shape
     upcoming = np.full(symbols, np.nan)
     moves = np.full((bars, symbols), np.nan)
     for t in range(bars - 1, -1, -1):
@@ -176,34 +210,23 @@ def _sum_days(
             if np.isfinite(price[t, s]):
                 moves[t, s] = upcoming[s] / price[t, s] - 1.0
                 upcoming[s] = price[t, s]
-    for t in range(bars):
-        d = index[t]
-        closed = np.searchsorted(dates, opened_day[t])
-        inside = closed < len(dates) and dates[closed] == opened_day[t]
-        for a in range(agents):
-            returns[d, a] += shadow_return[t, a]
-            table[_HITS, d, a] += hits[t, a]
-            table[_CALLS, d, a] += calls[t, a]
-            table[_PNL, d, a] += contribution[t, a]
-            table[_TURNOVER, d, a] += turnover[t, FIRST_SHADOW + a]
-            for s in range(symbols):
-                if inside and abs(realised[t, s, a]) >= SMALLEST_SHARE:
-                    table[_TRADES, closed, a] += 1.0
-                if abstained[a, t, s]:
-                    continue
-                table[_SIGNALS, d, a] += 1.0
-                y = moves[t, s]
-                if not np.isfinite(y):
-                    continue
-                x = strength[a, t, s] * confidence[a, t, s]
-                table[_SUMS, d, a] += 1.0
-                table[_SUMS + 1, d, a] += x
-                table[_SUMS + 2, d, a] += y
-                table[_SUMS + 3, d, a] += x * x
-                table[_SUMS + 4, d, a] += y * y
-                table[_SUMS + 5, d, a] += x * y
-                if y != 0.0 and abs(strength[a, t, s]) > SPOKEN:
-                    came_true = 1.0 if strength[a, t, s] * y > 0.0 else 0.0
-                    table[_BRIER, d, a] += 1.0
-                    table[_BRIER + 1, d, a] += (confidence[a, t, s] - came_true) ** 2
-    return returns, table
+    return moves
+
+
+@compiled_inline
+def _add_opinion(figures: Floats, strength: float, confidence: float, move: float) -> None:
+    """Count one opinion, and where the next move is known its sums for correlation and Brier score."""
+    figures[_SIGNALS] += 1.0
+    if not np.isfinite(move):
+        return
+    x = strength * confidence
+    figures[_SUMS] += 1.0
+    figures[_SUMS + 1] += x
+    figures[_SUMS + 2] += move
+    figures[_SUMS + 3] += x * x
+    figures[_SUMS + 4] += move * move
+    figures[_SUMS + 5] += x * move
+    if move != 0.0 and abs(strength) > SPOKEN:
+        came_true = 1.0 if strength * move > 0.0 else 0.0
+        figures[_BRIER] += 1.0
+        figures[_BRIER + 1] += (confidence - came_true) ** 2

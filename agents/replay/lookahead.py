@@ -1,12 +1,13 @@
-"""Does an agent look into the future, or hang on where its data begin? Tried, not proven: the agent is asked again with less, and must
-say the same. Names the first bar and symbol at which it does not.
+"""Does an agent look into the future, or depend on where its data begin? Tried, not proven: the agent is asked again
+with less, and must say the same. The first bar and symbol at which it does not are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +25,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offence:
-    """The first place where an agent's answer depends on what it must not know: `check` is prefix (the future was cut off), poison (it
-    was replaced by garbage), start (only `bars_needed` bars were given) or answer (the answer is no answer at all)."""
+    """The first place where an agent's answer depends on what it must not know.
+
+    `check` is prefix (the future was cut off), poison (it was replaced by garbage), start (only `bars_needed` bars were
+    given) or answer (the answer is no answer at all; `time` is None).
+    """
 
     agent: str
     check: str
@@ -34,26 +38,40 @@ class Offence:
     detail: str
 
 
-def examine(agent: Agent, panel: Panel, progress: Progress = lambda _done, _all: None) -> list[Offence]:
+class Subject(NamedTuple):
+    """An agent, all data, and what it says with all data."""
+
+    agent: Agent
+    panel: Panel
+    whole: Signals
+
+
+def check_lookahead(agent: Agent, panel: Panel, progress: Progress = lambda _done, _all: None) -> list[Offence]:
     """At most one offence for each check; an empty list is a clean bill."""
     try:
-        whole = _ask(agent, panel)
+        subject = Subject(agent, panel, _ask(agent, panel))
     except _NoAnswerError as error:
         return [Offence(agent=agent.name, check="answer", time=None, symbol="", detail=str(error))]
-    rows = len(panel.time)
-    cuts = _cuts(whole, rows)
-    found: list[Offence] = []
-    for turn, (check, differs) in enumerate(
-        (("prefix", _without_future), ("poison", _with_garbage), ("start", _from_memory))
-    ):
-        for k, row in enumerate(cuts):
-            progress(turn * len(cuts) + k, 3 * len(cuts))
-            offence = differs(agent, panel, whole, row)
-            if offence is not None:
-                found.append(_earliest(agent, panel, whole, differs, offence, check))
+    rows = _cuts(subject.whole, len(panel.time))
+    offences: list[Offence] = []
+    for turn, (name, check) in enumerate(CHECK_FUNCTIONS):
+        for k, row in enumerate(rows):
+            progress(turn * len(rows) + k, len(CHECK_FUNCTIONS) * len(rows))
+            difference = check(subject, row)
+            if difference is not None:
+                difference = _earliest(subject, check, difference)
+                offences.append(
+                    Offence(
+                        agent=agent.name,
+                        check=name,
+                        time=as_datetime(panel.time[difference.row]),
+                        symbol=panel.symbols[difference.symbol],
+                        detail=difference.detail,
+                    )
+                )
                 break
-    progress(3 * len(cuts), 3 * len(cuts))
-    return found
+    progress(len(CHECK_FUNCTIONS) * len(rows), len(CHECK_FUNCTIONS) * len(rows))
+    return offences
 
 
 class _NoAnswerError(Exception):
@@ -61,13 +79,16 @@ class _NoAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class Difference:
+    """Where an answer with less data differs: a row and a symbol of all data, and both answers in words."""
+
     row: int
     symbol: int
     detail: str
 
 
-Check = Callable[[Agent, Panel, Signals, int], "_Cell | None"]
+Check = Callable[[Subject, int], Difference | None]
+"""What the agent says of the bars up to a row, asked with less data, against what it says with all."""
 
 
 def _ask(agent: Agent, panel: Panel) -> Signals:
@@ -89,12 +110,12 @@ def _cuts(whole: Signals, rows: int) -> list[int]:
     return sorted({*dense, *np.linspace(1, rows - 1, min(CUTS, rows - 1)).astype(int).tolist()})
 
 
-def _without_future(agent: Agent, panel: Panel, whole: Signals, row: int) -> _Cell | None:
-    return _first_difference(agent, panel.rows(0, row + 1), whole, 0, EXACT)
+def _without_future(subject: Subject, row: int) -> Difference | None:
+    return _compare(subject, subject.panel.rows(0, row + 1), Rows(0, row + 1), EXACT)
 
 
-def _with_garbage(agent: Agent, panel: Panel, whole: Signals, row: int) -> _Cell | None:
-    rng = np.random.default_rng(SEED + row)
+def _with_garbage(subject: Subject, row: int) -> Difference | None:
+    rng, panel = np.random.default_rng(SEED + row), subject.panel
 
     def poisoned(values: Floats) -> Floats:
         garbage = values.copy()
@@ -111,53 +132,53 @@ def _with_garbage(agent: Agent, panel: Panel, whole: Signals, row: int) -> _Cell
         volume=poisoned(panel.volume),
         exogenous={name: poisoned(series) for name, series in panel.exogenous.items()},
     )
-    return _first_difference(agent, after, whole, 0, EXACT, until=row + 1)
+    return _compare(subject, after, Rows(0, row + 1), EXACT)
 
 
-def _from_memory(agent: Agent, panel: Panel, whole: Signals, row: int) -> _Cell | None:
-    if row + 1 < agent.bars_needed:
+def _from_memory(subject: Subject, row: int) -> Difference | None:
+    needed = subject.agent.bars_needed
+    if row + 1 < needed:
         return None
-    start = row + 1 - agent.bars_needed
-    return _first_difference(agent, panel.rows(start, row + 1), whole, start, FORGOTTEN, only_last=True)
+    part = subject.panel.rows(row + 1 - needed, row + 1)
+    return _compare(subject, part, Rows(needed - 1, needed, offset=row + 1 - needed), FORGOTTEN)
 
 
-def _first_difference(
-    agent: Agent,
-    panel: Panel,
-    whole: Signals,
-    start: int,
-    tolerance: float,
-    *,
-    until: int | None = None,
-    only_last: bool = False,
-) -> _Cell | None:
+CHECK_FUNCTIONS: tuple[tuple[str, Check], ...] = (
+    ("prefix", _without_future),
+    ("poison", _with_garbage),
+    ("start", _from_memory),
+)
+
+
+class Rows(NamedTuple):
+    """Rows of a part that are compared, `first` to `stop` (exclusive); row 0 of the part is row `offset` of the whole."""
+
+    first: int
+    stop: int
+    offset: int = 0
+
+
+def _compare(subject: Subject, panel: Panel, rows: Rows, tolerance: float) -> Difference | None:
+    """The first difference between what is said of `panel` and of all data."""
+    whole, offset = subject.whole, rows.offset
     try:
-        part = _ask(agent, panel)
+        part = _ask(subject.agent, panel)
     except _NoAnswerError as error:
-        return _Cell(start + len(panel.time) - 1, 0, str(error))
-    rows = len(panel.time) if until is None else until
-    first = rows - 1 if only_last else 0
-    for row, symbol in _differences(part, whole, start, first, rows, tolerance):
-        return _Cell(
-            start + row,
-            symbol,
-            f"said {_words(whole, start + row, symbol)} with all data, {_words(part, row, symbol)} without",
-        )
-    return None
+        return Difference(offset + len(panel.time) - 1, 0, str(error))
 
-
-def _differences(
-    part: Signals, whole: Signals, start: int, first: int, rows: int, tolerance: float
-) -> Iterator[tuple[int, int]]:
     def differ(ours: Floats, theirs: Floats) -> Booleans:
         return np.asarray(~np.isclose(ours, theirs, rtol=0.0, atol=tolerance))
 
-    here, there = slice(first, rows), slice(start + first, start + rows)
+    here, there = slice(rows.first, rows.stop), slice(offset + rows.first, offset + rows.stop)
     silent = part.abstained[here] != whole.abstained[there]
     spoken = ~part.abstained[here] & ~whole.abstained[there]
     unlike = differ(part.strength[here], whole.strength[there]) | differ(part.confidence[here], whole.confidence[there])
-    for row, symbol in zip(*np.nonzero(silent | (spoken & unlike)), strict=True):
-        yield int(row) + first, int(symbol)
+    places = np.argwhere(silent | (spoken & unlike))
+    if not len(places):
+        return None
+    row, symbol = int(places[0][0]) + rows.first, int(places[0][1])
+    with_all, without = _words(whole, offset + row, symbol), _words(part, row, symbol)
+    return Difference(offset + row, symbol, f"said {with_all} with all data, {without} without")
 
 
 def _words(signals: Signals, row: int, symbol: int) -> str:
@@ -166,18 +187,11 @@ def _words(signals: Signals, row: int, symbol: int) -> str:
     return f"{signals.strength[row, symbol]:+.6g} x {signals.confidence[row, symbol]:.6g}"
 
 
-def _earliest(agent: Agent, panel: Panel, whole: Signals, differs: Check, found: _Cell, check: str) -> Offence:
+def _earliest(subject: Subject, check: Check, difference: Difference) -> Difference:
     """The first offending row: cuts between those that were tried may show an earlier one."""
-    low = max(0, found.row - 2 * max(1, len(panel.time) // CUTS))
-    for row in range(low, found.row):
-        earlier = differs(agent, panel, whole, row)
-        if earlier is not None and earlier.row < found.row:
-            found = earlier
-            break
-    return Offence(
-        agent=agent.name,
-        check=check,
-        time=as_datetime(panel.time[found.row]),
-        symbol=panel.symbols[found.symbol],
-        detail=found.detail,
-    )
+    low = max(0, difference.row - 2 * max(1, len(subject.panel.time) // CUTS))
+    for row in range(low, difference.row):
+        earlier = check(subject, row)
+        if earlier is not None and earlier.row < difference.row:
+            return earlier
+    return difference

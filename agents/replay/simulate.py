@@ -21,7 +21,6 @@ from agents.core.ports import BarSource
 from agents.core.replay_types import Fills, Run
 from agents.core.types import (
     Bars,
-    Booleans,
     Floats,
     Signals,
     WeightSet,
@@ -33,9 +32,9 @@ from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.state import Outputs, matched_inputs, new_outputs, new_state
+from agents.pipeline.state import Inputs, Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
-from agents.replay.agent_days import AgentDayTable
+from agents.replay.agent_days import AgentDayTable, SignalGrids
 from agents.replay.run_rows import RunRows
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import raw_forecasts
@@ -123,25 +122,17 @@ def simulate(
     """
     plan, agents, total_bars = desk.plan, desk.agents, watchers.total_bars
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    opinions = _Opinions(desk.signal_source, desk.bars_needed)
-    series, books = RunRows(plan, agents, total_bars), desk_of(state, plan.parameters)
-    history: Floats | None = None
+    reader, rows = _ChunkReader(desk), RunRows(plan, agents, total_bars)
+    books = desk_of(state, plan.parameters)
     previous: Outputs | None = None
     timeline: Timeline | None = None
     done = 0
     for chunk in chunks:
         bars, lead = chunk.bars, chunk.lead
-        signals = opinions.of(bars, lead)
-        raw = raw_forecasts(signals if history is None else [_rows_of(s, lead) for s in signals])
-        known = raw if history is None else np.concatenate([history, raw])
-        forecast, correlation = scale_forecasts(known, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
-        forecast, correlation = _on_rows(forecast, len(bars.time)), _on_rows(correlation, len(bars.time))
-        history = known[-plan.scale_window_bars :]
-        out = _room(previous, lead, len(bars.time), len(agents), len(plan.symbols))
-        volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)
-        inputs = matched_inputs(bars, volatility, forecast, correlation, np.zeros(len(agents)))
+        signals, inputs = reader.read(chunk)
+        out = _room(previous, lead, (len(bars.time), len(agents), len(plan.symbols)))
         if days is not None:
-            days.open_chunk(bars, opinions.strength, opinions.confidence, opinions.abstained, out, lead)
+            days.open_chunk(bars, reader.opinions.grids, out, lead)
         timeline, shown = timeline or Timeline(time, as_datetime(bars.time[lead]) - INSTANT), done
         row_weights = np.zeros((len(bars.time), len(agents)))
         for first, stop in timeline.segments(bars.time, lead):
@@ -155,39 +146,61 @@ def simulate(
             if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
                 watchers.progress(done, total_bars, as_datetime(bars.time[stop - 1]), float(out.equity[stop - 1, LIVE]))
-        base, fills = series.bars, series.add(bars, lead, out, row_weights)
+        base, fills = rows.bars, rows.add(bars, lead, out, row_weights)
         for observe in watchers.observers:
-            observe(ChunkResult(bars, lead, signals, forecast, out, fills, base))
+            observe(ChunkResult(bars, lead, signals, inputs.forecast, out, fills, base))
         watchers.progress(done, total_bars, as_datetime(bars.time[-1]), float(out.equity[-1, LIVE]))
         previous = out
         if lead:
             give_back()  # the second chunk and later: a long history
-    return series.run()
+    return rows.run()
+
+
+class _ChunkReader:
+    """Chunks -> signals, and the step's inputs; it keeps what the agents' scale needs of the chunk before."""
+
+    def __init__(self, desk: SimulatedDesk) -> None:
+        self._plan = desk.plan
+        self._history: Floats | None = None
+        self.opinions = _Opinions(desk.signal_source, desk.bars_needed)
+
+    def read(self, chunk: Chunk) -> tuple[list[Signals], Inputs]:
+        """Signals and inputs on all rows of a chunk; weights are zero."""
+        bars, lead, plan = chunk.bars, chunk.lead, self._plan
+        signals = self.opinions.of(bars, lead)
+        raw = raw_forecasts(signals if self._history is None else [_rows_of(s, lead) for s in signals])
+        known = raw if self._history is None else np.concatenate([self._history, raw])
+        self._history = known[-plan.scale_window_bars :]
+        forecast, correlation = (
+            _on_rows(values, len(bars.time))
+            for values in scale_forecasts(known, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
+        )
+        volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)
+        return signals, matched_inputs(bars, volatility, forecast, correlation, np.zeros(len(signals)))
 
 
 class _Opinions:
-    """What the agents said on a chunk's rows, [A, n, S]; they are asked again only about what is new."""
+    """What the agents said on a chunk's rows; they are asked again only about what is new."""
 
-    def __init__(self, signal_source: SignalSource, memory: int) -> None:
-        self._source, self._memory = signal_source, memory
+    def __init__(self, signal_source: SignalSource, bars_needed: int) -> None:
+        self._source, self._bars_needed = signal_source, bars_needed
         self._asked = False
-        self.strength, self.confidence = np.empty((0, 0, 0)), np.empty((0, 0, 0))
-        self.abstained: Booleans = np.empty((0, 0, 0), dtype=bool)
+        nothing = np.empty((0, 0, 0))
+        self.grids = SignalGrids(nothing, nothing, nothing.astype(bool))
 
     def of(self, bars: Bars, lead: int) -> list[Signals]:
         """Signals on all rows of a chunk; those of its lead are as they were."""
-        before = min(lead, self._memory) if self._asked else lead
+        before = min(lead, self._bars_needed) if self._asked else lead
         signals = self._source(bars.rows(lead - before, len(bars.time)))
-        new = [np.stack([getattr(s, name) for s in signals]) for name in ("strength", "confidence", "abstained")]
+        grids = [np.stack([getattr(s, name) for s in signals]) for name in SignalGrids._fields]
         if self._asked:
-            old = (self.strength, self.confidence, self.abstained)
-            new = [
-                np.concatenate([a[:, a.shape[1] - lead :], b[:, before:]], axis=1)
-                for a, b in zip(old, new, strict=True)
+            grids = [
+                np.concatenate([old[:, old.shape[1] - lead :], new[:, before:]], axis=1)
+                for old, new in zip(self.grids, grids, strict=True)
             ]
-        self.strength, self.confidence, self.abstained = new
+        self.grids = SignalGrids(*grids)
         self._asked = True
-        return [Signals(strength=s, confidence=c, abstained=a) for s, c, a in zip(*new, strict=True)]
+        return [Signals(strength=s, confidence=c, abstained=a) for s, c, a in zip(*self.grids, strict=True)]
 
 
 def _rows_of(signals: Signals, first: int) -> Signals:
@@ -203,9 +216,10 @@ def _on_rows(values: Floats, rows: int) -> Floats:
     return np.concatenate([np.zeros((rows - len(values), *values.shape[1:])), values])
 
 
-def _room(previous: Outputs | None, lead: int, bars: int, agents: int, symbols: int) -> Outputs:
-    """Results for a chunk, with what is known already of its lead: the newest days are summed again with it."""
-    out = new_outputs(bars, agents, symbols)
+def _room(previous: Outputs | None, lead: int, shape: tuple[int, int, int]) -> Outputs:
+    """Results for a chunk of (bars, agents, symbols), with what is known already of its lead: the newest days are
+    summed again with it."""
+    out = new_outputs(*shape)
     if previous is not None and lead:
         for name in Outputs._fields:
             old = getattr(previous, name)

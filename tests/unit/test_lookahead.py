@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.core.types import Signals
-from agents.replay.lookahead import examine
+from agents.replay.lookahead import check_lookahead
 from agents.trading.registry import AGENTS
 from tests.market import make_panel
 
@@ -15,7 +15,7 @@ PANEL = make_panel(500, 3, 5, gaps=0.02)
 
 @pytest.mark.parametrize("name", sorted(AGENTS))
 def test_our_agents_are_clean(name):
-    assert examine(AGENTS[name](), PANEL) == []
+    assert check_lookahead(AGENTS[name](), PANEL) == []
 
 
 class Cheat:
@@ -42,7 +42,7 @@ class Cheat:
 
 @pytest.mark.parametrize(("ahead", "symbol"), [(1, 0), (2, 1), (7, 2)])
 def test_a_look_ahead_is_named(ahead, symbol):
-    found = {o.check: o for o in examine(Cheat(ahead, 200, symbol), PANEL)}
+    found = {o.check: o for o in check_lookahead(Cheat(ahead, 200, symbol), PANEL)}
     assert {"prefix", "poison"} <= set(found)
     for check in ("prefix", "poison"):
         assert found[check].symbol == PANEL.symbols[symbol]
@@ -64,7 +64,7 @@ class Normaliser(Cheat):
 
 
 def test_a_leak_through_a_statistic_is_caught_at_once():
-    found = {o.check: o for o in examine(Normaliser(), PANEL)}
+    found = {o.check: o for o in check_lookahead(Normaliser(), PANEL)}
     assert found["prefix"].time.isoformat()[:10] <= str(PANEL.time[2])[:10]
 
 
@@ -80,7 +80,7 @@ class LongMemory(Cheat):
 
 
 def test_a_memory_longer_than_stated_is_caught():
-    assert [o.check for o in examine(LongMemory(), PANEL)] == ["start"]
+    assert [o.check for o in check_lookahead(LongMemory(), PANEL)] == ["start"]
 
 
 class Broken(Cheat):
@@ -95,7 +95,7 @@ class Mutating(Cheat):
 
 
 def test_an_answer_that_is_none():
-    (offence,) = examine(Broken(), PANEL)
+    (offence,) = check_lookahead(Broken(), PANEL)
     assert (offence.check, offence.detail) == ("answer", "raised RuntimeError: no idea")
-    (offence,) = examine(Mutating(), PANEL)
+    (offence,) = check_lookahead(Mutating(), PANEL)
     assert "read-only" in offence.detail
