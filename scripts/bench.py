@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What things cost, each beside a floor measured in the same run. Ratios count; machines differ and are noisy.
 
-    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report]      default: all; --json for programs
+    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start]   default: all; --json for programs
 
 Figures are medians. It uses the embedded services and a database of its own, which it drops.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -312,6 +314,31 @@ def _bare_inserts(engine) -> float:
     return median_s(insert, 60)
 
 
+def bench_start() -> dict[str, object]:
+    """Processor time, user and system, of commands that a person waits for, beside a Python that does nothing."""
+    commands = {
+        "bare python ms": ["-c", "pass"],
+        "quorum --help ms": ["-m", "agents", "--help"],
+        "quorum status ms": ["-m", "agents", "status"],
+    }
+    return {name: _processor_ms(arguments) for name, arguments in commands.items()}
+
+
+def _processor_ms(arguments: list[str]) -> float:
+    """Median of REPEATS runs, after one that compiles what is imported and starts what is needed."""
+
+    def used_s() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    root, spent = Path(__file__).resolve().parents[1], []
+    for _ in range(1 + REPEATS):
+        before_s = used_s()
+        subprocess.run([sys.executable, *arguments], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        spent.append(1e3 * (used_s() - before_s))
+    return statistics.median(spent[1:])
+
+
 def show(name: str, figures: dict[str, object]) -> None:
     print(f"\n{name}")
     for key, value in figures.items():
@@ -329,14 +356,23 @@ def _shown(value: object) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="*", metavar="PART", help="step, agents, propose, analyzer, load, cycle, report (after cycle)"
+        "what",
+        nargs="*",
+        metavar="PART",
+        help="step, agents, propose, analyzer, load, cycle, report (after cycle), start",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report"]
+    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report", "start"]
     results: dict[str, dict[str, object]] = {}
     embedded = services() if {"load", "cycle", "report"} & set(parts) else None
-    plain = (("step", bench_step), ("agents", bench_agents), ("propose", bench_propose), ("analyzer", bench_analyzer))
+    plain = (
+        ("step", bench_step),
+        ("agents", bench_agents),
+        ("propose", bench_propose),
+        ("analyzer", bench_analyzer),
+        ("start", bench_start),
+    )
     for part, work in plain:
         if part in parts:
             results[part] = work()

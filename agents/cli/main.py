@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -35,11 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(options.command, options, Screen(as_json=options.json))
 
 
-def _run(command: Command, options: Namespace, screen: Screen) -> int:
+def _function_of(command: Command) -> Callable[[Namespace, Screen], int]:
+    """Imports the command's module. Nothing that is imported is ever garbage, so none is looked for meanwhile, nor among
+    it later: that is a tenth of the start."""
+    gc.disable()
     try:
         module = importlib.import_module(f"agents.cli.{command.module}")
-        function: Callable[[Namespace, Screen], int] = getattr(module, command.function)
-        return function(options, screen)
+    finally:
+        gc.freeze()
+        gc.enable()
+    function: Callable[[Namespace, Screen], int] = getattr(module, command.function)
+    return function
+
+
+def _run(command: Command, options: Namespace, screen: Screen) -> int:
+    try:
+        return _function_of(command)(options, screen)
     except AgentsError as error:
         screen.err.print(f"quorum: {error}", markup=False)
         return error.exit_code

@@ -42,7 +42,7 @@ WEEKLY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class OwnPast:
-    """The desk's own past, its database, and the comparison of each decision with its recomputation, if one was made."""
+    """The desk's own past, its database, and, if asked for, the comparison of its decisions with their recomputation."""
 
     past: OwnHistory
     database: Engine

@@ -73,8 +73,10 @@ def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
     Redis nor the servers' programs are looked at."""
     owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
     try:
-        if is_current(owner):
-            return _connections(settings, owner, demo)
+        connections = _connections(settings, owner, demo)
+        if is_current(connections.trader):
+            return connections
+        connections.close()
     except ServiceError:
         pass  # it does not run or does not exist yet: `connect` mends that, or says what is wrong
     owner.dispose()
