@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Engine, PoolProxiedConnection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, text
 
-from agents.adapters.database.engine import first_line, safe_url, transaction
-from agents.core.errors import ServiceError
+from agents.adapters.database.engine import transaction
+from agents.adapters.database.locked_session import LockedSession
 from agents.core.meta_types import JobRun
 
 META_LOCK = 7710006
@@ -28,34 +26,16 @@ class PostgresJobStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._session: PoolProxiedConnection | None = None
+        self._locked = LockedSession(engine, META_LOCK)
 
     def lead(self) -> bool:
         with transaction(self._engine):
             pass  # an unreachable server is one clear error
-        try:
-            if self._session is not None:
-                self._session.driver_connection.execute("SELECT 1")  # type: ignore[union-attr]  # psycopg's connection
-                return True
-        except Exception:
-            self.release()
-        try:
-            session = self._engine.raw_connection()
-            driver: Any = session.driver_connection
-            driver.autocommit = True
-            if driver.execute("SELECT pg_try_advisory_lock(%s)", (META_LOCK,)).fetchone()[0]:
-                self._session = session
-                return True
-            session.close()
-            return False
-        except DBAPIError as error:
-            raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
+        return self._locked.is_alive() or self._locked.take()
 
     def release(self) -> None:
         """Let another process lead."""
-        if self._session is not None:
-            self._session.invalidate()
-            self._session = None
+        self._locked.drop()
 
     def forget_unfinished(self) -> None:
         """Drop runs that were begun and never ended, as the owner of the table, who knows that nobody runs any now."""

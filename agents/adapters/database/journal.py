@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
-from agents.adapters.database.writer import DeskWriter, Driver
+from agents.adapters.database.locked_session import Driver
+from agents.adapters.database.writer import DeskWriter
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.ports import Resumption, RiskEvent

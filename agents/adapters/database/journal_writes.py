@@ -9,8 +9,8 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from agents.adapters.database.journal_rows import TableRows
+from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
-from agents.adapters.database.writer import Driver
 from agents.core.types import FINAL_ORDER_STATES, Fill, OrderOutcome
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Engine, PoolProxiedConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
 from agents.adapters.database.engine import first_line, safe_url, transaction
+from agents.adapters.database.locked_session import Driver, LockedSession
 from agents.core.errors import DeskBusyError, JournalError, ServiceError
 
-Driver = psycopg.Connection[Any]
 DESK_LOCK = 7710004
 
 
@@ -26,7 +24,7 @@ class DeskWriter:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._held = False
-        self._session: PoolProxiedConnection | None = None
+        self._locked = LockedSession(engine, DESK_LOCK)
 
     def hold(self) -> None:
         """Become the only trader of this database until `release`; DeskBusyError where another process is."""
@@ -38,7 +36,7 @@ class DeskWriter:
     def release(self) -> None:
         """Let another process trade this desk."""
         self._held = False
-        self._drop_session()
+        self._locked.drop()
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[Driver]:
@@ -60,31 +58,13 @@ class DeskWriter:
         try:
             yield self._connection()
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
-            self._drop_session()
-            raise self._service_error(error) from error
+            self._locked.drop()
+            raise ServiceError(f"database {safe_url(self.engine)}: {first_line(error)}") from error
 
     def _connection(self) -> Driver:
         """The session's connection, made anew where it was lost; DeskBusyError where another process took the desk."""
-        if self._session is None:
-            try:
-                session = self.engine.raw_connection()
-            except DBAPIError as error:
-                raise self._service_error(error) from error
-            driver = cast("Driver", session.driver_connection)
-            driver.autocommit = True
-            row = driver.execute("SELECT pg_try_advisory_lock(%s)", (DESK_LOCK,)).fetchone()
-            if row is None or not row[0]:
-                session.close()
-                raise DeskBusyError(
-                    "another quorum process trades this desk already; stop it first or use another database"
-                )
-            self._session = session
-        return cast("Driver", self._session.driver_connection)
-
-    def _drop_session(self) -> None:
-        if self._session is not None:
-            self._session.invalidate()
-            self._session = None
-
-    def _service_error(self, error: Exception) -> ServiceError:
-        return ServiceError(f"database {safe_url(self.engine)}: {first_line(error)}")
+        if not self._locked.take():
+            raise DeskBusyError(
+                "another quorum process trades this desk already; stop it first or use another database"
+            )
+        return self._locked.driver

@@ -29,7 +29,7 @@ class MemoryBars:
 
 
 class MemoryWeightCache:
-    """A cache that a test can switch off."""
+    """The copy of the weights as a field; while `alive` is False, it is like a server that does not answer."""
 
     def __init__(self) -> None:
         self.copy: WeightSet | None = None
