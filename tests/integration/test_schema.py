@@ -20,7 +20,7 @@ from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import is_current, newest_revision, upgrade
 from agents.adapters.database.tables import APPEND_ONLY, HYPERTABLES, metadata
 from agents.core.errors import ServiceError
-from tests.conftest import SERVICES
+from tests.conftest import SERVERS, SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = (
@@ -58,7 +58,9 @@ def test_the_newest_migration_by_its_file_name_is_the_one_that_alembic_names():
     assert newest_revision() == ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
 
 
-def test_schema_equals_metadata_and_survives_down_and_up(owner):
+def test_schema_equals_metadata_and_survives_down_and_up(owner, database):
+    with SERVERS.superuser() as session:  # who makes all tables anew must own the database
+        session.execute(f'ALTER DATABASE "{database}" OWNER TO quorum_owner')
     run_alembic(owner, command.check)
     assert is_current(owner)
     run_alembic(owner, command.downgrade, "base")
