@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: no I/O, no records. The only folder that knows numba, scipy and cvxpy."""
+"""Arrays in, arrays out: no I/O, and no records but those of core. The only folder that knows numba, scipy, cvxpy."""

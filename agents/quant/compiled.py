@@ -1,4 +1,4 @@
-"""How a function becomes machine code: two decorators, one place.
+"""How a function becomes machine code: three decorators, and the folder in which numba keeps the code.
 
 NUMBA_DISABLE_JIT=1 turns it off, for the tests that hold compiled and plain results together. Machine code is cached
 in the user's cache directory, in a folder named after the sources of all compiled code and its constants: numba by

@@ -1,7 +1,7 @@
-"""How sure can one be of a Sharpe ratio, or of the difference of two? Probabilities, intervals, a paired test, and
-what it shows after many settings were tried.
+"""How sure can one be of a Sharpe ratio, or of the difference of two?
 
-Sharpe ratios here are per period unless said to be annual; kurtosis is 3 for a normal variable.
+Probabilities, intervals, a paired test, and what a test shows after many settings were tried. Sharpe ratios here are
+per period where they are not called annual. The kurtosis of a normal variable is 3.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from agents.quant.bootstrap import block_starts, resampled_sharpe, resampled_sum
 from agents.quant.returns import MINIMUM_PERIODS, mean_and_variance
 
 EULER = 0.5772156649015329
+"""The constant of Euler and Mascheroni."""
+INTERVAL_SHARE = 0.90
+"""So many of the intervals of Sharpe ratios hold the true one."""
 
 
 def probabilistic_sharpe(sharpe: float, benchmark: float, periods: float, skew: float, kurtosis: float) -> float:
-    """Probability that the true ratio exceeds `benchmark`; NaN where it is not defined (fewer than 3 periods).
+    """Probability that the true Sharpe ratio exceeds `benchmark`, given the ratio, skew and kurtosis of so many
+    periods.
 
-    Source: Bailey and Lopez de Prado, The Sharpe Ratio Efficient Frontier (2012).
+    NaN for fewer than 3 periods, or where the ratio's error is not defined. Source: Bailey and Lopez de Prado, The
+    Sharpe Ratio Efficient Frontier (2012).
     """
     spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if not (periods >= 3 and spread > 0.0 and math.isfinite(sharpe) and math.isfinite(benchmark)):
@@ -31,8 +36,10 @@ def probabilistic_sharpe(sharpe: float, benchmark: float, periods: float, skew: 
 
 
 def expected_best_sharpe(variance: float, trials: int) -> float:
-    """The ratio that the best of `trials` skill-less strategies shows on average, `variance` being that of the
-    trials' ratios; 0 for a single trial. Source: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014)."""
+    """The Sharpe ratio that the best of `trials` strategies without skill shows on average; 0 for a single one.
+
+    `variance` is that of the trials' ratios. Source: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014).
+    """
     if trials <= 1:
         return 0.0
     first = special.ndtri(1.0 - 1.0 / trials)
@@ -41,21 +48,26 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def minimum_track_record(sharpe: float, benchmark: float, skew: float, kurtosis: float, confidence: float) -> float:
-    """Periods after which a ratio of `sharpe` would exceed `benchmark` with `confidence`; NaN where it never would."""
+    """Periods after which a ratio of `sharpe` would exceed `benchmark` with `confidence`; NaN where it never would.
+
+    Source: Bailey and Lopez de Prado, The Sharpe Ratio Efficient Frontier (2012).
+    """
     spread = 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     if not (sharpe > benchmark and spread > 0.0):
         return math.nan
     return 1.0 + spread * float(special.ndtri(confidence) / (sharpe - benchmark)) ** 2
 
 
-def sharpe_interval(returns: Floats, *, seed: int, level: float = 0.90) -> tuple[float, float]:
-    """Circular block bootstrap percentile interval of the per-period Sharpe ratio of [T]; NaNs below 20 periods or
-    without movement."""
+def sharpe_interval(returns: Floats, *, seed: int) -> tuple[float, float]:
+    """The 90 % interval of the Sharpe ratio of returns [T]: percentiles of a circular block bootstrap.
+
+    NaNs below 20 periods or without movement.
+    """
     if len(returns) < MINIMUM_PERIODS or not mean_and_variance(returns)[1] > 1e-30:
         return math.nan, math.nan
     starts, length = block_starts(len(returns), seed)
     ratios = np.sort(resampled_sharpe(np.ascontiguousarray(returns, dtype=np.float64), starts, length))
-    return _quantile(ratios, (1.0 - level) / 2.0), _quantile(ratios, (1.0 + level) / 2.0)
+    return _quantile(ratios, (1.0 - INTERVAL_SHARE) / 2.0), _quantile(ratios, (1.0 + INTERVAL_SHARE) / 2.0)
 
 
 def _quantile(ordered: Floats, share: float) -> float:
@@ -68,9 +80,11 @@ def _quantile(ordered: Floats, share: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedTest:
-    """Outcome of `sharpe_difference`: the annual Sharpe gained, its 90 % interval, and how many standard errors it is.
+    """Outcome of `sharpe_difference`: the annual Sharpe ratio gained, its 90 % interval, and how many standard errors
+    it is.
 
-    `t` is 0 where the two portfolios are the same to rounding.
+    `t` is 0 where the two portfolios are the same to rounding. `periods` is the effective number of periods behind
+    the test.
     """
 
     difference: float
@@ -121,8 +135,10 @@ def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A paired test in plain words: annual Sharpe gained, its 90 % interval, the one-sided p-value corrected for the
-    settings that were tried (Sidak), and whether that shows anything."""
+    """What a paired test shows: the annual Sharpe ratio gained, its 90 % interval, and whether that is shown.
+
+    `p` is one-sided and corrected for the settings that were tried (Sidak).
+    """
 
     difference: float
     low: float
@@ -166,14 +182,16 @@ def claim_of(test: PairedTest, trials: int, level: float) -> Claim:
 
 
 def required_t(false_changes_per_year: float, *, looks_per_year: float, trials: int, periods: float) -> float:
-    """Standard errors that a change in a direction fixed in advance must show so that, where it has no merit, it
-    happens in at most `false_changes_per_year` of the years: Student's tail at the level of one look, for the trials
-    on record."""
+    """Standard errors that a change must show, in a direction that was fixed in advance.
+
+    Where the change has no merit, it then happens in at most `false_changes_per_year` of the years. The threshold is
+    Student's tail, for so many `periods`, at the level of one of all looks that a year and the `trials` on record make.
+    """
     level = level_of_a_look(false_changes_per_year, looks_per_year * trials)
     return -float(special.stdtrit(max(periods - 1.0, 1.0), level))
 
 
 def level_of_a_look(false_changes_per_year: float, tests: float) -> float:
-    """The level of one of `tests` independent tests of which, all in all, a share `false_changes_per_year` may err once
+    """The level of one of so many independent tests, of which one errs with probability `false_changes_per_year`
     (Sidak)."""
     return -math.expm1(math.log1p(-false_changes_per_year) / max(1.0, tests))

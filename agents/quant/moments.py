@@ -19,8 +19,11 @@ EIGENVALUE_FLOOR = 1e-8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Per period, [A] or [A, A]. `sample` is the effective number of periods behind each agent's mean, `sharpe` mean /
-    volatility, `shrinkage` the share of the correlation matrix that is the identity."""
+    """Estimates per period, [A] or [A, A].
+
+    `sample` is the effective number of periods behind each agent's mean; `sharpe` is mean / volatility; `shrinkage`
+    is the share of the correlation matrix that is the identity.
+    """
 
     mean: Floats
     volatility: Floats
@@ -39,8 +42,10 @@ def decay_weights(periods: int, half_life: float) -> Floats:
 
 
 def winsorised(returns: Floats) -> Floats:
-    """Returns with what lies further than 6 robust deviations (1.4826 x median absolute deviation, and never less than
-    the sample deviation's third) from an agent's median pulled in to there."""
+    """Returns [T, A], in which values further than 6 robust deviations from an agent's median are pulled in to there.
+
+    A robust deviation is 1.4826 x the median absolute deviation, and never less than a third of the sample deviation.
+    """
     whole = bool(np.isfinite(returns).all())  # numpy's median that looks for NaN takes several times as long
     median, deviation = (np.median, np.std) if whole else (np.nanmedian, np.nanstd)
     with np.errstate(invalid="ignore"):
@@ -84,8 +89,10 @@ def estimate(returns: Floats, half_life: float) -> Moments:
 
 
 def oas_shrinkage(matrix: Floats, sample: float) -> float:
-    """Share of the scaled identity in the oracle approximating shrinkage of a sample covariance [A, A] of `sample`
-    rows. Source: Chen, Wiesel, Eldar, Hero, Shrinkage Algorithms for MMSE Covariance Estimation (2010), eq. 23."""
+    """Share of the scaled identity in the oracle approximating shrinkage of a covariance [A, A] of `sample` rows.
+
+    Source: Chen, Wiesel, Eldar, Hero, Shrinkage Algorithms for MMSE Covariance Estimation (2010), eq. 23.
+    """
     size = len(matrix)
     square, trace = float(np.sum(matrix**2)), float(np.trace(matrix))
     above = (1.0 - 2.0 / size) * square + trace**2
@@ -94,7 +101,7 @@ def oas_shrinkage(matrix: Floats, sample: float) -> float:
 
 
 def positive_definite(matrix: Floats) -> Floats:
-    """The matrix with eigenvalues below 1e-8 of the largest lifted there; unit diagonals stay unit."""
+    """The matrix [A, A], its eigenvalues no smaller than 1e-8 of the largest; its diagonal stays as it is."""
     values, vectors = np.linalg.eigh(matrix)
     floor = EIGENVALUE_FLOOR * max(float(values[-1]), 1.0)
     if values[0] >= floor:
@@ -105,12 +112,12 @@ def positive_definite(matrix: Floats) -> Floats:
 
 
 def shrink_to_grand_mean(sharpe: Floats, sample: Floats, correlation: Floats, inflation: float) -> tuple[Floats, float]:
-    """Empirical-Bayes estimates of per-period Sharpe ratios [A], and the share of each that is its own.
+    """Empirical-Bayes estimates of Sharpe ratios per period [A], and the share of each that is its own.
 
-    The model: true ratios ~ N(grand mean, tau^2), estimates scatter around them with variance inflation / sample and
-    the agents' correlation. tau^2 is what the observed spread exceeds the spread that equal skill would show
-    (method of moments; Efron and Morris 1975, with correlated errors). Where it exceeds nothing, the share is 0 and
-    all agents get the grand mean.
+    The model: true ratios ~ N(grand mean, tau^2), and estimates scatter around them with variance inflation / sample
+    and the agents' correlation. tau^2 is by how much the observed spread exceeds the one that equal skill would show.
+    Where it exceeds nothing, the share is 0 and all agents get the grand mean. Source: Efron and Morris, Data Analysis
+    Using Stein's Estimator (1975): the method of moments, here with correlated errors.
     """
     size = len(sharpe)
     error = inflation / sample
@@ -126,7 +133,7 @@ def shrink_to_grand_mean(sharpe: Floats, sample: Floats, correlation: Floats, in
 
 
 def measurable(returns: Floats, minimum: int) -> Booleans:
-    """[A] True for agents with at least `minimum` periods in which their book moved, and some variance."""
+    """[A]: True for agents whose book moved in at least `minimum` periods of returns [T, A], and not always alike."""
     finite = np.isfinite(returns)
     moved = (finite & (returns != 0.0)).sum(axis=0)
     spread = np.array([np.ptp(column[ok]) if ok.any() else 0.0 for column, ok in zip(returns.T, finite.T, strict=True)])

@@ -1,6 +1,7 @@
-"""Do the agents' skills differ at all? Two tests of "all have the same Sharpe ratio" on returns [T, A].
+"""Do the agents' skills differ at all? Two tests of "all have the same Sharpe ratio", on returns [T, A].
 
-NaN is a period in which an agent said nothing; it is left out.
+One sees differences that last, the other also those that come and go. NaN is a period without an opinion of that
+agent; it is left out.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from agents.quant.compiled import compiled
 
 
 def lasting_spread(returns: Floats, weights: Floats) -> float:
-    """p-value of "all agents have the same Sharpe ratio" from [T, A] returns and weights [T] summing to 1.
+    """p-value of "all agents have the same Sharpe ratio", from returns [T, A] and weights [T] that sum to 1.
 
-    Hotelling's T-squared over the A - 1 contrasts of the agents' ratios, which covers every direction that a search
-    among them could pick (Scheffe), with the effective sample of the weights and the returns' own autocorrelation.
-    NaN is a period in which an agent said nothing. 1 where there is too little to say anything.
+    Hotelling's T-squared over the A - 1 contrasts of the agents' ratios. It covers every direction that a search among
+    them could pick (Scheffe). The sample is the effective one of the weights, and the returns' own autocorrelation is
+    accounted for. 1 where there are too few periods.
     """
     size = returns.shape[1]
     present = np.isfinite(returns).astype(np.float64)
@@ -50,11 +51,11 @@ def lasting_spread(returns: Floats, weights: Floats) -> float:
 
 
 def drifting_spread(returns: Floats, block: int) -> float:
-    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", [T, A].
+    """p-value of "in every stretch of `block` periods all agents had the same Sharpe ratio", from returns [T, A].
 
-    Sums over stretches the squared spread of the agents' ratios, chi-squared with A - 1 degrees of freedom each, so
-    that it also sees skill that wanders and averages out. Agents that were silent for more than half of a stretch are
-    left out; 1 below two stretches.
+    The squared spread of the agents' ratios is chi-squared with A - 1 degrees of freedom in each stretch; the
+    statistic is its sum over stretches, so that skill that wanders and averages out is seen too. Agents without
+    returns in more than half of a stretch are left out. 1 below two stretches.
     """
     stretches = len(returns) // block
     if stretches < 2:
@@ -77,14 +78,17 @@ def drifting_spread(returns: Floats, block: int) -> float:
 
 
 def inflation(returns: Floats) -> float:
-    """How many times larger the variance of a mean is than independence would make it: 1 + 2 sum of the first
-    autocorrelations of [T, A] pooled over agents, over a block's length, with Bartlett's taper; between 0.5 and 5."""
+    """How many times larger the variance of a mean of returns [T, A] is than independence would make it.
+
+    1 + 2 x the sum of the first autocorrelations, pooled over agents, over the length of a bootstrap's block, with the
+    taper of Bartlett (Newey and West 1987); held between 0.5 and 5.
+    """
     return min(5.0, max(0.5, _long_run_variance(_standardised_columns(returns).T.copy(), block_length(len(returns)))))
 
 
 @compiled
 def _long_run_variance(scaled: Floats, length: int) -> float:
-    """Of standardised series [A, T], 0 where there is none."""
+    """1 + 2 x the sum of tapered autocorrelations of standardised series [A, T], which are 0 where nothing is known."""
     agents, periods = scaled.shape
     count = 0
     for a in range(agents):
@@ -124,8 +128,7 @@ def _standardised_columns(returns: Floats) -> Floats:
 
 @compiled
 def _stretch_ratios(returns: Floats, block: int) -> Floats:
-    """[T, A] -> mean / sample deviation x sqrt(count) of each stretch of `block` periods, [T / block, A]; 0 without
-    movement."""
+    """[T, A] -> [T / block, A]: each stretch's mean / sample deviation x sqrt(count); 0 without movement."""
     stretches, agents = len(returns) // block, returns.shape[1]
     result = np.zeros((stretches, agents))
     for k in range(stretches):

@@ -1,6 +1,6 @@
-"""Figures of merit of a return series that take a loop, compiled. An undefined figure is NaN, never 0.
+"""Figures of returns that need a loop, compiled. An undefined figure is NaN, never 0.
 
-The figures that numpy alone gives are in `returns`, which costs no start of numba.
+Those that numpy alone gives are in `returns`, which starts without numba.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agents.quant.returns import MINIMUM_PERIODS, mean_and_variance
 
 @compiled
 def column_sums(values: Floats | Integers) -> Floats:
-    """[T, A] -> [A]; numpy adds up narrow tables many times slower."""
+    """The sums [A] of the columns of a table [T, A]; numpy takes many times longer where the table is narrow."""
     totals = np.zeros(values.shape[1])
     for t in range(len(values)):
         for a in range(values.shape[1]):
@@ -40,8 +40,11 @@ def sortino_ratio(returns: Floats, periods: float) -> float:
 
 @compiled
 def capital_drawdown(returns: Floats) -> tuple[float, int]:
-    """(deepest fall from an earlier peak as a fraction of the constant capital, longest stay below a peak in periods)
-    of a book that does not compound, such as a shadow book; (NaN, 0) for an empty series."""
+    """(deepest fall, longest stay below a peak) of a book that does not compound, such as a shadow book.
+
+    The fall from an earlier peak is a fraction of the constant capital, the stay a number of periods. (NaN, 0) for an
+    empty series.
+    """
     if len(returns) == 0:
         return math.nan, 0
     level, peak, deepest, run, longest = 0.0, 0.0, 0.0, 0, 0
@@ -56,8 +59,10 @@ def capital_drawdown(returns: Floats) -> tuple[float, int]:
 
 @compiled
 def calmar_ratio(returns: Floats, periods: float) -> float:
-    """Annual mean return over the deepest fall, both of the constant capital; NaN without a fall or for fewer than 20
-    returns."""
+    """Annual mean return over the deepest fall, both of the constant capital.
+
+    NaN without a fall or for fewer than 20 returns.
+    """
     if len(returns) < MINIMUM_PERIODS:
         return math.nan
     deepest, _ = capital_drawdown(returns)
@@ -80,8 +85,11 @@ class WinLoss(NamedTuple):
 
 
 def wins_and_losses(returns: Floats) -> WinLoss:
-    """Of returns [T]: sum of gains over sum of losses; mean over the periods that moved; average gain over average
-    loss; the longest runs (a period that did not move ends neither)."""
+    """The wins and losses of returns [T].
+
+    The profit factor is the sum of gains over that of losses, the expectancy the mean of the periods that moved, the
+    payoff ratio the average gain over the average loss. A period that did not move ends no run.
+    """
     return WinLoss(*_wins_and_losses(returns))
 
 

@@ -1,4 +1,4 @@
-"""The best of many settings: is it better than the ones in use, or only the luckiest? Pure.
+"""The best of many settings: is it better than the ones in use, or only the luckiest?
 
 All settings were tried on the same days, so their returns are correlated; both figures here take that from the data.
 """
@@ -21,12 +21,12 @@ SPLITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which of N settings is best against a base, by annual Sharpe gained over it in standard errors, and what that
-    is worth.
+    """Which of N settings is best, and what that is worth.
 
-    `p` is the probability that the best of as many settings without any merit would look as good (White's reality
-    check, studentised, corrected by Sidak for settings tried before on the same span). `overfitting` is the
-    probability that the best on one half of history is below the median on the other; NaN for fewer than two
+    `gain` is the annual Sharpe ratio that it has above the settings in use, `t` the same in standard errors, by which
+    it was chosen. `p` is the probability that the best of as many settings without any merit would look as good
+    (White's reality check, studentised, corrected by Sidak for settings tried before on the same span). `overfitting`
+    is the probability that the best on one half of history is below the median on the other; NaN for fewer than two
     settings.
     """
 
@@ -38,12 +38,11 @@ class Selection:
 
 
 def select(returns: Floats, base: Floats, periods_per_year: float, *, tried_before: int, seed: int) -> Selection:
-    """The best of the settings with daily `returns` [T, N] against `base` [T]. ValueError below 60 days or without
-    settings.
+    """The best of N settings with daily `returns` [T, N] against those in use, with `base` [T].
 
-    Source: White, A Reality Check for Data Snooping (2000), in the studentised form of Hansen (2005), on the
-    influence values of the difference of Sharpe ratios; circular block bootstrap of whole days keeps what the
-    settings have in common.
+    ValueError below 60 days or without settings. A circular block bootstrap of whole days keeps what the settings
+    have in common. Source: White, A Reality Check for Data Snooping (2000), in the studentised form of Hansen (2005),
+    on the influence values of the difference of Sharpe ratios.
     """
     periods, settings = returns.shape
     if periods < 60 or settings < 1 or len(base) != periods:

@@ -29,7 +29,7 @@ class TradingAgent(ABC):
         """One line for one opinion, from the numbers behind it."""
 
     def reason(self, panel: Panel, time_index: int, symbol_index: int) -> str:
-        """Why this agent said what it said at one bar about one symbol; uses data up to that bar only."""
+        """Why this agent has its opinion of one symbol at one bar; uses data up to that bar only."""
         stop = range(len(panel.time))[time_index] + 1
         return self.reason_of(self.signals(panel.rows(0, stop)), stop - 1, symbol_index)
 

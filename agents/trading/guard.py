@@ -27,6 +27,8 @@ REPLAY_PATIENCE = 20.0
 
 @dataclass
 class _Breaker:
+    """One agent's failures in a row, since when it is not asked, the call that hangs, and the thread that makes its calls."""
+
     failures: int = 0
     open_since: datetime | None = None
     hung: _Call | None = None
@@ -93,7 +95,7 @@ class AgentPanel:
         """A call on its way, or why this agent is not asked."""
         breaker = self._breakers[agent.name]
         if breaker.hung is not None and not breaker.hung.done.is_set():
-            return self._count(breaker, at, "an earlier call still hangs")
+            return self._count_failure(breaker, at, "an earlier call still hangs")
         if breaker.open_since is not None and at - breaker.open_since < self._retry:
             return f"circuit breaker open since {breaker.open_since:%Y-%m-%d %H:%M:%S}"
         first = 0 if whole else max(0, len(panel.time) - agent.bars_needed)
@@ -103,18 +105,20 @@ class AgentPanel:
         return call
 
     def _finish(self, agent: Agent, call: _Call | str, at: datetime, deadline_s: float) -> tuple[Signals | None, str]:
+        """(The call's sound answer, ""), or (None, what was wrong), which counts as a failure."""
         if isinstance(call, str):
             return None, call
         breaker = self._breakers[agent.name]
         if not call.done.wait(max(0.0, deadline_s - self._clock.monotonic_s())):
             breaker.hung = call
-            return None, self._count(breaker, at, f"no answer within {self._timeout_s} s")
+            return None, self._count_failure(breaker, at, f"no answer within {self._timeout_s} s")
         if isinstance(call.answer, str):
-            return None, self._count(breaker, at, call.answer)
+            return None, self._count_failure(breaker, at, call.answer)
         breaker.failures, breaker.open_since, breaker.hung = 0, None, None
         return call.answer, ""
 
-    def _count(self, breaker: _Breaker, at: datetime, problem: str) -> str:
+    def _count_failure(self, breaker: _Breaker, at: datetime, problem: str) -> str:
+        """The problem, with how many there were in a row; too many open the breaker."""
         breaker.failures += 1
         if breaker.failures >= self._limit:
             breaker.open_since = at

@@ -249,6 +249,14 @@ def test_books_and_contributions_add_up():
     assert value_added(daily)["first"].words == "changed nothing", "live trades with the first weights"
 
 
+def test_a_summary_in_plain_values_is_json_without_nan():
+    summary = summary_of(replay_history(history_of(BARS.rows(0, 45)), STILL).run)
+    assert math.isnan(summary.agents["OnChainAnalyst"].sharpe), "it abstains: no movement, no ratio"
+    text = json.dumps(summary.as_plain(), allow_nan=False)
+    assert json.loads(text)["agents"]["OnChainAnalyst"]["sharpe"] is None
+    assert summary.as_plain()["verdict"] == "fewer than 60 days: nothing can be said of tuning"
+
+
 def test_figures_equal_quantstats_on_the_same_returns():
     stats = pytest.importorskip("quantstats").stats
     daily = daily_of(replay_history(history_of(BARS), STILL).run)
