@@ -28,7 +28,6 @@ from agents.quant.moments import decay_weights
 from agents.quant.replay_summary import summary_of
 from agents.replay.timeline import Progress
 from agents.wiring.history import ReplayRequest
-from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import meta_plane
 from agents.wiring.own_history import OwnHistory, own_history
 from agents.wiring.parity import check_parity, kinds_of
@@ -87,7 +86,7 @@ def _own_past(options: Namespace, settings: Settings, stack: ExitStack, screen: 
         return OwnPast(past, plane.engine, None)
     screen.say("recomputing every decision")
     now = SystemClock().now()
-    parity = check_parity(settings, plane.engine, plane.store, tuning_of(settings), now, keep=False, from_start=True)
+    parity = check_parity(plane.checked_desk, now, keep=False, from_start=True)
     return OwnPast(past, plane.engine, parity)
 
 

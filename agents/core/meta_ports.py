@@ -69,8 +69,10 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
         ...
 
     def publish(self, decision: WeightDecision) -> int | None:
-        """Commit the decision, then, where its weights are in force, give the cache its copy and announce it. Returns the version;
-        None where the run `decided_for` had committed one before."""
+        """Commit the decision, then, where its weights are in force, give the cache its copy and announce it.
+
+        Returns the version; None where the run `decided_for` had committed one before.
+        """
         ...
 
     def unscored_changes(self, *, before: datetime) -> Sequence[PastChange]:
@@ -100,7 +102,7 @@ class ReportDesk(Protocol):
         ...
 
     def sync_suggestions(self, at: datetime, recommendations: Sequence[Recommendation]) -> list[Suggestion]:
-        """Open new ones, refresh known ones, mark done what is no longer recommended; returns those that are open or accepted."""
+        """Open new ones, refresh known ones, mark done what is no longer recommended; returns the open and accepted."""
         ...
 
     def store_report(self, report: Report, summary: ReportSummary, suggestions: Sequence[Suggestion]) -> int:

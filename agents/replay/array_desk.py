@@ -1,6 +1,6 @@
 """The meta jobs' desk on arrays: what they read and write of a replay, without tables.
 
-It answers as `adapters/meta_store.py` answers on the database, so that the jobs are the same functions; a test runs both
+It answers as `adapters/database/meta_store.py` does, so that the jobs are the same functions; a test runs both
 on one history and compares days, scorecards and decisions.
 """
 

@@ -151,7 +151,7 @@ CHECK_FUNCTIONS: tuple[tuple[str, Check], ...] = (
 
 
 class Rows(NamedTuple):
-    """Rows of a part that are compared, `first` to `stop` (exclusive); row 0 of the part is row `offset` of the whole."""
+    """Rows of a part to compare, `first` to `stop` (exclusive); row 0 of the part is row `offset` of the whole."""
 
     first: int
     stop: int

@@ -1,7 +1,8 @@
 """Is the live desk the program that a replay runs? Recorded decisions against recomputed ones, by name. Pure.
 
-The recomputation takes what the desk took: its bars, signals, weights, fills and persons' commands. Everything in between must come out
-the same. Fills, which a real broker makes, are compared with what the cost model would have made of the same orders.
+The recomputation takes what the desk took: its bars, signals, weights, fills and persons' commands. Everything in
+between must come out the same. Fills, which a real broker makes, are compared with what the cost model would have made
+of the same orders.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,13 +38,15 @@ from agents.pipeline.step import run_rows
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
 EXAMPLES_KEPT = 50
 SIGNAL_TOLERANCE = 1e-9
-"""Recursive means forget, they do not vanish: after a restart a signal may differ by this much, and no order by anything."""
+"""Recursive means forget, they do not vanish: after a restart a signal may differ by so much, an order by nothing."""
 MONEY_TOLERANCE = 1e-6
+FILL_TOLERANCE = 1e-8
 
 
 @dataclass(slots=True)
 class Parity:
-    """What was compared and what differed: counts by kind, the first examples of each, and slippage as [recorded, modelled] money."""
+    """What was compared and what differed: counts by kind, the first examples of each, and slippage as [recorded,
+    modelled] money."""
 
     decisions: int = 0
     skipped: int = 0
@@ -68,6 +71,12 @@ class Parity:
                 }
             )
 
+    def add_slippage(self, side: int, delay: float, spread: float, impact: float, fees: float) -> None:
+        """Costs of one fill in money; `side` is 0 as recorded, 1 as modelled. An unknown delay counts as none."""
+        costs = {"delay": delay if np.isfinite(delay) else 0.0, "spread": spread, "impact": impact, "fees": fees}
+        for name, value in costs.items():
+            self.slippage[name][side] += float(value)
+
     def as_plain(self) -> dict[str, Any]:
         """Fit for JSON."""
         return {
@@ -80,34 +89,43 @@ class Parity:
         }
 
 
-def compare_steps(
-    recorded: Recorded,
-    bars: Bars,
-    memory: int,
-    raw_before: tuple[Floats, Floats],
-    plan: DeskPlan,
-    state: State,
-    found: Parity,
-) -> None:
-    """Run the step again over `recorded`'s decisions, changing `state`, and note what differs.
+class RecordedBatch(NamedTuple):
+    """Recorded decisions with what they were made from.
 
-    `bars` hold `memory` rows before the first decision, then one row for each; `raw_before` are two pieces of opinions
-    [rows, A, S] before that (NaN = abstained): those of a new desk's warm-up, which a desk that is restarted soon forgets, and
-    those on record.
+    `bars` hold `memory` rows before the first decision, then one row for each. `warm_up` and `on_record` are opinions
+    [rows, A, S] before that (NaN = abstained): those of a new desk's warm-up, which a desk that is restarted soon
+    forgets, and those on record.
     """
-    rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
-    raw = np.where(recorded.abstained, np.nan, recorded.strength * recorded.confidence)
-    known = np.concatenate([*raw_before, raw])
-    on_record = len(raw_before[1]) + rows
-    volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
+
+    recorded: Recorded
+    bars: Bars
+    memory: int
+    warm_up: Floats
+    on_record: Floats
+
+
+def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Parity) -> None:
+    """Run the step again over a batch's decisions, changing `state`, and note what differs."""
+    recorded = batch.recorded
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
     fills = _fill_grids(recorded)
+    inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
+    out, model = _run_again(batch, plan, state, inputs)
+    _compare_rows(recorded, there, inputs.forecast, out, parity)
+    bars = batch.bars.rows(batch.memory, len(batch.bars.time))
+    _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
+    parity.decisions += len(recorded.time)
+
+
+def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Mapping[str, Floats]) -> Inputs:
+    """What the step was given, but for forecasts, correlations and weights, which are made row by row."""
+    recorded, bars, memory = batch.recorded, batch.bars, batch.memory
+    rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
+    volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
     stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
-    mark = state.mark.copy()
-    out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "volume", "split", "dividend")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
-    inputs = Inputs(
+    return Inputs(
         **grid,
         volatility=np.where(there, volatility, np.nan),
         forecast=np.zeros((rows, symbols, agents)),
@@ -117,13 +135,22 @@ def compare_steps(
         external=True,
         broker_fills=BrokerFills(fills["quantity"], fills["price"], fills["fee"]),
     )
+
+
+def _run_again(batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs) -> tuple[Outputs, Outputs]:
+    """The step with the recorded fills, and, bar by bar from the same states, with those of the cost model. Fills
+    `inputs.forecast` and `inputs.correlation`: each row from its own window, as live."""
+    recorded = batch.recorded
+    rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
+    raw = np.where(recorded.abstained, np.nan, recorded.strength * recorded.confidence)
+    known = np.concatenate([batch.warm_up, batch.on_record, raw])
     before, desk = len(known) - rows, desk_of(state, plan.parameters)
+    out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
     for t in range(rows):
-        window = known[
-            max(0, before + t + 1 - plan.scale_window_bars) : before + t + 1
-        ]  # as live: each from its own window
+        stop = before + t + 1
+        window = known[max(0, stop - plan.scale_window_bars) : stop]
         inputs.forecast[t], inputs.correlation[t] = _scaled(window, plan)
-        short = window[-(on_record - rows + t + 1) :]
+        short = window[-(len(batch.on_record) + t + 1) :]
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         if t in recorded.commands:
@@ -131,9 +158,7 @@ def compare_steps(
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)
-    _compare_rows(recorded, there, inputs.forecast, out, found)
-    _compare_fills(recorded, bars.rows(memory, len(bars.time)), fills, (out, model), mark, found)
-    found.decisions += rows
+    return out, model
 
 
 def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:
@@ -141,7 +166,7 @@ def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:
     return forecast[-1], correlation[-1]
 
 
-def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Outputs, found: Parity) -> None:
+def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Outputs, parity: Parity) -> None:
     times = [as_datetime(time) for time in recorded.time]
 
     def differing(first: Any, second: Any, tolerance: float = SIGNAL_TOLERANCE) -> Iterator[tuple[int, ...]]:
@@ -151,7 +176,7 @@ def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Ou
 
     for t, s, a in differing(recorded.forecast, forecast):
         subject = f"{recorded.agents[a]} {recorded.symbols[s]}, in the common unit"
-        found.differ("signal", times[t], subject, recorded.forecast[t, s, a], forecast[t, s, a])
+        parity.differ("signal", times[t], subject, recorded.forecast[t, s, a], forecast[t, s, a])
     words = {bits: Clamp.words_of(bits) for bits in set(out.clamps.ravel().tolist())}
     clamps = np.array([words[bits] for bits in out.clamps.ravel().tolist()], dtype=object).reshape(out.clamps.shape)
     unlike = ~_alike(recorded.target, out.target_weight, SIGNAL_TOLERANCE) | (recorded.clamps != clamps)
@@ -160,19 +185,19 @@ def _compare_rows(recorded: Recorded, there: Booleans, forecast: Floats, out: Ou
             f"{recorded.target[t, s]:.9g} {recorded.clamps[t, s]}",
             f"{out.target_weight[t, s]:.9g} {clamps[t, s]}",
         )
-        found.differ("risk", times[t], recorded.symbols[s], then.strip(), now.strip())
+        parity.differ("risk", times[t], recorded.symbols[s], then.strip(), now.strip())
     for t, s in zip(*np.nonzero((recorded.order != out.order) & there), strict=True):
         then = f"{recorded.order[t, s]:.9g} {recorded.no_trade[t, s]}"
         now = f"{out.order[t, s]:.9g} {NoTrade(out.no_trade[t, s])}"
-        found.differ("order", times[t], recorded.symbols[s], then.strip(), now.strip())
+        parity.differ("order", times[t], recorded.symbols[s], then.strip(), now.strip())
     for t, s in differing(recorded.position, out.position):
-        found.differ("fill", times[t], f"{recorded.symbols[s]}, position", recorded.position[t, s], out.position[t, s])
+        parity.differ("fill", times[t], f"{recorded.symbols[s]}, position", recorded.position[t, s], out.position[t, s])
     for t, time in enumerate(times):
         state, equity = str(RiskState(out.risk_state[t])), float(out.equity[t, LIVE])
         if recorded.risk_state[t] != state:
-            found.differ("risk", time, "risk state", recorded.risk_state[t], state)
+            parity.differ("risk", time, "risk state", recorded.risk_state[t], state)
         if not abs(recorded.equity[t] - equity) <= 1e-12 * abs(equity) + MONEY_TOLERANCE:
-            found.differ("equity", time, "live book", recorded.equity[t], equity)
+            parity.differ("equity", time, "live book", recorded.equity[t], equity)
 
 
 def _alike(first: Any, second: Any, tolerance: float) -> Any:
@@ -180,7 +205,7 @@ def _alike(first: Any, second: Any, tolerance: float) -> Any:
 
 
 def _fill_grids(recorded: Recorded) -> dict[str, Floats]:
-    """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, and costs inside the price."""
+    """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, costs inside the price."""
     shape = (len(recorded.time), len(recorded.symbols))
     grids = {name: np.zeros(shape) for name in ("quantity", "value", "fee", "spread", "impact", "parts", "last")}
     for decision_time, fill in recorded.fills:
@@ -201,45 +226,34 @@ def _fill_grids(recorded: Recorded) -> dict[str, Floats]:
     return grids
 
 
-def _compare_fills(
-    recorded: Recorded,
-    bars: Bars,
-    fills: Mapping[str, Floats],
-    outputs: tuple[Outputs, Outputs],
-    mark: Floats,
-    found: Parity,
-) -> None:
-    """Fill by fill against the model, and where the money went; `mark` [S] are the prices before the first decision."""
-    out, model = outputs
+class FillsAndModel(NamedTuple):
+    """Recorded fills (grids [T, S], see `_fill_grids`), what the cost model makes of the same orders, the bars of both,
+    and `mark` [T, S]: the prices that each order was decided on."""
+
+    bars: Bars
+    fills: Mapping[str, Floats]
+    model: Outputs
+    mark: Floats
+
+
+def _compare_fills(recorded: Recorded, both: FillsAndModel, parity: Parity) -> None:
+    """Fill by fill against the model, and where the money went."""
+    bars, fills, model, mark = both
     for t, s in zip(*np.nonzero((fills["quantity"] != 0.0) | (model.fill_quantity != 0.0)), strict=True):
-        at, symbol = as_datetime(recorded.time[t]), recorded.symbols[s]
-        mine = (model.fill_quantity[t, s], model.fill_price[t, s], model.fill_fee[t, s])
-        theirs = (fills["quantity"][t, s], fills["price"][t, s] if fills["quantity"][t, s] else 0.0, fills["fee"][t, s])
-        if not _alike(theirs, mine, 1e-8).all():
-            found.differ(
-                "fill",
-                at,
-                symbol,
-                "{:.9g} at {:.9g}, fee {:.9g}".format(*theirs),
-                "{:.9g} at {:.9g}, fee {:.9g}".format(*mine),
-            )
-        decided = (out.mark[t - 1, s] if t else mark[s]) / bars.split[t, s]
-        for side, quantity, spread, impact, fee in (
-            (0, theirs[0], fills["spread"][t, s], fills["impact"][t, s], theirs[2]),
-            (1, mine[0], model.fill_spread[t, s], model.fill_impact[t, s], mine[2]),
-        ):
-            delay = quantity * (bars.open[t, s] - decided)
-            for name, value in (
-                ("delay", delay if np.isfinite(delay) else 0.0),
-                ("spread", spread),
-                ("impact", impact),
-                ("fees", fee),
-            ):
-                found.slippage[name][side] += float(value)
+        quantity, fee = fills["quantity"][t, s], fills["fee"][t, s]
+        made = (quantity, fills["price"][t, s] if quantity else 0.0, fee)
+        modelled = (model.fill_quantity[t, s], model.fill_price[t, s], model.fill_fee[t, s])
+        if not _alike(made, modelled, FILL_TOLERANCE).all():
+            words = ("{:.9g} at {:.9g}, fee {:.9g}".format(*fill) for fill in (made, modelled))
+            parity.differ("fill", as_datetime(recorded.time[t]), recorded.symbols[s], *words)
+        delay = bars.open[t, s] - mark[t, s] / bars.split[t, s]
+        parity.add_slippage(0, quantity * delay, fills["spread"][t, s], fills["impact"][t, s], fee)
+        parity.add_slippage(1, modelled[0] * delay, model.fill_spread[t, s], model.fill_impact[t, s], modelled[2])
 
 
-def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], found: Parity) -> None:
-    """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed then said nothing."""
+def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Parity) -> None:
+    """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed
+    then said nothing."""
     for name, now in asked.items():
         a = recorded.agents.index(name)
         same = (recorded.abstained[:, a] == now.abstained) & (
@@ -257,7 +271,7 @@ def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], found: Par
                 else f"{recorded.strength[t, a, s]:+.9f} x {recorded.confidence[t, a, s]:.9f}"
             )
             today = "abstains" if now.abstained[t, s] else f"{now.strength[t, s]:+.9f} x {now.confidence[t, s]:.9f}"
-            found.differ("signal", as_datetime(recorded.time[t]), f"{name} {recorded.symbols[s]}", then, today)
+            parity.differ("signal", as_datetime(recorded.time[t]), f"{name} {recorded.symbols[s]}", then, today)
 
 
 def _short(value: object) -> object:

@@ -1,8 +1,8 @@
 """bars -> books, on arrays: the same step, agents and due times as live, without a journal. Years in seconds.
 
-History comes in chunks, so that it need not fit into memory: each chunk begins with rows of the one before (`lead`), from
-which agents and windows take their memory. Agents speak once for each chunk (they are causal and forget, so it is the same), and
-the compiled step runs from one due time to the next.
+History comes in chunks, so that it need not fit into memory. Each chunk begins with rows of the one before (`lead`),
+from which agents and windows take their memory. Agents are asked once for each chunk (they are causal and forget, so it
+is the same), and the compiled step runs from one due time to the next.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ Observer = Callable[[ChunkResult], None]
 def chunks_of(
     source: BarSource, lead: int, size: int, start: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Chunk]:
-    """The bars of `source` from `start` to `until` in chunks of `size` rows, each with up to `lead` rows of what came before, be it
-    before `start`."""
+    """The bars of `source` from `start` to `until` in chunks of `size` rows, each with up to `lead` rows of what came
+    before, also of what is before `start`."""
     after = None if start is None else start - INSTANT
     held = None if after is None else source.window(until=after, count=lead)
     while True:

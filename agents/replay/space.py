@@ -21,7 +21,8 @@ KEYS = ("method", "trials", "seed", "periods", "tuning")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
-    """One setting's values: `choices`, or numbers from `low` to `high` in steps of `step` (None: any), on a logarithmic scale where `log`."""
+    """One setting's values: `choices`, or numbers from `low` to `high` in steps of `step` (None: any), on a logarithmic
+    scale where `log`."""
 
     choices: tuple[Any, ...] = ()
     low: float = 0.0
@@ -57,8 +58,11 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """What is searched: settings by key, with `method`, at most `trials` of them, from `seed`; `periods` is a number of equal parts of
-    history or a list of (first day, last day); with `tuning` weights are tuned on the way."""
+    """What is searched: settings by key, by `method`, at most `trials` of them, from `seed`.
+
+    `periods` is a number of equal parts of history or a list of (first day, last day); with `tuning` the weights are
+    tuned on the way.
+    """
 
     dimensions: Mapping[str, Dimension]
     method: Method = "random"
@@ -109,13 +113,13 @@ def space_of(document: Mapping[str, Any], name: str) -> Space:
 
 def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Keys written as "tuning.step" or as [space.tuning] step are the same."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in tables.items():
         if isinstance(value, Mapping) and not {"low", "high"} <= set(value):
-            found |= {f"{key}.{inner}": part for inner, part in value.items()}
+            settings |= {f"{key}.{inner}": part for inner, part in value.items()}
         else:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def _periods(value: Any, name: str) -> int | tuple[tuple[str, str], ...]:
@@ -165,16 +169,16 @@ def candidates(space: Space) -> list[dict[str, Any]]:
         ]
     if space.method == "tpe":
         return []
-    rng, found, seen = np.random.default_rng(space.seed), [], set()
+    rng, points, seen = np.random.default_rng(space.seed), [], set()
     for _ in range(20 * space.trials):
         point = {key: space.dimensions[key].draw(rng) for key in keys}
         text = json.dumps(point, sort_keys=True, default=str)
         if text not in seen:
             seen.add(text)
-            found.append(point)
-        if len(found) == space.trials:
+            points.append(point)
+        if len(points) == space.trials:
             break
-    return found
+    return points
 
 
 def period_rows(periods: int | Sequence[tuple[str, str]], time: Times) -> list[tuple[int, int]]:
@@ -182,7 +186,7 @@ def period_rows(periods: int | Sequence[tuple[str, str]], time: Times) -> list[t
     if isinstance(periods, int):
         edges = np.linspace(0, len(time), periods + 1).astype(int)
         return [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
-    found = []
+    spans = []
     for start, end in periods:
         try:
             first, after = np.datetime64(start, "D"), np.datetime64(end, "D") + np.timedelta64(1, "D")
@@ -193,5 +197,5 @@ def period_rows(periods: int | Sequence[tuple[str, str]], time: Times) -> list[t
             raise SettingsError(
                 f"search.periods: no bars from {start} to {end}; there are some from {time[0]} to {time[-1]}"
             )
-        found.append(rows)
-    return found
+        spans.append(rows)
+    return spans

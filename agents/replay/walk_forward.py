@@ -33,8 +33,8 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """One step of a walk-forward: first and last bar to learn on, the same to be judged on, the setting that was chosen,
-    and its annual Sharpe ratio on both."""
+    """One step of a walk-forward: first and last bar to learn on and to be judged on, the setting that was chosen, and
+    its annual Sharpe ratio on both."""
 
     train: tuple[datetime, datetime]
     test: tuple[datetime, datetime]

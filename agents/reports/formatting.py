@@ -55,7 +55,7 @@ def exact(value: Decimal) -> str:
 
 
 def cell(value: object) -> str:
-    """A value of any kind as it stands in a table of the console: times in UTC to the minute, floats with four digits."""
+    """A value of any kind, for a table of the console: times in UTC, to the minute; floats with four digits."""
     if value is None:
         return MISSING
     if isinstance(value, datetime):

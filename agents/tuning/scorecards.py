@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def analyze(
         best_by_chance = expected_best_sharpe(float(np.var(ratios, ddof=1)), trials) if len(ratios) > 1 else math.nan
         sums = _window_sums(days, first)
         for k, name in enumerate(days.agents):
-            raw = _figures(_own(days, k, first), sums[:, k], per_year, shapes[k], best_by_chance, trials)
+            raw = _figures(_own(days, k, first), sums[:, k], per_year, shapes[k], Trials(trials, best_by_chance))
             undefined = {key: _why(key, raw) for key, value in raw.items() if not math.isfinite(value)}
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
             cards.append(
@@ -151,13 +151,15 @@ def _window_sums(days: AgentDays, first: int) -> Floats:
     return np.array(counts + [column_sums(values[first:]) for values in tables])
 
 
+class Trials(NamedTuple):
+    """Agents and variants ever tried, and the per-period ratio that the best of so many shows by chance."""
+
+    number: int
+    best_by_chance: float
+
+
 def _figures(
-    returns: Floats,
-    sums: Floats,
-    per_year: float,
-    shape: tuple[float, float, float],
-    best_by_chance: float,
-    trials: int,
+    returns: Floats, sums: Floats, per_year: float, shape: tuple[float, float, float], trials: Trials
 ) -> dict[str, float]:
     """The numbers of one scorecard; NaN where one is undefined."""
     sharpe, skew, kurtosis = shape
@@ -182,7 +184,7 @@ def _figures(
         "information_coefficient": pooled_correlation(pairs),
         "brier_score": squares / count if count >= MINIMUM_PERIODS else math.nan,
         "probabilistic_sharpe": probabilistic_sharpe(sharpe, 0.0, len(returns), skew, kurtosis) if enough else math.nan,
-        "deflated_sharpe": probabilistic_sharpe(sharpe, best_by_chance, len(returns), skew, kurtosis)
+        "deflated_sharpe": probabilistic_sharpe(sharpe, trials.best_by_chance, len(returns), skew, kurtosis)
         if enough
         else math.nan,
         "minimum_track_record": minimum_track_record(sharpe, 0.0, skew, kurtosis, TRACK_RECORD_CONFIDENCE)
@@ -191,7 +193,7 @@ def _figures(
         "sharpe_low": low * annual,
         "sharpe_high": high * annual,
         "periods_per_year": per_year,
-        "number_of_trials": float(trials),
+        "number_of_trials": float(trials.number),
     }
 
 

@@ -1,4 +1,4 @@
-"""The composition root of the trading daemon: settings -> feed, bars, agents, weights, journal, paper broker -> daemon."""
+"""The composition root of the trading daemon: settings -> feed, bars, agents, weights, journal, broker -> daemon."""
 
 from __future__ import annotations
 

@@ -30,9 +30,11 @@ LAST_DAYS = 30.0
 def run_demo(
     settings: Settings, connections: Connections, *, mode: str, say: Say, progress: Progress
 ) -> tuple[DeskReader, Path]:
-    """Load the history, trade it through all agents with the jobs due on the way, and write the last report; `mode` is "auto" (an
-    unfinished run goes on, a finished one starts anew), "resume" or "restart". Returns a reader of the result and the
-    report's file."""
+    """Load the history, trade it through all agents with the jobs due on the way, and write the last report.
+
+    `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart". Returns a reader of
+    the result and the report's file.
+    """
     settings = app.demo_settings(settings)
     store = BarsStore(connections.trader)
     report = import_file(app.demo_file(), settings.data, store, {}, SystemClock().now())

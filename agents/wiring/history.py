@@ -74,6 +74,6 @@ def whole_of(history: History) -> Bars:
 
 
 def rows_of(history: History) -> tuple[Bars, int, int]:
-    """All bars of the source at once, and the rows from the history's start to its end, as (first, row after the last)."""
+    """All bars of the source at once, and the rows of the history in them, as (first, row after the last)."""
     bars = history.source.after(None, limit=10**9)
     return bars, *span_of(bars.time, history.start, history.end)

@@ -1,4 +1,4 @@
-"""How a job is run: in this process, or in one of its own that is killed at the job's deadline; and what it did, in a line."""
+"""How a job is run, in this process or in one of its own that is killed at its deadline, and what it did, in a line."""
 
 from __future__ import annotations
 
@@ -68,11 +68,13 @@ def headline(job: str, outcome: dict[str, Any]) -> str:
     """One line on what a job did."""
     if job == "performance_analyzer":
         return (
-            f"{outcome['agents_analyzed']} agents over {outcome['days']} days; top: {', '.join(outcome['top_performers']) or 'none'};"
+            f"{outcome['agents_analyzed']} agents over {outcome['days']} days;"
+            f" top: {', '.join(outcome['top_performers']) or 'none'};"
             f" under: {', '.join(outcome['underperformers']) or 'none'}"
         )
     if job == "weight_optimizer":
         return f"{outcome['decision']}: {outcome['reason']}"
     if job == "parity_check":
-        return f"{outcome['decisions']:,} decisions replayed; {kinds_of(outcome)} differ{'s' if kinds_of(outcome) == 'nothing' else ''}"
+        kinds = kinds_of(outcome)
+        return f"{outcome['decisions']:,} decisions replayed; {kinds} differ{'s' if kinds == 'nothing' else ''}"
     return f"report {outcome['report_id']}, mail: {outcome['mail']}"

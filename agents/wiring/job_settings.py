@@ -44,12 +44,12 @@ def tuning_of(settings: Settings) -> Tuning:
 
 def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Today's agents with their parameters, named by a digest of them, and the one model that an agent reads."""
-    found = {}
+    variants = {}
     for agent in make_agents(settings.agents.enabled):
         raw = getattr(agent, "parameters", None)
         parameters = dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else {}
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-        found[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
+        variants[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
     release = package_version("vaderSentiment")
     lexicon = {
         "name": "vader-sentiment",
@@ -57,4 +57,4 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
         "format": "lexicon",
         "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
     }
-    return found, [lexicon]
+    return variants, [lexicon]

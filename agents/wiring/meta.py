@@ -35,7 +35,7 @@ from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
-from agents.wiring.parity import check_parity
+from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
 from agents.wiring.scheduled_jobs import scheduled_jobs
 
@@ -104,6 +104,11 @@ class MetaPlane:
         return tuning_of(self.settings)
 
     @property
+    def checked_desk(self) -> CheckedDesk:
+        """What the parity check looks at."""
+        return CheckedDesk(self.settings, self.engine, self.store, self.tuning)
+
+    @property
     def reporting(self) -> Reporting:
         """How reports are made."""
         usual = self.every or timedelta(hours=self.settings.meta.report_hours)
@@ -115,7 +120,7 @@ class MetaPlane:
         return compose_report(self.reports, self.reporting, period, keep=keep)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
-        """One job at `at` (default: now), in this process; its outcome as plain values. UsageError for a name that is none."""
+        """One job in this process, at `at` (default: now); its outcome as plain values. UsageError for an unknown one."""
         now = at or self.clock.now()
         if name == "performance_analyzer":
             self.reports.register_variants(now, *variants_of(self.settings))
@@ -124,7 +129,7 @@ class MetaPlane:
         if name == "weight_optimizer":
             return decide_weights(self.store, self.tuning, now, due_at)
         if name == "parity_check":
-            return check_parity(self.settings, self.engine, self.store, self.tuning, now, keep=True)
+            return check_parity(self.checked_desk, now, keep=True)
         if name == "project_manager":
             self.raise_alarms(now)
             return write_report(self.reports, self.outbox, self.reporting, now)

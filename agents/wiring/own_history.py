@@ -37,14 +37,16 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
     span = desk.span()
     if span is None:
         raise UsageError(
-            "this desk has not decided anything yet; replay a folder of bars with --bars, or the demo's history with --demo"
+            "this desk has not decided anything yet; replay a folder of bars with --bars,"
+            " or the demo's history with --demo"
         )
     symbols, names = desk.symbols(), agents.names
     recorded = desk.read(symbols, names, None if start is None else start - INSTANT, span.decisions)
     kept = 0 if recorded is None else span_of(recorded.time, None, end)[1]
     if recorded is None or kept == 0:
         raise UsageError(
-            f"no decisions from {start or 'the first'} to {end or 'the last'}; there are some from {span.first} to {span.last}"
+            f"no decisions from {start or 'the first'} to {end or 'the last'};"
+            f" there are some from {span.first} to {span.last}"
         )
     bars = BarsStore(engine, symbols).after(None, limit=10**9)
     first = recorded.time[0]
@@ -53,16 +55,16 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
 
     def signal_source(chunk: Bars) -> list[Signals]:
         memory = int(np.searchsorted(chunk.time, first))
-        said = np.searchsorted(recorded.time, chunk.time[memory:])
+        rows = np.searchsorted(recorded.time, chunk.time[memory:])
         before = asking(agents)(chunk.rows(0, memory)) if memory else []
-        found = []
+        signals = []
         for a in range(len(names)):
-            pieces = [(recorded.strength[said, a], recorded.confidence[said, a], recorded.abstained[said, a])]
+            pieces = [(recorded.strength[rows, a], recorded.confidence[rows, a], recorded.abstained[rows, a])]
             if memory:
                 pieces.insert(0, (before[a].strength, before[a].confidence, before[a].abstained))
             strength, confidence, abstained = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-            found.append(Signals(strength=strength, confidence=confidence, abstained=abstained))
-        return found
+            signals.append(Signals(strength=strength, confidence=confidence, abstained=abstained))
+        return signals
 
     return OwnHistory(
         history=history_of(bars, as_datetime(first), as_datetime(recorded.time[kept - 1])),

@@ -1,4 +1,4 @@
-"""The composition root of replays: settings and a history -> books, decisions, scorecards; nothing is written to the desk."""
+"""The composition root of replays: settings and a history -> books, decisions, scorecards; no database is written."""
 
 from __future__ import annotations
 
@@ -65,11 +65,9 @@ def replay_history(
     settings, stopwatch = request.settings, SystemClock()
     started_s = stopwatch.monotonic_s()
     panel = agents_of(settings, SystemClock())
-    names = panel.names
-    first = history.first_bar()
     lead = lead_of(settings, panel.bars_needed)
-    clock, days = SimulatedClock(first), AgentDayTable(names)
-    desk = ArrayDesk(names, settings.agents.static_weights, days, clock, trials=request.trials)
+    clock, days = SimulatedClock(history.first_bar()), AgentDayTable(panel.names)
+    desk = ArrayDesk(panel.names, settings.agents.static_weights, days, clock, trials=request.trials)
     jobs = jobs_of(request, desk) if request.tuning else None
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
@@ -78,7 +76,7 @@ def replay_history(
         chunks_of(history.source, lead, size, history.start, history.end),
         SimulatedDesk(
             plan_of(settings, history.symbols),
-            names,
+            panel.names,
             signal_source or asking(panel),
             panel.bars_needed,
             desk.weights_in_force,

@@ -32,7 +32,7 @@ from agents.wiring.history import ReplayRequest
 from agents.wiring.job_process import headline
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.own_history import own_history
-from agents.wiring.parity import check_parity, kinds_of
+from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
 from agents.wiring.replay import replay_history
 from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars
@@ -113,9 +113,8 @@ def desk(owner, trader, meta, redis_url):
 
 def parity(desk, settings=SETTINGS, **options):
     at = as_datetime(BARS.time[-1])
-    return check_parity(
-        settings, desk.connections.meta, desk.plane.store, tuning_of(settings), at, **{"keep": False, **options}
-    )
+    checked = CheckedDesk(settings, desk.connections.meta, desk.plane.store, tuning_of(settings))
+    return check_parity(checked, at, **{"keep": False, **options})
 
 
 def tampered(database, statement: str) -> None:
