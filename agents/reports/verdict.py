@@ -36,7 +36,7 @@ def verdict_of(facts: DeskFacts) -> Verdict:
         )
     count = f"{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}"
     weights = _weights_sentence(facts)
-    if alarms and alarms[0].alarm.severity in ("critical", "high"):
+    if any(open_alarm.alarm.severity in ("critical", "high") for open_alarm in alarms):
         return Verdict("alarm", f"Look now: {count}, desk {newest.risk_state}", weights)
     if alarms:
         return Verdict("watch", f"Keep an eye on it: {count}, desk {newest.risk_state}", weights)

@@ -238,6 +238,10 @@ def test_the_verdict_comes_first_in_subject_and_body():
     assert text.startswith("Look now: 1 alarm")
     assert "2 orders" in text[:700]
     assert verdict_of(facts).tone == "good"
+    older = OpenAlarm(alarm=replace(alarm, kind="redis_down", severity="medium"), opened_at=AT - timedelta(days=1))
+    assert verdict_of(replace(facts, alarms=[older])).tone == "watch"
+    both = [older, OpenAlarm(alarm=alarm, opened_at=AT)]
+    assert verdict_of(replace(facts, alarms=both)).tone == "alarm", "the worst counts, not the oldest"
     assert html.index("Look now") < html.index("Equity")
 
 
