@@ -42,6 +42,12 @@ def interval(low: object, high: object) -> str:
     return "" if low is None else f"[{number(low)}, {number(high)}]"
 
 
+def significant(value: object, digits: int = 4) -> str:
+    """0.1235, 12.35 or 1.235e+06: so many significant digits."""
+    amount = _finite(value)
+    return MISSING if amount is None else _with_true_minus(f"{amount:.{digits}g}")
+
+
 def quantity(value: object) -> str:
     """1,234.5 shares or coins, with six digits at most."""
     amount = _finite(value)

@@ -12,7 +12,7 @@ from agents.reports import charts
 from agents.reports.summary import curves_of
 
 CAPTIONS = {
-    "equity": "Growth of 100: the live book and what fixed weights would have made",
+    "equity": "Growth of 100: the live book and the control books",
     "drawdown": "Below its own peak",
     "weights": "Weights in force",
     "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",

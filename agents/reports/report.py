@@ -18,7 +18,7 @@ import jinja2
 from agents.core.facts import DeskFacts
 from agents.core.meta_types import Report, ReportSummary, Suggestion
 from agents.reports.content import AlarmLine, Content, Cut, Line, SuggestionLine, TaskLine
-from agents.reports.formatting import money
+from agents.reports.formatting import money, significant
 from agents.reports.machine_room import freshness_sentence, job_line, parity_lines, system_lines, work_line
 from agents.reports.pictures import CAPTIONS
 from agents.reports.trading_sections import key_figures, position_line, risk_event_line, trade_line, what_happened
@@ -41,12 +41,12 @@ EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
 
 GLOSSARY = (
     ("Sharpe", "mean return over its deviation, a year"),
-    ("[low, high]", "90 % interval by block bootstrap; where it spans 0, nothing is shown"),
+    ("[low, high]", "90 % interval by block bootstrap; where it contains 0, the sign is open"),
     ("Sure", "deflated Sharpe: how likely the ratio is real, given how many agents were tried"),
     ("Hits", "share of positions that moved the right way"),
     ("Factor", "sum of gains over sum of losses"),
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
-    ("Tuning added", "the live book against one with weights that never change"),
+    ("Tuning added", "the live book's Sharpe ratio less that of a book with equal weights"),
     ("Hold", "the evidence for other weights was not strong enough"),
 )
 
@@ -152,8 +152,8 @@ def _evidence(evidence: Mapping[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if value is None or isinstance(value, float):
+        return significant(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_short(v) for v in value[:LIST_SHOWN]) + "]"
     return str(value)[:VALUE_CHARACTERS]

@@ -6,7 +6,7 @@ from agents.core.facts import DeskFacts, HeldPosition, RecordedRiskEvent
 from agents.core.meta_types import ReportSummary
 from agents.core.types import OrderState, Trade
 from agents.reports.content import KeyFigure, PositionLine, TradeLine
-from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
+from agents.reports.formatting import MISSING, interval, money, number, percent, quantity, signed_money
 
 CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "expired", "unknown", "not_placed")
 
@@ -57,12 +57,14 @@ def _trades_sentence(facts: DeskFacts) -> str:
     if trading.trades:
         return (
             f"{trading.trades:,} trades closed for {signed_money(trading.pnl)},"
-            f" {closed.won / trading.trades:.0%} of them won"
+            f" {percent(closed.won / trading.trades, 0)} of them won"
             f" (best {signed_money(closed.best)}, worst {signed_money(closed.worst)})."
         )
+    if not trading.decisions:
+        return "No trade was closed: no decision fell into this period."
+    sentence = f"No trade was closed: {trading.decisions:,} decisions, {trading.orders:,} orders."
     reasons = ", ".join(f"{reason} ({times:,})" for reason, times in trading.no_trade.items())
-    why = reasons or "no decision fell into this period"
-    return f"Nothing was closed. {trading.decisions:,} decisions, {trading.orders:,} orders; why not more: {why}."
+    return f"{sentence} Symbols were left alone: {reasons}." if reasons else sentence
 
 
 def position_line(position: HeldPosition, equity: float | None) -> PositionLine:
@@ -70,7 +72,7 @@ def position_line(position: HeldPosition, equity: float | None) -> PositionLine:
     share = position.value / equity if position.value is not None and equity else None
     return PositionLine(
         symbol=position.symbol,
-        quantity=f"{float(position.quantity):,.6g}",
+        quantity=quantity(position.quantity),
         entry=number(position.average_entry_price),
         mark=number(position.mark),
         share=percent(share),
@@ -84,7 +86,7 @@ def trade_line(trade: Trade) -> TradeLine:
         closed=f"{trade.closed_at:%m-%d %H:%M}",
         symbol=trade.symbol,
         side=trade.side,
-        quantity=f"{float(trade.quantity):,.6g}",
+        quantity=quantity(trade.quantity),
         entry=number(trade.entry_price),
         exit=number(trade.exit_price),
         pnl=signed_money(trade.pnl),

@@ -97,9 +97,10 @@ def tuner_sentence(facts: DeskFacts) -> str:
         f" {totals.fallbacks:,} without an answer, {totals.reverts:,} reverted."
     )
     if scored.count:
+        expected, realised = (number(value, sign=True) for value in (scored.expected, scored.realised))
         sentence += (
-            f" Of {scored.count:,} changes scored after 30 days {scored.gained:,} gained; Sharpe expected"
-            f" {number(scored.expected, sign=True)}, realised {number(scored.realised, sign=True)} on average."
+            f" The effect of {scored.count:,} changes has been measured: {scored.gained:,} gained."
+            f" On average a Sharpe ratio of {expected} was expected of a change, and {realised} came."
         )
     return sentence
 

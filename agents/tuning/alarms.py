@@ -26,7 +26,7 @@ def job_alarms(jobs: Sequence[ScheduledJob], newest: Mapping[str, JobRun | None]
             alarms.append(Alarm(kind="job_failed", subject=job.name, severity="high", detail=detail))
         late = lateness(job, run, at)
         if late is not None:
-            detail = f"no success for {_hours(late)} beyond its due time"
+            detail = f"has not succeeded {_hours(late)} after it was due"
             alarms.append(Alarm(kind="job_late", subject=job.name, severity="high", detail=detail))
     return alarms
 
