@@ -35,10 +35,9 @@ def services(parser: ArgumentParser) -> None:
 
 def import_bars(parser: ArgumentParser) -> None:
     """`quorum import-bars`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name in the files"
-    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV, gzipped CSV or Parquet")
+    text = "a column's name in the files, as in close=Last; repeat for more"
+    completed_by(parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text), nothing)
 
 
 def import_series(parser: ArgumentParser) -> None:

@@ -24,7 +24,7 @@ LENGTH_OF_A_DATE = len("2008-10-10")
 
 def add_demo(parser: ArgumentParser) -> None:
     """Adds --demo: the command is about the demo's database."""
-    parser.add_argument("--demo", action="store_true", help="of the demo instead of the desk")
+    parser.add_argument("--demo", action="store_true", help="about the demo instead of the desk")
 
 
 def moment(text: str) -> datetime:
