@@ -7,11 +7,13 @@ import importlib.util
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from agents.cli.history import open_history
 from agents.cli.screen import Screen, new_table
@@ -23,8 +25,23 @@ from agents.pipeline.market import panel_of
 from agents.replay.lookahead import CHECKS, Offence, check_lookahead
 from agents.trading.registry import AGENTS, make_agents
 
-Result = dict[str, Any]
-"""One agent's offences, as in the JSON document."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the checks say of one agent on `bars` bars; no offence is a clean bill."""
+
+    agent: str
+    bars: int
+    bars_needed: int
+    offences: list[Offence]
+
+    def as_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        offences = [
+            {"check": o.check, "time": o.time.isoformat() if o.time else None, "symbol": o.symbol, "detail": o.detail}
+            for o in self.offences
+        ]
+        return {"agent": self.agent, "bars": self.bars, "bars_needed": self.bars_needed, "offences": offences}
 
 
 def lookahead(options: Namespace, screen: Screen) -> int:
@@ -33,29 +50,15 @@ def lookahead(options: Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         opened = open_history(options, load_settings(options.settings), stack, screen)
         panel = panel_of(opened.bars())
-        results = [_result(agent, panel, screen) for agent in agents]
-    screen.result(results, _table(results), *_offence_lines(results))
-    return 1 if any(result["offences"] for result in results) else 0
+        verdicts = [_verdict(agent, panel, screen) for agent in agents]
+    screen.result([verdict.as_plain() for verdict in verdicts], _table(verdicts), *_offence_lines(verdicts))
+    return 1 if any(verdict.offences for verdict in verdicts) else 0
 
 
-def _result(agent: Agent, panel: Panel, screen: Screen) -> Result:
+def _verdict(agent: Agent, panel: Panel, screen: Screen) -> Verdict:
     with ExitStack() as stack:
         offences = check_lookahead(agent, panel, screen.progress(stack, agent.name))
-    return {
-        "agent": agent.name,
-        "bars": len(panel.time),
-        "bars_needed": agent.bars_needed,
-        "offences": [_offence_document(offence) for offence in offences],
-    }
-
-
-def _offence_document(offence: Offence) -> dict[str, Any]:
-    return {
-        "check": offence.check,
-        "time": offence.time.isoformat() if offence.time else None,
-        "symbol": offence.symbol,
-        "detail": offence.detail,
-    }
+    return Verdict(agent.name, len(panel.time), agent.bars_needed, offences)
 
 
 # ---------------------------------------------------------------- a user's agent
@@ -101,27 +104,26 @@ def _module_of_file(file: str) -> ModuleType:
 # ---------------------------------------------------------------- tables
 
 
-def _table(results: Sequence[Result]) -> Table:
+def _table(verdicts: Sequence[Verdict]) -> Table:
     table = new_table("Lookahead")
     for name in ("agent", *CHECKS, "first offence"):
         table.add_column(name)
-    for result in results:
-        offences = result["offences"]
-        failed = {offence["check"] for offence in offences}
+    for verdict in verdicts:
+        failed = {offence.check for offence in verdict.offences}
         otherwise = "not tried" if "answer" in failed else "ok"
-        verdicts = ("FAILS" if check in failed else otherwise for check in CHECKS)
-        table.add_row(result["agent"], *verdicts, _place(offences[0]) if offences else "")
+        words = ("FAILS" if check in failed else otherwise for check in CHECKS)
+        table.add_row(verdict.agent, *words, _place(verdict.offences[0]) if verdict.offences else "")
     return table
 
 
-def _offence_lines(results: Sequence[Result]) -> list[str]:
+def _offence_lines(verdicts: Sequence[Verdict]) -> list[Text]:
     return [
-        f"{result['agent']}, {offence['check']}, {_place(offence)}: {offence['detail']}"
-        for result in results
-        for offence in result["offences"]
+        Text(f"{verdict.agent}, {offence.check}, {_place(offence)}: {offence.detail}")
+        for verdict in verdicts
+        for offence in verdict.offences
     ]
 
 
-def _place(offence: dict[str, Any]) -> str:
-    time = (offence["time"] or "")[:16].replace("T", " ")
-    return f"{time} {offence['symbol']}".strip()
+def _place(offence: Offence) -> str:
+    time = f"{offence.time:%Y-%m-%d %H:%M}" if offence.time else ""
+    return f"{time} {offence.symbol}".strip()

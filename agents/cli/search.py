@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tomllib
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from agents.cli.extras import require_optuna
 from agents.cli.history import open_history
@@ -19,6 +20,7 @@ from agents.cli.screen import Screen, new_table
 from agents.core.errors import SettingsError
 from agents.core.settings import load_settings, with_changes, worker_environment
 from agents.replay.space import Space, space_of
+from agents.replay.trials import Conclusion, Trial
 from agents.reports.formatting import number, percent
 from agents.wiring.connections import connect
 from agents.wiring.search import Search
@@ -47,8 +49,9 @@ def search(options: Namespace, screen: Screen) -> int:
             screen.result({"search": job.name, "tried": tried}, f"tried {tried:,} settings of {job.name}")
             return 0
         _lead(job, options.workers - 1, stack, screen)
-        document = {"search": job.name, "data_sha256": runner.data_hash, **job.conclude().as_plain()}
-    screen.result(document, *_tables(document))
+        conclusion = job.conclude()
+    document = {"search": job.name, "data_sha256": runner.data_hash, **conclusion.as_plain()}
+    screen.result(document, *_tables(conclusion))
     return 0
 
 
@@ -99,29 +102,30 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(END_WAIT_S)
 
 
-def _tables(document: dict[str, Any]) -> list[Table | str]:
+def _tables(conclusion: Conclusion) -> list[Table | Text]:
     """The best settings, those in use, and the verdict."""
-    keys = list(document["best"]["changes"])
-    table = new_table(f"Best of {document['tried']:,} settings")
+    keys = list(conclusion.best.changes)
+    table = new_table(f"Best of {len(conclusion.trials):,} settings")
     for column in ("place", *(key.replace(".", f".{BREAK_HERE}") for key in keys), "Sharpe", "by period"):
         table.add_column(column, justify="right")
-    base = document["base"]
-    table.add_row("in use", *("" for _ in keys), number(base["objective"]), _numbers(base["sharpes"]), end_section=True)
-    for row in document["trials"][:TRIALS_SHOWN]:
-        values = (setting_text(row["changes"].get(key, "")) for key in keys)
-        table.add_row(str(row["place"]), *values, number(row["objective"]), _numbers(row["sharpes"]))
-    lines = [document["verdict"][0].upper() + document["verdict"][1:] + "."]
-    overfitting = document["overfitting"]
-    if overfitting is not None:
+    table.add_row(*_cells("in use", conclusion.base, keys), end_section=True)
+    for trial in conclusion.trials[:TRIALS_SHOWN]:
+        table.add_row(*_cells(str(trial.place), trial, keys))
+    lines = [Text(f"{conclusion.verdict[0].upper()}{conclusion.verdict[1:]}.")]
+    overfitting = conclusion.selection.overfitting
+    if math.isfinite(overfitting):
         lines.append(
-            f"Probability of overfitting {percent(overfitting)}: so often the best on one half of history was below the"
-            " median on the other."
+            Text(
+                f"Probability of overfitting {percent(overfitting)}: so often the best on one half of history was below"
+                " the median on the other."
+            )
         )
-    return [table, "\n".join(lines)]
+    return [table, *lines]
 
 
-def _numbers(values: list[float]) -> str:
-    return " ".join(number(value) for value in values)
+def _cells(place: str, trial: Trial, keys: list[str]) -> list[str]:
+    values = [setting_text(trial.changes.get(key, "")) for key in keys]
+    return [place, *values, number(trial.objective), " ".join(number(sharpe) for sharpe in trial.sharpes)]
 
 
 def setting_text(value: object) -> str:

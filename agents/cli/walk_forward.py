@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
@@ -14,9 +16,10 @@ from agents.cli.screen import Screen, new_table
 from agents.cli.search import read_space, setting_text
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings, with_changes
+from agents.quant.evidence import Claim
 from agents.quant.measures import plain
 from agents.replay.space import Space, candidates
-from agents.replay.walk_forward import Fold, WalkForward, out_of_sample
+from agents.replay.walk_forward import Fold, OutOfSample, WalkForward, out_of_sample
 from agents.replay.walk_forward import walk_forward as judge_folds
 from agents.reports.formatting import number
 from agents.wiring.trial_runner import TrialRunner, count_candidates, trials_before
@@ -36,20 +39,20 @@ def walk_forward(options: Namespace, screen: Screen) -> int:
         if opened.database is not None and len(points) > 1:
             count_candidates(opened.database, runner, points[1:])
     result = out_of_sample(judged, 1 + before)
-    added = result.tuning_added
+    choosing_added = result.choosing_added if len(points) > 1 else None
     document = plain(
         {
             "scheme": options.scheme,
             "folds": [_fold_document(fold) for fold in result.folds],
-            "tuning_added": added.as_plain(),
-            "choosing_added": result.choosing_added.as_plain() if len(points) > 1 else None,
+            "tuning_added": result.tuning_added.as_plain(),
+            "choosing_added": choosing_added.as_plain() if choosing_added else None,
             "figures": result.figures,
             "settings_tried": len(points),
             "tried_before": before,
-            "verdict": f"out of sample, tuning {added.words}",
+            "verdict": f"out of sample, tuning {result.tuning_added.words}",
         }
     )
-    screen.result(document, *_tables(document))
+    screen.result(document, _folds_table(options.scheme, result.folds), *_sentences(result, choosing_added))
     return 0
 
 
@@ -84,21 +87,26 @@ def _fold_document(fold: Fold) -> dict[str, Any]:
     }
 
 
-def _tables(document: dict[str, Any]) -> list[Table | str]:
-    table = new_table(f"Walk-forward, {document['scheme']}")
+def _folds_table(scheme: str, folds: Sequence[Fold]) -> Table:
+    table = new_table(f"Walk-forward, {scheme}")
     for name in ("learnt on", "judged on", "chosen", "Sharpe learning", "Sharpe judged"):
         table.add_column(name, justify="right" if name.startswith("Sharpe") else "left")
-    for fold in document["folds"]:
-        spans = [f"{start[:10]} … {end[:10]}" for start, end in (fold["train"], fold["test"])]
-        changes = [f"{key}={setting_text(value)}" for key, value in fold["chosen"].items()]
+    for fold in folds:
+        spans = (f"{start:%Y-%m-%d} … {end:%Y-%m-%d}" for start, end in (fold.train, fold.test))
+        changes = (f"{key}={setting_text(value)}" for key, value in fold.chosen.items())
         chosen = ", ".join(changes) or "settings in use"
-        table.add_row(*spans, chosen, number(fold["train_sharpe"]), number(fold["test_sharpe"]))
-    figures = document["figures"]
+        table.add_row(*spans, chosen, number(fold.train_sharpe), number(fold.test_sharpe))
+    return table
+
+
+def _sentences(result: OutOfSample, choosing_added: Claim | None) -> list[Text]:
+    """What tuning added out of sample, and choosing settings where there were any to choose among."""
+    figures = result.figures
     lines = [
-        document["verdict"][0].upper() + document["verdict"][1:] + ".",
+        f"Out of sample, tuning {result.tuning_added.words}.",
         f"{figures['days']:,} days judged: Sharpe {number(figures['sharpe'])}, with each fold's first weights"
         f" {number(figures['first_weights_sharpe'])}.",
     ]
-    if document["choosing_added"] is not None:
-        lines.append(f"Choosing settings in each window {document['choosing_added']['words']}, against those in use.")
-    return [table, "\n".join(lines)]
+    if choosing_added is not None:
+        lines.append(f"Choosing settings in each window {choosing_added.words}, against those in use.")
+    return [Text(line) for line in lines]
