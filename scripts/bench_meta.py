@@ -80,17 +80,13 @@ def bench_propose() -> dict[str, object]:
     return figures
 
 
-def bench_analyzer() -> dict[str, object]:
-    """All scorecards of 20 agents and a year of days, with intervals, beside quantstats on the figures that both
-    have."""
-    agents = 20
-    returns = made_returns(np.linspace(-1.0, 2.0, agents), seed=3)
+def made_days(returns: np.ndarray) -> AgentDays:
+    """Days of agents with these shadow returns [D, A], and the same counts for each."""
     shape = returns.shape
-    date = np.datetime64("2024-01-01") + np.arange(DAYS)
     ones = np.ones(shape, dtype=np.int64)
-    days = AgentDays(
-        date=date,
-        agents=tuple(f"A{k}" for k in range(agents)),
+    return AgentDays(
+        date=np.datetime64("2024-01-01") + np.arange(len(returns)),
+        agents=tuple(f"A{k}" for k in range(shape[1])),
         returns=returns,
         signals=5 * ones,
         hits=2 * ones,
@@ -101,6 +97,13 @@ def bench_analyzer() -> dict[str, object]:
         correlation_sums=np.ones((6, *shape)),
         brier_sums=np.ones((2, *shape)),
     )
+
+
+def bench_analyzer() -> dict[str, object]:
+    """All scorecards of 20 agents and a year of days, with intervals, beside quantstats on the figures that both
+    have."""
+    agents = 20
+    days = made_days(made_returns(np.linspace(-1.0, 2.0, agents), seed=3))
     ours = median_ms(lambda: analyze(days, Thresholds(), trials=agents), 10)
     figures: dict[str, object] = {
         "all_windows_ms": ours,
@@ -108,53 +111,57 @@ def bench_analyzer() -> dict[str, object]:
         "per_scorecard_ms": ours / (4 * agents),
     }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pandas as pd
-            from quantstats import stats
-
-            series = pd.Series(returns[:, 0], index=pd.DatetimeIndex(date))
-            both = (
-                stats.sharpe,
-                stats.sortino,
-                stats.calmar,
-                stats.max_drawdown,
-                stats.win_rate,
-                stats.profit_factor,
-                stats.payoff_ratio,
-                stats.avg_win,
-                stats.avg_loss,
-                stats.consecutive_wins,
-                stats.consecutive_losses,
-                stats.skew,
-                stats.kurtosis,
-            )
-
-            def peer() -> None:
-                for figure in both:
-                    figure(series)
-
-            theirs = median_ms(peer, 10)
-        one = returns[:, 0].copy()
-
-        def shared() -> None:
-            (
-                sharpe_ratio(one, 252.0),
-                sortino_ratio(one, 252.0),
-                calmar_ratio(one, 252.0),
-                wins_and_losses(one),
-                shape_of(one),
-            )
-
-        shared_ms = median_ms(shared, 30)
-        figures |= {
-            "quantstats_per_series_ms": theirs,
-            "same_figures_ms": shared_ms,
-            "times_faster": theirs / shared_ms,
-        }
+        theirs = quantstats_ms(days)
     except ImportError:
-        figures["quantstats"] = "not installed"
-    return figures
+        return figures | {"quantstats": "not installed"}
+    one = days.returns[:, 0].copy()
+
+    def shared() -> None:
+        (
+            sharpe_ratio(one, 252.0),
+            sortino_ratio(one, 252.0),
+            calmar_ratio(one, 252.0),
+            wins_and_losses(one),
+            shape_of(one),
+        )
+
+    shared_ms = median_ms(shared, 30)
+    return figures | {
+        "quantstats_per_series_ms": theirs,
+        "same_figures_ms": shared_ms,
+        "times_faster": theirs / shared_ms,
+    }
+
+
+def quantstats_ms(days: AgentDays) -> float:
+    """What quantstats takes for one agent; ImportError where it is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pandas as pd
+        from quantstats import stats
+
+        series = pd.Series(days.returns[:, 0], index=pd.DatetimeIndex(days.date))
+        both = (
+            stats.sharpe,
+            stats.sortino,
+            stats.calmar,
+            stats.max_drawdown,
+            stats.win_rate,
+            stats.profit_factor,
+            stats.payoff_ratio,
+            stats.avg_win,
+            stats.avg_loss,
+            stats.consecutive_wins,
+            stats.consecutive_losses,
+            stats.skew,
+            stats.kurtosis,
+        )
+
+        def peer() -> None:
+            for figure in both:
+                figure(series)
+
+        return median_ms(peer, 10)
 
 
 def bench_report(embedded: EmbeddedServices, database: str) -> dict[str, object]:

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -139,15 +140,21 @@ def play(name: str, method: str, seed: int, periods: int, every: int) -> tuple[f
     return float(series.mean() / series.std() * math.sqrt(YEAR)), moved / (periods / YEAR)
 
 
-def compete(
-    worlds: Sequence[str], methods: Sequence[str], seeds: int, years: float, every: int, workers: int
-) -> list[dict[str, object]]:
+class Rules(NamedTuple):
+    """How often each game is played, for how long, and how many periods lie between proposals."""
+
+    seeds: int
+    years: float
+    every: int
+
+
+def compete(worlds: Sequence[str], methods: Sequence[str], rules: Rules, *, workers: int) -> list[dict[str, object]]:
     """One row for each world and method: means over seeds, the paired difference to equal weights and its error."""
-    periods = int(years * YEAR)
+    seeds, periods = rules.seeds, int(rules.years * YEAR)
     every_method = ["none", *methods, "oracle"]
     tasks = [(w, m, s) for w in worlds for m in every_method for s in range(seeds)]
     with ProcessPoolExecutor(workers) as pool:
-        played = list(pool.map(_play, [(*task, periods, every) for task in tasks], chunksize=2))
+        played = list(pool.map(_play, [(*task, periods, rules.every) for task in tasks], chunksize=2))
     results = dict(zip(tasks, played, strict=True))
     rows: list[dict[str, object]] = []
     for name in worlds:
@@ -209,14 +216,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = compete(
-        options.worlds.split(","),
-        options.methods.split(","),
-        options.seeds,
-        options.years,
-        options.every,
-        options.workers,
-    )
+    rules = Rules(options.seeds, options.years, options.every)
+    rows = compete(options.worlds.split(","), options.methods.split(","), rules, workers=options.workers)
     if options.json:
         print(json.dumps({"rows": rows, "verdicts": verdicts(rows)}, indent=2))
         return 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LIVE, EQUAL, FIRST, INVERSE_VOLATILITY, FIRST_SHADOW = 0, 1, 2, 3, 4
+LIVE, EQUAL, FIRST = 0, 1, 2
 CONTROLS = ("equal", "first", "inverse_volatility")
 """Names of the control books, in their order."""
+FIRST_SHADOW = 1 + len(CONTROLS)
 
 
 def book_names(live: str, agents: Sequence[str]) -> tuple[str, ...]:
