@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,15 +29,20 @@ class Outcome:
 
 
 def start(*arguments: str, cwd: Path, environment: Mapping[str, str], program: tuple[str, ...] = ("-m", "agents")):
-    """The command as a running process."""
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        cwd=cwd,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """The command as a running process, which takes Ctrl-C also where this one, as a background job or a worker of
+    pytest-xdist, ignores it: ignoring is inherited, a handler is not."""
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=cwd,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def run(*arguments: str, cwd: Path, environment: Mapping[str, str], code: int | None = 0, **more) -> Outcome:
