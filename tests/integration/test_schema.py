@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from agents.adapters.database.engine import open_engine, probe_timescaledb
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import is_current, newest_revision, upgrade
-from agents.adapters.database.tables import APPEND_ONLY, HYPERTABLES, metadata
+from agents.adapters.database.tables import HYPERTABLES, metadata
 from agents.core.errors import ServiceError
 from tests.conftest import SERVERS, SERVICES
 
@@ -36,6 +36,7 @@ VIEWS = (
     "v_health",
 )
 
+APPEND_ONLY = ("decisions", "fills", "corporate_actions", "trades", "trade_attribution")
 README_QUERIES = (
     "SELECT agent_weights, sharpe_improvement, timestamp FROM weight_history ORDER BY timestamp DESC LIMIT 1;",
     "SELECT timestamp, agent_weights, reason FROM weight_history ORDER BY timestamp DESC LIMIT 10;",

@@ -58,9 +58,6 @@ HYPERTABLES = {
 }
 """Hypertable -> its time column."""
 
-APPEND_ONLY = ("decisions", "fills", "corporate_actions", "trades", "trade_attribution")
-"""Rows of these are never changed or deleted; a trigger forbids it."""
-
 
 def _time(name: str = "time") -> Column[Any]:
     return Column(name, MOMENT, nullable=False)
