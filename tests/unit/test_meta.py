@@ -115,7 +115,7 @@ def test_deflation_grows_with_trials():
 
 
 @pytest.mark.parametrize(
-    ("sharpe", "low", "high", "hits", "said"),
+    ("sharpe", "low", "high", "hits", "expected"),
     [
         (2.0, 1.6, 2.4, 0.5, "top: Sharpe 2.00, significant"),
         (2.0, 0.5, 3.5, 0.5, "top: Sharpe 2.00, not significant"),
@@ -126,9 +126,9 @@ def test_deflation_grows_with_trials():
         (None, None, None, None, "not measurable yet"),
     ],
 )
-def test_verdicts(sharpe, low, high, hits, said):
+def test_verdicts(sharpe, low, high, hits, expected):
     figures = {"sharpe_ratio": sharpe, "sharpe_low": low, "sharpe_high": high, "win_rate": hits}
-    assert verdict(figures, Thresholds()).startswith(said)
+    assert verdict(figures, Thresholds()).startswith(expected)
 
 
 def test_no_days_no_cards():
