@@ -34,7 +34,7 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     votes = np.zeros(agents)
     products = np.zeros((agents, agents))
     for t in range(bars):
-        for sign in (1.0, -1.0):
+        for sign in (1.0, -1.0):  # the newest bar comes into the sums, the one that leaves the window goes out
             u = t if sign > 0 else t - window
             if u < 0:
                 continue
@@ -72,7 +72,8 @@ def combine(forecast: Floats, correlation: Floats, weights: Floats, sizing: Sizi
 
     combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention (NaN) leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
-    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap.
+    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap. At most 63 agents,
+    since those that vote are bits of one integer.
     """
     symbols, agents = forecast.shape
     cap = sizing.forecast_cap

@@ -18,14 +18,15 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """One book. `positions` holds open ones only; quantities are signed."""
+    """The cash of one book and its open positions by symbol, whose quantities are signed."""
 
     cash: Decimal
     positions: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def fold_fills(ledger: Ledger, events: Iterable[Fill | CorporateAction]) -> tuple[Ledger, list[Trade]]:
-    """Apply events in their order (by time, actions before fills of one bar); returns the ledger and what it closed."""
+    """Apply events in their order (by time, and of one bar actions before fills): the ledger after them, and the trades
+    that they closed."""
     cash = ledger.cash
     positions = dict(ledger.positions)
     trades: list[Trade] = []

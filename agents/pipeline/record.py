@@ -36,7 +36,7 @@ from agents.core.types import (
 )
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.bar import BarFills
-from agents.pipeline.ledger import Ledger, fold_fills
+from agents.pipeline.ledger import ZERO, Ledger, fold_fills
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.saved_state import pack_state
 from agents.pipeline.state import BrokerFills, Outputs, State
@@ -256,7 +256,7 @@ def _contributions_of(trade: Trade, realised: Floats, agents: tuple[str, ...]) -
         Contribution(trade_id=trade.trade_id, agent_name=name, contribution=to_decimal(float(share)))
         for name, share in zip(agents, shares[:-1], strict=True)
     ]
-    rest = trade.pnl - sum((row.contribution for row in rows), start=trade.pnl * 0)
+    rest = trade.pnl - sum((row.contribution for row in rows), start=ZERO)
     return [*rows, Contribution(trade_id=trade.trade_id, agent_name=REMAINDER, contribution=rest)]
 
 
