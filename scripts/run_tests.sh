@@ -2,7 +2,7 @@
 # Sets up what it needs, then checks and tests.
 #   scripts/run_tests.sh                    everything: ruff, mypy, import-linter, and all tests, on every core
 #   scripts/run_tests.sh quick              in a minute: ruff, mypy, import-linter, and the unit tests that are not slow
-#   scripts/run_tests.sh PYTEST ARGUMENTS   only these tests, in one process, such as: tests/unit/test_step.py -x
+#   scripts/run_tests.sh PYTEST ARGUMENTS   only these tests, in one process, such as: tests/unit/pipeline/test_step.py -x
 # A search for rare failures with random examples, many of them: scripts/run_tests.sh --hypothesis-profile=explore tests/unit
 set -euo pipefail
 cd "$(dirname "$0")/.."

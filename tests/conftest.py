@@ -67,7 +67,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def compile_step() -> None:
     """Let one process compile the step, half a minute where nothing is cached yet, and the others wait for it: a
     daemon that a test starts would compile it too, and be killed before it has cached anything."""
-    from tests.unit.test_step import run_replay
+    from tests.unit.pipeline.test_step import run_replay
 
     with SERVERS.only_one_process("compiling"):
         run_replay(make_bars(20, 2, 0))

@@ -22,8 +22,8 @@ from agents.core.ports import RiskEvent
 from agents.core.types import CycleRecord, OrderOutcome, RiskState, WeightSet, WeightsLevel, as_datetime
 from tests.market import batch_of, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
-from tests.unit.test_step import AGENTS, joined, run_replay
-from tests.unit.test_weights import GOOD
+from tests.unit.orchestrator.test_weights import GOOD
+from tests.unit.pipeline.test_step import AGENTS, joined, run_replay
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 BARS = make_bars(260, 3, 12, gaps=0.02, actions=True)

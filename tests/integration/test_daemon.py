@@ -35,7 +35,7 @@ from tests.conftest import SERVICES
 from tests.market import all_agents, batch_of, decide_on, make_bars
 from tests.servers import start_redis
 from tests.twins import MemoryJournal
-from tests.unit.test_step import T0
+from tests.unit.pipeline.test_step import T0
 
 BARS = make_bars(110, 2, 31)
 SETTINGS = """
@@ -145,7 +145,7 @@ def expected_of(bars: Bars) -> MemoryJournal:
     """The replay of the same bars."""
     settings = Settings()
     agents, journal = all_agents(SystemClock()), MemoryJournal()
-    from tests.unit.test_step import weights
+    from tests.unit.pipeline.test_step import weights
 
     plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), bars.symbols)
     desk = RecordedDesk(plan, agents, weights().current, journal)

@@ -21,7 +21,7 @@ from agents.quant.allocation import Method
 from agents.trading.registry import AGENTS
 from agents.tuning import job_runner
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMPUTING = {"numba", "scipy", "cvxpy", "daqp", "matplotlib", "pandas", "pyarrow", "optuna", "alembic"}
 READING = {"numpy", "sqlalchemy", "psycopg", "redis", "pydantic", "rich"}
 

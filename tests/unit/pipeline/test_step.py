@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -410,7 +411,7 @@ def test_state_moves_to_other_symbols_and_agents():
 PLAIN = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
-from tests.unit.test_step import run_replay, joined
+from tests.unit.pipeline.test_step import run_replay, joined
 from tests.market import decide_on, make_bars
 journal = run_replay(make_bars(120, 2, 6, gaps=0.02, actions=True))
 np.save(sys.argv[2], np.hstack([joined(journal, n) for n in ("equity", "order_quantity", "contribution", "target_weight")]))
@@ -418,7 +419,7 @@ np.save(sys.argv[2], np.hstack([joined(journal, n) for n in ("equity", "order_qu
 
 
 def test_compilation_off_gives_the_same(tmp_path):
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    root = str(Path(__file__).resolve().parents[3])
     for name, off in (("plain", "1"), ("compiled", "0")):
         environment = {**os.environ, "NUMBA_DISABLE_JIT": off}
         subprocess.run(

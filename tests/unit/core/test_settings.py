@@ -17,7 +17,7 @@ from agents.core.settings import DataSettings, Settings, load_settings
 from agents.trading.registry import make_agents
 from agents.wiring.desk import bars_per_year
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def load(tmp_path: Path, text: str) -> Settings:
