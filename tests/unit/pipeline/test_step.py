@@ -418,6 +418,7 @@ np.save(sys.argv[2], np.hstack([joined(journal, n) for n in ("equity", "order_qu
 """
 
 
+@pytest.mark.slow
 def test_compilation_off_gives_the_same(tmp_path):
     root = str(Path(__file__).resolve().parents[3])
     for name, off in (("plain", "1"), ("compiled", "0")):
