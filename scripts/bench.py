@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What things cost, each beside a floor measured in the same run. Ratios count; machines differ and are noisy.
 
-    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start]   default: all; --json for programs
+    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start] [--json]   (default: all)
 
 Figures are medians. It uses the embedded services and a database of its own, which it drops.
 """

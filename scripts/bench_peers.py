@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""The same work through this project and through other backtesters: 20 symbols x 10 years of daily bars, SMA(20/50) with RSI(14).
+"""The same work through this project and through other backtesters.
 
     scripts/bench_peers.py [--venvs DIR] [--only NAME ...] [--json]
 
-The rule, for all: hold 100 shares of a symbol while its 20-day mean is above its 50-day mean and RSI(14) is below 70, else none; decided at
-the close, traded at the next open, 1 basis point of fee, no slippage. Each program runs in a process of its own, by the interpreter
-DIR/NAME/bin/python where there is one (make it with `python3 -m venv DIR/vectorbt && DIR/vectorbt/bin/pip install vectorbt psutil`), else
-by this one; what is not installed is left out. Figures: bars a second of the run alone (indicators and trading, best of 3, after a warm-up where
-the program compiles), seconds to import, peak memory, orders, and final equity, which must be the floor's to what the fill models differ.
+The work: 20 symbols x 10 years of daily bars, SMA(20/50) with RSI(14). The rule, for all: hold 100 shares of a symbol
+while its 20-day mean is above its 50-day mean and RSI(14) is below 70, else none; decided at the close, traded at the
+next open, 1 basis point of fee, no slippage.
+
+Each program runs in a process of its own, by the interpreter DIR/NAME/bin/python where there is one (make it with
+`python3 -m venv DIR/vectorbt && DIR/vectorbt/bin/pip install vectorbt psutil`), else by this one; what is not
+installed is left out. Figures: bars a second of the run alone (indicators and trading, best of 3, after a warm-up
+where the program compiles), seconds to import, peak memory, orders, and final equity, which must be the floor's to
+what the fill models differ.
 """
 
 from __future__ import annotations
@@ -54,7 +58,7 @@ def dates():
 
 
 def holding(close):
-    """Where the rule holds, [T, S] bool: the reference for programs that take signals; Wilder's RSI, from the first close."""
+    """Where the rule holds, [T, S] bool, for programs that take signals; Wilder's RSI, from the first close."""
     import numpy as np
     import pandas as pd
 
@@ -183,7 +187,7 @@ def _bars(m):
 
 
 def _sized(close, p):
-    """Volatilities at which the step asks for just under 200 shares at a forecast of 2, and so holds one lot at any forecast above 1."""
+    """Volatilities at which the step asks for just under 200 shares at a forecast of 2: one lot at any above 1."""
     share = min(p.sizing.instrument_multiplier_cap, SYMBOLS**0.5) / SYMBOLS
     return p.sizing.target_volatility * share * CASH / (0.995 * SHARES * close)
 
@@ -650,7 +654,9 @@ class Rule(IStrategy):
         df.loc[~df["hold"], "exit_long"] = 1
         return df
 
-    def custom_stake_amount(self, pair, current_time, current_rate, proposed_stake, min_stake, max_stake, leverage, entry_tag, side, **kwargs):
+    def custom_stake_amount(
+        self, pair, current_time, current_rate, proposed_stake, min_stake, max_stake, leverage, entry_tag, side, **rest
+    ):
         return 100.0 * current_rate
 """
 
@@ -836,7 +842,8 @@ def main() -> None:
 def table(results: dict[str, dict]) -> str:
     floor = results.get("floor_numba", {})
     lines = [
-        f"{'program':<20}{'bars/s':>14}{'x quorum_1':>12}{'import s':>10}{'peak MB':>9}{'orders':>8}{'equity - floor':>16}"
+        f"{'program':<20}{'bars/s':>14}{'x quorum_1':>12}{'import s':>10}{'peak MB':>9}"
+        f"{'orders':>8}{'equity - floor':>16}"
     ]
     for name, r in sorted(results.items(), key=lambda item: -item[1]["bars_per_s"]):
         ratio = results["quorum_1"]["bars_per_s"] / r["bars_per_s"] if "quorum_1" in results else float("nan")

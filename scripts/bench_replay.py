@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A year of minute bars of 50 symbols that never close (26 million bars) through the replay, in chunks: bars a second and peak memory.
+"""A year of minute bars of 50 symbols that never close (26 million bars) through the replay: bars/s and peak memory.
 
     scripts/bench_replay.py [--days 365] [--symbols 50] [--no-tuning] [--json]
 
@@ -91,7 +91,8 @@ def main() -> None:
 
     def show(done: int, total: int, at: datetime, _equity: float) -> None:
         print(
-            f"\r{done / total:6.1%}  {at:%Y-%m-%d}  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0:,.0f} MB",
+            f"\r{done / total:6.1%}  {at:%Y-%m-%d}  "
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0:,.0f} MB",
             end="",
             file=sys.stderr,
         )

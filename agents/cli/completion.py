@@ -22,8 +22,8 @@ class CommandLineFinder(CompletionFinder):
 
     def _get_completions(self, comp_words: list[str], *rest: object) -> list[str]:
         self._parser = parser_for(comp_words[1:])
-        completions: list[str] = super()._get_completions(comp_words, *rest)  # type: ignore[no-untyped-call]  # argcomplete
-        return completions
+        words: list[str] = super()._get_completions(comp_words, *rest)  # type: ignore[no-untyped-call]  # argcomplete
+        return words
 
 
 def answer_shell() -> None:

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _function_of(command: Command) -> Callable[[Namespace, Screen], int]:
-    """Imports the command's module. Nothing that is imported is ever garbage, so none is looked for meanwhile, nor among
-    it later: that is a tenth of the start."""
+    """Imports the command's module. What is imported is never garbage, so no garbage is looked for meanwhile, nor in it
+    later: that saves a tenth of the start."""
     gc.disable()
     try:
         module = importlib.import_module(f"agents.cli.{command.module}")

@@ -41,7 +41,7 @@ WEEKLY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class OwnPast:
-    """The desk's own past, its database, and, if asked for, the comparison of its decisions with their recomputation."""
+    """The desk's own past, its database, and, if asked for, its decisions compared with their recomputation."""
 
     past: OwnHistory
     database: Engine

@@ -50,14 +50,12 @@ def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarF
         first += 1
     if first == symbols:
         return False
-    equity, gross = book.cash, 0.0
     for s in range(symbols):
         fills.quantity[s] = 0.0
         fills.status[s] = FillStatus.NONE
-        if has_account and position[s] != 0.0:
-            at = opened[s] if math.isfinite(opened[s]) else market.mark[s]
-            equity += position[s] * at
-            gross += abs(position[s] * at)
+    equity, gross = book.cash, 0.0
+    if has_account:
+        equity, gross = _account_at_open(book, market)
     for turn in range(2 if has_account else 1):
         for s in range(first, symbols):
             wanted = order[s]
@@ -89,6 +87,19 @@ def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarF
             fills.fee[s] = paid
             fills.status[s] = FillStatus.FILLED if filled >= abs(wanted) else FillStatus.PARTIAL
     return True
+
+
+@compiled_inline
+def _account_at_open(book: Book, market: MarketAtOpen) -> tuple[float, float]:
+    """Equity and gross exposure at the open; a symbol without a bar counts at its last close."""
+    equity, gross = book.cash, 0.0
+    for s in range(len(book.position)):
+        held = book.position[s]
+        if held != 0.0:
+            at = market.price[s] if math.isfinite(market.price[s]) else market.mark[s]
+            equity += held * at
+            gross += abs(held * at)
+    return equity, gross
 
 
 @compiled_inline

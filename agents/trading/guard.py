@@ -27,7 +27,7 @@ REPLAY_PATIENCE = 20.0
 
 @dataclass
 class _Breaker:
-    """One agent's failures in a row, since when it is not asked, the call that hangs, and the thread that makes its calls."""
+    """One agent's failures in a row, since when it is not asked, the call that hangs, the thread for its calls."""
 
     failures: int = 0
     open_since: datetime | None = None

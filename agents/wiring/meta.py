@@ -120,7 +120,7 @@ class MetaPlane:
         return compose_report(self.reports, self.reporting, period, keep=keep)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
-        """One job in this process, at `at` (default: now); what it did as plain values. UsageError for an unknown one."""
+        """Run one job here, as of `at` (default: now); what it did as plain values. UsageError for an unknown job."""
         now = at or self.clock.now()
         if name == "performance_analyzer":
             self.reports.register_variants(now, *variants_of(self.settings))
