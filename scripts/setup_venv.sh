@@ -81,6 +81,7 @@ build() {  # LOCK: a new environment that replaces the old one
     python="$(find_python)"
     say "making a virtual environment with $("$python" --version)"
     rm -rf "$fresh"
+    trap 'rm -rf "$fresh"' EXIT
     "$python" -m venv --without-pip "$fresh" || fail "$python cannot make a virtual environment; see above"
     "$fresh/bin/python" -m ensurepip --default-pip >/dev/null 2>&1 || install_debians_pip \
         || fail "$python has no pip for virtual environments; install it with: apt install python3-venv"

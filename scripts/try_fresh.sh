@@ -23,6 +23,7 @@ usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 demo_only=no twice=no venv=no servers=no as_root=no host_config=no mirror="" from="" folder="" suite=""
 read_options() {
     while [ $# -gt 0 ]; do
+        case "$1" in --mirror | --from | --folder) [ $# -gt 1 ] || fail "$1 needs a value" ;; esac
         case "$1" in
             --demo-only) demo_only=yes ;;
             --twice) twice=yes ;;
@@ -30,9 +31,9 @@ read_options() {
             --servers) servers=yes ;;
             --as-root) as_root=yes ;;
             --copy-host-config) host_config=yes ;;
-            --mirror) mirror="${2:?"--mirror needs a URL"}"; shift ;;
-            --from) from="${2:?"--from needs a folder"}"; shift ;;
-            --folder) folder="${2:?"--folder needs a path"}"; shift ;;
+            --mirror) mirror="$2"; shift ;;
+            --from) from="$2"; shift ;;
+            --folder) folder="$2"; shift ;;
             -h | --help) usage; exit 0 ;;
             -*) fail "unknown option $1; see scripts/try_fresh.sh --help" ;;
             *) [ -z "$suite" ] || fail "one SUITE at a time: $suite or $1"; suite="$1" ;;
