@@ -73,6 +73,12 @@ def compile_step() -> None:
         run_replay(make_bars(20, 2, 0))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The controller of pytest-xdist runs no tests: its folder is for a worker."""
+    if config.getoption("dist", "no") != "no":
+        SERVERS.stop()
+
+
 def pytest_unconfigure() -> None:
     SERVERS.stop()
 

@@ -58,6 +58,7 @@ class Servers:
         if self._started:
             return
         self._link_programs()
+        self._stop_abandoned()
         self.services.up(_say)
         self._remove_leftovers()
         self._forget_durability()
@@ -68,8 +69,10 @@ class Servers:
         self._started = True
 
     def stop(self) -> None:
+        """Stop what was started, and give the folder back."""
         if self._started:
             self.services.down()
+        self._lock.close()
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -113,6 +116,14 @@ class Servers:
             programs = fetch_prefix(self.state / "prefix", package_cache(), _say)
         if not self.services.prefix.is_symlink():
             self.services.prefix.symlink_to(programs)
+
+    def _stop_abandoned(self) -> None:
+        """Servers of killed runs in folders that nobody has taken over."""
+        for folder in (self.state / "servers").iterdir():
+            if folder != self.services.root and (lock := _lock(folder)) is not None:
+                with lock:
+                    for abandoned in (folder, *folder.glob("fresh-*")):
+                        EmbeddedServices(abandoned).down()
 
     def _remove_leftovers(self) -> None:
         """Servers and databases of a run that was killed. They are this folder's, so they are nobody else's."""
@@ -165,11 +176,17 @@ def _claim(servers: Path) -> tuple[TextIO, Path]:
         folder = servers / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         servers.chmod(0o755)  # the servers' user must be able to enter
-        lock = (folder / "tests.lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        return lock, folder
+        if (lock := _lock(folder)) is not None:
+            return lock, folder
     raise AssertionError("counting does not end")
+
+
+def _lock(folder: Path) -> TextIO | None:
+    """The folder's lock; None where a live process holds it."""
+    lock = (folder / "tests.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
