@@ -16,7 +16,7 @@ from pathlib import Path
 from agents.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
-WAIT_S = 240.0
+WAIT_S = 900.0
 
 
 @dataclass(frozen=True)

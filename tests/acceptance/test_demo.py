@@ -20,6 +20,7 @@ from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE
 from tests.conftest import SERVICES
 from tests.program import WAIT_S, Outcome, call, run, start
 
+pytestmark = pytest.mark.timeout(1200)  # a whole demo, half a minute of one processor, on a busy machine
 ENVIRONMENT = {
     **os.environ,
     "QUORUM_STATE_DIR": str(SERVICES.root),
@@ -162,7 +163,6 @@ def test_the_money_in_the_database_adds_up(engine, demo):
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(600)
 def test_a_demo_that_is_killed_again_and_again_ends_with_the_same_bytes(folder, undisturbed, engine):
     """One run, on top of a finished one, begun anew once more on the way, killed with -9 at two named points and at two
     random moments, and interrupted with Ctrl-C: nothing doubled, nothing missing, nothing left of other runs."""
