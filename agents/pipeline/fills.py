@@ -44,18 +44,13 @@ def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarF
     """
     order, position, opened = book.order, book.position, market.price
     available = market.depth.whole if has_account else market.depth.units
-    symbols = len(order)
-    first = 0
-    while first < symbols and order[first] == 0.0:
-        first += 1
+    first, symbols = _first_order(order), len(order)
     if first == symbols:
         return False
     for s in range(symbols):
         fills.quantity[s] = 0.0
         fills.status[s] = FillStatus.NONE
-    equity, gross = book.cash, 0.0
-    if has_account:
-        equity, gross = _account_at_open(book, market)
+    equity, gross = _account_at_open(book, market) if has_account else (book.cash, 0.0)
     for turn in range(2 if has_account else 1):
         for s in range(first, symbols):
             wanted = order[s]
@@ -87,6 +82,15 @@ def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarF
             fills.fee[s] = paid
             fills.status[s] = FillStatus.FILLED if filled >= abs(wanted) else FillStatus.PARTIAL
     return True
+
+
+@compiled_inline
+def _first_order(order: Floats) -> int:
+    """The first symbol with an order; their number where there is none."""
+    first = 0
+    while first < len(order) and order[first] == 0.0:
+        first += 1
+    return first
 
 
 @compiled_inline
