@@ -1,5 +1,8 @@
-"""Numbers, money and times as words, in one style for console, mail and page: a true minus, "12.3 %", and "n/a" where
-there is no value (None, NaN, infinite). Only the standard library is imported, so that every command can afford it."""
+"""Numbers, money and times as words, in one style for console, mail and page: a true minus, none before a zero,
+"12.3 %", and "n/a" where there is no value (None, NaN, infinite).
+
+Only the standard library is imported, so that every command can afford it.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ AGO = ((172800.0, 86400.0, "days"), (5400.0, 3600.0, "h"), (90.0, 60.0, "min"))
 def money(value: object) -> str:
     """1,234,568 or −1,235."""
     amount = _finite(value)
-    return MISSING if amount is None else _with_true_minus(f"{amount:,.0f}")
+    return MISSING if amount is None else _with_true_minus(f"{amount:z,.0f}")
 
 
 def signed_money(value: object) -> str:
     """+1,234 or −1,234."""
     amount = _finite(value)
-    return MISSING if amount is None else _with_true_minus(f"{amount:+,.0f}")
+    return MISSING if amount is None else _with_true_minus(f"{amount:+z,.0f}")
 
 
 def percent(value: object, digits: int = 1, *, sign: bool = False) -> str:
@@ -34,7 +37,7 @@ def percent(value: object, digits: int = 1, *, sign: bool = False) -> str:
 def number(value: object, digits: int = 2, *, sign: bool = False) -> str:
     """1.23; with `sign` +1.23."""
     amount = _finite(value)
-    return MISSING if amount is None else _with_true_minus(f"{amount:{'+' if sign else ''}.{digits}f}")
+    return MISSING if amount is None else _with_true_minus(f"{amount:{'+' if sign else ''}z.{digits}f}")
 
 
 def interval(low: object, high: object) -> str:
