@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.types import Floats, Times
+from agents.reports.formatting import money, percent
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 6.0, 2.5, 150
 PAGE_INCHES = 10.5
@@ -42,20 +43,15 @@ def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats], *, w
 
 
 def drawdown_chart(time: Times, live: Floats, control: Floats | None, *, width: float = WIDTH_INCHES) -> bytes:
-    """How far below its own peak the live book stood, in percent; the equal-weight control as a line."""
+    """How far below its own peak the live book stood, in percent; the equal-weight control as a line below it."""
     figure, axes = _canvas(1.9, width)
     fall = 100.0 * (live / np.maximum.accumulate(live) - 1.0)
     axes.fill_between(time, fall, 0.0, color=LIVE_COLOUR, alpha=0.28, linewidth=0.0)
-    axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
     if control is not None:
-        axes.plot(
-            time,
-            100.0 * (control / np.maximum.accumulate(control) - 1.0),
-            color=CONTROL_COLOURS[0],
-            linewidth=1.0,
-            label="equal",
-        )
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+        below = 100.0 * (control / np.maximum.accumulate(control) - 1.0)
+        axes.plot(time, below, color=CONTROL_COLOURS[0], linewidth=1.0, label="equal")
+    axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
+    axes.yaxis.set_major_formatter(_percent)
     _legend(axes, 2)
     return _png(figure)
 
@@ -74,7 +70,7 @@ def weights_chart(time: Times, weights: Mapping[str, Floats], *, width: float = 
         linewidth=0.0,
     )
     axes.set_ylim(0.0, 100.0)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.yaxis.set_major_formatter(_percent)
     axes.margins(x=0.0)
     _legend(axes, min(4, len(names)), below=True)
     return _png(figure)
@@ -119,7 +115,9 @@ def waterfall_chart(names: Sequence[str], amounts: Sequence[float]) -> bytes:
         axes.plot([k + 0.31, k + 0.69], [start, start], color=MUTED, linewidth=0.8)
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     axes.set_xticks(range(len(names) + 1), [*(_broken(name) for name in names), "whole"], fontsize=7)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: money(value))
+    axes.use_sticky_edges = False  # bars that end at the frame look cut
+    axes.margins(y=0.06)
     return _png(figure)
 
 
@@ -135,9 +133,14 @@ def exposure_chart(time: Times, gross: Floats, net: Floats) -> bytes:
     axes.fill_between(time, 100.0 * gross, 0.0, color=CONTROL_COLOURS[1], alpha=0.22, linewidth=0.0, label="gross")
     axes.plot(time, 100.0 * net, color=LIVE_COLOUR, linewidth=1.1, label="net")
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.yaxis.set_major_formatter(_percent)
     _legend(axes, 2)
     return _png(figure)
+
+
+def _percent(value: float, _position: int | None = None) -> str:
+    """The label of an axis in percent."""
+    return percent(value / 100.0, 0)
 
 
 def _canvas(height: float = HEIGHT_INCHES, width: float = WIDTH_INCHES) -> tuple[Any, Any]:
