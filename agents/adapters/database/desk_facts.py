@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, text
 
-from agents.adapters.database.engine import row_dicts
+from agents.adapters.database.engine import Row, row_dicts
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.core.facts import (
     AgentWork,
@@ -36,7 +35,6 @@ from agents.core.facts import (
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
 from agents.core.types import RiskState, Trade, WeightsLevel
 
-Row = dict[str, Any]
 Read = Callable[[str], list[Row]]
 """The rows of one section of `_QUERIES`."""
 

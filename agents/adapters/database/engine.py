@@ -25,6 +25,9 @@ POSTGRES_EPOCH = np.datetime64("2000-01-01T00:00:00", "us")
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 
+Row = dict[str, Any]
+"""One row of an answer, by column."""
+
 
 def open_engine(url: str, *, role: str | None = None, application: str = "quorum", durable: bool = True) -> Engine:
     """An engine whose sessions are UTC, act as `role` where one is given, and never wait for ever.
@@ -197,6 +200,6 @@ def probe_timescaledb(connection: Connection) -> tuple[str, str]:
     return str(version), str(edition)
 
 
-def row_dicts(connection: Connection, query: str, **parameters: object) -> list[dict[str, Any]]:
+def row_dicts(connection: Connection, query: str, **parameters: object) -> list[Row]:
     """The rows of a query with named parameters, as dictionaries."""
     return [dict(row._mapping) for row in connection.execute(text(query), parameters)]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine
 
-from agents.adapters.database.engine import row_dicts, transaction
+from agents.adapters.database.engine import Row, row_dicts, transaction
 from agents.core.types import REMAINDER, Floats, RiskState, Times
 
-Row = dict[str, Any]
 _CURVES = """
 SELECT book, array_agg(equity ORDER BY time) AS equity,
        array_agg((extract(epoch FROM time) * 1000000)::bigint ORDER BY time) AS stamps

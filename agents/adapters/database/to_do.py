@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database.engine import row_dicts, transaction
+from agents.adapters.database.engine import Row, row_dicts, transaction
 
-Row = dict[str, Any]
 _SUGGESTIONS = (
     "SELECT id, kind, severity, state, title, action FROM improvement_suggestions WHERE state IN ('open', 'accepted')"
     " ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], severity), id"
