@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-from agents.adapters.database.reader import Row
+from agents.adapters.database.engine import Row
 from agents.adapters.files.series_files import SeriesFile
 from agents.cli.options import columns_of
 from agents.cli.screen import Screen, rows_table

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import datetime
 
+from agents.adapters.database.engine import Row
 from agents.adapters.database.job_store import PostgresJobStore
-from agents.adapters.database.reader import Row
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.meta_types import JobRun, ScheduledJob

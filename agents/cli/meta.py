@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agents.adapters.database.reader import Row
+from agents.adapters.database.engine import Row
 from agents.adapters.services.notify import notify
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import AgentsError

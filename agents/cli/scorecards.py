@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from agents.adapters.database.reader import DeskReader, Row
+from agents.adapters.database.engine import Row
+from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings

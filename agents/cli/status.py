@@ -12,7 +12,8 @@ from datetime import UTC
 from rich.table import Table
 from rich.text import Text
 
-from agents.adapters.database.reader import DeskReader, Row
+from agents.adapters.database.engine import Row
+from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from agents.adapters.database.reader import DeskReader, Row
+from agents.adapters.database.engine import Row
+from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings
