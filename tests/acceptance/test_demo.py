@@ -300,7 +300,15 @@ def test_import_status_and_weights(folder, demo):
 
 
 def test_psql_runs_on_the_demo(folder, demo):
-    done = quorum("psql", "--demo", "--", "-tAc", "SELECT count(*) FROM v_equity WHERE book = 'paper'", cwd=folder)
+    done = run(
+        "psql",
+        "--demo",
+        "--",
+        "-tAc",
+        "SELECT count(*) FROM v_equity WHERE book = 'paper'",
+        cwd=folder,
+        environment=ENVIRONMENT,
+    )
     assert done.stdout.strip() == str(DECISIONS)
 
 
