@@ -81,7 +81,7 @@ def load_settings(file: Path | None = None) -> Settings:
     try:
         return Settings(**merged(values, _from_environment()))
     except ValidationError as error:
-        raise SettingsError(explain(Settings, error, str(path))) from None
+        raise SettingsError(explain(Settings, error, lambda key: _variable_of(key) or str(path))) from None
 
 
 def _from_environment() -> dict[str, Any]:
@@ -95,6 +95,13 @@ def _from_environment() -> dict[str, Any]:
             change = {part: change}
         values = merged(values, change)
     return values
+
+
+def _variable_of(key: list[str]) -> str | None:
+    """The environment variable that sets this key or a part of it, where there is one."""
+    name = ENVIRONMENT_PREFIX + "__".join(key).upper()
+    variables = (variable for variable in sorted(os.environ) if f"{variable.upper()}__".startswith(f"{name}__"))
+    return next((f"environment variable {variable}" for variable in variables), None)
 
 
 def _refuse_unknown_environment() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -47,12 +48,12 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def explain(settings: type[BaseModel], error: ValidationError, source: str) -> str:
-    """What is wrong with the values read from `source`, one line for each key."""
+def explain(settings: type[BaseModel], error: ValidationError, source_of: Callable[[list[str]], str]) -> str:
+    """What is wrong, one line for each key; `source_of` names the file or variable that holds the key at a path."""
     lines = []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        key = ".".join(path) or "settings"
+        key, source = ".".join(path) or "settings", source_of(path)
         allowed = _keys_beside(settings, path)
         if item["type"] == "extra_forbidden":
             near = _nearest(path[-1], allowed)

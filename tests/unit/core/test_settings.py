@@ -94,8 +94,14 @@ def test_a_section_of_the_environment_comes_before_its_keys(tmp_path, monkeypatc
 )
 def test_a_wrong_value_in_the_environment_names_the_key(tmp_path, monkeypatch, variable, value, message):
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=f"^environment variable {variable}: {message}"):
         load(tmp_path, "")
+
+
+def test_a_wrong_value_in_the_file_names_the_file_whatever_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUORUM_RISK__SYMBOL_CAP", "0.1")
+    with pytest.raises(SettingsError, match=r"^/.*quorum.toml: key 'risk.gross_cap'"):
+        load(tmp_path, '[risk]\ngross_cap = "x"')
 
 
 @pytest.mark.parametrize("variable", ["QUORUM_RIKS__GROSS_CAP", "QUORUM_FOO"])
