@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from agents.core.log import configure_logging
 from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings, load_settings
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
+from agents.tuning.job_runner import Runner
 from agents.wiring.job_process import headline, in_this_process, own_process
 from agents.wiring.meta import MetaPlane, meta_plane
 from agents.wiring.scheduled_jobs import scheduled_jobs
@@ -38,9 +38,11 @@ def meta(options: Namespace, screen: Screen) -> int:
     with meta_plane(settings, demo=False, say=screen.say) as plane:
         runner = own_process(options.settings) if settings.meta.own_process else in_this_process(plane)
         scheduled = scheduled_jobs(settings, options.only)
+        if options.once:
+            runner = _announced(runner, screen)
         orchestrator = MetaOrchestrator(plane.jobs, scheduled, runner, plane.clock, plane.watch)
         if options.once:
-            return _run_all(orchestrator, scheduled, screen)
+            return _run_all(orchestrator, screen)
         if not _run_until_told(orchestrator, plane, len(scheduled)):
             logging.shutdown()
             os._exit(1)  # a thread that hangs would keep the process for ever; the supervisor starts a new one
@@ -83,8 +85,17 @@ def _run_one(options: Namespace, screen: Screen, settings: Settings) -> int:
     return 0
 
 
-def _run_all(orchestrator: MetaOrchestrator, scheduled: Sequence[ScheduledJob], screen: Screen) -> int:
-    screen.say(f"running {', '.join(job.name for job in scheduled)}")
+def _announced(runner: Runner, screen: Screen) -> Runner:
+    """The runner, which says before each job that it runs."""
+
+    def run(job: ScheduledJob, due_at: datetime) -> str:
+        screen.say(f"running {job.name}")
+        return runner(job, due_at)
+
+    return run
+
+
+def _run_all(orchestrator: MetaOrchestrator, screen: Screen) -> int:
     ran = orchestrator.run_now()
     rows = [{"job": r.job, "outcome": "done" if r.ok else "FAILED", "detail": r.detail} for r in ran]
     screen.result(rows, rows_table("One cycle", rows, ("job", "outcome", "detail")))
