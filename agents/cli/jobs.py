@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import datetime
 
+from rich.text import Text
+
 from agents.adapters.database.engine import Row
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.cli.screen import Screen, rows_table
@@ -17,7 +19,7 @@ from agents.wiring.scheduled_jobs import scheduled_jobs
 
 RUNS_SHOWN = 12
 JOB_COLUMNS = ("job", "every", "last", "status")
-DUE_COLUMNS = ("next_due", "late_by_s")
+DUE_COLUMNS = ("next_due",)
 
 
 def jobs(options: Namespace, screen: Screen) -> int:
@@ -38,6 +40,7 @@ def jobs(options: Namespace, screen: Screen) -> int:
     screen.result(
         {"plans": plans, "runs": runs},
         rows_table("Jobs", plans, JOB_COLUMNS if options.demo else JOB_COLUMNS + DUE_COLUMNS),
+        *(Text(f"{plan['job']} is late by {plan['late_by_s'] / 3600:.1f} h") for plan in plans if plan["late_by_s"]),
         rows_table("Newest runs", lines, ("job", "due_at", "status", "detail")),
     )
     return 0

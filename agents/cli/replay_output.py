@@ -145,10 +145,11 @@ def _books_table(summary: ReplaySummary) -> Table:
     start, end = (stamp[:10] for stamp in summary.period)
     table = new_table(f"Books, {start} to {end}")
     for name in ("book", "equity", "return", "a year", "Sharpe", "90 %", "max drawdown"):
-        table.add_column(name, justify="left" if name == "book" else "right", no_wrap=True)
+        breaks = name in ("book", "max drawdown")  # into lines, where a terminal is narrow; figures stay whole
+        table.add_column(name, justify="left" if name == "book" else "right", no_wrap=not breaks)
     for name, book in summary.books.items():
         table.add_row(
-            name.replace("_", " "),
+            name.replace("_", " ").replace(":", ": "),
             money(book.equity),
             percent(book.total_return),
             percent(book.annual_return),

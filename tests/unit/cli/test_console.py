@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from io import StringIO
+from types import SimpleNamespace
+
+from rich.console import Console
 from rich.table import Table
 
-from agents.cli.screen import Screen
+from agents.cli.jobs import DUE_COLUMNS, JOB_COLUMNS
+from agents.cli.replay_output import _books_table
+from agents.cli.screen import Screen, rows_table
 from agents.cli.status import summary_tables
 
 FIGURES = {"equity": 1.0, "total_return": 0.1, "annual_return": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}
@@ -37,3 +44,36 @@ def test_tables_show_words_not_their_markup(capsys):
     shown = capsys.readouterr().out
     assert "paper" in shown and "remainder" in shown
     assert "[bold]" not in shown and "[dim]" not in shown and "[/" not in shown
+
+
+def in_80_columns(table):
+    """The lines that a terminal of 80 columns shows of a table."""
+    file = StringIO()
+    Console(file=file, width=80).print(table)
+    return file.getvalue()
+
+
+def test_no_figure_of_a_replay_is_cut_in_80_columns():
+    book = SimpleNamespace(
+        equity=1_651_544.0,
+        total_return=-0.348,
+        annual_return=-0.032,
+        sharpe=-0.36,
+        sharpe_low=-0.84,
+        sharpe_high=-0.12,
+        max_drawdown=0.394,
+    )
+    books = {"live": book, "control:inverse_volatility": book}
+    shown = in_80_columns(_books_table(SimpleNamespace(period=("2000-03-01", "2013-03-01"), books=books)))
+    for text in ("1,651,544", "−34.8 %", "−3.2 %", "−0.36", "−0.84 … −0.12", "39.4 %"):
+        assert shown.count(text) == 2
+    assert shown.count("…") == 2  # those between the bounds of the intervals
+    assert all(word in shown for word in ("control:", "inverse", "volatility", "max", "drawdown"))
+
+
+def test_no_job_is_cut_in_80_columns():
+    moment = datetime(2026, 11, 21, 15, 37, tzinfo=UTC)
+    row = {"job": "performance_analyzer", "every": "24 h", "last": moment, "status": "succeeded", "next_due": moment}
+    shown = in_80_columns(rows_table("Jobs", [row], JOB_COLUMNS + DUE_COLUMNS))
+    assert all(word in shown for word in ("performance_analyzer", "every", "succeeded", "next due"))
+    assert shown.count("2026-11-21 15:37") == 2
