@@ -79,11 +79,18 @@ class Stack:
 
 
 @pytest.fixture
-def stack(database, owner, trader, tmp_path, monkeypatch):
-    for name in list(AGENTS):
-        monkeypatch.delitem(AGENTS, name)
-    for name, factory in ORACLES.items():
-        monkeypatch.setitem(AGENTS, name, factory)
+def oracles():
+    """The registry holds the four; afterwards it is as it was, in its order too, which monkeypatch would reverse."""
+    before = dict(AGENTS)
+    AGENTS.clear()
+    AGENTS.update(ORACLES)
+    yield
+    AGENTS.clear()
+    AGENTS.update(before)
+
+
+@pytest.fixture
+def stack(oracles, database, owner, trader, tmp_path):
     BarsStore(trader).load(batch_of(BARS))
     meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
     socket = tmp_path / "r.sock"
