@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +14,27 @@ from hypothesis import strategies as st
 
 from agents.core.types import Panel
 from agents.pipeline.market import panel_of
+from agents.trading.base import TradingAgent
 from agents.trading.guard import fault_of
 from agents.trading.registry import AGENTS
 from agents.trading.sentiment_analyst import SentimentAnalyst
 from tests.market import make_panel
 from tests.real_history import demo_bars, etf_bars
 
-NAMES = sorted(AGENTS)
+CONTRIBUTING = Path(__file__).resolve().parents[3] / "CONTRIBUTING.md"
+
+
+def printed_agent() -> type[TradingAgent]:
+    """The agent that CONTRIBUTING.md prints: it keeps the same promises."""
+    module: dict[str, Any] = {"__name__": "momentum"}
+    code = CONTRIBUTING.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    exec(textwrap.dedent(code), module)
+    return module["Momentum"]
+
+
+MODELS = {"Momentum": printed_agent(), **AGENTS}
+NAMES = sorted(MODELS)
+WITH_PARAMETERS = sorted(name for name, model in AGENTS.items() if hasattr(model(), "parameters"))
 
 
 def assert_same_row(whole, part, t: int, tolerance: float) -> None:
@@ -31,7 +48,7 @@ def assert_same_row(whole, part, t: int, tolerance: float) -> None:
 def test_a_prefix_gives_the_same_opinion(name, seed, gaps, cut):
     """f(data[:t])[-1] == f(data)[t], to the bit."""
     panel = make_panel(400, 3, seed, gaps=gaps)
-    agent = AGENTS[name]()
+    agent = MODELS[name]()
     assert_same_row(agent.signals(panel), agent.signals(panel.rows(0, cut)), cut - 1, 0.0)
 
 
@@ -49,7 +66,7 @@ def test_poisoned_future_changes_nothing_before(name, poison):
         key: np.vstack([series[:cut], np.full_like(series[cut:], poison)]) for key, series in panel.exogenous.items()
     }
     poisoned = replace(panel, **changed, exogenous=exogenous)
-    before, after = AGENTS[name]().signals(panel), AGENTS[name]().signals(poisoned)
+    before, after = MODELS[name]().signals(panel), MODELS[name]().signals(poisoned)
     assert np.array_equal(before.strength[:cut], after.strength[:cut])
     assert np.array_equal(before.abstained[:cut], after.abstained[:cut])
 
@@ -58,7 +75,7 @@ def test_poisoned_future_changes_nothing_before(name, poison):
 @pytest.mark.parametrize("gaps", [0.0, 0.05, 0.5])
 def test_the_start_of_the_data_does_not_matter(name, gaps):
     """f(data[t-bars_needed:t])[-1] == f(data)[t] to 1e-9: a restart changes nothing."""
-    agent = AGENTS[name]()
+    agent = MODELS[name]()
     panel = make_panel(agent.bars_needed + 300, 3, 5, gaps=gaps)
     whole = agent.signals(panel)
     for t in range(agent.bars_needed, len(panel.time), 37):
@@ -68,7 +85,7 @@ def test_the_start_of_the_data_does_not_matter(name, gaps):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_long_gap_is_forgotten(name):
     """After 700 missing bars an agent answers as one that never saw what was before."""
-    agent = AGENTS[name]()
+    agent = MODELS[name]()
     panel = make_panel(agent.bars_needed + 1200, 2, 3)
     for field in ("open", "high", "low", "close", "volume"):
         getattr(panel, field)[300:1000, 0] = np.nan
@@ -83,7 +100,7 @@ def test_prices_have_no_scale(name):
     panel = make_panel(400, 3, 21, gaps=0.05)
     scale = np.array([1000.0, 1.0, 0.01])
     scaled = replace(panel, **{f: getattr(panel, f) * scale for f in ("open", "high", "low", "close")})
-    before, after = AGENTS[name]().signals(panel), AGENTS[name]().signals(scaled)
+    before, after = MODELS[name]().signals(panel), MODELS[name]().signals(scaled)
     assert np.array_equal(before.abstained, after.abstained)
     assert np.abs(before.strength - after.strength).max() < 1e-7
 
@@ -98,7 +115,7 @@ def test_a_symbol_does_not_depend_on_the_order_of_symbols(name):
         **{f: getattr(panel, f)[:, order] for f in ("open", "high", "low", "close", "volume")},
         exogenous={key: series[:, order] for key, series in panel.exogenous.items()},
     )
-    before, after = AGENTS[name]().signals(panel), AGENTS[name]().signals(shuffled)
+    before, after = MODELS[name]().signals(panel), MODELS[name]().signals(shuffled)
     assert np.abs(before.strength[:, order] - after.strength).max() < 1e-12
 
 
@@ -106,25 +123,30 @@ def test_a_symbol_does_not_depend_on_the_order_of_symbols(name):
 @given(seed=st.integers(0, 1000), bars=st.integers(1, 60), symbols=st.integers(1, 4))
 def test_answers_are_in_range_on_any_panel(name, seed, bars, symbols):
     panel = make_panel(bars, symbols, seed, gaps=0.3)
-    assert fault_of(AGENTS[name]().signals(panel), panel) == ""
+    assert fault_of(MODELS[name]().signals(panel), panel) == ""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_constant_prices_and_empty_panels_are_survived(name):
     panel = make_panel(300, 2, 0)
     flat = replace(panel, **{f: np.full_like(panel.close, 7.0) for f in ("open", "high", "low", "close")}, exogenous={})
-    assert fault_of(AGENTS[name]().signals(flat), flat) == ""
+    assert fault_of(MODELS[name]().signals(flat), flat) == ""
     empty = panel.rows(0, 0)
-    assert AGENTS[name]().signals(empty).strength.shape == (0, 2)
+    assert MODELS[name]().signals(empty).strength.shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_parameters_cannot_be_changed(name):
+    parameters = AGENTS[name]().parameters
+    with pytest.raises(FrozenInstanceError):
+        setattr(parameters, fields(parameters)[0].name, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_agent_has_the_protocol(name):
-    agent = AGENTS[name]()
+    agent = MODELS[name]()
     assert agent.name == name
     assert agent.bars_needed > 0
-    with pytest.raises(FrozenInstanceError):
-        setattr(agent.parameters, fields(agent.parameters)[0].name, 1)
     panel = make_panel(1200, 2, 0)
     signals = agent.signals(panel)
     assert not signals.abstained[:, 0].all(), "this panel gives every agent something to say"
@@ -141,7 +163,7 @@ def test_onchain_abstains_without_series():
     for key in ("market_cap", "realized_cap", "transfer_value"):
         series[key] = series[key].copy()
         series[key][:, 1] = np.nan
-    signals = AGENTS["OnChainAnalyst"]().signals(replace(panel, exogenous=series))
+    signals = MODELS["OnChainAnalyst"]().signals(replace(panel, exogenous=series))
     assert signals.abstained[:, 1].all()
     assert not signals.abstained[:, 0].all()
 
@@ -151,7 +173,7 @@ def test_trend_follower_is_long_in_a_rise_and_short_in_a_fall():
     drift = np.exp(np.outer(np.arange(400), [0.004, -0.004]) + 0.002 * np.sin(np.arange(400))[:, None])
     trending = replace(panel, open=drift, high=drift * 1.001, low=drift * 0.999, close=drift, exogenous={})
     for name in ("TrendFollower", "Breakout"):
-        strength = AGENTS[name]().signals(trending).strength[-1]
+        strength = MODELS[name]().signals(trending).strength[-1]
         assert strength[0] > 0.1
         assert strength[1] < -0.1
 
@@ -161,7 +183,7 @@ def test_mean_reversion_sells_what_ran_up():
     wiggle = 1.0 + 0.005 * (-1.0) ** np.arange(30)
     close = np.column_stack([np.append(wiggle, 1.1), np.append(wiggle, 0.9)])
     panel = replace(make_panel(31, 2, 0), open=close, high=close, low=close, close=close, exogenous={})
-    strength = AGENTS["MeanReversion"]().signals(panel).strength[-1]
+    strength = MODELS["MeanReversion"]().signals(panel).strength[-1]
     assert strength[0] < -0.5
     assert strength[1] > 0.5
 
@@ -190,7 +212,7 @@ def test_external_fear_and_greed_is_taken_the_other_way_at_extremes():
 @pytest.mark.parametrize("name", NAMES)
 def test_real_history_prefix_and_start(name, read):
     panel = panel_of(read())
-    agent = AGENTS[name]()
+    agent = MODELS[name]()
     whole = agent.signals(panel)
     for t in (100, 1500, 2200, len(panel.time) - 1):
         assert_same_row(whole, agent.signals(panel.rows(0, t + 1)), t, 0.0)
