@@ -59,33 +59,39 @@ def test_the_newest_migration_by_its_file_name_is_the_one_that_alembic_names():
     assert newest_revision() == ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
 
 
-def test_schema_equals_metadata_and_survives_down_and_up(owner, database):
-    with SERVERS.superuser() as session:  # who makes all tables anew must own the database
+@pytest.fixture
+def migrator(owner, database) -> Engine:
+    """The owner of the tables, who owns the database too, as on a desk: it may make new tables."""
+    with SERVERS.superuser() as session:
         session.execute(f'ALTER DATABASE "{database}" OWNER TO quorum_owner')
-    run_alembic(owner, command.check)
-    assert is_current(owner)
-    run_alembic(owner, command.downgrade, "base")
-    assert not is_current(owner)
-    with owner.connect() as connection:
+    return owner
+
+
+def test_schema_equals_metadata_and_survives_down_and_up(migrator):
+    run_alembic(migrator, command.check)
+    assert is_current(migrator)
+    run_alembic(migrator, command.downgrade, "base")
+    assert not is_current(migrator)
+    with migrator.connect() as connection:
         left = connection.execute(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).scalar()
     assert left == 1, "only alembic's own table"
-    run_alembic(owner, command.upgrade, "head")
-    run_alembic(owner, command.check)
+    run_alembic(migrator, command.upgrade, "head")
+    run_alembic(migrator, command.check)
 
 
-def test_what_was_left_of_partial_orders_has_expired(owner):
+def test_what_was_left_of_partial_orders_has_expired(migrator):
     """A desk from before the migration must not take such an order for one that still works."""
-    run_alembic(owner, command.downgrade, "0004")
-    with owner.begin() as connection:
+    run_alembic(migrator, command.downgrade, "0004")
+    with migrator.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)"
                 " VALUES ('a', now(), 'S', 'buy', 2, 'partial', 'the rest expired: share of volume')"
             )
         )
-    run_alembic(owner, command.upgrade, "head")
-    assert PostgresJournal(owner).open_orders() == []
-    with owner.connect() as connection:
+    run_alembic(migrator, command.upgrade, "head")
+    assert PostgresJournal(migrator).open_orders() == []
+    with migrator.connect() as connection:
         assert connection.execute(text("SELECT state FROM orders")).scalar() == "expired"
 
 
