@@ -46,7 +46,7 @@ def propose(options: Namespace, screen: Screen) -> None:
         document,
         f"{method}: {proposal.status}. {proposal.reason}",
         rows_table("Proposal", rows, ("agent", "now", "candidate")),
-        f"recorded as a trial ({decision.trials} methods tried so far): later changes need that much more evidence",
+        f"recorded as a trial (methods tried so far: {decision.trials}): later changes need that much more evidence",
     )
 
 
