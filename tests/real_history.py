@@ -13,7 +13,7 @@ from agents.adapters.files.bar_files import read_table
 from agents.adapters.files.bar_rows import validate_rows
 from agents.core.settings import DataSettings
 from agents.core.types import Bars
-from agents.wiring.desk import demo_file
+from agents.wiring.demo_desk import demo_file
 from tests.conftest import shared_data
 
 

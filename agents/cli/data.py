@@ -14,7 +14,7 @@ from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import Settings, load_settings
-from agents.wiring import desk
+from agents.wiring import imports
 from agents.wiring.connections import Connections, connect
 
 BAD_ROWS_SHOWN = 20
@@ -48,7 +48,7 @@ def _import_one(
     started_s = clock.monotonic_s()
     screen.say(f"reading {file}")
     try:
-        report = desk.import_bars(settings, connections, file, columns)
+        report = imports.import_bars(settings, connections, file, columns)
     except AgentsError as error:
         screen.err.print(f"quorum: {error}", markup=False)
         return {"file": str(file), "error": str(error), "quarantined": []}
@@ -74,7 +74,7 @@ def import_series(options: Namespace, screen: Screen) -> int:
     try:
         for path in options.files:
             file = SeriesFile(path=path, columns=columns, symbol=options.symbol)
-            report = desk.import_series(connections, file, lag=lag, texts=options.texts)
+            report = imports.import_series(connections, file, lag=lag, texts=options.texts)
             rows.append({**asdict(report), "names": ", ".join(report.names)})
     finally:
         connections.close()

@@ -17,7 +17,7 @@ from agents.core.clock import SystemClock
 from agents.core.settings import Settings
 from agents.core.types import Bars
 from agents.wiring.connections import connect
-from agents.wiring.desk import demo_file, demo_settings
+from agents.wiring.demo_desk import demo_file, demo_settings
 from agents.wiring.history import History, history_of, whole_of
 
 

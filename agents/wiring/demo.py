@@ -17,8 +17,9 @@ from agents.core.types import as_datetime
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import Progress, SimulatedTime
 from agents.reports.report import standalone_html
-from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say
+from agents.wiring.demo_desk import demo_file, demo_settings
+from agents.wiring.desk import agents_of, desk_weights, plan_of
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
@@ -35,13 +36,13 @@ def run_demo(
     `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart". Returns a reader of
     the result and the report's file.
     """
-    settings = app.demo_settings(settings)
+    settings = demo_settings(settings)
     store = BarsStore(connections.trader)
-    report = import_file(app.demo_file(), settings.data, store, {}, SystemClock().now())
+    report = import_file(demo_file(), settings.data, store, {}, SystemClock().now())
     if report.loaded:
         say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
     bars = store.after(None, limit=1_000_000)
-    agents = app.agents_of(settings, SystemClock())
+    agents = agents_of(settings, SystemClock())
     with desk_journal(connections) as journal:
         last = journal.last()
         finished = last is not None and last.time >= as_datetime(bars.time[-1])
@@ -59,8 +60,8 @@ def run_demo(
         plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
         if last is None:
             plane.cache.forget()  # what Redis holds belongs to a run that was wiped
-        weights = app.desk_weights(settings, connections, agents)
-        plan = app.plan_of(settings, bars.symbols)
+        weights = desk_weights(settings, connections, agents)
+        plan = plan_of(settings, bars.symbols)
         jobs = jobs_on_tables(plane, clock)
         try:
             desk = RecordedDesk(plan, agents, weights.current, journal)

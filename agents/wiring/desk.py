@@ -1,29 +1,20 @@
-"""The composition root of a desk: settings -> numbers of the step, agents, weights in force, files to load."""
+"""The composition root of a desk: settings -> numbers of the step, agents, weights in force."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from agents.adapters.cache.redis_weights import RedisWeightCache
-from agents.adapters.database.bars_store import BarsStore, LoadReport
-from agents.adapters.database.series_store import SeriesReport, SeriesStore
 from agents.adapters.database.weight_store import PostgresWeightStore
-from agents.adapters.feeds.folder_feed import import_file
-from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
 from agents.core.clock import Clock, SystemClock
-from agents.core.errors import DataError, SettingsError
+from agents.core.errors import SettingsError
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import make_agents
-from agents.trading.text_scores import score_texts
 from agents.wiring.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -112,31 +103,6 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     )
 
 
-# ---------------------------------------------------------------- the demo
-
-
-def demo_file() -> Path:
-    """The market history that the extra `demo` installs: AAPL, FB, GOOG, IBM, MSFT, 2000-2013, daily."""
-    spec = find_spec("bokeh_sampledata")
-    file = Path(spec.origin).parent / "_data" / "stocks.csv.gz" if spec and spec.origin else None
-    if file is None or not file.exists():
-        raise DataError(
-            "the demo's market history is not installed; run: .venv/bin/pip install 'bokeh_sampledata==2026.1'"
-        )
-    return file
-
-
-def demo_settings(settings: Settings) -> Settings:
-    """The demo's desk: the user's limits and costs on daily sessions of US stocks. No person watches it, so drawdown
-    reduces its positions but does not halt it."""
-    changes = {
-        "data": DataSettings(interval="1d", time_means="session"),
-        "desk": settings.desk.model_copy(update={"name": "demo"}),
-        "risk": settings.risk.model_copy(update={"halt_drawdown": 1.0}),
-    }
-    return settings.model_copy(update=changes)
-
-
 def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
     """The weights in force for a desk, over its database and Redis."""
     cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
@@ -147,14 +113,3 @@ def desk_weights(settings: Settings, connections: Connections, agents: AgentPane
         settings.agents.static_weights,
         settings.agents.weights_refresh_s,
     )
-
-
-def import_bars(settings: Settings, connections: Connections, file: Path, columns: Mapping[str, str]) -> LoadReport:
-    """Load one bar file into the desk's database."""
-    return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
-
-
-def import_series(connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool) -> SeriesReport:
-    """Load one file of exogenous series, or of dated texts, which are scored."""
-    rows = read_texts(file, score_texts) if texts else read_series(file, lag)
-    return SeriesStore(connections.trader).store(rows)

@@ -32,8 +32,9 @@ from agents.tuning.delivery import deliver
 from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
-from agents.wiring import desk as app
 from agents.wiring.connections import Connections, Say, connect
+from agents.wiring.demo_desk import demo_settings
+from agents.wiring.desk import bars_per_year
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
@@ -166,7 +167,7 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
 
 def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
     """Sessions pause over nights, weekends and holidays; a market that never closes does not."""
-    around_the_clock = app.bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
+    around_the_clock = bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
     return stale if around_the_clock else max(stale, timedelta(days=4, hours=12))
 
 
@@ -174,7 +175,7 @@ def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
 def meta_plane(settings: Settings, *, demo: bool, say: Say, clock: Clock | None = None) -> Iterator[MetaPlane]:
     """The meta plane of the desk, or of the demo; connections are closed at the end."""
     if demo:
-        settings = app.demo_settings(settings)
+        settings = demo_settings(settings)
     connections = connect(settings, demo=demo, say=say)
     plane = MetaPlane(settings, connections, clock or SystemClock())
     try:

@@ -19,7 +19,7 @@ from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.files.split_ratios import infer_splits
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
-from agents.wiring.desk import demo_file
+from agents.wiring.demo_desk import demo_file
 from tests.conftest import shared_data
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
