@@ -21,6 +21,7 @@ from typing import TextIO
 
 import psycopg
 import redis
+from pytest_postgresql.janitor import DatabaseJanitor
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.migrate import upgrade
@@ -30,6 +31,8 @@ from agents.adapters.services.programs import find_installed, package_cache
 from agents.core.clock import SystemClock
 
 TEMPLATE = "quorum_template"
+PORT = 5432
+"""The number in the name of the server's UNIX socket."""
 START_TIMEOUT_S = 60.0
 HASTE = ("fsync", "full_page_writes", "synchronous_commit")
 """Switched off: these servers are never killed. Tests that kill one start their own, which are set up as users' are."""
@@ -77,11 +80,9 @@ class Servers:
     @contextmanager
     def database(self) -> Iterator[str]:
         """A new database with the whole schema; its owner is the superuser, as where an administrator makes it."""
-        name = next(self._names)
-        with self.superuser() as session:
-            session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
-        yield name
-        self.services.drop_database(name)
+        host, name = str(self.services.run), next(self._names)
+        with DatabaseJanitor(user="postgres", host=host, port=PORT, dbname=name, template_dbname=TEMPLATE):
+            yield name
 
     @contextmanager
     def fresh(self) -> Iterator[EmbeddedServices]:
