@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_nothing_is_unpickled_and_ignores_have_reasons():
 
 
 def test_no_path_of_a_machine_and_no_todo_is_tracked():
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    listing = ["git", "ls-files"] if shutil.which("git") else ["true"]  # a folder without git: our sources only
+    tracked = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     for name in tracked or [str(path.relative_to(ROOT)) for path in SOURCES]:
         path = ROOT / name
         if path.suffix in (".py", ".md", ".sh", ".toml", ".example") and path != Path(__file__).resolve():

@@ -15,6 +15,8 @@ from agents.cli import extras
 from agents.core.errors import UsageError
 if {in_our_environment}:
     extras._install_command = lambda: ["/bin/sh", "-c", {script!r}]
+else:
+    sys.prefix = "/elsewhere"
 try:
     extras.require_optuna()
 except UsageError as error:
