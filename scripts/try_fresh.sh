@@ -175,4 +175,5 @@ root="${folder:-$(mktemp -d /var/tmp/quorum-fresh-XXXXXX)}"
 trap 'rm -rf --one-file-system "$root" "$root.log"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$root"
+chmod 755 "$root"  # the ordinary user's root folder: mktemp makes one for root alone
 unshare --mount --pid --fork --kill-child "$0" --inside "$root" "$@"
