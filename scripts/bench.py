@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
 
-from agents.adapters.database.bars_store import COLUMNS, BarsStore, copy_blocks
+from agents.adapters.database.bar_loads import COLUMNS, copy_blocks
+from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import copy_block, driver_connection, open_engine, transaction
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.migrate import upgrade
@@ -224,11 +225,11 @@ def bench_load(embedded: EmbeddedServices) -> dict[str, object]:
                     stream.write(f"{symbol},{stamps[t]}Z," + ",".join(map(repr, row)) + "\n")
         store = BarsStore(engine)
         batch = validate_rows(read_table(file, {}), settings, at=now)
-        blocks = copy_blocks(batch, np.ones(len(batch.time), dtype=bool))
+        blocks = copy_blocks(batch, np.ones(len(batch.time), dtype=bool), 1)
         for _ in range(5):
             for kind, times in (("ours", ours), ("floor", floor)):
                 with transaction(engine) as connection:
-                    connection.exec_driver_sql("TRUNCATE bars, bar_files")
+                    connection.exec_driver_sql("TRUNCATE bars, bar_reads, bar_corrections")
                 start = time.perf_counter()
                 if kind == "ours":
                     store.load(validate_rows(read_table(file, {}), settings, at=now))

@@ -95,6 +95,30 @@ def test_what_was_left_of_partial_orders_has_expired(migrator):
         assert connection.execute(text("SELECT state FROM orders")).scalar() == "expired"
 
 
+def test_a_desk_from_before_reads_were_recorded_keeps_its_bars_and_the_files_they_came_from(migrator):
+    """Nothing of its files counts as consumed, so they are read once more; going back keeps them too."""
+    run_alembic(migrator, command.downgrade, "0005")
+    names, values = ", ".join(BAR), ", ".join(f":{name}" for name in BAR)
+    with migrator.begin() as connection:
+        connection.execute(text(f"INSERT INTO bars ({names}) VALUES ({values})"), BAR)
+        connection.execute(
+            text("INSERT INTO bar_files VALUES ('d1', 'a.csv', 3, 2, 1, 0), ('d2', 'a.csv', 5, 5, 0, 0)")
+        )
+    run_alembic(migrator, command.upgrade, "head")
+    with migrator.connect() as connection:
+        assert connection.execute(text("SELECT symbol, close, read_id FROM bars")).all() == [("A", 10.0, 0)]
+        reads = connection.execute(text("SELECT id, file, consumed, sha256, rows_read, rows_corrected FROM bar_reads"))
+        assert reads.all() == [(1, "a.csv", 0, "d1", 3, 0), (2, "a.csv", 0, "d2", 5, 0)]
+    run_alembic(migrator, command.downgrade, "0005")
+    with migrator.connect() as connection:
+        assert connection.execute(text("SELECT sha256, rows_read FROM bar_files ORDER BY 1")).all() == [
+            ("d1", 3),
+            ("d2", 5),
+        ]
+        assert connection.execute(text("SELECT count(*) FROM bars")).scalar() == 1
+    run_alembic(migrator, command.upgrade, "head")
+
+
 def test_every_series_is_a_hypertable_with_fitting_chunks(owner):
     with owner.connect() as connection:
         found = dict(

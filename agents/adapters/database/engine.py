@@ -119,7 +119,7 @@ def copy_block(connection: Connection, table: str, columns: Sequence[str], block
 
 
 Column = NDArray[Any] | str
-"""A column of a block: datetime64 -> timestamptz, float64 -> double; a str stands in all rows."""
+"""A column of a block: datetime64 -> timestamptz, int64 -> bigint, float64 -> double; a str stands in all rows."""
 
 
 def binary_rows(rows: int, columns: Sequence[Column], *, null_nan: frozenset[int] = frozenset()) -> bytes:
@@ -151,7 +151,7 @@ def _fixed_rows(rows: int, columns: Sequence[Column | None]) -> bytes:
         if isinstance(column, str):
             fields.append((f"value{index}", f"S{len(column.encode())}"))
         elif column is not None:
-            fields.append((f"value{index}", ">i8" if column.dtype.kind == "M" else ">f8"))
+            fields.append((f"value{index}", ">f8" if column.dtype.kind == "f" else ">i8"))
     block = np.empty(rows, dtype=fields)
     block["count"] = len(columns)
     for index, column in enumerate(columns):

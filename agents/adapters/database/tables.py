@@ -110,6 +110,13 @@ bars = Table(
     Column("split", Double, nullable=False, server_default="1"),
     Column("dividend", Double, nullable=False, server_default="0"),
     _text("source"),
+    Column(
+        "read_id",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="the read that brought these numbers; 0: before reads were recorded",
+    ),
     _sane_time(),
     _check("times_ordered", "bar_open < time AND time <= available_at AND available_at < '2100-01-01Z'"),
     _check("prices_positive", "low > 0 AND low <= LEAST(open, close) AND high >= GREATEST(open, close)"),
@@ -121,16 +128,37 @@ bars = Table(
     Index("ix_bars_time", "time"),
 )
 
-bar_files = Table(
-    "bar_files",
+bar_reads = Table(
+    "bar_reads",
     metadata,
-    Column("sha256", Text, primary_key=True),
+    Column("id", BigInteger, Identity(), primary_key=True, comment="rises in the order of commits"),
     _text("file"),
-    Column("rows_read", BigInteger, nullable=False),
-    Column("rows_loaded", BigInteger, nullable=False),
-    Column("rows_equal", BigInteger, nullable=False),
-    Column("rows_quarantined", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="bytes of the file when it was read"),
+    Column("consumed", BigInteger, nullable=False, comment="bytes from its start that need no reading again"),
+    Column("consumed_rows", BigInteger, nullable=False, comment="rows in those bytes"),
+    Column("sha256", Text, nullable=False, comment="of those bytes"),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("rows_read", "rows_loaded", "rows_equal", "rows_quarantined", "rows_corrected")
+    ),
     _recorded_at(),
+    _check("consumed_sane", "consumed BETWEEN 0 AND size"),
+    Index("ix_bar_reads_file", "file", "id"),
+)
+
+bar_corrections = Table(
+    "bar_corrections",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("symbol"),
+    Column("time", MOMENT, nullable=False, comment="close of the bar"),
+    Column("kept", JSONB, nullable=False, comment="the numbers that were stored"),
+    Column("given", JSONB, nullable=False, comment="those of the later file"),
+    Column("taken", Boolean, nullable=False, comment="true where no decision had used the bar"),
+    Column("read_id", BigInteger, ForeignKey("bar_reads.id"), nullable=False),
+    Column("seen_at", MOMENT, comment="when a person said that they know; taken ones need nobody"),
+    _recorded_at(),
+    UniqueConstraint("symbol", "time", "kept", "given", name="uq_bar_corrections_once"),
 )
 
 bar_quarantine = Table(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from agents.adapters.database.bars_store import BarsStore, LoadReport
+from agents.adapters.database.bar_loads import LoadReport
+from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.files.bar_files import SUFFIXES, RawTable, parse_table, read_table
 from agents.adapters.files.bar_rows import validate_rows
 from agents.core.errors import DataError
