@@ -1,4 +1,5 @@
-"""What is known about a desk at one moment: the facts from which alarms, recommendations and reports are made.
+"""What is known about a desk at one moment: the facts from which recommendations and reports are made (those of alarms:
+`core/alarm_types.py`).
 
 An adapter reads them from the database. A replay gives its rules `RuleFacts`, computed from arrays: there amounts of
 money are floats, and what belongs to a machine is empty.
@@ -230,29 +231,7 @@ class SystemState:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingMail:
-    """Reports that have not left yet, and since when the oldest waits."""
-
-    mails: int
-    oldest: datetime
-
-
 # ---------------------------------------------------------------- what each reader is given
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmFacts:
-    """What alarms look at. `freshness` maps a symbol to its newest bar (None: it never had one); `unknown_orders` are
-    ids of orders whose outcome is not known, newest first."""
-
-    newest: NewestDecision | None
-    freshness: Mapping[str, datetime | None]
-    weights_published: bool
-    unknown_orders: Sequence[str]
-    waiting_mail: WaitingMail | None
-    parity: ParityCheck | None
-    system: SystemState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

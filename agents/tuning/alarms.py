@@ -1,12 +1,15 @@
-"""facts of the desk -> what is wrong now. Pure; the edges (opened, closed) are made by whoever compares with before."""
+"""facts of the desk -> what is wrong now. Pure; the edges (opened, closed) are made by whoever compares with before.
+
+Each rule is a small function over `AlarmFacts` that yields what is wrong, and a line of `RULES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from agents.core.facts import AlarmFacts, NewestDecision, ParityCheck, SystemState, WaitingMail
-from agents.core.meta_types import Alarm, JobRun, ScheduledJob
+from agents.core.alarm_types import AlarmFacts, AlarmLimits
+from agents.core.meta_types import SEVERITIES, Alarm, JobRun, ScheduledJob
 from agents.core.types import RiskState, WeightsLevel
 from agents.tuning.schedule import lateness
 
@@ -31,21 +34,19 @@ def job_alarms(jobs: Sequence[ScheduledJob], newest: Mapping[str, JobRun | None]
     return alarms
 
 
-def desk_alarms(facts: AlarmFacts, *, stale_after: timedelta, at: datetime) -> list[Alarm]:
-    """Stale data, a halted or reducing desk, unknown orders, services and disk in trouble, mail that does not leave."""
-    return [
-        *_stale_data(facts.freshness, stale_after, at),
-        *_risk_state(facts.newest),
-        *_fallback_weights(facts.newest, published=facts.weights_published),
-        *_unknown_orders(facts.unknown_orders),
-        *_differences(facts.parity),
-        *_machine(facts.system),
-        *_late_mail(facts.waiting_mail, at),
-    ]
+def desk_alarms(facts: AlarmFacts, limits: AlarmLimits) -> list[Alarm]:
+    """What all rules find wrong at `facts.at`."""
+    return [alarm for rule in RULES for alarm in rule(facts, limits)]
 
 
-def _stale_data(freshness: Mapping[str, datetime | None], stale_after: timedelta, at: datetime) -> Iterator[Alarm]:
-    stale = {symbol: newest for symbol, newest in freshness.items() if newest is None or at - newest > stale_after}
+def worst_first(alarms: Iterable[Alarm]) -> list[Alarm]:
+    """Most severe first, then by kind and subject."""
+    return sorted(alarms, key=lambda alarm: (SEVERITIES.index(alarm.severity), alarm.kind, alarm.subject))
+
+
+def _stale_data(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
+    before = facts.at - limits.stale_after
+    stale = {symbol: newest for symbol, newest in facts.freshness.items() if newest is None or newest < before}
     if not stale:
         return
     more = len(stale) - SYMBOLS_NAMED
@@ -55,7 +56,8 @@ def _stale_data(freshness: Mapping[str, datetime | None], stale_after: timedelta
     yield Alarm(kind="data_stale", subject="bars", severity="high", detail=f"no fresh bars of {names}{since}")
 
 
-def _risk_state(newest: NewestDecision | None) -> Iterator[Alarm]:
+def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    newest = facts.newest
     if newest is None or newest.risk_state == RiskState.ACTIVE:
         return
     if newest.risk_state == RiskState.HALTED:
@@ -66,19 +68,23 @@ def _risk_state(newest: NewestDecision | None) -> Iterator[Alarm]:
         yield Alarm(kind="risk_state", subject=str(newest.risk_state), severity="medium", detail=detail)
 
 
-def _fallback_weights(newest: NewestDecision | None, *, published: bool) -> Iterator[Alarm]:
-    if newest and published and newest.weights_level in (WeightsLevel.STATIC, WeightsLevel.EQUAL):
+def _fallback_weights(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    newest = facts.newest
+    if newest and facts.weights_published and newest.weights_level in (WeightsLevel.STATIC, WeightsLevel.EQUAL):
         detail = "the desk trades with fallback weights although published ones exist"
         yield Alarm(kind="weights_fallback", subject=newest.weights_level, severity="medium", detail=detail)
 
 
-def _unknown_orders(ids: Sequence[str]) -> Iterator[Alarm]:
+def _unknown_orders(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    ids = facts.unknown_orders
     if ids:
-        detail = f"{len(ids)} orders whose outcome is not known, first {ids[-1]}"
+        plural = "s" if len(ids) > 1 else ""
+        detail = f"{len(ids)} order{plural} whose outcome is not known, the oldest {ids[0]}"
         yield Alarm(kind="orders_unknown", subject="orders", severity="critical", detail=detail)
 
 
-def _differences(parity: ParityCheck | None) -> Iterator[Alarm]:
+def _differences(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    parity = facts.parity
     if parity and parity.differences:
         kinds = ", ".join(f"{count} {kind}" for kind, count in parity.counts.items() if count)
         until = f"{parity.checked_to:%Y-%m-%d %H:%M}"
@@ -86,7 +92,8 @@ def _differences(parity: ParityCheck | None) -> Iterator[Alarm]:
         yield Alarm(kind="parity", subject="decisions", severity="high", detail=detail)
 
 
-def _machine(system: SystemState) -> Iterator[Alarm]:
+def _machine(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    system = facts.system
     if not system.redis_alive:
         detail = "weights are read from the database meanwhile"
         yield Alarm(kind="redis_down", subject="redis", severity="medium", detail=detail)
@@ -98,8 +105,9 @@ def _machine(system: SystemState) -> Iterator[Alarm]:
         yield Alarm(kind="memory_full", subject="memory", severity="medium", detail=detail)
 
 
-def _late_mail(waiting: WaitingMail | None, at: datetime) -> Iterator[Alarm]:
-    if waiting and at - waiting.oldest > MAIL_LATE:
+def _late_mail(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    waiting = facts.waiting_mail
+    if waiting and facts.at - waiting.oldest > MAIL_LATE:
         detail = f"{waiting.mails} reports wait, the oldest since {waiting.oldest:%Y-%m-%d %H:%M} UTC"
         yield Alarm(kind="mail_late", subject="mail", severity="medium", detail=detail)
 
@@ -107,3 +115,15 @@ def _late_mail(waiting: WaitingMail | None, at: datetime) -> Iterator[Alarm]:
 def _hours(duration: timedelta) -> str:
     hours = duration.total_seconds() / 3600.0
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
+
+
+Rule = Callable[[AlarmFacts, AlarmLimits], Iterator[Alarm]]
+RULES: tuple[Rule, ...] = (
+    _stale_data,
+    _risk_state,
+    _fallback_weights,
+    _unknown_orders,
+    _differences,
+    _machine,
+    _late_mail,
+)

@@ -20,6 +20,7 @@ from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.database.report_store import ReportStore, forget_old_metrics
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.twins.in_memory import MemoryWeightCache
+from agents.core.alarm_types import AlarmLimits
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import UsageError
 from agents.core.facts import Period
@@ -145,12 +146,8 @@ class MetaPlane:
     def raise_alarms(self, at: datetime) -> int:
         """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
         jobs = scheduled_jobs(self.settings, paced_by=self.every)
-        facts = self.reports.alarm_facts(at)
-        stale = timedelta(
-            seconds=INTERVALS_S[self.settings.data.interval] * max(2.0, self.settings.data.stale_after_intervals)
-        )
         wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name) for job in jobs}, at)
-        wrong += desk_alarms(facts, stale_after=_trading_gap(self.settings, stale), at=at)
+        wrong += desk_alarms(self.reports.alarm_facts(at), alarm_limits(self.settings))
         opened, closed = self.reports.sync_alarms(at, wrong)
         log_alarms(opened, closed)
         return len(wrong)
@@ -163,6 +160,12 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
         log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
     for alarm in closed:
         log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
+
+
+def alarm_limits(settings: Settings) -> AlarmLimits:
+    """What counts as late on this desk."""
+    stale = timedelta(seconds=INTERVALS_S[settings.data.interval] * max(2.0, settings.data.stale_after_intervals))
+    return AlarmLimits(stale_after=_trading_gap(settings, stale))
 
 
 def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:

@@ -11,7 +11,6 @@ from agents.adapters.database.engine import Row, row_dicts
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.core.facts import (
     AgentWork,
-    AlarmFacts,
     AppliedWeights,
     BookCurve,
     ClosedTrades,
@@ -30,7 +29,6 @@ from agents.core.facts import (
     Task,
     Trading,
     TunerTotals,
-    WaitingMail,
 )
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
 from agents.core.types import RiskState, Trade, WeightsLevel
@@ -121,19 +119,14 @@ _QUERIES = {
     "risk_events": """
         SELECT time, from_state, to_state, reason, actor FROM risk_events
         WHERE time > :start AND time <= :at ORDER BY id DESC LIMIT 20""",
-    "unknown_orders": """
-        SELECT client_order_id FROM orders WHERE state = 'unknown' ORDER BY decision_time DESC LIMIT 20""",
     "parity": """
         SELECT checked_from, checked_to, decisions, differences, counts, examples, slippage FROM parity_checks
         WHERE checked_at <= :at ORDER BY checked_to DESC LIMIT 1""",
     "quarantine": "SELECT count(*) AS rows FROM bar_quarantine WHERE recorded_at > :start AND recorded_at <= :at",
     "alarms": """
-        SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL ORDER BY opened_at""",
-    "published": """
-        SELECT EXISTS (SELECT 1 FROM weight_history
-                       WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at) AS published""",
-    "waiting_mail": """
-        SELECT count(*) AS mails, min(created_at) AS oldest FROM outbox WHERE state = 'pending' HAVING count(*) > 0""",
+        SELECT kind, subject, severity, detail, opened_at FROM alarms WHERE closed_at IS NULL
+        ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], severity), opened_at,
+            kind, subject""",
     "owner": "SELECT pg_get_userbyid(relowner) = current_user AS owns FROM pg_class WHERE relname = 'orders'",
 }
 
@@ -144,13 +137,13 @@ _WEIGHT_HISTORY = f"""
 
 def read_desk_facts(connection: Connection, period: Period, system: SystemState) -> DeskFacts:
     """Everything that a report on `period` tells."""
-    read = _reader(connection, period)
+    read = reader(connection, period)
     totals, fills = read("trade_totals")[0], read("fills")[0]
     history = _weight_history(connection, period.end)
     return DeskFacts(
         period=period,
         system=system,
-        newest=_newest(read),
+        newest=newest_decision(read),
         curves=[BookCurve(**row) for row in read("curves")],
         trading=_trading(read, totals, fills),
         fills=FillTotals(fills=fills["fills"], notional=fills["notional"], delay=fills["delay"]),
@@ -174,37 +167,26 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         job_runs=[JobRun(**row) for row in read("job_runs")],
         tasks=[Task(**row) for row in read("tasks")],
         work=[AgentWork(**row) for row in read("work")],
-        freshness=_freshness(read),
+        freshness=freshness(read),
         risk_events=[RecordedRiskEvent(**row) for row in read("risk_events")],
-        parity=_parity(read),
+        parity=parity(read),
         quarantined_rows=read("quarantine")[0]["rows"],
         alarms=[_open_alarm(row) for row in read("alarms")],
         acts_as_owner=any(row["owns"] for row in read("owner")),
     )
 
 
-def read_alarm_facts(connection: Connection, at: datetime, system: SystemState) -> AlarmFacts:
-    """The few facts that alarms look at."""
-    read = _reader(connection, Period(at, at))
-    return AlarmFacts(
-        newest=_newest(read),
-        freshness=_freshness(read),
-        weights_published=read("published")[0]["published"],
-        unknown_orders=[row["client_order_id"] for row in read("unknown_orders")],
-        waiting_mail=next((WaitingMail(**row) for row in read("waiting_mail")), None),
-        parity=_parity(read),
-        system=system,
-    )
+def reader(connection: Connection, period: Period) -> Read:
+    """Reads sections of the facts about a period."""
 
-
-def _reader(connection: Connection, period: Period) -> Read:
     def read(section: str) -> list[Row]:
         return row_dicts(connection, _QUERIES[section], start=period.start, at=period.end, **ROWS)
 
     return read
 
 
-def _newest(read: Read) -> NewestDecision | None:
+def newest_decision(read: Read) -> NewestDecision | None:
+    """The desk at its newest decision; None before the first one."""
     for row in read("newest"):
         levels = {"risk_state": RiskState.of(row["risk_state"]), "weights_level": WeightsLevel(row["weights_level"])}
         return NewestDecision(**(row | levels))
@@ -240,11 +222,13 @@ def _weight_history(connection: Connection, at: datetime) -> list[RecordedDecisi
     ]
 
 
-def _freshness(read: Read) -> dict[str, datetime | None]:
+def freshness(read: Read) -> dict[str, datetime | None]:
+    """Symbol -> its newest bar."""
     return {row["symbol"]: row["newest"] for row in read("freshness")}
 
 
-def _parity(read: Read) -> ParityCheck | None:
+def parity(read: Read) -> ParityCheck | None:
+    """The newest parity check; None before the first one."""
     for row in read("parity"):
         examples = [ParityDifference(**example) for example in row["examples"]]
         slippage = {name: (pair[0], pair[1]) for name, pair in row["slippage"].items()}

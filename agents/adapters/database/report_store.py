@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from agents.adapters.database.desk_facts import read_alarm_facts, read_desk_facts
+from agents.adapters.database.alarm_facts import read_alarm_facts
+from agents.adapters.database.desk_facts import read_desk_facts
 from agents.adapters.database.engine import row_dicts, transaction
 from agents.adapters.database.system_state import read_system_state
+from agents.core.alarm_types import AlarmFacts
 from agents.core.clock import Clock
-from agents.core.facts import AlarmFacts, DeskFacts, Period
+from agents.core.facts import DeskFacts, Period
 from agents.core.meta_types import Alarm, Recommendation, Report, ReportSummary, Suggestion
 from agents.core.ports import WeightCache
 
@@ -42,6 +44,9 @@ _STORE_REPORT = """
 _OPEN_ALARM = """
     INSERT INTO alarms (kind, subject, severity, detail, opened_at)
     VALUES (:kind, :subject, :severity, :detail, :at) ON CONFLICT DO NOTHING"""
+_REFRESH_ALARM = """
+    UPDATE alarms SET severity = :severity, detail = :detail
+    WHERE kind = :kind AND subject = :subject AND closed_at IS NULL"""
 _NEW_VARIANT = """
     INSERT INTO strategy_variants (agent_name, variant_name, parameters, state, created_at)
     VALUES (:agent, :name, :parameters, 'champion', :at) ON CONFLICT (agent_name, variant_name) DO NOTHING"""
@@ -117,7 +122,7 @@ class ReportStore:
         return int(stored)
 
     def sync_alarms(self, at: datetime, wrong: Sequence[Alarm]) -> tuple[list[Alarm], list[Alarm]]:
-        """Open what is new, close what has ended; returns (opened, closed)."""
+        """Open what is new, close what has ended, keep what is said of the others true; returns (opened, closed)."""
         wanted = {(alarm.kind, alarm.subject): alarm for alarm in wrong}
         with transaction(self._engine) as connection:
             rows = row_dicts(
@@ -128,6 +133,9 @@ class ReportStore:
             ended = [known[key] for key in known if key not in wanted]
             if opened:
                 connection.execute(text(_OPEN_ALARM), [asdict(alarm) | {"at": at} for alarm in opened])
+            still = [asdict(alarm) for key, alarm in wanted.items() if key in known and known[key][1] != alarm]
+            if still:
+                connection.execute(text(_REFRESH_ALARM), still)
             if ended:
                 close = text("UPDATE alarms SET closed_at = :at WHERE id = :id")
                 connection.execute(close, [{"at": at, "id": alarm_id} for alarm_id, _ in ended])

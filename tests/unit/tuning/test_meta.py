@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.facts import AlarmFacts, NewestDecision, ParityCheck, SystemState, WaitingMail
+from agents.core.alarm_types import AlarmFacts, AlarmLimits, WaitingMail
+from agents.core.facts import NewestDecision, ParityCheck, SystemState
 from agents.core.meta_ports import PastChange
 from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
 from agents.core.types import RiskState, WeightSet, WeightsLevel
@@ -329,7 +330,9 @@ def newest(risk_state=RiskState.ACTIVE, weights_level=WeightsLevel.REDIS):
     return NewestDecision(time=NOW, equity=1e6, cash=1e5, risk_state=risk_state, weights_level=weights_level)
 
 
+LIMITS = AlarmLimits(stale_after=timedelta(days=2))
 HEALTHY = AlarmFacts(
+    at=NOW,
     newest=newest(),
     freshness={"A": NOW - timedelta(hours=1)},
     weights_published=False,
@@ -367,12 +370,12 @@ WRONG = [
 
 
 def test_a_healthy_desk_has_no_alarm():
-    assert desk_alarms(HEALTHY, stale_after=timedelta(days=2), at=NOW) == []
+    assert desk_alarms(HEALTHY, LIMITS) == []
 
 
 @pytest.mark.parametrize(("change", "kind", "severity"), WRONG)
 def test_each_trouble_has_its_alarm(change, kind, severity):
-    (alarm,) = desk_alarms(replace(HEALTHY, **change), stale_after=timedelta(days=2), at=NOW)
+    (alarm,) = desk_alarms(replace(HEALTHY, **change), LIMITS)
     assert (alarm.kind, alarm.severity) == (kind, severity)
     assert alarm.detail
 
