@@ -10,6 +10,8 @@ import numpy as np
 
 from agents.core.arrays import Booleans, Floats, Times
 
+_NOT_GIVEN: Booleans = np.zeros((0, 0), dtype=bool)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bars:
@@ -19,7 +21,9 @@ class Bars:
     are unadjusted prices, `volume` units traded. `adjustment` is adjusted close / close, a positive factor of which
     only ratios carry meaning. `split` is the number of new shares for each old one that takes effect before this bar's
     open (1 = none), `dividend` the cash for each share that goes ex before this bar's open (0 = none). `exogenous` maps
-    a name to a series known at each bar's close. ValueError where an array has another shape or time does not rise.
+    a name to a series known at each bar's close. `suspect` marks bars whose price is not believed (none, where it is
+    left out). `version` is the newest read of files that they come from, 0 where reads are not numbered. ValueError
+    where an array has another shape or time does not rise.
     """
 
     time: Times
@@ -34,10 +38,15 @@ class Bars:
     split: Floats
     dividend: Floats
     exogenous: Mapping[str, Floats] = field(default_factory=dict)
+    suspect: Booleans = field(default_factory=lambda: _NOT_GIVEN)
+    version: int = 0
 
     def __post_init__(self) -> None:
+        if self.suspect is _NOT_GIVEN:  # the dataclass is frozen, and the default hangs on the shape
+            object.__setattr__(self, "suspect", np.zeros(self.open.shape, dtype=bool))
         _check_axis(self.time, len(self.symbols), self.open, self.high, self.low, self.close, self.volume)
         _check_axis(self.time, len(self.symbols), self.adjustment, self.split, self.dividend, *self.exogenous.values())
+        _check_axis(self.time, len(self.symbols), self.suspect)
 
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` to `stop` (exclusive) as views."""
@@ -50,7 +59,7 @@ class Bars:
     def _taken(self, rows: slice | Booleans) -> Bars:
         arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BAR_ARRAYS}
         exogenous = {name: series[rows] for name, series in self.exogenous.items()}
-        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
+        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous, version=self.version)
 
     def followed_by(self, later: Bars) -> Bars:
         """This piece of a history and the next as one; a series that only one of them has is NaN in the other."""
@@ -63,10 +72,10 @@ class Bars:
         }
         names = sorted({*self.exogenous, *later.exogenous})
         exogenous = {name: np.concatenate([series(self, name), series(later, name)]) for name in names}
-        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous)
+        return Bars(**arrays, symbols=self.symbols, exogenous=exogenous, version=later.version)
 
 
-_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
+_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend", "suspect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ class Panel:
         )
 
 
-def _check_axis(time: Times, symbols: int, *arrays: Floats) -> None:
+def _check_axis(time: Times, symbols: int, *arrays: Floats | Booleans) -> None:
     if time.ndim != 1 or not np.issubdtype(time.dtype, np.datetime64):
         raise ValueError(f"time must be a datetime64 vector, not {time.dtype} with {time.ndim} dimensions")
     if len(time) > 1 and not bool((time[1:] > time[:-1]).all()):

@@ -136,6 +136,7 @@ class CycleRecord:
 
     `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
     the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
+    `data_version` is that of the bars decided on.
     """
 
     time: Times
@@ -172,3 +173,4 @@ class CycleRecord:
     work_log: tuple[WorkLogEntry, ...]
     reason: tuple[str, ...]
     state: bytes
+    data_version: int = 0

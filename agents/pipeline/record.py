@@ -204,6 +204,7 @@ def build_cycle(
         work_log=tuple(opinions.work_log),
         reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
         state=pack_state(traded.state, bars.symbols, agents, ledger),
+        data_version=bars.version,
     )
     return cycle, ledger
 

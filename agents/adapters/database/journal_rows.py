@@ -23,6 +23,7 @@ _DECISION_COLUMNS = (
     "cash",
     "orders",
     "reason",
+    "data_version",
 )
 _ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "state", "reason")
 _ACTION_COLUMNS = ("time", "symbol", "kind", "ratio", "quantity_change", "cash")
@@ -81,6 +82,7 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
                 float(cycle.cash[t, 0]),
                 int(ordered[t]),
                 cycle.reason[t],
+                cycle.data_version,
             )
         )
     orders = [(o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, "intent", "") for o in cycle.orders]

@@ -117,6 +117,13 @@ bars = Table(
         server_default="0",
         comment="the read that brought these numbers; 0: before reads were recorded",
     ),
+    Column(
+        "suspect",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="its price fits neither the last accepted one nor an action: agents never see it",
+    ),
     _sane_time(),
     _check("times_ordered", "bar_open < time AND time <= available_at AND available_at < '2100-01-01Z'"),
     _check("prices_positive", "low > 0 AND low <= LEAST(open, close) AND high >= GREATEST(open, close)"),
@@ -159,6 +166,34 @@ bar_corrections = Table(
     Column("seen_at", MOMENT, comment="when a person said that they know; taken ones need nobody"),
     _recorded_at(),
     UniqueConstraint("symbol", "time", "kept", "given", name="uq_bar_corrections_once"),
+)
+
+market_actions = Table(
+    "market_actions",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("time", MOMENT, primary_key=True, comment="close of the first bar that trades with it"),
+    Column("kind", Text, primary_key=True),
+    Column(
+        "value",
+        Double,
+        nullable=False,
+        comment="split: new shares for an old one; dividend: cash per old share; else a price",
+    ),
+    Column(
+        "factor",
+        Double,
+        nullable=False,
+        comment="what prices from then on are multiplied by to be like those before",
+    ),
+    _text("source"),
+    Column("read_id", BigInteger, nullable=False, comment="the read of files after which it was known"),
+    _recorded_at(),
+    _check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'accepted', 'rejected')"),
+    _check("value_sane", "value > 0 AND value < 'Infinity'"),
+    _check("factor_sane", "factor > 0 AND factor < 'Infinity'"),
+    _sane_time(),
+    Index("ix_market_actions_read_id", "read_id"),
 )
 
 bar_quarantine = Table(
@@ -219,6 +254,13 @@ decisions = Table(
     Column("orders", Integer, nullable=False),
     _text("reason"),
     _recorded_at(),
+    Column(
+        "data_version",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="the newest read of files when its bars were read; 0: from the columns of bars alone",
+    ),
     _sane_time(),
     _check("level_known", "weights_level IN ('redis', 'database', 'static', 'equal')"),
     _check("risk_state_known", "risk_state IN ('active', 'reducing', 'halted')"),
