@@ -49,8 +49,8 @@ def state_dir() -> Path:
 class Servers:
     """The servers of this process; nothing runs before `start`."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    def __init__(self, state: Path, *, durable: bool = False) -> None:
+        self.state, self._durable = state, durable
         self._lock, folder = _claim(state / "servers")
         self.services = EmbeddedServices(folder)
         self._names = (f"quorum_tests_{n}" for n in itertools.count())
@@ -64,7 +64,8 @@ class Servers:
         self._stop_abandoned()
         self.services.up(_say)
         self._remove_leftovers()
-        self._forget_durability()
+        if not self._durable:
+            self._forget_durability()
         self.services.ensure_database(TEMPLATE)  # and with it the roles
         owner = open_engine(self.services.database_url(TEMPLATE, "quorum_owner"))
         upgrade(owner, interval_s=86400)

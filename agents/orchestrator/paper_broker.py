@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.books import LIVE
+from agents.core.killpoint import killpoint
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
 from agents.pipeline.bar import Book, MarketAtOpen, desk_of
@@ -60,6 +61,7 @@ class PaperBroker:
         # Before the venue answers: where the answer is lost, `lookup` finds out whether they are there.
         self._working.update({order.client_order_id: order for order in accepted})
         self._venue.accept(accepted)
+        killpoint("order.after_accept")
         return [
             OrderOutcome(
                 client_order_id=key,

@@ -16,6 +16,7 @@ from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.writer import DeskWriter
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
+from agents.core.killpoint import killpoint
 from agents.core.ports import Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
@@ -93,6 +94,7 @@ class PostgresJournal:
                 for part in before:
                     insert_rows(connection, part, large=large)
                 write_outcomes(connection, cycle.outcomes, last)
+                killpoint("fill.before_attribution")
                 connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
                 for part in after:
                     insert_rows(connection, part, large=large)

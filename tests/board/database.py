@@ -1,0 +1,370 @@
+"""C: PostgreSQL stopped, killed, frozen, full, read-only, slow, or cut off at the worst moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import psutil
+import psycopg
+
+from tests.board.cases import NotSurvivedError, Run, answered_by, case
+from tests.board.oracles import equals
+from tests.board.proxy import Fault, Proxy
+from tests.board.scenes import BARS_IN_ALL, control, finish
+from tests.board.world import BARS
+
+LAST = BARS_IN_ALL
+LINE_WITHIN_S, END_WITHIN_S = 15.0, 10.0
+
+
+@contextlib.contextmanager
+def through_proxy(run: Run) -> Iterator[Proxy]:
+    """The desk's sessions go through a proxy; the board's own do not."""
+    proxy = Proxy(run.desk.folder / "proxy", run.world.services.run)
+    run.desk.environment["DATABASE_URL"] = run.desk.url.replace(str(run.world.services.run), str(proxy.folder))
+    try:
+        yield proxy
+    finally:
+        run.desk.close()
+        proxy.close()
+
+
+def same_but_for_unsent(run: Run) -> None:
+    """As the control, or, where one decision's orders never left, as the control until then."""
+    lost = run.desk.rows("SELECT DISTINCT decision_time FROM orders WHERE state = 'not_placed'")
+    if not lost:
+        equals(run.desk, control(run.world))
+        return
+    assert len(lost) == 1, f"orders of {len(lost)} decisions were not placed"
+
+
+@case("C01", 1, "COMMIT reaches the server, its answer is lost", "found out by key; one row each", quick=True, seeds=3)
+def _(run: Run) -> None:
+    _cut_at_commit(run, "drop_reply")
+
+
+@case("C02", 1, "the connection is cut before COMMIT reaches the server", "tried again; one row each", seeds=3)
+def _(run: Run) -> None:
+    _cut_at_commit(run, "cut_before")
+
+
+def _cut_at_commit(run: Run, mode) -> None:
+    with through_proxy(run) as proxy:
+        run.desk.feed(0, 80)
+        run.desk.start()
+        run.desk.wait(15 + run.seed % 23)
+        for _ in range(3):
+            proxy.fault = Fault(mode, b"COMMIT")
+            run.desk.wait_until(lambda: proxy.fault.times == 0, "a COMMIT", within_s=30)
+            reached = run.desk.decisions() or 0
+            if reached < 78:
+                run.desk.wait(reached + 2)
+        run.proof(f"{proxy.fired} times {mode} at COMMIT")
+        run.desk.feed(80, LAST)
+        finish(run, wait_only=True)
+        same_but_for_unsent(run)
+
+
+def _stop_server(run: Run, number: int) -> None:
+    desk = run.desk
+    desk.feed(0, 70)
+    desk.start()
+    for _ in range(3):
+        reached = desk.decisions() or 0
+        if reached < 60:
+            desk.wait(reached + 5 + run.seed % 7)
+        os.kill(run.world.postmaster(), number)
+        desk.wait_until(lambda: desk.decisions() is None, "the server to be gone", within_s=30)
+        run.proof(f"signal {number} to the server")
+        time.sleep(1.0)
+        run.world.mend()
+        begun, reached = time.monotonic(), desk.decisions() or 0
+        if reached < 70:
+            try:
+                desk.wait(reached + 1, within_s=30)
+            except AssertionError as error:
+                raise NotSurvivedError(str(error)) from None
+            run.recovered_s.append(time.monotonic() - begun)
+    desk.feed(70, LAST)
+    finish(run, wait_only=True)
+
+
+@case("C03", 2, "the server stopped (fast) three times", "waits, goes on within 15 s, nothing doubled")
+def _(run: Run) -> None:
+    _stop_server(run, signal.SIGINT)
+    assert max(run.recovered_s, default=0.0) < LINE_WITHIN_S, f"took {max(run.recovered_s):.1f} s to go on"
+
+
+@case("C04", 2, "a backend killed with -9, which ends every session", "goes on by itself", quick=True)
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 70)
+    desk.start()
+    desk.wait(20 + run.seed % 20)
+    pid = _backends(run)[0]
+    os.kill(pid, signal.SIGKILL)
+    run.proof(f"kill -9 of backend {pid}")
+    desk.feed(70, LAST)
+    finish(run)
+    same_but_for_unsent(run)
+
+
+def _backends(run: Run) -> list[int]:
+    """The desk's own sessions at the server, the one that writes first."""
+    query = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'quorum%'"
+        " ORDER BY backend_start DESC"
+    )
+    pids = [pid for (pid,) in run.desk.rows(query)]
+    assert pids, "the desk has no session"
+    return pids
+
+
+def _frozen(run: Run, pids: list[int], for_s: float) -> None:
+    """Freeze server processes: one line in time, a daemon that ends when told, and that goes on when they wake."""
+    desk = run.desk
+    said = len(desk.said())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    try:
+        desk.feed(70, 75)
+        while "cannot" not in desk.said()[said:] and time.monotonic() - begun < for_s:
+            time.sleep(0.1)
+        line_after = time.monotonic() - begun
+        stopped = [p for p in pids if psutil.Process(p).status() == psutil.STATUS_STOPPED]
+        run.proof(f"{len(stopped)} of {len(pids)} server processes stopped; a line after {line_after:.1f} s")
+        assert "cannot" in desk.said()[said:], f"not a line in {for_s:g} s"
+        assert line_after < LINE_WITHIN_S, f"the first line came after {line_after:.1f} s"
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@case("C05", 2, "one of the desk's backends frozen", "a line within 15 s, the session given up, trading goes on")
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 70)
+    desk.start()
+    desk.wait(70)
+    _frozen(run, _backends(run), for_s=25.0)
+    desk.feed(75, LAST)
+    finish(run)
+    same_but_for_unsent(run)
+
+
+@case("C06", 2, "the whole server frozen", "a line within 15 s, trading goes on when it wakes", quick=True)
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 70)
+    desk.start()
+    desk.wait(70)
+    _frozen(run, [p.pid for p in _server(run)], for_s=25.0)
+    desk.feed(75, LAST)
+    finish(run)
+    same_but_for_unsent(run)
+
+
+def _server(run: Run) -> list[psutil.Process]:
+    parent = psutil.Process(run.world.postmaster())
+    return [parent, *parent.children(recursive=True)]
+
+
+@case("C06b", 2, "SIGTERM while the whole server is frozen", "the daemon ends within 10 s")
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 70)
+    supervisor = desk.start()
+    desk.wait(70)
+    for process in _server(run):
+        process.suspend()
+    run.proof("server frozen")
+    desk.feed(70, 75)
+    time.sleep(2.0)
+    begun = time.monotonic()
+    try:
+        supervisor.stop(within_s=END_WITHIN_S)
+        run.proof(f"ended {time.monotonic() - begun:.1f} s after SIGTERM")
+    finally:
+        run.world.mend()
+    desk.feed(75, LAST)
+    desk.start()
+    finish(run)
+    same_but_for_unsent(run)
+
+
+@case("C07", 2, "a black hole: the connection stands, no byte passes", "a line within 15 s, goes on after it")
+def _(run: Run) -> None:
+    with through_proxy(run) as proxy:
+        desk = run.desk
+        desk.feed(0, 70)
+        desk.start()
+        desk.wait(70)
+        said = len(desk.said())
+        proxy.fault = Fault("blackhole")
+        desk.feed(70, 75)
+        begun = time.monotonic()
+        while "cannot" not in desk.said()[said:] and time.monotonic() - begun < 30:
+            time.sleep(0.1)
+        line_after = time.monotonic() - begun
+        run.proof(f"{proxy.fired} pieces swallowed; a line after {line_after:.1f} s")
+        proxy.fault = Fault()
+        assert line_after < LINE_WITHIN_S, f"no line within {line_after:.0f} s"
+        desk.feed(75, LAST)
+        finish(run)
+        same_but_for_unsent(run)
+
+
+@case("C08", 3, "50 ms on every piece that passes", "slower, the same record")
+def _(run: Run) -> None:
+    with through_proxy(run) as proxy:
+        run.desk.feed(0, LAST)
+        run.desk.start()
+        run.desk.wait(60)
+        proxy.fault = Fault("slow", delay_s=0.05)
+        run.desk.wait(70)
+        run.proof(f"{proxy.fired} pieces delayed")
+        proxy.fault = Fault()
+        finish(run, wait_only=True)
+        equals(run.desk, control(run.world))
+
+
+@case("C09", 2, "the disk of the database is full", "said once, goes on when there is room, as if nothing had been")
+def _(run: Run) -> None:
+    desk = run.desk
+    if os.geteuid() != 0:
+        raise AssertionError("needs root, to mount a small disk")
+    disk = desk.folder / "disk"
+    disk.mkdir(mode=0o777)
+    desk.folder.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=1777", "tmpfs", str(disk)], check=True)
+    try:
+        place = disk / "space"
+        place.mkdir()
+        owner = psutil.Process(run.world.postmaster()).uids().real
+        os.chown(place, owner, -1)
+        name = f"board_{os.getpid()}"
+        with run.world.servers.superuser() as session:
+            session.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+            session.execute(f"ALTER DATABASE {desk.database} SET TABLESPACE {name}")
+        desk.feed(0, LAST)
+        desk.start()
+        desk.wait(20 + run.seed % 20)
+        filler = disk / "filler"
+        with filler.open("wb") as stream, contextlib.suppress(OSError):
+            while True:
+                stream.write(b"\0" * 65536)
+        begun = time.monotonic()
+        while "No space left" not in desk.said() and time.monotonic() - begun < 40:
+            time.sleep(0.1)
+        assert "No space left" in desk.said(), "the disk was full and nobody noticed"
+        stuck = desk.decisions()
+        time.sleep(3.0)
+        assert desk.trading is not None
+        run.proof(f"ENOSPC at {stuck} decisions; {desk.trading.starts - 1} restarts")
+        assert desk.trading.starts == 1, f"the daemon ended {desk.trading.starts - 1} times"
+        filler.unlink()
+        finish(run)
+        same_but_for_unsent(run)
+    finally:
+        desk.close()
+        with contextlib.suppress(psycopg.Error), run.world.servers.superuser() as session:
+            session.execute(f"ALTER DATABASE {desk.database} SET TABLESPACE pg_default")
+            session.execute(f"DROP TABLESPACE {name}")
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@case("C11", 3, "no connection is left at the server", "waits, goes on when there are some")
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 60)
+    desk.start()
+    desk.wait(20)
+    held: list[psycopg.Connection] = []
+    try:
+        with contextlib.suppress(psycopg.Error):
+            while True:
+                held.append(psycopg.connect(host=str(run.world.services.run), user="postgres", dbname="postgres"))
+        _terminate(run)
+        time.sleep(3.0)
+        run.proof(f"{len(held)} sessions held, the desk's ended")
+    finally:
+        for session in held:
+            session.close()
+    desk.feed(60, LAST)
+    finish(run)
+    same_but_for_unsent(run)
+
+
+def _terminate(run: Run) -> int:
+    query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{run.desk.database}' AND application_name LIKE 'quorum%'"
+    with contextlib.suppress(psycopg.Error):
+        return len(run.desk.rows(query))
+    for process in psutil.Process(run.world.postmaster()).children():
+        if run.desk.database in " ".join(process.cmdline()):
+            process.terminate()
+    return -1
+
+
+@case("C12", 2, "the database becomes read-only", "said at the first write, goes on when it may write again")
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.feed(0, 60)
+    desk.start()
+    desk.wait(20)
+    with desk.session() as session:
+        session.execute(f"ALTER DATABASE {desk.database} SET default_transaction_read_only = on")
+    _terminate(run)
+    begun = time.monotonic()
+    while "read-only" not in desk.said() and time.monotonic() - begun < 20:
+        time.sleep(0.1)
+    assert "read-only" in desk.said(), "the database was read-only and nobody noticed"
+    run.proof(f"read-only at {desk.decisions()} decisions")
+    with desk.session() as session:
+        session.execute("SET default_transaction_read_only = off")
+        session.execute(f"ALTER DATABASE {desk.database} RESET default_transaction_read_only")
+    _terminate(run)
+    desk.feed(60, LAST)
+    finish(run)
+    same_but_for_unsent(run)
+
+
+@case("C13", 2, "tables locked by another session, again and again", "waits or tries again; nothing lost", seeds=2)
+def _(run: Run) -> None:
+    desk, rng = run.desk, random.Random(run.seed)
+    desk.feed(0, LAST)
+    desk.start()
+    desk.wait(10)
+    for _ in range(6):
+        table = rng.choice(["decisions", "orders", "fills", "signals", "bars", "desk_state"])
+        with desk.session() as session, session.transaction():
+            session.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            time.sleep(rng.uniform(0.2, 0.8))
+        run.proof(f"{table} locked")
+    finish(run, wait_only=True)
+    equals(desk, control(run.world))
+
+
+@case("C14", 2, "every session of the desk ended, again and again", "goes on by itself", seeds=2)
+def _(run: Run) -> None:
+    desk, rng = run.desk, random.Random(run.seed)
+    desk.feed(0, 80)
+    desk.start()
+    desk.wait(10)
+    for _ in range(4):
+        run.proof(f"{_terminate(run)} sessions ended")
+        time.sleep(rng.uniform(0.3, 1.2))
+    desk.feed(80, LAST)
+    finish(run, wait_only=True)
+    assert str(BARS.time[-1])[:10] == str(desk.scalar("SELECT max(time)::date FROM decisions"))
+
+
+_SCHEMA = "tests/integration/test_schema.py"
+answered_by("C16", 2, "Apache's edition of TimescaleDB", "no feature is used that it lacks", _SCHEMA)
