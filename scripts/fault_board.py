@@ -81,9 +81,8 @@ def _board(chosen: list[str], options: argparse.Namespace) -> int:
         print(f"S{severity}: survived {survived} of {len(rows)}, nothing lost {kept} of {len(rows)}")
     times = [s for r in results for s in r["recovered_s"]]
     if times:
-        print(
-            f"time to recover: median {statistics.median(times):.1f} s, longest {max(times):.1f} s ({len(times)} faults)"
-        )
+        middle, longest = statistics.median(times), max(times)
+        print(f"time to recover: median {middle:.1f} s, longest {longest:.1f} s ({len(times)} faults)")
     alarms = sorted({a for r in results for a in r["alarms"]})
     print(f"alarms that were raised: {', '.join(alarms) or 'none'}")
     bad = [r for r in results if r["verdict"] != "PASS"]

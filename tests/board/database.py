@@ -6,18 +6,28 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import psycopg
 
 from tests.board.cases import NotSurvivedError, Run, answered_by, case
 from tests.board.oracles import equals
-from tests.board.proxy import Fault, Proxy
 from tests.board.scenes import BARS_IN_ALL, control, finish
 from tests.board.world import BARS
+from tests.fault_proxy import Proxy
+from tests.faults import (
+    all_sessions_taken,
+    backends,
+    filled,
+    frozen,
+    is_frozen,
+    proxied_postgres,
+    server_pids,
+    small_disk,
+)
 
 LAST = BARS_IN_ALL
 LINE_WITHIN_S, END_WITHIN_S = 15.0, 10.0
@@ -26,13 +36,14 @@ LINE_WITHIN_S, END_WITHIN_S = 15.0, 10.0
 @contextlib.contextmanager
 def through_proxy(run: Run) -> Iterator[Proxy]:
     """The desk's sessions go through a proxy; the board's own do not."""
-    proxy = Proxy(run.desk.folder / "proxy", run.world.services.run)
-    run.desk.environment["DATABASE_URL"] = run.desk.url.replace(str(run.world.services.run), str(proxy.folder))
-    try:
-        yield proxy
-    finally:
-        run.desk.close()
-        proxy.close()
+    folder = run.desk.folder / "proxy"
+    folder.mkdir()
+    with proxied_postgres(run.world.services, folder) as (proxy, place):
+        run.desk.environment["DATABASE_URL"] = run.desk.url.replace(str(run.world.services.run), str(place))
+        try:
+            yield proxy
+        finally:
+            run.desk.close()
 
 
 def same_but_for_unsent(run: Run) -> None:
@@ -54,18 +65,20 @@ def _(run: Run) -> None:
     _cut_at_commit(run, "cut_before")
 
 
-def _cut_at_commit(run: Run, mode) -> None:
+def _cut_at_commit(run: Run, mode: str) -> None:
     with through_proxy(run) as proxy:
         run.desk.feed(0, 80)
         run.desk.start()
         run.desk.wait(15 + run.seed % 23)
-        for _ in range(3):
-            proxy.fault = Fault(mode, b"COMMIT")
-            run.desk.wait_until(lambda: proxy.fault.times == 0, "a COMMIT", within_s=30)
+        proxy.literal = b"COMMIT"
+        for k in range(3):
+            proxy.mode = mode
+            run.desk.wait_until(lambda k=k: proxy.dropped > k, "a COMMIT", within_s=30)
+            proxy.mode = "pass"
             reached = run.desk.decisions() or 0
             if reached < 78:
                 run.desk.wait(reached + 2)
-        run.proof(f"{proxy.fired} times {mode} at COMMIT")
+        run.proof(f"{proxy.dropped} times {mode} at COMMIT")
         run.desk.feed(80, LAST)
         finish(run, wait_only=True)
         same_but_for_unsent(run)
@@ -116,36 +129,30 @@ def _(run: Run) -> None:
 
 
 def _backends(run: Run) -> list[int]:
-    """The desk's own sessions at the server, the one that writes first."""
-    query = (
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'quorum%'"
-        " ORDER BY backend_start DESC"
-    )
-    pids = [pid for (pid,) in run.desk.rows(query)]
+    """The desk's own sessions at the server."""
+    pids = backends(run.world.services, database=run.desk.database, application="quorum%")
     assert pids, "the desk has no session"
     return pids
 
 
-def _frozen(run: Run, pids: list[int], for_s: float) -> None:
-    """Freeze server processes: one line in time, a daemon that ends when told, and that goes on when they wake."""
+def _said_in_time(run: Run, said: int, since: float) -> float:
+    """Seconds until the daemon said that it cannot trade; AssertionError where it took too long."""
     desk = run.desk
-    said = len(desk.said())
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    begun = time.monotonic()
-    try:
-        desk.feed(70, 75)
-        while "cannot" not in desk.said()[said:] and time.monotonic() - begun < for_s:
-            time.sleep(0.1)
-        line_after = time.monotonic() - begun
-        stopped = [p for p in pids if psutil.Process(p).status() == psutil.STATUS_STOPPED]
-        run.proof(f"{len(stopped)} of {len(pids)} server processes stopped; a line after {line_after:.1f} s")
-        assert "cannot" in desk.said()[said:], f"not a line in {for_s:g} s"
-        assert line_after < LINE_WITHIN_S, f"the first line came after {line_after:.1f} s"
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+    while "cannot" not in desk.said()[said:] and time.monotonic() - since < LINE_WITHIN_S + 10:
+        time.sleep(0.1)
+    after = time.monotonic() - since
+    assert "cannot" in desk.said()[said:], f"not a line in {after:.0f} s"
+    assert after < LINE_WITHIN_S, f"the first line came after {after:.1f} s"
+    return after
+
+
+def _frozen(run: Run, pids: list[int]) -> None:
+    """Freeze server processes until the daemon has said so."""
+    with frozen(*pids):
+        begun, said = time.monotonic(), len(run.desk.said())
+        run.desk.feed(70, 75)
+        run.proof(f"{sum(is_frozen(pid) for pid in pids)} of {len(pids)} server processes stand still")
+        run.proof(f"a line after {_said_in_time(run, said, begun):.1f} s")
 
 
 @case("C05", 2, "one of the desk's backends frozen", "a line within 15 s, the session given up, trading goes on")
@@ -154,7 +161,7 @@ def _(run: Run) -> None:
     desk.feed(0, 70)
     desk.start()
     desk.wait(70)
-    _frozen(run, _backends(run), for_s=25.0)
+    _frozen(run, _backends(run))
     desk.feed(75, LAST)
     finish(run)
     same_but_for_unsent(run)
@@ -166,15 +173,10 @@ def _(run: Run) -> None:
     desk.feed(0, 70)
     desk.start()
     desk.wait(70)
-    _frozen(run, [p.pid for p in _server(run)], for_s=25.0)
+    _frozen(run, server_pids(run.world.services))
     desk.feed(75, LAST)
     finish(run)
     same_but_for_unsent(run)
-
-
-def _server(run: Run) -> list[psutil.Process]:
-    parent = psutil.Process(run.world.postmaster())
-    return [parent, *parent.children(recursive=True)]
 
 
 @case("C06b", 2, "SIGTERM while the whole server is frozen", "the daemon ends within 10 s")
@@ -183,17 +185,12 @@ def _(run: Run) -> None:
     desk.feed(0, 70)
     supervisor = desk.start()
     desk.wait(70)
-    for process in _server(run):
-        process.suspend()
-    run.proof("server frozen")
-    desk.feed(70, 75)
-    time.sleep(2.0)
-    begun = time.monotonic()
-    try:
+    with frozen(*server_pids(run.world.services)):
+        desk.feed(70, 75)
+        time.sleep(2.0)
+        begun = time.monotonic()
         supervisor.stop(within_s=END_WITHIN_S)
-        run.proof(f"ended {time.monotonic() - begun:.1f} s after SIGTERM")
-    finally:
-        run.world.mend()
+        run.proof(f"frozen; ended {time.monotonic() - begun:.1f} s after SIGTERM")
     desk.feed(75, LAST)
     desk.start()
     finish(run)
@@ -207,31 +204,30 @@ def _(run: Run) -> None:
         desk.feed(0, 70)
         desk.start()
         desk.wait(70)
-        said = len(desk.said())
-        proxy.fault = Fault("blackhole")
+        said, begun = len(desk.said()), time.monotonic()
+        proxy.mode = "blackhole"
         desk.feed(70, 75)
-        begun = time.monotonic()
-        while "cannot" not in desk.said()[said:] and time.monotonic() - begun < 30:
-            time.sleep(0.1)
-        line_after = time.monotonic() - begun
-        run.proof(f"{proxy.fired} pieces swallowed; a line after {line_after:.1f} s")
-        proxy.fault = Fault()
-        assert line_after < LINE_WITHIN_S, f"no line within {line_after:.0f} s"
+        try:
+            run.proof(f"a line after {_said_in_time(run, said, begun):.1f} s")
+        finally:
+            run.proof(f"{proxy.dropped} pieces swallowed")
+            proxy.mode = "pass"
         desk.feed(75, LAST)
         finish(run)
         same_but_for_unsent(run)
 
 
-@case("C08", 3, "50 ms on every piece that passes", "slower, the same record")
+@case("C08", 3, "20 ms on every piece that passes", "slower, the same record")
 def _(run: Run) -> None:
     with through_proxy(run) as proxy:
+        proxy.delay_s = 0.02
         run.desk.feed(0, LAST)
         run.desk.start()
         run.desk.wait(60)
-        proxy.fault = Fault("slow", delay_s=0.05)
+        proxy.mode = "delay"
+        run.proof("every piece delayed")
         run.desk.wait(70)
-        run.proof(f"{proxy.fired} pieces delayed")
-        proxy.fault = Fault()
+        proxy.mode = "pass"
         finish(run, wait_only=True)
         equals(run.desk, control(run.world))
 
@@ -241,26 +237,30 @@ def _(run: Run) -> None:
     desk = run.desk
     if os.geteuid() != 0:
         raise AssertionError("needs root, to mount a small disk")
-    disk = desk.folder / "disk"
-    disk.mkdir(mode=0o777)
     desk.folder.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=1777", "tmpfs", str(disk)], check=True)
-    try:
+    name = f"board_{os.getpid()}"
+    with small_disk(desk.folder / "disk", 48) as disk:
         place = disk / "space"
         place.mkdir()
-        owner = psutil.Process(run.world.postmaster()).uids().real
-        os.chown(place, owner, -1)
-        name = f"board_{os.getpid()}"
+        os.chown(place, psutil.Process(run.world.postmaster()).uids().real, -1)
         with run.world.servers.superuser() as session:
             session.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
             session.execute(f"ALTER DATABASE {desk.database} SET TABLESPACE {name}")
-        desk.feed(0, LAST)
-        desk.start()
-        desk.wait(20 + run.seed % 20)
-        filler = disk / "filler"
-        with filler.open("wb") as stream, contextlib.suppress(OSError):
-            while True:
-                stream.write(b"\0" * 65536)
+        try:
+            _trade_on_a_full_disk(run, disk)
+        finally:
+            desk.close()
+            with run.world.servers.superuser() as session:
+                session.execute(f"ALTER DATABASE {desk.database} SET TABLESPACE pg_default")
+                session.execute(f"DROP TABLESPACE {name}")
+
+
+def _trade_on_a_full_disk(run: Run, disk: Path) -> None:
+    desk = run.desk
+    desk.feed(0, LAST)
+    desk.start()
+    desk.wait(20 + run.seed % 20)
+    with filled(disk):
         begun = time.monotonic()
         while "No space left" not in desk.said() and time.monotonic() - begun < 40:
             time.sleep(0.1)
@@ -270,15 +270,8 @@ def _(run: Run) -> None:
         assert desk.trading is not None
         run.proof(f"ENOSPC at {stuck} decisions; {desk.trading.starts - 1} restarts")
         assert desk.trading.starts == 1, f"the daemon ended {desk.trading.starts - 1} times"
-        filler.unlink()
-        finish(run)
-        same_but_for_unsent(run)
-    finally:
-        desk.close()
-        with contextlib.suppress(psycopg.Error), run.world.servers.superuser() as session:
-            session.execute(f"ALTER DATABASE {desk.database} SET TABLESPACE pg_default")
-            session.execute(f"DROP TABLESPACE {name}")
-        subprocess.run(["umount", "-l", str(disk)], check=False)
+    finish(run)
+    same_but_for_unsent(run)
 
 
 @case("C11", 3, "no connection is left at the server", "waits, goes on when there are some")
@@ -287,17 +280,10 @@ def _(run: Run) -> None:
     desk.feed(0, 60)
     desk.start()
     desk.wait(20)
-    held: list[psycopg.Connection] = []
-    try:
-        with contextlib.suppress(psycopg.Error):
-            while True:
-                held.append(psycopg.connect(host=str(run.world.services.run), user="postgres", dbname="postgres"))
+    with all_sessions_taken(run.world.services) as held:
         _terminate(run)
         time.sleep(3.0)
-        run.proof(f"{len(held)} sessions held, the desk's ended")
-    finally:
-        for session in held:
-            session.close()
+        run.proof(f"{held} sessions held, the desk's ended")
     desk.feed(60, LAST)
     finish(run)
     same_but_for_unsent(run)
