@@ -29,9 +29,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
-    Signals,
     WeightSet,
-    WorkLogEntry,
     as_datetime,
     to_decimal,
     to_float,
@@ -46,7 +44,7 @@ from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state, obey
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
-from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+from agents.trading.guard import AgentPanel, raw_forecasts
 
 logger = logging.getLogger(__name__)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
@@ -150,7 +148,7 @@ class Orchestrator:
         opinions = Opinions(
             agents=self._agents.names,
             signals=signals,
-            reasons=self._reasons(signals, work_log),
+            reasons=self._agents.reasons(0, 1, len(plan.symbols)),
             forecast=forecast[-1:],
             weights=[weights],
             work_log=work_log,
@@ -196,17 +194,6 @@ class Orchestrator:
         return self._weights.current(self._at).weights
 
     # ------------------------------------------------------------ parts of a cycle
-
-    def _reasons(
-        self, signals: Sequence[Signals], work_log: Sequence[WorkLogEntry]
-    ) -> tuple[tuple[tuple[str, ...], ...], ...]:
-        """Why each agent said what it did of the newest bar, [A][1][S]."""
-        failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
-        columns = range(len(self.plan.symbols))
-        return tuple(
-            (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in columns),)
-            for agent, s in zip(self._agents.agents, signals, strict=True)
-        )
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
         if not orders:

@@ -40,7 +40,7 @@ from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
-from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+from agents.trading.guard import AgentPanel, raw_forecasts
 
 SEGMENT_BARS = 128
 
@@ -130,7 +130,7 @@ def _run_segment(
     opinions = Opinions(
         agents=names,
         signals=signals,
-        reasons=_reasons(agents, signals, prepared.log),
+        reasons=agents.reasons(rows.start, rows.stop, len(symbols)),
         forecast=prepared.forecast[rows],
         weights=[weights] * len(segment.time),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
@@ -154,19 +154,6 @@ def _rows(signals: Signals, rows: slice) -> Signals:
         confidence=signals.confidence[rows],
         abstained=signals.abstained[rows],
         evidence={name: values[rows] for name, values in signals.evidence.items()},
-    )
-
-
-def _reasons(
-    agents: AgentPanel, signals: Sequence[Signals], log: Sequence[WorkLogEntry]
-) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    bars, symbols = signals[0].strength.shape
-    return tuple(
-        tuple(
-            tuple(word_reason(agent, s, t, k, "" if entry.ok else entry.detail) for k in range(symbols))
-            for t in range(bars)
-        )
-        for agent, s, entry in zip(agents.agents, signals, log, strict=True)
     )
 
 
