@@ -8,13 +8,17 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import psycopg
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DataError as RefusedValue
+from sqlalchemy.exc import IntegrityError
 
 from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
-from agents.adapters.database.bar_reads import FileRead
-from agents.adapters.database.engine import binary_rows, copy_block, driver_connection, transaction
+from agents.adapters.database.bar_reads import FileRead, newest_read
+from agents.adapters.database.engine import binary_rows, copy_block, driver_connection, first_line, transaction
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
+from agents.core.errors import DataError
 from agents.core.types import Bars
 
 DAY_US = 86_400_000_000
@@ -62,9 +66,18 @@ class BarsStore:
         return BarsStore(self._engine, symbols)
 
     def load(self, batch: BarBatch, file: FileRead | None = None) -> LoadReport:
-        """`load_batch` in one transaction. Loading a file twice changes nothing."""
+        """`load_batch` in one transaction. Loading a file twice changes nothing. DataError where the database refuses a
+        row, and then nothing of the batch is stored."""
+        try:
+            with transaction(self._engine) as connection:
+                return load_batch(connection, batch, file)
+        except (IntegrityError, RefusedValue, psycopg.IntegrityError, psycopg.DataError) as error:
+            raise DataError(f"{batch.file}: the database refuses a row: {first_line(error)}") from None
+
+    def newest_read(self, file: str) -> FileRead | None:
+        """How far the file of this name was read last; None for one that is not known."""
         with transaction(self._engine) as connection:
-            return load_batch(connection, batch, file)
+            return newest_read(connection, file)
 
     def symbols(self) -> tuple[str, ...]:
         """The desk's symbols: the configured ones, else all that have bars, sorted."""
