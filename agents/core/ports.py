@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from agents.core.meta_types import Heartbeat
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -199,4 +200,16 @@ class Broker(Protocol):
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         """What the venue knows of an order; None where it was never placed."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """Where daemons leave their signs of life."""
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Put this in the place of the daemon's last one."""
+        ...
+
+    def all(self) -> Sequence[Heartbeat]:
+        """The last one of each daemon that ever ran."""
         ...

@@ -19,6 +19,7 @@ from agents.core.ports import Broker, DeskBars, Feed
 from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.pulse import DaemonPulse
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
@@ -36,12 +37,14 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the daemon lives in. `open_desk` makes the desk of a universe; `notify` tells the service manager."""
+    """What the daemon lives in. `open_desk` makes the desk of a universe; `notify` tells the service manager, `pulse`
+    the other daemon and whoever looks."""
 
     feed: Feed
     bars: DeskBars
     open_desk: Callable[[tuple[str, ...]], Desk]
     notify: Callable[[str], None]
+    pulse: DaemonPulse
 
 
 class TradingDaemon:
@@ -76,8 +79,10 @@ class TradingDaemon:
                 if str(error) != problem:  # an alarm on the edge, not for each poll
                     log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
                 problem = str(error)
+            self._around.pulse.beat(problem)
             self._stopping.wait(self._data.poll_s)
         notify("STOPPING=1")
+        self._around.pulse.end()
         log_event(logger, "stopped", last_decision=self._last)
 
     def turn(self) -> int:

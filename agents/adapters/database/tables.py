@@ -676,8 +676,38 @@ outbox = Table(
     Column("message", LargeBinary, comment="the very bytes to be mailed; NULL once they are"),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    Column("period_start", MOMENT, comment="the mail covers what happened after this"),
+    Column("period_end", MOMENT, comment="and up to this"),
+    Column(
+        "waiting_since",
+        MOMENT,
+        comment="since when there has been news that did not leave, over the mails that this one took in",
+    ),
+    Column("sending_since", MOMENT, comment="a process is sending it now"),
+    Column("left_at", MOMENT, comment="when the first recipient got it"),
+    Column(
+        "recipients",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="address -> '' (waits), 'sent', or why its server refuses it",
+    ),
+    Column("said", Text, nullable=False, server_default=""),
     UniqueConstraint("report_id"),
     _check("state_known", "state IN ('pending', 'sent', 'failed', 'skipped')"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("daemon", Text, primary_key=True),
+    _time("at"),
+    _time("started_at"),
+    Column("pid", Integer, nullable=False),
+    _text("state"),
+    Column("detail", Text, nullable=False, comment="what it cannot do now; '' where all is well"),
+    _check("daemon_known", "daemon IN ('trading', 'meta')"),
+    _check("state_known", "state IN ('running', 'stopped')"),
 )
 
 system_metrics = Table(
