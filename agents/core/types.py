@@ -30,8 +30,10 @@ from agents.core.orders import (
     Position,
     Side,
     Trade,
+    round_price,
     to_decimal,
     to_float,
+    to_price,
 )
 
 __all__ = [
@@ -64,8 +66,10 @@ __all__ = [
     "WorkLogEntry",
     "as_datetime",
     "as_stamp",
+    "round_price",
     "to_decimal",
     "to_float",
+    "to_price",
 ]
 
 

@@ -37,7 +37,7 @@ from agents.core.types import (
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, panel_of, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
@@ -52,12 +52,13 @@ BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 class View(NamedTuple):
     """What a decision at one bar sees: opinions, the forecasts [<= scale window, A, S] that their scale is taken from,
-    their correlation [1, A, A], and the volatility of one bar [1, S]."""
+    their correlation [1, A, A], the volatility of one bar [1, S], and what a desk's first decision says beside."""
 
     opinions: Opinions
     history: Floats
     correlation: Floats
     volatility: Floats
+    note: str
 
 
 class Decision(NamedTuple):
@@ -153,7 +154,9 @@ class Orchestrator:
             weights=[weights],
             work_log=work_log,
         )
-        return View(opinions, raw, correlation[-1:], bar_volatility(recent, plan.volatility_window_bars)[-1:])
+        volatility = bar_volatility(recent, plan.volatility_window_bars)[-1:]
+        note = volume_note(window) if self._decided_at == BEFORE_ALL else ""
+        return View(opinions, raw, correlation[-1:], volatility, note)
 
     def _decide(
         self, bar: Bars, view: View, outcomes: list[OrderOutcome], command: RiskState | None, *, stale: bool
@@ -172,7 +175,8 @@ class Orchestrator:
         )
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
-        traded = Traded(out=out, state=state, orders=orders_of(out, bar, plan.desk), outcomes=[outcomes])
+        orders = orders_of(out, bar, plan.desk)
+        traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
         return Decision(cycle, state, ledger)
 

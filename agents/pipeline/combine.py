@@ -72,34 +72,45 @@ def combine(forecast: Floats, correlation: Floats, weights: Floats, sizing: Sizi
 
     combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention (NaN) leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
-    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap. At most 63 agents,
-    since those that vote are bits of one integer.
+    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap.
     """
-    symbols, agents = forecast.shape
     cap = sizing.forecast_cap
-    last_voters = -1
-    last_multiplier = 1.0
-    for s in range(symbols):
-        voters, total, weight = 0, 0.0, 0.0
-        for a in range(agents):
+    known, multiplier = -1, 1.0  # the last symbol whose multiplier was computed, and it
+    for s in range(len(forecast)):
+        total, weight = 0.0, 0.0
+        for a in range(len(weights)):
             value = forecast[s, a]
             if math.isfinite(value) and weights[a] > 0.0:
                 total += weights[a] * value
                 weight += weights[a]
-                voters |= 1 << a
-        if voters == 0:
+        if weight == 0.0:
             combined.forecast[s] = math.nan
             combined.multiplier[s] = math.nan
             continue
-        if voters != last_voters:
-            variance = 0.0
-            for a in range(agents):
-                if voters & (1 << a):
-                    variance += weights[a] * weights[a]
-                    for b in range(a):
-                        if voters & (1 << b):
-                            variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
-            last_multiplier = min(sizing.multiplier_cap, weight / math.sqrt(variance))
-            last_voters = voters
-        combined.multiplier[s] = last_multiplier
-        combined.forecast[s] = min(cap, max(-cap, last_multiplier * total / weight))
+        if known < 0 or not _same_voters(forecast[s], forecast[known]):
+            multiplier = min(sizing.multiplier_cap, weight / math.sqrt(_variance(forecast[s], correlation, weights)))
+            known = s
+        combined.multiplier[s] = multiplier
+        combined.forecast[s] = min(cap, max(-cap, multiplier * total / weight))
+
+
+@compiled_inline
+def _same_voters(one: Floats, other: Floats) -> bool:
+    """Whether the same agents vote in both [A]."""
+    same = 0
+    for a in range(len(one)):
+        same += 1 if math.isfinite(one[a]) == math.isfinite(other[a]) else 0
+    return same == len(one)
+
+
+@compiled_inline
+def _variance(forecast: Floats, correlation: Floats, weights: Floats) -> float:
+    """w' C w over the agents that vote in `forecast` [A]."""
+    variance = 0.0
+    for a in range(len(weights)):
+        if math.isfinite(forecast[a]) and weights[a] > 0.0:
+            variance += weights[a] * weights[a]
+            for b in range(a):
+                if math.isfinite(forecast[b]) and weights[b] > 0.0:
+                    variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
+    return variance

@@ -33,7 +33,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, panel_of, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, outcomes_of
 from agents.pipeline.saved_state import unpack_state
@@ -87,8 +87,10 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
         return 0
     prepared = _prepare(bars, plan, desk.agents)
     timeline = Timeline(time, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
+    note = volume_note(bars.rows(0, start + 1)) if last is None else ""
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()))
+        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), note)
+        note = ""
         state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
@@ -104,17 +106,19 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
 
 
 class Segment(NamedTuple):
-    """Bars that are traded as one transaction, their rows in the whole history, and the weights in force for them."""
+    """Bars that are traded as one transaction, their rows in the whole history, the weights in force for them, and what
+    the first decision says beside."""
 
     bars: Bars
     rows: slice
     weights: WeightSet
+    note: str
 
 
 def _run_segment(
     part: Segment, desk: RecordedDesk, prepared: Prepared, before: tuple[State, Ledger, list[Order]]
 ) -> tuple[State, Ledger, list[Order], float]:
-    segment, rows, weights = part
+    segment, rows, weights, _ = part
     plan, agents, journal = desk.plan, desk.agents, desk.journal
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
@@ -125,7 +129,7 @@ def _run_segment(
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)
-    outcomes = outcomes_of(out, segment, [working, *orders[:-1]])
+    outcomes, still = outcomes_of(out, segment, working, orders)
     signals = [_rows(s, rows) for s in prepared.signals]
     opinions = Opinions(
         agents=names,
@@ -135,17 +139,21 @@ def _run_segment(
         weights=[weights] * len(segment.time),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )
-    traded = Traded(out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(orders[-1]))
+    traded = Traded(
+        out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(still, segment), note=part.note
+    )
     cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
     killpoint("decision.before_commit")
     journal.record(cycle)
     killpoint("decision.after_commit")
-    return state, ledger, orders[-1], float(out.equity[-1, 0])
+    return state, ledger, still, float(out.equity[-1, 0])
 
 
-def _acked(orders: Sequence[Order]) -> list[OrderOutcome]:
-    """Orders of the last bar are working when the segment ends."""
-    return [OrderOutcome(client_order_id=order.client_order_id, state="acked") for order in orders]
+def _acked(working: Sequence[Order], segment: Bars) -> list[OrderOutcome]:
+    """The orders of a segment that work when it ends."""
+    first = as_datetime(segment.time[0])
+    mine = (order for order in working if order.decision_time >= first)
+    return [OrderOutcome(client_order_id=order.client_order_id, state="acked") for order in mine]
 
 
 def _rows(signals: Signals, rows: slice) -> Signals:
