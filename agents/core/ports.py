@@ -108,7 +108,8 @@ class Journal(Protocol):
         ...
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
-        """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first."""
+        """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first: of the newest
+        decisions, and where these are too few, of the desk's warm-up before them."""
         ...
 
     def open_orders(self) -> Sequence[tuple[Order, OrderState]]:

@@ -29,6 +29,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
+    WarmUp,
     WeightSet,
     as_datetime,
     to_decimal,
@@ -178,6 +179,8 @@ class Orchestrator:
         orders = orders_of(out, bar, plan.desk)
         traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
+        if self._decided_at == BEFORE_ALL:
+            cycle = replace(cycle, warm_up=WarmUp(names, plan.symbols, self._history))
         return Decision(cycle, state, ledger)
 
     def _record(self, decision: Decision, view: View, command: RiskState | None, at: datetime) -> None:

@@ -19,6 +19,10 @@ PRIOR_VOTES = 100.0
 """Until an agent has spoken often, its scale leans on a usual one, as if 100 votes of 0.35 had been heard."""
 
 
+STEPS = 2.0**40
+"""Opinions and their products, all within [-1, 1], are rounded to 1e-12; 8 million of them can be summed."""
+
+
 @compiled
 def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Floats]:
     """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]).
@@ -26,15 +30,18 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     forecast = raw / mean |raw| of that agent's votes on all symbols in the last `window` bars, clipped to +-cap.
     correlation is the uncentred one of raw opinions over the same window (abstention counts as 0 there),
     1 on the diagonal, floored at 0: disagreement must not be levered up.
+
+    Sums are of whole `STEPS`, so they are exact: the same window gives the same bits, whatever was before it and in
+    whatever order symbols come.
     """
     bars, agents, symbols = raw.shape
     forecast = np.full((bars, symbols, agents), np.nan)
     correlation = np.zeros((bars, agents, agents))
-    size = np.zeros(agents)
-    votes = np.zeros(agents)
-    products = np.zeros((agents, agents))
+    size = np.zeros(agents, dtype=np.int64)
+    votes = np.zeros(agents, dtype=np.int64)
+    products = np.zeros((agents, agents), dtype=np.int64)
     for t in range(bars):
-        for sign in (1.0, -1.0):  # the newest bar comes into the sums, the one that leaves the window goes out
+        for sign in (1, -1):  # the newest bar comes into the sums, the one that leaves the window goes out
             u = t if sign > 0 else t - window
             if u < 0:
                 continue
@@ -43,27 +50,32 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
                     value = raw[u, a, s]
                     if not math.isfinite(value):
                         continue
-                    size[a] += sign * abs(value)
+                    size[a] += sign * _whole_steps(abs(value))
                     votes[a] += sign
-                    products[a, a] += sign * value * value
+                    products[a, a] += sign * _whole_steps(value * value)
                     for b in range(a):
                         other = raw[u, b, s]
                         if math.isfinite(other):
-                            products[a, b] += sign * value * other
+                            products[a, b] += sign * _whole_steps(value * other)
         for a in range(agents):
-            scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + max(size[a], 0.0))
+            scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + size[a] / STEPS)
             for s in range(symbols):
                 value = raw[t, a, s]
                 if math.isfinite(value):
                     forecast[t, s, a] = min(cap, max(-cap, value * scale))
             correlation[t, a, a] = 1.0
             for b in range(a):
-                spread = products[a, a] * products[b, b]
-                if spread > 1e-18:
+                spread = float(products[a, a]) * float(products[b, b])
+                if spread > 0.0:
                     value = min(1.0, max(0.0, products[a, b] / math.sqrt(spread)))
                     correlation[t, a, b] = value
                     correlation[t, b, a] = value
     return forecast, correlation
+
+
+@compiled_inline
+def _whole_steps(value: float) -> int:
+    return math.floor(value * STEPS + 0.5)
 
 
 @compiled_inline

@@ -93,8 +93,8 @@ class RecordedBatch(NamedTuple):
     """Recorded decisions with what they were made from.
 
     `bars` hold `memory` rows before the first decision, then one row for each. `warm_up` and `on_record` are opinions
-    [rows, A, S] before that (NaN = abstained): those of a new desk's warm-up, which a desk that is restarted soon
-    forgets, and those on record.
+    [rows, A, S] before that (NaN = abstained): those on record, and those of the warm-up of a desk that began before
+    warm-ups were kept: such a desk forgot it when it was restarted.
     """
 
     recorded: Recorded
@@ -110,7 +110,7 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
     fills = _fill_grids(batch)
     inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
-    out, model = _run_again(batch, plan, state, inputs)
+    out, model = _run_again(batch, plan, state, inputs, there)
     _compare_rows(recorded, there, inputs.forecast, out, parity)
     bars = batch.bars.rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
@@ -138,7 +138,9 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
     )
 
 
-def _run_again(batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs) -> tuple[Outputs, Outputs]:
+def _run_again(
+    batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs, there: Booleans
+) -> tuple[Outputs, Outputs]:
     """The step with the recorded fills, and, bar by bar from the same states, with those of the cost model. Fills
     `inputs.forecast` and `inputs.correlation`: each row from its own window, as live."""
     recorded = batch.recorded
@@ -150,6 +152,7 @@ def _run_again(batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Input
     for t in range(rows):
         stop = before + t + 1
         window = known[max(0, stop - plan.scale_window_bars) : stop]
+        window = np.where(there[t], window, np.nan)  # the desk measured conviction on the symbols that it had
         inputs.forecast[t], inputs.correlation[t] = _scaled(window, plan)
         short = window[-(len(batch.on_record) + t + 1) :]
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():

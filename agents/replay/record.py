@@ -8,7 +8,7 @@ that was being computed, and resuming continues to the bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     Signals,
+    WarmUp,
     WeightSet,
     WorkLogEntry,
     as_datetime,
@@ -87,10 +88,13 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
         return 0
     prepared = _prepare(bars, plan, desk.agents)
     timeline = Timeline(time, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
-    note = volume_note(bars.rows(0, start + 1)) if last is None else ""
+    first_row = FirstRow("", None)
+    if last is None:
+        opinions = raw_forecasts(prepared.signals)[max(0, start - plan.scale_window_bars) : start]
+        first_row = FirstRow(volume_note(bars.rows(0, start + 1)), WarmUp(names, bars.symbols, opinions))
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), note)
-        note = ""
+        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), first_row)
+        first_row = FirstRow("", None)
         state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
@@ -105,14 +109,21 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
 
 
+class FirstRow(NamedTuple):
+    """What a desk's first record brings beside: what its first decision says, and what its agents thought before."""
+
+    note: str
+    warm_up: WarmUp | None
+
+
 class Segment(NamedTuple):
     """Bars that are traded as one transaction, their rows in the whole history, the weights in force for them, and what
-    the first decision says beside."""
+    a desk's first record brings beside."""
 
     bars: Bars
     rows: slice
     weights: WeightSet
-    note: str
+    first: FirstRow
 
 
 def _run_segment(
@@ -140,11 +151,11 @@ def _run_segment(
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )
     traded = Traded(
-        out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(still, segment), note=part.note
+        out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(still, segment), note=part.first.note
     )
     cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
     killpoint("decision.before_commit")
-    journal.record(cycle)
+    journal.record(replace(cycle, warm_up=part.first.warm_up))
     killpoint("decision.after_commit")
     return state, ledger, still, float(out.equity[-1, 0])
 

@@ -79,6 +79,11 @@ def _money(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, MONEY, nullable=nullable)
 
 
+def _price(name: str) -> Column[Any]:
+    """With as many decimals as it needs."""
+    return Column(name, Numeric, nullable=False)
+
+
 def _sane_time(column: str = "time") -> CheckConstraint:
     return CheckConstraint(f"{column} > '1900-01-01Z' AND {column} < '2100-01-01Z'", name=f"{column}_sane")
 
@@ -190,7 +195,7 @@ market_actions = Table(
     Column("read_id", BigInteger, nullable=False, comment="the read of files after which it was known"),
     _recorded_at(),
     _check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'accepted', 'rejected')"),
-    _check("value_sane", "value > 0 AND value < 'Infinity'"),
+    _check("value_sane", "(value > 0 OR (value = 0 AND kind = 'delisting')) AND value < 'Infinity'"),
     _check("factor_sane", "factor > 0 AND factor < 'Infinity'"),
     _sane_time(),
     Index("ix_market_actions_read_id", "read_id"),
@@ -314,7 +319,7 @@ fills = Table(
     _text("symbol"),
     _text("side"),
     _money("quantity"),
-    _money("price"),
+    _price("price"),
     _money("fee"),
     _money("spread_cost"),
     _money("impact_cost"),
@@ -337,7 +342,7 @@ corporate_actions = Table(
     _money("quantity_change"),
     _money("cash"),
     _sane_time(),
-    _check("kind_known", "kind IN ('split', 'dividend')"),
+    _check("kind_known", "kind IN ('split', 'dividend', 'delisting')"),
 )
 
 trades = Table(
@@ -349,8 +354,8 @@ trades = Table(
     _time("closed_at"),
     _text("side"),
     _money("quantity"),
-    _money("entry_price"),
-    _money("exit_price"),
+    _price("entry_price"),
+    _price("exit_price"),
     _money("fees"),
     _money("pnl"),
     _sane_time("closed_at"),
@@ -385,6 +390,12 @@ desk_state = Table(
     Column("id", Integer, primary_key=True, server_default="1"),
     _time(),
     Column("state", LargeBinary, nullable=False),
+    Column(
+        "warm_up",
+        LargeBinary,
+        nullable=True,
+        comment="what the agents thought of the bars before the first decision: part of their usual conviction",
+    ),
     _check("one_row", "id = 1"),
 )
 
