@@ -30,12 +30,9 @@ from agents.core.orders import (
     Position,
     Side,
     Trade,
-    round_price,
     to_decimal,
     to_float,
-    to_price,
 )
-from agents.core.warm_up import WarmUp
 
 __all__ = [
     "FINAL_ORDER_STATES",
@@ -62,16 +59,13 @@ __all__ = [
     "Signals",
     "Times",
     "Trade",
-    "WarmUp",
     "WeightSet",
     "WeightsLevel",
     "WorkLogEntry",
     "as_datetime",
     "as_stamp",
-    "round_price",
     "to_decimal",
     "to_float",
-    "to_price",
 ]
 
 
@@ -142,7 +136,7 @@ class CycleRecord:
 
     `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
     the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
-    `data_version` is that of the bars decided on. A desk's first record brings its `warm_up`.
+    `data_version` is that of the bars decided on.
     """
 
     time: Times
@@ -180,4 +174,3 @@ class CycleRecord:
     reason: tuple[str, ...]
     state: bytes
     data_version: int = 0
-    warm_up: WarmUp | None = None

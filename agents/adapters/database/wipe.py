@@ -32,7 +32,6 @@ META_TABLES = (
     "outbox",
     "improvement_suggestions",
     "alarms",
-    "heartbeats",
     "job_runs",
     "system_metrics",
     "strategy_variants",

@@ -1,0 +1,166 @@
+"""Bars that arrive one after the other, late, or not at all: what the daemon decides on, and what it tells."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from agents.adapters.feeds.folder_feed import FolderFeed
+from agents.core.ports import Arrival
+from tests.daemons import HandClock, day, line, moment, running, walk
+
+SYMBOLS = ("A", "B", "C")
+WARM_UP, DECISIONS, FRESH = 320, 20, 2
+PRICES = {symbol: walk(WARM_UP + DECISIONS, seed) for seed, symbol in enumerate(SYMBOLS)}
+
+
+def rows(symbol: str, first: int, last: int) -> str:
+    return "".join(line(symbol, day(t), PRICES[symbol][t]) for t in range(first, last))
+
+
+def history(desk) -> None:
+    for symbol in SYMBOLS:
+        desk.write(f"{symbol}.csv", rows(symbol, 0, WARM_UP))
+
+
+def bars_missed(desk) -> int:
+    """Symbols without a bar at a decision that was made."""
+    return desk.scalar("SELECT count(*) FROM decision_details WHERE no_trade LIKE 'no bar%'")
+
+
+@pytest.fixture
+def start(services, tmp_path, monkeypatch):
+    """A daemon shortly after the close of the last day of history, in a folder of its own."""
+    numbers = count()
+    poll = FolderFeed.poll
+
+    def just_now(feed, at):
+        """The files' own times are of today, the test's clock is not: whatever is read was written just now."""
+        arrival = poll(feed, at)
+        return Arrival(arrival.bars, None if arrival.quiet_s is None else 0.0)
+
+    monkeypatch.setattr(FolderFeed, "poll", just_now)
+
+    def run(**data):
+        folder = tmp_path / str(next(numbers))
+        (folder / "bars").mkdir(parents=True)
+        return running(folder, HandClock(moment(WARM_UP - 1, 21, 5)), **data)
+
+    return run
+
+
+def trade_day_by_day(desk, delay_s: float) -> None:
+    """Each day at the close: A's file grows, and after `delay_s` B's and C's."""
+    history(desk)
+    at_once = desk.turn()
+    assert at_once == 0 or desk.settings.data.complete_within_s == 0.0, "more files may be coming"
+    assert at_once + desk.turn(61.0) == FRESH
+    for t in range(WARM_UP, WARM_UP + DECISIONS):
+        close(desk, t)
+        desk.write("A.csv", rows("A", t, t + 1))
+        desk.turn(delay_s / 2)
+        desk.write("B.csv", rows("B", t, t + 1))
+        desk.write("C.csv", rows("C", t, t + 1))
+        desk.turn(delay_s / 2)
+        desk.turn(2.0)
+
+
+def close(desk, t: int) -> None:
+    """It is the close of day `t`."""
+    desk.clock.sleep_s((moment(t) - desk.clock.now()).total_seconds())
+
+
+def test_files_that_come_one_after_the_other_are_one_decision(start):
+    """Seen: the second file, written up to 5 s after the first, was "no bar" at every decision, and equity was off by
+    6.5 %. Without a wait (`complete_within_s = 0`) it is like that still."""
+    with start() as control:
+        trade_day_by_day(control, 0.0)
+        expected = control.equities()
+    with start() as desk:
+        trade_day_by_day(desk, 4.0)
+        assert desk.equities() == expected
+        assert len(expected) == DECISIONS + FRESH
+        assert bars_missed(desk) == 0
+        assert desk.scalar("SELECT count(*) FROM late_bars") == 0
+    with start(complete_within_s=0.0) as hasty:
+        trade_day_by_day(hasty, 4.0)
+        assert bars_missed(hasty) == 2 * DECISIONS
+        assert hasty.equities() != expected
+
+
+def opened(desk) -> None:
+    """The desk is up and has decided on all of the history."""
+    history(desk)
+    desk.turn()
+    assert desk.turn(61.0) == FRESH
+
+
+def test_a_missing_bar_is_given_up_after_the_wait_and_used_when_it_comes(start, caplog):
+    with start() as desk:
+        opened(desk)
+        for t in (WARM_UP, WARM_UP + 1):
+            close(desk, t)
+            desk.write("A.csv", rows("A", t, t + 1))
+            desk.write("B.csv", rows("B", t, t + 1))
+            assert [desk.turn(30.0), desk.turn(29.0)] == [0, 0]
+            assert desk.turn(31.0) == 1, "the feed was quiet for a minute"
+        assert bars_missed(desk) == 2
+        assert "decided without" in caplog.text
+        desk.write("C.csv", rows("C", WARM_UP, WARM_UP + 2))
+        assert desk.turn() == 0
+        late = desk.rows("SELECT symbol, decided, arrived_at > decided_at FROM late_bars ORDER BY time")
+        assert late == [("C", True, True)] * 2
+        close(desk, WARM_UP + 2)
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, WARM_UP + 2, WARM_UP + 3))
+        assert desk.turn() == 1
+        window = desk.daemon._window
+        assert not (window.close != window.close).any(), "C's late bars are in what the agents see"
+
+
+def test_ten_rows_of_one_file_wait_for_the_others_also_on_the_bars_own_clock(start):
+    with start(clock="bars", complete_within_s=60.0) as desk:
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, 0, 30))
+        desk.turn()
+        desk.turn(61.0)
+        desk.write("A.csv", rows("A", 30, 40))
+        assert desk.turn() == 0
+        desk.write("B.csv", rows("B", 30, 40))
+        assert desk.turn() == 0
+        desk.write("C.csv", rows("C", 30, 40))
+        assert desk.turn() == 10
+        assert bars_missed(desk) == 0
+
+
+def test_a_newer_bar_of_the_symbol_gives_the_missing_one_up_at_once(start):
+    with start(clock="bars") as desk:
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, 0, 30))
+        desk.turn()
+        desk.turn(61.0)
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", (rows("A", 30, 31) if symbol == "A" else "") + rows(symbol, 31, 32))
+        assert desk.turn() == 2
+        assert bars_missed(desk) == 2
+
+
+def test_a_whole_day_that_comes_late_is_named(start, caplog):
+    """Day t comes after the decision of day t + 1: decisions are made in the order of time, so it is told, not made."""
+    with start() as desk:
+        opened(desk)
+        close(desk, WARM_UP + 1)
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, WARM_UP + 1, WARM_UP + 2))
+        assert desk.turn() == 1
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}-late.csv", rows(symbol, WARM_UP, WARM_UP + 1))
+        assert desk.turn() == 0
+        assert desk.rows("SELECT DISTINCT decided, time::date::text FROM late_bars") == [(False, day(WARM_UP))]
+        (told,) = [record.facts for record in caplog.records if "came after" in record.message]
+        assert told["never_decided_on"].startswith(day(WARM_UP))
+        close(desk, WARM_UP + 2)
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, WARM_UP + 2, WARM_UP + 3))
+        assert desk.turn() == 1
