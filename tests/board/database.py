@@ -62,24 +62,25 @@ def _(run: Run) -> None:
 
 @case("C02", 1, "the connection is cut before COMMIT reaches the server", "tried again; one row each", seeds=3)
 def _(run: Run) -> None:
-    _cut_at_commit(run, "cut_before")
+    _cut_at_commit(run, "cut_request")
 
 
 def _cut_at_commit(run: Run, mode: str) -> None:
     with through_proxy(run) as proxy:
-        run.desk.feed(0, 80)
+        fed = 15 + run.seed % 23
+        run.desk.feed(0, fed)
         run.desk.start()
-        run.desk.wait(15 + run.seed % 23)
+        run.desk.wait(fed)
         proxy.literal = b"COMMIT"
         for k in range(3):
             proxy.mode = mode
+            run.desk.feed(fed, fed + 5)
+            fed += 5
             run.desk.wait_until(lambda k=k: proxy.dropped > k, "a COMMIT", within_s=30)
             proxy.mode = "pass"
-            reached = run.desk.decisions() or 0
-            if reached < 78:
-                run.desk.wait(reached + 2)
+            run.desk.wait(fed)
         run.proof(f"{proxy.dropped} times {mode} at COMMIT")
-        run.desk.feed(80, LAST)
+        run.desk.feed(fed, LAST)
         finish(run, wait_only=True)
         same_but_for_unsent(run)
 

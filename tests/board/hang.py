@@ -91,7 +91,7 @@ def _(run: Run) -> None:
     desk.start()
     desk.wait(LAST)
     meta = desk.start_meta()
-    done = "SELECT count(*) FROM job_runs WHERE status = 'ok'"
+    done = "SELECT count(*) FROM job_runs WHERE status = 'succeeded'"
     desk.wait_until(lambda: (desk.scalar(done) or 0) >= 1, "a job to be done")
     assert meta.process is not None
     os.kill(meta.process.pid, signal.SIGSTOP)
@@ -103,7 +103,7 @@ def _(run: Run) -> None:
         desk.wait_until(lambda: desk.scalar(done) > before, "a job after waking", within_s=30)
     except AssertionError as error:
         raise NotSurvivedError(str(error)) from None
-    twice = desk.rows("SELECT job, due_at FROM job_runs WHERE status = 'ok' GROUP BY 1, 2 HAVING count(*) > 1")
+    twice = desk.rows("SELECT job, due_at FROM job_runs WHERE status = 'succeeded' GROUP BY 1, 2 HAVING count(*) > 1")
     assert not twice, f"O9: done twice: {twice}"
     assert meta.stop(within_s=15.0) == 0
     finish(run, wait_only=True)
@@ -149,7 +149,7 @@ def _(run: Run) -> None:
     run.proof(f"{killed} job processes killed")
     assert meta.starts == 1, "the meta daemon died with its job"
     desk.wait_until(
-        lambda: (desk.scalar("SELECT count(DISTINCT job) FROM job_runs WHERE status = 'ok'") or 0) >= 2,
+        lambda: (desk.scalar("SELECT count(DISTINCT job) FROM job_runs WHERE status = 'succeeded'") or 0) >= 2,
         "jobs after it",
         90,
     )

@@ -51,3 +51,9 @@ def finish(run: Run, *, wait_only: bool = False, within_s: float = 120.0) -> Non
     code = desk.trading.stop(within_s=15.0)
     assert code == 0, f"the daemon ended with {code}: {desk.said()[-800:]}"
     sound(desk)
+
+
+def final_equity(record: dict[str, list[tuple[object, ...]]]) -> float:
+    """The live book's equity after the last bar of a record: the last row of its book in `equity`."""
+    rows = [row for row in record["equity"] if "paper" in row]
+    return next(float(value) for value in max(rows, key=lambda row: str(row[0])) if isinstance(value, float))
