@@ -68,7 +68,10 @@ class MemoryJournal:
             for t in range(len(cycle.time)):
                 if as_datetime(cycle.time[t]) <= until:
                     rows.append(_forecast_row(cycle, t, agents, symbols))
-        return np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
+        result = np.array(rows[-count:]).reshape(-1, len(agents), len(symbols))
+        kept = self.cycles[0].warm_up if self.cycles else None
+        missing = count - len(result)
+        return np.concatenate([kept.on(agents, symbols)[-missing:], result]) if kept and missing > 0 else result
 
     def open_orders(self) -> list[tuple[Order, OrderState]]:
         return [(order, state) for order, state, _ in self.orders.values() if state not in FINAL_ORDER_STATES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.text import Text
 
@@ -18,6 +18,7 @@ from agents.wiring.connections import connect_to_read
 from agents.wiring.scheduled_jobs import scheduled_jobs
 
 RUNS_SHOWN = 12
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 JOB_COLUMNS = ("job", "every", "last", "status")
 DUE_COLUMNS = ("next_due",)
 
@@ -29,7 +30,7 @@ def jobs(options: Namespace, screen: Screen) -> int:
     try:
         store = PostgresJobStore(connections.meta)
         now = None if options.demo else SystemClock().now()
-        plans = [_job_row(job, store.newest(job.name), now) for job in scheduled_jobs(settings)]
+        plans = [_job_row(job, store.newest(job.name, now or FOR_EVER), now) for job in scheduled_jobs(settings)]
         runs = [
             {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
             for r in store.recent(RUNS_SHOWN)

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agents.adapters.database.engine import Row
+from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.services.notify import notify
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import AgentsError
@@ -17,6 +18,7 @@ from agents.core.log import configure_logging
 from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings, load_settings
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
+from agents.orchestrator.pulse import DaemonPulse
 from agents.tuning.job_runner import Runner
 from agents.wiring.job_process import headline, in_this_process, own_process
 from agents.wiring.meta import MetaPlane, meta_plane
@@ -51,19 +53,25 @@ def meta(options: Namespace, screen: Screen) -> int:
 
 def _run_until_told(orchestrator: MetaOrchestrator, plane: MetaPlane, jobs: int) -> bool:
     """Ticks until a signal; False where the scheduler stopped ticking by itself."""
-    settings = plane.settings.meta
+    settings, pulse = plane.settings.meta, DaemonPulse(HeartbeatTable(plane.engine), "meta", plane.clock)
+
+    def alive() -> None:
+        notify("WATCHDOG=1")
+        pulse.beat()
+
     ticker = Ticker(
         orchestrator.tick,
         plane.clock,
         every_s=settings.tick_s,
         longest_turn_s=jobs * settings.deadline_s + GRACE_S,
-        alive=lambda: notify("WATCHDOG=1"),
+        alive=alive,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ticker.stop)
     notify("READY=1")
     ended_by_signal = ticker.run()
     notify("STOPPING=1")
+    pulse.end()
     return ended_by_signal
 
 

@@ -29,7 +29,8 @@ def report(options: Namespace, screen: Screen) -> int:
     with meta_plane(load_settings(options.settings), demo=options.demo, say=screen.say) as plane:
         end = _end_of_demo(plane) if options.demo else plane.clock.now()
         screen.say("drawing")
-        composed, summary, _ = plane.report(end, _start(options, plane, end), keep=False)
+        wrong = None if options.demo else plane.wrong_at(end)  # the meta daemon may be the one that is dead
+        composed, summary, _ = plane.report(end, _start(options, plane, end), keep=False, wrong=wrong)
         if options.send_test:
             _send_test(plane, composed, screen)
         elif options.out is None and not options.open:

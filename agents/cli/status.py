@@ -13,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.adapters.database.engine import Row
+from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
+from agents.cli.alarms import alarm_tables, alarms_and_daemons
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
@@ -21,16 +23,19 @@ from agents.core.settings import child_environment, load_settings
 from agents.core.types import REMAINDER, Floats, Times
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.reports.formatting import exact, literal, money, number, percent, quantity, signed_money
-from agents.wiring.connections import connect_to_read
+from agents.wiring.connections import Connections, connect_to_read
 
 
 def status(options: Namespace, screen: Screen) -> int:
     """Figures of every book, agents, positions and health."""
-    with _reader(options) as reader:
-        document = summary(reader) | {"health": reader.health(), "positions": reader.positions()}
+    with _connected(options) as connections:
+        reader = DeskReader(connections.trader)
+        now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
+        document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
+        *alarm_tables(document),
         *summary_tables(document),
         _positions_table(document["positions"]),
         rows_table("Health", health, ("what", "value")),
@@ -68,9 +73,15 @@ def psql(options: Namespace, screen: Screen) -> int:
 
 @contextmanager
 def _reader(options: Namespace) -> Iterator[DeskReader]:
+    with _connected(options) as connections:
+        yield DeskReader(connections.trader)
+
+
+@contextmanager
+def _connected(options: Namespace) -> Iterator[Connections]:
     connections = connect_to_read(load_settings(options.settings), demo=options.demo)
     try:
-        yield DeskReader(connections.trader)
+        yield connections
     finally:
         connections.close()
 

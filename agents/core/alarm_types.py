@@ -7,10 +7,14 @@ A new alarm needs a fact here (with a default, so that old facts stay whole), th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agents.core.facts import NewestDecision, ParityCheck, SystemState
+from agents.core.meta_types import Heartbeat
+
+SILENT_AFTER = timedelta(minutes=5)
+"""A daemon that has not been heard of for so long is silent; it beats every twenty seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +26,38 @@ class WaitingMail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UndecidedBars:
+    """Bars later than the newest decision (without one: bars that are fresh), the first of which the desk has known
+    `since`; `newest` is the close of the last."""
+
+    bars: int
+    since: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FutureRuns:
+    """Runs of jobs that a clock ahead of time made, set aside in the last day: how many, and the latest due time."""
+
+    runs: int
+    latest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLimits:
-    """What counts as late on a desk: a symbol without a new bar for `stale_after`."""
+    """What counts as late on a desk: a symbol without a new bar for `stale_after`, a bar that is not decided on within
+    `decide_within`, a daemon that is not heard of for `silent_after`."""
 
     stale_after: timedelta
+    decide_within: timedelta = timedelta(minutes=15)
+    silent_after: timedelta = SILENT_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmFacts:
     """The desk at the moment `at`. `freshness` maps a symbol to its newest bar (None: it never had one);
-    `unknown_orders` are ids of all orders whose outcome is not known, oldest first."""
+    `unknown_orders` are ids of all orders whose outcome is not known, oldest first; `heartbeats` those of the other
+    daemons; `refused` maps a recipient of the newest mails to why a server does not take mail for it."""
 
     at: datetime
     newest: NewestDecision | None
@@ -41,3 +67,7 @@ class AlarmFacts:
     waiting_mail: WaitingMail | None
     parity: ParityCheck | None
     system: SystemState
+    undecided: UndecidedBars | None = None
+    heartbeats: Sequence[Heartbeat] = ()
+    future_runs: FutureRuns | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)

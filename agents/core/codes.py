@@ -80,3 +80,4 @@ class FillStatus(Code):
     NO_CASH = 5, "rejected: not enough buying power"
     HALTED = 6, "rejected: symbol halted"
     UNKNOWN_SYMBOL = 7, "rejected: unknown symbol"
+    PAID_PARTLY = 8, "partial: the rest exceeded the buying power"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from agents.core.meta_types import JobRun, OpenAlarm, Scorecard, WeightDecision
+from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
 
 Amount = Decimal | float
@@ -275,3 +275,4 @@ class DeskFacts(RuleFacts):
     risk_events: Sequence[RecordedRiskEvent]
     parity: ParityCheck | None
     alarms: Sequence[OpenAlarm]
+    heartbeats: Sequence[Heartbeat] = ()

@@ -70,7 +70,10 @@ def log_event(logger: logging.Logger, message: str, *, level: int = logging.INFO
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    """A value as one word or in quotes; what a terminal would obey, or a file's name could hide in, is spelt out."""
+    text = str(value).replace("\n", " | ")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
     if text and not re.search(r'[\s"=]', text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', "'").replace("\n", " | ") + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'

@@ -117,8 +117,12 @@ class JobStore(Protocol):
         """Whether this process is the one that runs jobs; takes the lead where nobody has it."""
         ...
 
-    def newest(self, job: str) -> JobRun | None:
-        """The run with the latest due time."""
+    def newest(self, job: str, at: datetime) -> JobRun | None:
+        """The run with the latest due time that is not after `at`."""
+        ...
+
+    def set_aside(self, *, after: datetime, at: datetime) -> int:
+        """Mark runs due later than `after` as not run, so that their due times can come; how many there were."""
         ...
 
     def claim(self, job: str, due_at: datetime, at: datetime, *, missed: int, stale_before: datetime) -> int | None:

@@ -108,6 +108,30 @@ class OpenAlarm:
         return {**asdict(self.alarm), "opened_at": self.opened_at}
 
 
+DaemonName = Literal["trading", "meta"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The last sign of life of a daemon. `detail` says what it cannot do now, "" where all is well."""
+
+    daemon: DaemonName
+    at: datetime
+    started_at: datetime
+    pid: int
+    state: Literal["running", "stopped"]
+    detail: str
+
+    def is_silent(self, at: datetime, after: timedelta) -> bool:
+        """Whether it ended or has not been heard of for `after`; one from the future is no sign of life either."""
+        return self.state == "stopped" or abs(at - self.at) > after
+
+    def silence(self) -> str:
+        """Since when there has been none, in words."""
+        how = "was stopped" if self.state == "stopped" else "was last heard of"
+        return f"the {self.daemon} daemon {how} at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """Something a person should do, with the numbers behind it; `fingerprint` recognises it in the next report."""

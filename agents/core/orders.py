@@ -1,6 +1,6 @@
 """From an order to money: orders, fills and outcomes, corporate actions, positions, closed trades and their shares.
 
-Quantities, prices and amounts are Decimal, to eight places; times are aware UTC.
+Quantities and amounts are Decimal, to eight places, prices too (small ones to more); times are aware UTC.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from agents.core.clock import require_utc
 
 MONEY_STEP = Decimal("0.00000001")
+PRICE_DIGITS = 8
+"""A small price keeps at least so many digits."""
 REMAINDER = "remainder"
 """Name of the attribution row that holds what no agent asked for: rounding, buffer lag, caps, partial fills."""
 OrderState = Literal["intent", "acked", "partial", "filled", "expired", "rejected", "unknown", "not_placed"]
@@ -134,7 +136,7 @@ class Position:
     @property
     def average_entry_price(self) -> Decimal:
         """Cost of one unit."""
-        return (self.cost / self.quantity).quantize(MONEY_STEP)
+        return round_price(self.cost / self.quantity)
 
 
 def to_decimal(value: float) -> Decimal:
@@ -142,6 +144,19 @@ def to_decimal(value: float) -> Decimal:
     if not np.isfinite(value):
         raise ValueError(f"{value} is not an amount of money")
     return Decimal(repr(float(value))).quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def to_price(value: float) -> Decimal:
+    """A price as a Decimal, rounded as `round_price` does; ValueError where it is not finite."""
+    if not np.isfinite(value):
+        raise ValueError(f"{value} is not a price")
+    return round_price(Decimal(repr(float(value))))
+
+
+def round_price(price: Decimal) -> Decimal:
+    """Eight decimals, and below 0.1 so many more that eight digits are left: a coin may cost 0.00000000812."""
+    places = PRICE_DIGITS - 1 - price.adjusted() if price else 0
+    return price.quantize(MONEY_STEP.scaleb(min(0, PRICE_DIGITS - places)), rounding=ROUND_HALF_EVEN)
 
 
 def to_float(value: Decimal) -> float:

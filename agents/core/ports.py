@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from agents.core.meta_types import Heartbeat
 from agents.core.types import (
     Bars,
-    Booleans,
     CycleRecord,
     Floats,
     Order,
@@ -20,7 +20,6 @@ from agents.core.types import (
     Position,
     RiskState,
     Signals,
-    Times,
     WeightSet,
 )
 
@@ -52,16 +51,6 @@ class BarSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class LateBar:
-    """A bar that came when the decision that should have seen it was made already. `decided` is False where no decision
-    was made at its own time: a whole bar time that nobody decided on."""
-
-    symbol: str
-    time: datetime
-    decided: bool
-
-
 class DeskBars(BarSource, Protocol):
     """The bars of a desk's symbols."""
 
@@ -73,37 +62,12 @@ class DeskBars(BarSource, Protocol):
         """The same source, of these symbols only."""
         ...
 
-    def note_late(self, until: datetime) -> Sequence[LateBar]:
-        """Put on record the bars up to `until`, the last decision, that came after the decision at (or next after)
-        their time; those that are new since the last call."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What one poll of a feed brought: new bars, and how many seconds ago the newest of its bytes came (None: none)."""
-
-    bars: int
-    quiet_s: float | None
-
 
 class Feed(Protocol):
     """Brings new bars into the desk's store, from which they are read."""
 
-    def poll(self, at: datetime) -> Arrival:
-        """Take in what is new and closed at `at`. DataError where the feed cannot be read."""
-        ...
-
-
-class MarketCalendar(Protocol):
-    """When the bars of a market close."""
-
-    def expects(self, time: Times) -> Booleans:
-        """Which of these times [T] are the close of a bar of this market, for certain."""
-        ...
-
-    def stale_before(self, at: datetime) -> datetime:
-        """A desk whose newest bar closed before this has too old a picture of the market at `at`."""
+    def poll(self, at: datetime) -> int:
+        """Take in what is new and closed at `at`; how many bars were new. DataError where the feed cannot be read."""
         ...
 
 
@@ -144,7 +108,8 @@ class Journal(Protocol):
         ...
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
-        """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first."""
+        """Recorded strength x confidence, float64 [<= count, A, S], NaN where abstained, oldest first: of the newest
+        decisions, and where these are too few, of the desk's warm-up before them."""
         ...
 
     def open_orders(self) -> Sequence[tuple[Order, OrderState]]:
@@ -236,4 +201,16 @@ class Broker(Protocol):
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         """What the venue knows of an order; None where it was never placed."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """Where daemons leave their signs of life."""
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Put this in the place of the daemon's last one."""
+        ...
+
+    def all(self) -> Sequence[Heartbeat]:
+        """The last one of each daemon that ever ran."""
         ...

@@ -30,9 +30,12 @@ from agents.core.orders import (
     Position,
     Side,
     Trade,
+    round_price,
     to_decimal,
     to_float,
+    to_price,
 )
+from agents.core.warm_up import WarmUp
 
 __all__ = [
     "FINAL_ORDER_STATES",
@@ -59,13 +62,16 @@ __all__ = [
     "Signals",
     "Times",
     "Trade",
+    "WarmUp",
     "WeightSet",
     "WeightsLevel",
     "WorkLogEntry",
     "as_datetime",
     "as_stamp",
+    "round_price",
     "to_decimal",
     "to_float",
+    "to_price",
 ]
 
 
@@ -136,7 +142,7 @@ class CycleRecord:
 
     `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
     the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
-    `data_version` is that of the bars decided on.
+    `data_version` is that of the bars decided on. A desk's first record brings its `warm_up`.
     """
 
     time: Times
@@ -174,3 +180,4 @@ class CycleRecord:
     reason: tuple[str, ...]
     state: bytes
     data_version: int = 0
+    warm_up: WarmUp | None = None

@@ -27,6 +27,7 @@ from agents.tuning.job_runner import JobRunner
 logger = logging.getLogger(__name__)
 SUPERVISE_S = 5.0
 TICK_LATE_S = 120.0
+NUDGE_AFTER_TICKS = 1.5
 
 
 class MetaOrchestrator(JobRunner):
@@ -78,10 +79,17 @@ class Ticker:
                     )
                     ticking = False
                     break
+                if not self._busy and silent_s > NUDGE_AFTER_TICKS * self._every_s + SUPERVISE_S:
+                    self._nudge(scheduler)
                 self._alive()
         finally:
             scheduler.shutdown(wait=ticking)
         return ticking
+
+    def _nudge(self, scheduler: BackgroundScheduler) -> None:
+        """The next tick is planned by the machine's clock: where that was set back, it would be far away."""
+        log_event(logger, "no tick for a while; was the clock set back?", level=logging.WARNING)
+        scheduler.modify_job("tick", next_run_time=self._clock.now())
 
     def _turn(self) -> None:
         self._busy, self._last_s = True, self._clock.monotonic_s()

@@ -29,9 +29,8 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     RiskState,
-    Signals,
+    WarmUp,
     WeightSet,
-    WorkLogEntry,
     as_datetime,
     to_decimal,
     to_float,
@@ -39,14 +38,14 @@ from agents.core.types import (
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, panel_of, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state, obey
 from agents.pipeline.step import run_bars
 from agents.quant.indicators import LONGEST_GAP_BARS
-from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+from agents.trading.guard import AgentPanel, raw_forecasts
 
 logger = logging.getLogger(__name__)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,12 +53,13 @@ BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 class View(NamedTuple):
     """What a decision at one bar sees: opinions, the forecasts [<= scale window, A, S] that their scale is taken from,
-    their correlation [1, A, A], and the volatility of one bar [1, S]."""
+    their correlation [1, A, A], the volatility of one bar [1, S], and what a desk's first decision says beside."""
 
     opinions: Opinions
     history: Floats
     correlation: Floats
     volatility: Floats
+    note: str
 
 
 class Decision(NamedTuple):
@@ -150,12 +150,14 @@ class Orchestrator:
         opinions = Opinions(
             agents=self._agents.names,
             signals=signals,
-            reasons=self._reasons(signals, work_log),
+            reasons=self._agents.reasons(0, 1, len(plan.symbols)),
             forecast=forecast[-1:],
             weights=[weights],
             work_log=work_log,
         )
-        return View(opinions, raw, correlation[-1:], bar_volatility(recent, plan.volatility_window_bars)[-1:])
+        volatility = bar_volatility(recent, plan.volatility_window_bars)[-1:]
+        note = volume_note(window) if self._decided_at == BEFORE_ALL else ""
+        return View(opinions, raw, correlation[-1:], volatility, note)
 
     def _decide(
         self, bar: Bars, view: View, outcomes: list[OrderOutcome], command: RiskState | None, *, stale: bool
@@ -174,8 +176,11 @@ class Orchestrator:
         )
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
-        traded = Traded(out=out, state=state, orders=orders_of(out, bar, plan.desk), outcomes=[outcomes])
+        orders = orders_of(out, bar, plan.desk)
+        traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
+        if self._decided_at == BEFORE_ALL:
+            cycle = replace(cycle, warm_up=WarmUp(names, plan.symbols, self._history))
         return Decision(cycle, state, ledger)
 
     def _record(self, decision: Decision, view: View, command: RiskState | None, at: datetime) -> None:
@@ -196,17 +201,6 @@ class Orchestrator:
         return self._weights.current(self._at).weights
 
     # ------------------------------------------------------------ parts of a cycle
-
-    def _reasons(
-        self, signals: Sequence[Signals], work_log: Sequence[WorkLogEntry]
-    ) -> tuple[tuple[tuple[str, ...], ...], ...]:
-        """Why each agent said what it did of the newest bar, [A][1][S]."""
-        failures = {entry.agent_name: entry.detail for entry in work_log if not entry.ok}
-        columns = range(len(self.plan.symbols))
-        return tuple(
-            (tuple(word_reason(agent, s, -1, k, failures.get(agent.name, "")) for k in columns),)
-            for agent, s in zip(self._agents.agents, signals, strict=True)
-        )
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
         if not orders:

@@ -16,6 +16,7 @@ from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime
 from agents.pipeline.bar import Book, MarketAtOpen, desk_of
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
+from agents.pipeline.market import known_volume
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import settle_order
 from agents.pipeline.state import State, copy_state
@@ -36,7 +37,7 @@ class PaperBroker:
 
     `account` gives the desk's state as of the last decision; it is read, never changed. `working` are orders that the
     venue accepted before a restart. Refused, as values: unknown symbols, halted symbols, and at the fill what does not
-    fit into the buying power. What a bar leaves of an order has expired.
+    fit into the buying power. An order works until the next bar of its symbol; what that leaves of it has expired.
     """
 
     def __init__(
@@ -109,22 +110,25 @@ class PaperBroker:
         closed = as_datetime(bars.time[0])
         if self._matched is not None and self._matched.closed == closed:
             return
-        orders = sorted(self._working.values(), key=lambda order: order.symbol)
+        met = {symbol for symbol, opened in zip(self._symbols, bars.open[0], strict=True) if np.isfinite(opened)}
+        orders = sorted((o for o in self._working.values() if o.symbol in met), key=lambda order: order.symbol)
         if not orders:
             self._matched = Matched(closed, ())
             return
         state, parameters = copy_state(self._account()), self._parameters
         work = desk_of(state, parameters).work
-        nowhere = ActionEffects(np.zeros(len(self._symbols)), np.zeros(len(self._symbols)), work.shares)
+        nothing = np.zeros(len(self._symbols))
+        nowhere = ActionEffects(nothing, nothing.copy(), work.shares, np.zeros_like(state.pool))
         apply_actions(state, Actions(bars.split[0], bars.dividend[0]), parameters.lots, nowhere)
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
-        market_depth(bars.volume[0], state.volatility, parameters, work.depth)
+        market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)
         market = MarketAtOpen(bars.open[0], state.mark, work.depth)
         cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
         book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
-        match_orders(book, market, parameters.fill_model, work.fills, True)
+        match_orders(book, market, parameters, work.fills, True)
         opened = as_datetime(bars.opened[0])
         answers = [settle_order(order, work.fills, self._symbols.index(order.symbol), opened) for order in orders]
         self._matched = Matched(closed, tuple(answers))
-        self._working.clear()
+        for answer in answers:
+            del self._working[answer.client_order_id]

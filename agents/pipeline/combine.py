@@ -19,6 +19,10 @@ PRIOR_VOTES = 100.0
 """Until an agent has spoken often, its scale leans on a usual one, as if 100 votes of 0.35 had been heard."""
 
 
+STEPS = 2.0**40
+"""Opinions and their products, all within [-1, 1], are rounded to 1e-12; 8 million of them can be summed."""
+
+
 @compiled
 def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Floats]:
     """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]).
@@ -26,15 +30,18 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     forecast = raw / mean |raw| of that agent's votes on all symbols in the last `window` bars, clipped to +-cap.
     correlation is the uncentred one of raw opinions over the same window (abstention counts as 0 there),
     1 on the diagonal, floored at 0: disagreement must not be levered up.
+
+    Sums are of whole `STEPS`, so they are exact: the same window gives the same bits, whatever was before it and in
+    whatever order symbols come.
     """
     bars, agents, symbols = raw.shape
     forecast = np.full((bars, symbols, agents), np.nan)
     correlation = np.zeros((bars, agents, agents))
-    size = np.zeros(agents)
-    votes = np.zeros(agents)
-    products = np.zeros((agents, agents))
+    size = np.zeros(agents, dtype=np.int64)
+    votes = np.zeros(agents, dtype=np.int64)
+    products = np.zeros((agents, agents), dtype=np.int64)
     for t in range(bars):
-        for sign in (1.0, -1.0):  # the newest bar comes into the sums, the one that leaves the window goes out
+        for sign in (1, -1):  # the newest bar comes into the sums, the one that leaves the window goes out
             u = t if sign > 0 else t - window
             if u < 0:
                 continue
@@ -43,27 +50,32 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
                     value = raw[u, a, s]
                     if not math.isfinite(value):
                         continue
-                    size[a] += sign * abs(value)
+                    size[a] += sign * _whole_steps(abs(value))
                     votes[a] += sign
-                    products[a, a] += sign * value * value
+                    products[a, a] += sign * _whole_steps(value * value)
                     for b in range(a):
                         other = raw[u, b, s]
                         if math.isfinite(other):
-                            products[a, b] += sign * value * other
+                            products[a, b] += sign * _whole_steps(value * other)
         for a in range(agents):
-            scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + max(size[a], 0.0))
+            scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + size[a] / STEPS)
             for s in range(symbols):
                 value = raw[t, a, s]
                 if math.isfinite(value):
                     forecast[t, s, a] = min(cap, max(-cap, value * scale))
             correlation[t, a, a] = 1.0
             for b in range(a):
-                spread = products[a, a] * products[b, b]
-                if spread > 1e-18:
+                spread = float(products[a, a]) * float(products[b, b])
+                if spread > 0.0:
                     value = min(1.0, max(0.0, products[a, b] / math.sqrt(spread)))
                     correlation[t, a, b] = value
                     correlation[t, b, a] = value
     return forecast, correlation
+
+
+@compiled_inline
+def _whole_steps(value: float) -> int:
+    return math.floor(value * STEPS + 0.5)
 
 
 @compiled_inline
@@ -72,34 +84,45 @@ def combine(forecast: Floats, correlation: Floats, weights: Floats, sizing: Sizi
 
     combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention (NaN) leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
-    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap. At most 63 agents,
-    since those that vote are bits of one integer.
+    averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap.
     """
-    symbols, agents = forecast.shape
     cap = sizing.forecast_cap
-    last_voters = -1
-    last_multiplier = 1.0
-    for s in range(symbols):
-        voters, total, weight = 0, 0.0, 0.0
-        for a in range(agents):
+    known, multiplier = -1, 1.0  # the last symbol whose multiplier was computed, and it
+    for s in range(len(forecast)):
+        total, weight = 0.0, 0.0
+        for a in range(len(weights)):
             value = forecast[s, a]
             if math.isfinite(value) and weights[a] > 0.0:
                 total += weights[a] * value
                 weight += weights[a]
-                voters |= 1 << a
-        if voters == 0:
+        if weight == 0.0:
             combined.forecast[s] = math.nan
             combined.multiplier[s] = math.nan
             continue
-        if voters != last_voters:
-            variance = 0.0
-            for a in range(agents):
-                if voters & (1 << a):
-                    variance += weights[a] * weights[a]
-                    for b in range(a):
-                        if voters & (1 << b):
-                            variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
-            last_multiplier = min(sizing.multiplier_cap, weight / math.sqrt(variance))
-            last_voters = voters
-        combined.multiplier[s] = last_multiplier
-        combined.forecast[s] = min(cap, max(-cap, last_multiplier * total / weight))
+        if known < 0 or not _same_voters(forecast[s], forecast[known]):
+            multiplier = min(sizing.multiplier_cap, weight / math.sqrt(_variance(forecast[s], correlation, weights)))
+            known = s
+        combined.multiplier[s] = multiplier
+        combined.forecast[s] = min(cap, max(-cap, multiplier * total / weight))
+
+
+@compiled_inline
+def _same_voters(one: Floats, other: Floats) -> bool:
+    """Whether the same agents vote in both [A]."""
+    same = 0
+    for a in range(len(one)):
+        same += 1 if math.isfinite(one[a]) == math.isfinite(other[a]) else 0
+    return same == len(one)
+
+
+@compiled_inline
+def _variance(forecast: Floats, correlation: Floats, weights: Floats) -> float:
+    """w' C w over the agents that vote in `forecast` [A]."""
+    variance = 0.0
+    for a in range(len(weights)):
+        if math.isfinite(forecast[a]) and weights[a] > 0.0:
+            variance += weights[a] * weights[a]
+            for b in range(a):
+                if math.isfinite(forecast[b]) and weights[b] > 0.0:
+                    variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
+    return variance

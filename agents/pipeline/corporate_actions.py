@@ -33,6 +33,8 @@ class ActionEffects(NamedTuple):
     """[S] dividends and cash in lieu of fractions."""
     contribution: Floats
     """[A+1] dividends by agent."""
+    realised: Floats
+    """[S, A+1] what positions had earned that became a mere fraction and were paid out."""
 
 
 @compiled_bare
@@ -81,3 +83,14 @@ def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffect
         state.holding[s, a] *= ratio
         rest -= state.holding[s, a]
     state.holding[s, agents] = rest
+    if state.position[LIVE, s] == 0.0:
+        _realise(state, s, effects)
+
+
+@compiled_inline
+def _realise(state: State, s: int, effects: ActionEffects) -> None:
+    """The live book holds nothing of the symbol any more: what its position has earned is that of a closed trade."""
+    for k in range(state.pool.shape[1]):
+        effects.realised[s, k] += state.pool[s, k]
+        state.pool[s, k] = 0.0
+        state.holding[s, k] = 0.0

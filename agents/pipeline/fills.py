@@ -7,11 +7,15 @@ import math
 from agents.core.types import FillStatus, Floats
 from agents.pipeline.bar import BarFills, Book, Depth, MarketAtOpen
 from agents.pipeline.orders import round_to_lot
-from agents.pipeline.parameters import FillModel, Parameters
+from agents.pipeline.parameters import Parameters
 from agents.quant.compiled import compiled_inline
 
 MONEY_STEPS = 1e8
-"""Prices and fees are whole multiples of 1e-8, as the ledger keeps them, so floats and Decimals agree to the bit."""
+"""Fees and prices are whole multiples of 1e-8, as the ledger keeps them, so floats and Decimals agree to the bit."""
+SMALL_PRICE_STEPS, FINEST_STEPS = 1e7, 1e22
+"""A small price is a multiple of so small a step that there are at least so many, but of no smaller one than 1e-22."""
+ROUNDING = 1e-12
+"""What exceeds the buying power by this fraction of it is rounding of floats."""
 
 
 @compiled_inline
@@ -31,57 +35,84 @@ def market_depth(volume: Floats, volatility: Floats, parameters: Parameters, dep
 
 
 @compiled_inline
-def match_orders(book: Book, market: MarketAtOpen, model: FillModel, fills: BarFills, has_account: bool) -> bool:
+def match_orders(book: Book, market: MarketAtOpen, parameters: Parameters, fills: BarFills, has_account: bool) -> bool:
     """Fill the market orders of one book at one bar's open, into `fills`; False where there was no order at all.
 
-    Quantity: at most what the depth holds; the rest expires. Price: open x (1 +- (half spread + slope x sqrt(units))),
-    by the square-root law of market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity market impact",
-    2005). Fee: commission x notional.
+    An order of a symbol without a bar is left alone: it works until that symbol's next bar. Quantity: at most what the
+    depth holds; the rest expires. Price: open x (1 +- (half spread + slope x sqrt(units))), by the square-root law of
+    market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity market impact", 2005). Fee: commission x
+    notional.
 
-    With an account, quantities are whole lots, prices and fees whole 1e-8 of money, fees at least the minimum
-    commission, and buying power counts: what an order adds to gross exposure, with its fee, must fit into leverage x
-    equity at the open. Orders that shrink a position are taken first, then the others, in the order of symbols.
+    With an account, prices are whole steps (`whole_price`), fees whole 1e-8 of money and at least the minimum
+    commission, and buying power counts: where it does not hold all that opens or enlarges a position, each such part
+    is filled at the same share of it, in whole lots. What closes a position is always filled.
     """
-    order, position, opened = book.order, book.position, market.price
-    available = market.depth.whole if has_account else market.depth.units
-    first, symbols = _first_order(order), len(order)
+    order, opened, model, symbols = book.order, market.price, parameters.fill_model, len(book.order)
+    first = _first_order(order)
     if first == symbols:
         return False
     for s in range(symbols):
         fills.quantity[s] = 0.0
         fills.status[s] = FillStatus.NONE
-    equity, gross = _account_at_open(book, market) if has_account else (book.cash, 0.0)
-    for turn in range(2 if has_account else 1):
-        for s in range(first, symbols):
-            wanted = order[s]
-            if wanted == 0.0 or (has_account and (wanted * position[s] < 0.0) != (turn == 0)):
-                continue
-            if not math.isfinite(opened[s]):
-                fills.status[s] = FillStatus.NO_BAR
-                continue
-            filled = min(abs(wanted), available[s])
+    share = _payable_share(book, market, parameters, first) if has_account else 1.0
+    available = market.depth.whole if has_account else market.depth.units
+    for s in range(first, symbols):
+        wanted = order[s]
+        if wanted == 0.0 or not math.isfinite(opened[s]):
+            continue
+        filled = min(abs(wanted), available[s])
+        if filled <= 0.0:
+            fills.status[s] = FillStatus.NO_VOLUME
+            continue
+        fills.status[s] = FillStatus.FILLED if filled >= abs(wanted) else FillStatus.PARTIAL
+        closing = closing_part(book.position[s], wanted, filled)
+        if share < 1.0 and closing < filled:
+            filled = closing + round_to_lot(share * (filled - closing), parameters.lots[s])
+            fills.status[s] = FillStatus.PAID_PARTLY if filled > 0.0 else FillStatus.NO_CASH
             if filled <= 0.0:
-                fills.status[s] = FillStatus.NO_VOLUME
                 continue
-            moved = market.depth.slope[s] * math.sqrt(filled)
-            at = opened[s] * (1.0 + math.copysign(model.half_spread + moved, wanted))
-            paid = model.commission * filled * at
-            if has_account:
-                paid = _whole_money(max(model.minimum_commission, paid))
-                at = _whole_money(at)
-                added = (abs(position[s] + math.copysign(filled, wanted)) - abs(position[s])) * at
-                if added > 0.0 and gross + added + paid > model.leverage * equity:
-                    fills.status[s] = FillStatus.NO_CASH
-                    continue
-                gross += added
-                equity -= paid + filled * abs(at - opened[s])
-                fills.spread_cost[s] = filled * opened[s] * model.half_spread
-                fills.impact_cost[s] = filled * opened[s] * moved
-            fills.quantity[s] = math.copysign(filled, wanted)
-            fills.price[s] = at
-            fills.fee[s] = paid
-            fills.status[s] = FillStatus.FILLED if filled >= abs(wanted) else FillStatus.PARTIAL
+        moved = market.depth.slope[s] * math.sqrt(filled)
+        at = opened[s] * (1.0 + math.copysign(model.half_spread + moved, wanted))
+        paid = model.commission * filled * at
+        if has_account:
+            paid = _whole_money(max(model.minimum_commission, paid))
+            at = whole_price(at)
+            fills.spread_cost[s] = filled * opened[s] * model.half_spread
+            fills.impact_cost[s] = filled * opened[s] * moved
+        fills.quantity[s] = math.copysign(filled, wanted)
+        fills.price[s] = at
+        fills.fee[s] = paid
     return True
+
+
+@compiled_inline
+def closing_part(position: float, order: float, units: float) -> float:
+    """How many of the `units` that an order trades close the position, which has the other sign; 0 where it has not."""
+    return min(units, abs(position)) if position * order < 0.0 else 0.0
+
+
+@compiled_inline
+def _payable_share(book: Book, market: MarketAtOpen, parameters: Parameters, first: int) -> float:
+    """Which share of all that opens or enlarges positions fits into the buying power, leverage x equity at the open,
+    once everything that closes is closed and all costs are paid; the same whatever the order of symbols is."""
+    model, depth = parameters.fill_model, market.depth
+    equity, gross = _account_at_open(book, market)
+    asked = 0.0
+    for s in range(first, len(book.order)):
+        wanted, opened = book.order[s], market.price[s]
+        filled = min(abs(wanted), depth.whole[s])
+        if wanted == 0.0 or filled <= 0.0 or not math.isfinite(opened):
+            continue
+        closing = closing_part(book.position[s], wanted, filled)
+        cost = opened * (model.half_spread + depth.slope[s] * math.sqrt(filled))
+        at = opened + math.copysign(cost, wanted)
+        equity -= filled * cost + max(model.minimum_commission, model.commission * filled * at)
+        gross -= closing * opened
+        asked += (filled - closing) * at
+    room = model.leverage * equity - gross
+    if asked <= room * (1.0 + ROUNDING):
+        return 1.0
+    return max(0.0, room / asked)
 
 
 @compiled_inline
@@ -109,3 +140,12 @@ def _account_at_open(book: Book, market: MarketAtOpen) -> tuple[float, float]:
 @compiled_inline
 def _whole_money(amount: float) -> float:
     return math.floor(amount * MONEY_STEPS + 0.5) / MONEY_STEPS
+
+
+@compiled_inline
+def whole_price(price: float) -> float:
+    """Rounded as `core.orders.round_price` does it, and never to nothing."""
+    steps = MONEY_STEPS
+    while price * steps < SMALL_PRICE_STEPS and steps < FINEST_STEPS:
+        steps *= 10.0
+    return max(1.0, math.floor(price * steps + 0.5)) / steps

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
-from agents.core.types import MONEY_STEP, CorporateAction, Fill, Position, Trade
+from agents.core.types import MONEY_STEP, CorporateAction, Fill, Position, Trade, round_price
 
 ZERO = Decimal(0)
 
@@ -57,7 +57,7 @@ def _apply_action(positions: dict[str, Position], action: CorporateAction) -> li
         side="long" if held.quantity > 0 else "short",
         quantity=abs(held.quantity),
         entry_price=abs(held.average_entry_price),
-        exit_price=_money(action.cash / held.quantity),
+        exit_price=round_price(action.cash / held.quantity),
         fees=ZERO,
         pnl=action.cash + held.carried - held.cost,
     )
@@ -106,7 +106,7 @@ def _close(held: Position, fill: Fill, closing: Decimal, fee: Decimal) -> tuple[
         closed_at=fill.time,
         side="long" if held.quantity > 0 else "short",
         quantity=closing,
-        entry_price=_money(cost / signed),
+        entry_price=round_price(cost / signed),
         exit_price=fill.price,
         fees=fee,
         pnl=signed * fill.price - cost + carried - fee,

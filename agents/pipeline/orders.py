@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agents.core.types import Floats, NoTrade
+from agents.core.types import Floats, NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
 from agents.pipeline.parameters import Parameters, Sizing
 from agents.pipeline.risk import apply_limits
@@ -50,7 +50,8 @@ def target_positions(
     """The raw weight that the forecast asks for, and the weight after the buffer, of one book at one bar.
 
     Inside buffer x unit weight around the raw weight the position stays; outside it moves to the near edge of that zone
-    (R. Carver, Systematic Trading, 2015, "position inertia"). No bar, no volatility or no opinion: it stays.
+    (R. Carver, Systematic Trading, 2015, "position inertia"). No bar, no volatility or no opinion: it stays; without a
+    bar, what an order that still works would make of it counts as its weight.
     """
     price, position, per_unit = market.price, book.position, 1.0 / book.capital
     raw_weight, weight, current, no_trade = targets.raw_weight, targets.weight, targets.current, targets.no_trade
@@ -61,6 +62,8 @@ def target_positions(
         raw_weight[s] = math.nan
         if not market.has_bar[s]:
             no_trade[s] = NoTrade.NO_BAR
+            if book.order[s] != 0.0:
+                weight[s] = (position[s] + book.order[s]) * price[s] * per_unit
         elif not math.isfinite(unit_weight[s]):
             no_trade[s] = NoTrade.WARM_UP
         elif not math.isfinite(forecast[s]):
@@ -81,14 +84,20 @@ def target_positions(
 def order_quantities(targets: Targets, market: MarketAtClose, book: Book, parameters: Parameters) -> None:
     """Allowed weights [S] -> signed quantities in `book.order` [S], rounded so that positions never exceed the weights.
 
-    An order below the minimum trade is not sent, unless it closes the position.
+    An order below the minimum trade is not sent, unless it closes the position. Where a symbol has no bar, its order
+    works on, as far as it closes the position only where positions may only shrink.
     """
     weight, clamps, no_trade = targets.weight, targets.clamps, targets.no_trade
     price, position, order = market.price, book.position, book.order
     lots, smallest = parameters.lots, parameters.sizing.minimum_trade * book.capital
     for s in range(len(weight)):
+        if not market.has_bar[s]:
+            if order[s] != 0.0 and (market.stale[s] or book.risk_state == RiskState.HALTED):
+                closing = min(abs(order[s]), abs(position[s])) if order[s] * position[s] < 0.0 else 0.0
+                order[s] = math.copysign(closing, order[s]) if closing > 0.0 else 0.0
+            continue
         order[s] = 0.0
-        if not market.has_bar[s] or (no_trade[s] != NoTrade.TRADED and clamps[s] == 0):
+        if no_trade[s] != NoTrade.TRADED and clamps[s] == 0:
             continue
         goal = round_to_lot(weight[s] * book.capital / price[s], lots[s])
         difference = goal - position[s]

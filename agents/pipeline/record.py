@@ -33,6 +33,7 @@ from agents.core.types import (
     as_datetime,
     to_decimal,
     to_float,
+    to_price,
 )
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.bar import BarFills
@@ -69,7 +70,8 @@ def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
 def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> OrderOutcome:
     """The matcher's verdict on a working order of the symbol in column `s`, at the bar that opened at `opened`.
 
-    The unfilled rest of a one-bar order has expired, and so has an order that a split rounded away (no status)."""
+    The unfilled rest of a one-bar order has expired, and so has an order that was taken back before, since positions
+    may only shrink, or that a split rounded away (no status)."""
     status, quantity = FillStatus(fills.status[s]), float(fills.quantity[s])
     executed: tuple[Fill, ...] = ()
     if quantity != 0.0:
@@ -81,7 +83,7 @@ def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> Ord
                 symbol=order.symbol,
                 side=order.side,
                 quantity=to_decimal(abs(quantity)),
-                price=to_decimal(fills.price[s]),
+                price=to_price(fills.price[s]),
                 fee=to_decimal(fills.fee[s]),
                 spread_cost=to_decimal(fills.spread_cost[s]),
                 impact_cost=to_decimal(fills.impact_cost[s]),
@@ -92,19 +94,24 @@ def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> Ord
 
 
 _FATES: dict[FillStatus, tuple[OrderState, str]] = {
-    FillStatus.NONE: ("expired", "split"),
+    FillStatus.NONE: ("expired", "taken back, or rounded away by a split"),
     FillStatus.FILLED: ("filled", ""),
     FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
-    FillStatus.NO_BAR: ("expired", str(FillStatus.NO_BAR)),
     FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
+    FillStatus.PAID_PARTLY: ("expired", "the rest expired: not enough buying power"),
 }
 
 
-def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) -> list[list[OrderOutcome]]:
-    """What the step's own matcher did at each of the n bars with the orders that were `working` then."""
+def outcomes_of(
+    out: Outputs, bars: Bars, working: Sequence[Order], orders: Sequence[Sequence[Order]]
+) -> tuple[list[list[OrderOutcome]], list[Order]]:
+    """What the step's own matcher did at each of the n bars with the orders that worked then: those `working` before
+    the first bar, and those decided at each of the n bars. Each meets the next bar of its symbol.
+
+    Returns the outcomes, and the orders that work after the last bar."""
     column = {symbol: s for s, symbol in enumerate(bars.symbols)}
     result: list[list[OrderOutcome]] = []
-    for t, orders in enumerate(working):
+    for t, decided in enumerate(orders):
         fills = BarFills(
             out.fill_quantity[t],
             out.fill_price[t],
@@ -113,9 +120,11 @@ def outcomes_of(out: Outputs, bars: Bars, working: Sequence[Sequence[Order]]) ->
             out.fill_impact[t],
             out.fill_status[t],
         )
-        opened = as_datetime(bars.opened[t])
-        result.append([settle_order(order, fills, column[order.symbol], opened) for order in orders])
-    return result
+        opened, met = as_datetime(bars.opened[t]), np.isfinite(bars.open[t])
+        settled = sorted((o for o in working if met[column[o.symbol]]), key=lambda order: order.symbol)
+        result.append([settle_order(order, fills, column[order.symbol], opened) for order in settled])
+        working = [*(order for order in working if not met[column[order.symbol]]), *decided]
+    return result, list(working)
 
 
 def broker_fills_of(outcomes: Iterable[OrderOutcome], symbols: tuple[str, ...]) -> BrokerFills:
@@ -154,13 +163,15 @@ class Opinions:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traded:
     """What the step made of n bars: its results, the state after them, and for each bar the orders decided and the
-    outcomes of those that were working; `placed` are answers about the last bar's orders."""
+    outcomes of those that were working; `placed` are answers about orders that work on, `note` what the first decision
+    says beside."""
 
     out: Outputs
     state: State
     orders: Sequence[Sequence[Order]]
     outcomes: Sequence[Sequence[OrderOutcome]]
     placed: Sequence[OrderOutcome] = ()
+    note: str = ""
 
 
 def build_cycle(
@@ -202,7 +213,7 @@ def build_cycle(
         contributions=tuple(booked.contributions),
         positions=ledger.positions,
         work_log=tuple(opinions.work_log),
-        reason=tuple(describe_decision(out, t) for t in range(len(bars.time))),
+        reason=_reasons(out, traded.note),
         state=pack_state(traded.state, bars.symbols, agents, ledger),
         data_version=bars.version,
     )
@@ -259,6 +270,11 @@ def _contributions_of(trade: Trade, realised: Floats, agents: tuple[str, ...]) -
     ]
     rest = trade.pnl - sum((row.contribution for row in rows), start=ZERO)
     return [*rows, Contribution(trade_id=trade.trade_id, agent_name=REMAINDER, contribution=rest)]
+
+
+def _reasons(out: Outputs, note: str) -> tuple[str, ...]:
+    first, *others = (describe_decision(out, t) for t in range(len(out.order)))
+    return ("; ".join(filter(None, (first, note))), *others)
 
 
 def describe_decision(out: Outputs, t: int) -> str:

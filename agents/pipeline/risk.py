@@ -51,6 +51,18 @@ def apply_limits(targets: Targets, stale: Booleans, risk_state: int, limits: Ris
 
 
 @compiled_inline
+def control_risk_state(own: int, live: int) -> int:
+    """A control book's state, from what its own drawdown asks for and the live book's state.
+
+    It halts and resumes with the live book, which a person looks after. Nobody would ever resume a control alone, and
+    it would no longer say what other weights had earned; so its own drawdown only makes it REDUCING.
+    """
+    if live == RiskState.HALTED:
+        return RiskState.HALTED
+    return RiskState.ACTIVE if own == RiskState.ACTIVE else RiskState.REDUCING
+
+
+@compiled_inline
 def next_risk_state(risk_state: int, drawdown: float, limits: RiskLimits) -> int:
     """The state after a bar whose mark-to-market equity lies `drawdown` (a fraction) below its peak.
 

@@ -31,6 +31,8 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
             signal.forecast[s] = value if math.isfinite(value) else 0.0
         target_positions(signal, market, book, desk.parameters.sizing.buffer, targets)
         for s in range(symbols):
+            if not market.has_bar[s]:
+                continue  # an order works until its symbol's next bar
             if targets.no_trade[s] == NoTrade.TRADED:
                 book.order[s] = targets.weight[s] * capital / market.price[s] - book.position[s]
             else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from agents.core.books import FIRST_SHADOW
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
+from agents.pipeline.market import known_volume
 
 
 class State(NamedTuple):
@@ -163,7 +164,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
     return Inputs(
         open=bars.open,
         close=bars.close,
-        volume=bars.volume,
+        volume=known_volume(bars),
         split=bars.split,
         dividend=bars.dividend,
         volatility=volatility,

@@ -16,7 +16,7 @@ from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_acti
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, unit_weights
 from agents.pipeline.parameters import Parameters
-from agents.pipeline.risk import next_risk_state
+from agents.pipeline.risk import control_risk_state, next_risk_state
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.quant.compiled import compiled_bare, compiled_inline
@@ -41,7 +41,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         for s in range(len(opened)):
             work.has_bar[s] = math.isfinite(opened[s]) and math.isfinite(closed[s])
         _copy_row(state.equity, work.last_equity)
-        effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t])
+        effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t], out.realised[t])
         apply_actions(state, Actions(inputs.split[t], inputs.dividend[t]), parameters.lots, effects)
         _settle(desk, inputs, out, t)
         _attribute_and_mark(desk, inputs, out, t)
@@ -68,11 +68,12 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
             _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
             _copy_row(inputs.broker_fills.price[t], fills.price)
             _copy_row(inputs.broker_fills.fee[t], fills.fee)
-        elif not match_orders(book, market, parameters.fill_model, fills, has_account):
+        elif not match_orders(book, market, parameters, fills, has_account):
             continue
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]
+            book.order[s] = 0.0 if math.isfinite(market.price[s]) else book.order[s] - filled
             if filled != 0.0:
                 held = book.position[s] + filled
                 book.position[s] = 0.0 if abs(held) < NOTHING_HELD else held
@@ -140,6 +141,8 @@ def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
         peak[b] = max(peak[b], value)
         if b < FIRST_SHADOW:
             risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], parameters.limits)
+            if b != LIVE:
+                risk_state[b] = control_risk_state(risk_state[b], risk_state[LIVE])
     _copy_row(equity, out.equity[t])
     _copy_row(state.cash, out.cash[t])
     learn_variance(state, desk.work.last_equity, parameters.initial_cash, out.shadow_return[t])
@@ -173,14 +176,16 @@ def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: 
 
 @compiled_inline
 def _note_decision(desk: StepDesk, out: Outputs, t: int) -> None:
-    state, signal, targets = desk.state, desk.work.signal, desk.work.targets
+    state, work = desk.state, desk.work
+    signal, targets = work.signal, work.targets
     _copy_row(signal.forecast, out.combined[t])
     _copy_row(signal.multiplier, out.multiplier[t])
     _copy_row(targets.raw_weight, out.raw_weight[t])
     _copy_row(targets.weight, out.target_weight[t])
     _copy_row(targets.clamps, out.clamps[t])
     _copy_row(targets.no_trade, out.no_trade[t])
-    _copy_row(state.pending[LIVE], out.order[t])
+    for s in range(len(state.mark)):
+        out.order[t, s] = state.pending[LIVE, s] if work.has_bar[s] else 0.0  # else it was decided at an earlier bar
     _copy_row(state.position[LIVE], out.position[t])
     _copy_row(state.mark, out.mark[t])
 

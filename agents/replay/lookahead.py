@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.core.asking import checked, problem_of, read_only
 from agents.core.ports import Agent
 from agents.core.types import Booleans, Floats, Panel, Signals, as_datetime
-from agents.trading.guard import fault_of, read_only
 
 CHECKS = ("answer", "prefix", "poison", "start")
 EXACT, FORGOTTEN = 0.0, 1e-9
@@ -95,11 +95,11 @@ def _ask(agent: Agent, panel: Panel) -> Signals:
     try:
         signals = agent.signals(read_only(panel))
     except Exception as error:  # an agent may raise anything
-        raise _NoAnswerError(f"raised {type(error).__name__}: {error}") from None
-    fault = fault_of(signals, panel)
-    if fault:
-        raise _NoAnswerError(fault)
-    return signals
+        raise _NoAnswerError(f"raised {problem_of(error)}") from None
+    answer = checked(signals, panel.close.shape)
+    if isinstance(answer, str):
+        raise _NoAnswerError(answer)
+    return answer
 
 
 def _cuts(whole: Signals, rows: int) -> list[int]:

@@ -30,7 +30,7 @@ from agents.core.types import (
 )
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, known_volume, panel_of
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs, obey
 from agents.pipeline.step import run_rows
@@ -93,8 +93,8 @@ class RecordedBatch(NamedTuple):
     """Recorded decisions with what they were made from.
 
     `bars` hold `memory` rows before the first decision, then one row for each. `warm_up` and `on_record` are opinions
-    [rows, A, S] before that (NaN = abstained): those of a new desk's warm-up, which a desk that is restarted soon
-    forgets, and those on record.
+    [rows, A, S] before that (NaN = abstained): those on record, and those of the warm-up of a desk that began before
+    warm-ups were kept: such a desk forgot it when it was restarted.
     """
 
     recorded: Recorded
@@ -108,9 +108,9 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     """Run the step again over a batch's decisions, changing `state`, and note what differs."""
     recorded = batch.recorded
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
-    fills = _fill_grids(recorded)
+    fills = _fill_grids(batch)
     inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
-    out, model = _run_again(batch, plan, state, inputs)
+    out, model = _run_again(batch, plan, state, inputs, there)
     _compare_rows(recorded, there, inputs.forecast, out, parity)
     bars = batch.bars.rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
@@ -123,10 +123,11 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
     rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
     volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
     stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
-    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "volume", "split", "dividend")}
+    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(
         **grid,
+        volume=known_volume(bars)[memory:],
         volatility=np.where(there, volatility, np.nan),
         forecast=np.zeros((rows, symbols, agents)),
         correlation=np.zeros((rows, agents, agents)),
@@ -137,7 +138,9 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
     )
 
 
-def _run_again(batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs) -> tuple[Outputs, Outputs]:
+def _run_again(
+    batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs, there: Booleans
+) -> tuple[Outputs, Outputs]:
     """The step with the recorded fills, and, bar by bar from the same states, with those of the cost model. Fills
     `inputs.forecast` and `inputs.correlation`: each row from its own window, as live."""
     recorded = batch.recorded
@@ -149,6 +152,7 @@ def _run_again(batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Input
     for t in range(rows):
         stop = before + t + 1
         window = known[max(0, stop - plan.scale_window_bars) : stop]
+        window = np.where(there[t], window, np.nan)  # the desk measured conviction on the symbols that it had
         inputs.forecast[t], inputs.correlation[t] = _scaled(window, plan)
         short = window[-(len(batch.on_record) + t + 1) :]
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
@@ -204,15 +208,22 @@ def _alike(first: Any, second: Any, tolerance: float) -> Any:
     return np.isclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _fill_grids(recorded: Recorded) -> dict[str, Floats]:
+def _fill_grids(batch: RecordedBatch) -> dict[str, Floats]:
     """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, costs inside the price."""
+    recorded = batch.recorded
+    met = np.isfinite(batch.bars.open)
     shape = (len(recorded.time), len(recorded.symbols))
     grids = {name: np.zeros(shape) for name in ("quantity", "value", "fee", "spread", "impact", "parts", "last")}
     for decision_time, fill in recorded.fills:
-        t = int(np.searchsorted(recorded.time, as_stamp(decision_time), side="right"))  # the bar after it settled it
-        if t >= shape[0] or fill.symbol not in recorded.symbols:
+        if fill.symbol not in recorded.symbols:
             continue
-        cell = t, recorded.symbols.index(fill.symbol)
+        s = recorded.symbols.index(fill.symbol)
+        since = int(np.searchsorted(batch.bars.time, as_stamp(decision_time), side="right"))
+        later = np.flatnonzero(met[since:, s])  # an order meets the next bar of its symbol
+        t = since + int(later[0]) - batch.memory if len(later) else shape[0]
+        if not 0 <= t < shape[0]:
+            continue
+        cell = t, s
         quantity, price = float(fill.signed_quantity), float(fill.price)
         grids["quantity"][cell] += quantity
         grids["value"][cell] += quantity * price

@@ -8,7 +8,7 @@ that was being computed, and resuming continues to the bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     Signals,
+    WarmUp,
     WeightSet,
     WorkLogEntry,
     as_datetime,
@@ -33,14 +34,14 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, panel_of, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, outcomes_of
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
-from agents.trading.guard import AgentPanel, raw_forecasts, word_reason
+from agents.trading.guard import AgentPanel, raw_forecasts
 
 SEGMENT_BARS = 128
 
@@ -87,8 +88,13 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
         return 0
     prepared = _prepare(bars, plan, desk.agents)
     timeline = Timeline(time, (last.time if last is not None else as_datetime(bars.time[start])) - INSTANT)
+    first_row = FirstRow("", None)
+    if last is None:
+        opinions = raw_forecasts(prepared.signals)[max(0, start - plan.scale_window_bars) : start]
+        first_row = FirstRow(volume_note(bars.rows(0, start + 1)), WarmUp(names, bars.symbols, opinions))
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()))
+        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), first_row)
+        first_row = FirstRow("", None)
         state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
@@ -103,18 +109,27 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
 
 
+class FirstRow(NamedTuple):
+    """What a desk's first record brings beside: what its first decision says, and what its agents thought before."""
+
+    note: str
+    warm_up: WarmUp | None
+
+
 class Segment(NamedTuple):
-    """Bars that are traded as one transaction, their rows in the whole history, and the weights in force for them."""
+    """Bars that are traded as one transaction, their rows in the whole history, the weights in force for them, and what
+    a desk's first record brings beside."""
 
     bars: Bars
     rows: slice
     weights: WeightSet
+    first: FirstRow
 
 
 def _run_segment(
     part: Segment, desk: RecordedDesk, prepared: Prepared, before: tuple[State, Ledger, list[Order]]
 ) -> tuple[State, Ledger, list[Order], float]:
-    segment, rows, weights = part
+    segment, rows, weights, _ = part
     plan, agents, journal = desk.plan, desk.agents, desk.journal
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
@@ -125,27 +140,31 @@ def _run_segment(
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)
-    outcomes = outcomes_of(out, segment, [working, *orders[:-1]])
+    outcomes, still = outcomes_of(out, segment, working, orders)
     signals = [_rows(s, rows) for s in prepared.signals]
     opinions = Opinions(
         agents=names,
         signals=signals,
-        reasons=_reasons(agents, signals, prepared.log),
+        reasons=agents.reasons(rows.start, rows.stop, len(symbols)),
         forecast=prepared.forecast[rows],
         weights=[weights] * len(segment.time),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )
-    traded = Traded(out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(orders[-1]))
+    traded = Traded(
+        out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(still, segment), note=part.first.note
+    )
     cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
     killpoint("decision.before_commit")
-    journal.record(cycle)
+    journal.record(replace(cycle, warm_up=part.first.warm_up))
     killpoint("decision.after_commit")
-    return state, ledger, orders[-1], float(out.equity[-1, 0])
+    return state, ledger, still, float(out.equity[-1, 0])
 
 
-def _acked(orders: Sequence[Order]) -> list[OrderOutcome]:
-    """Orders of the last bar are working when the segment ends."""
-    return [OrderOutcome(client_order_id=order.client_order_id, state="acked") for order in orders]
+def _acked(working: Sequence[Order], segment: Bars) -> list[OrderOutcome]:
+    """The orders of a segment that work when it ends."""
+    first = as_datetime(segment.time[0])
+    mine = (order for order in working if order.decision_time >= first)
+    return [OrderOutcome(client_order_id=order.client_order_id, state="acked") for order in mine]
 
 
 def _rows(signals: Signals, rows: slice) -> Signals:
@@ -154,19 +173,6 @@ def _rows(signals: Signals, rows: slice) -> Signals:
         confidence=signals.confidence[rows],
         abstained=signals.abstained[rows],
         evidence={name: values[rows] for name, values in signals.evidence.items()},
-    )
-
-
-def _reasons(
-    agents: AgentPanel, signals: Sequence[Signals], log: Sequence[WorkLogEntry]
-) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    bars, symbols = signals[0].strength.shape
-    return tuple(
-        tuple(
-            tuple(word_reason(agent, s, t, k, "" if entry.ok else entry.detail) for k in range(symbols))
-            for t in range(bars)
-        )
-        for agent, s, entry in zip(agents.agents, signals, log, strict=True)
     )
 
 

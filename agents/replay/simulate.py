@@ -7,6 +7,7 @@ is the same), and the compiled step runs from one due time to the next.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ import numpy as np
 from agents.core.allocator import give_back
 from agents.core.books import LIVE
 from agents.core.clock import INSTANT
+from agents.core.log import log_event
 from agents.core.ports import BarSource
 from agents.core.replay_types import Fills, Run
 from agents.core.types import (
@@ -30,7 +32,7 @@ from agents.core.types import (
 )
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, panel_of
+from agents.pipeline.market import bar_volatility, panel_of, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import Inputs, Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
@@ -39,6 +41,7 @@ from agents.replay.run_rows import RunRows
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import raw_forecasts
 
+logger = logging.getLogger(__name__)
 FILLS_KEPT = 500_000
 SHOWN_TIMES = 200
 """So often, at most, progress is shown within a replay."""
@@ -133,6 +136,8 @@ def simulate(
         out = _room(previous, lead, (len(bars.time), len(agents), len(plan.symbols)))
         if days is not None:
             days.open_chunk(bars, reader.opinions.grids, out, lead)
+        if previous is None and (note := volume_note(bars)):
+            log_event(logger, note)
         timeline, shown = timeline or Timeline(time, as_datetime(bars.time[lead]) - INSTANT), done
         row_weights = np.zeros((len(bars.time), len(agents)))
         for first, stop in timeline.segments(bars.time, lead):

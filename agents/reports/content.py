@@ -174,7 +174,7 @@ class Content:
     headline: str
     sentence: str
     period: str
-    alarms: Sequence[AlarmLine]
+    alarms: Cut[AlarmLine]
     kpis: Sequence[KeyFigure]
     happened: Sequence[str]
     recommendations: Sequence[SuggestionLine]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from agents.core.facts import AgentWork, DeskFacts, ParityCheck, ParityDifference
-from agents.core.meta_types import JobRun
+from agents.core.meta_types import Heartbeat, JobRun
 from agents.reports.content import DifferenceLine, JobLine, ParityLines, WorkLine
 from agents.reports.formatting import MISSING, ago, percent, signed_money
 
@@ -45,7 +47,13 @@ def system_lines(facts: DeskFacts) -> list[tuple[str, str]]:
         ("Rolled back", percent(system.rollbacks / transactions if transactions else None, 2)),
         ("Redis", "answers" if system.redis_alive else "does not answer"),
         ("Quarantined rows", f"{facts.quarantined_rows:,}"),
+        *((f"{beat.daemon.title()} daemon", _heard_of(beat, facts.period.end)) for beat in facts.heartbeats),
     ]
+
+
+def _heard_of(beat: Heartbeat, at: datetime) -> str:
+    heard = "stopped" if beat.state == "stopped" else "heard of"
+    return f"{heard} {ago(beat.at, at)}" + (f", cannot work: {beat.detail[:VALUE_CHARACTERS]}" if beat.detail else "")
 
 
 def freshness_sentence(facts: DeskFacts, limit: int) -> str:

@@ -9,6 +9,9 @@ from email.utils import format_datetime, parseaddr
 
 from agents.core.meta_types import Report
 
+LINE_CHARACTERS = 200
+"""A subject that is folded at 78 begins with a space in what readers show; servers take 998."""
+
 
 def message_id(desk: str, report: Report) -> str:
     """The same report always has the same id, so that a repeated delivery is recognised."""
@@ -17,7 +20,7 @@ def message_id(desk: str, report: Report) -> str:
 
 def message(report: Report, *, desk: str, sender: str, recipients: Sequence[str]) -> EmailMessage:
     """The mail; its HTML shows pictures by content id. ValueError for what is no address or has control characters."""
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=SMTP.clone(max_line_length=LINE_CHARACTERS))
     for address in (sender, *recipients):
         if any(ord(c) < 32 for c in address) or "@" not in parseaddr(address)[1]:
             raise ValueError(f"{address!r} is no mail address")

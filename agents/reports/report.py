@@ -30,7 +30,7 @@ from agents.reports.tuning_sections import (
     tuner_sentence,
     weight_lines,
 )
-from agents.reports.verdict import verdict_of
+from agents.reports.verdict import verdict_of, worst_first
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 HTML_LIMIT_BYTES = 88_000
@@ -105,7 +105,7 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         headline=verdict.headline,
         sentence=verdict.sentence,
         period=f"{period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC",
-        alarms=_alarm_lines(facts),
+        alarms=_cut(_alarm_lines(facts), rows, command="quorum status"),
         kpis=key_figures(summary),
         happened=what_happened(facts, summary),
         recommendations=[_suggestion_line(suggestion) for suggestion in suggestions[:rows]],
@@ -137,7 +137,7 @@ def _alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
             detail=open_alarm.alarm.detail,
             since=f"{open_alarm.opened_at:%Y-%m-%d %H:%M}",
         )
-        for open_alarm in facts.alarms
+        for open_alarm in worst_first(facts.alarms)
     ]
 
 
@@ -159,8 +159,8 @@ def _short(value: object) -> str:
     return str(value)[:VALUE_CHARACTERS]
 
 
-def _cut(lines: Sequence[Line], limit: int, total: int | None = None) -> Cut[Line]:
+def _cut(lines: Sequence[Line], limit: int, total: int | None = None, *, command: str = "quorum psql") -> Cut[Line]:
     """The first `limit` lines, with a note where there are more, of `total` in all (default: as many as given)."""
     whole = len(lines) if total is None else total
-    note = f"{limit} of {whole:,} shown; quorum psql has them all" if whole > limit else ""
+    note = f"{limit} of {whole:,} shown; {command} has them all" if whole > limit else ""
     return Cut(lines[:limit], note)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agents.core.alarm_types import AlarmFacts, AlarmLimits
-from agents.core.meta_types import SEVERITIES, Alarm, JobRun, ScheduledJob
+from agents.core.meta_types import SEVERITIES, Alarm, Heartbeat, JobRun, ScheduledJob
 from agents.core.types import RiskState, WeightsLevel
 from agents.tuning.schedule import lateness
 
@@ -54,6 +54,42 @@ def _stale_data(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
     oldest = min((newest for newest in stale.values() if newest is not None), default=None)
     since = f"; oldest bar {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
     yield Alarm(kind="data_stale", subject="bars", severity="high", detail=f"no fresh bars of {names}{since}")
+
+
+def _undecided_bars(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
+    waiting = facts.undecided
+    if waiting is None or facts.at - waiting.since <= limits.decide_within:
+        return
+    bars = f"{waiting.bars} bar{'s' if waiting.bars > 1 else ''} up to {waiting.newest:%Y-%m-%d %H:%M}"
+    last = f"the last decision is of {facts.newest.time:%Y-%m-%d %H:%M} UTC" if facts.newest else "there is no decision"
+    detail = f"{bars} wait for a decision since {waiting.since:%Y-%m-%d %H:%M} UTC; {last}"
+    yield Alarm(kind="decision_late", subject="decision", severity="critical", detail=detail)
+
+
+def _silent_daemons(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
+    return silent_daemons(facts.heartbeats, facts.at, limits.silent_after)
+
+
+def silent_daemons(heartbeats: Iterable[Heartbeat], at: datetime, after: timedelta) -> Iterator[Alarm]:
+    """Daemons that ran once and have not been heard of for `after`."""
+    for beat in heartbeats:
+        if beat.is_silent(at, after):
+            yield Alarm(kind="daemon_silent", subject=beat.daemon, severity="critical", detail=beat.silence())
+
+
+def _future_runs(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    runs = facts.future_runs
+    if runs is not None:
+        detail = (
+            f"{runs.runs} runs of jobs were dated up to {runs.latest:%Y-%m-%d %H:%M} UTC by a clock ahead of time;"
+            " they are set aside, and what is due runs. See that the machine's clock is right"
+        )
+        yield Alarm(kind="clock", subject="jobs", severity="high", detail=detail)
+
+
+def _refused_recipients(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    for address, why in facts.refused.items():
+        yield Alarm(kind="mail_refused", subject=address, severity="medium", detail=f"{address}: {why}")
 
 
 def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
@@ -108,7 +144,7 @@ def _machine(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
 def _late_mail(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     waiting = facts.waiting_mail
     if waiting and facts.at - waiting.oldest > MAIL_LATE:
-        detail = f"{waiting.mails} reports wait, the oldest since {waiting.oldest:%Y-%m-%d %H:%M} UTC"
+        detail = f"no report has left since {waiting.oldest:%Y-%m-%d %H:%M} UTC; {waiting.mails} to be sent"
         yield Alarm(kind="mail_late", subject="mail", severity="medium", detail=detail)
 
 
@@ -120,6 +156,10 @@ def _hours(duration: timedelta) -> str:
 Rule = Callable[[AlarmFacts, AlarmLimits], Iterator[Alarm]]
 RULES: tuple[Rule, ...] = (
     _stale_data,
+    _undecided_bars,
+    _silent_daemons,
+    _future_runs,
+    _refused_recipients,
     _risk_state,
     _fallback_weights,
     _unknown_orders,

@@ -16,7 +16,7 @@ from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.meta_ports import JobStore
 from agents.core.meta_types import ScheduledJob
-from agents.tuning.schedule import Due, due, stale_before
+from agents.tuning.schedule import CLOCK_STEP, Due, due, stale_before
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +62,10 @@ class JobRunner:
         if not self._leads():
             return []
         ran = []
+        self._set_aside_the_future()
         for job in self._jobs:
             now = self._clock.now()
-            due_run = due(job, self._store.newest(job.name), now)
+            due_run = due(job, self._store.newest(job.name, now), now)
             if due_run is not None:
                 ran += self._run(due_run, now)
         if self._watch is not None:
@@ -87,6 +88,15 @@ class JobRunner:
             self._standing_by = not leads
             log_event(logger, "this process runs the jobs" if leads else "another process runs the jobs; standing by")
         return leads
+
+    def _set_aside_the_future(self) -> None:
+        """Runs that are dated later than any small step of the clock: their due times are still to come."""
+        now = self._clock.now()
+        runs = self._store.set_aside(after=now + CLOCK_STEP, at=now)
+        if runs:
+            log_event(
+                logger, "runs dated in the future are set aside; was the clock ahead?", level=logging.ERROR, runs=runs
+            )
 
     def _run(self, due_run: Due, now: datetime) -> list[Ran]:
         job = due_run.job

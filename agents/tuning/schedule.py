@@ -18,6 +18,9 @@ ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=5)
 UNFINISHED_GRACE = timedelta(seconds=60)
 """A run may end so much after its deadline."""
+CLOCK_STEP = timedelta(hours=2)
+"""A run dated later than this after now was made by a clock that was wrong; one dated less was made before the clock
+was set back by so much, and its due time is not run again."""
 LATE_AFTER_SHARE = 0.5
 LATE_AFTER_LEAST = timedelta(minutes=10)
 """A job is late after half its interval, and not before ten minutes."""
@@ -41,7 +44,8 @@ def due(job: ScheduledJob, newest: JobRun | None, at: datetime) -> Due | None:
     """The run of `job` that is due at `at`, given its newest run.
 
     A failed run is due again after five minutes, three times in all. One that was begun and never ended is due again
-    when its deadline is over by a minute. A clock that was set back makes nothing due.
+    when its deadline is over by a minute. `newest` is the newest that was due by `at`: runs of the future, which a
+    clock ahead of time made, must not be given. A clock that was set back makes nothing due twice.
     """
     now = slot(job.every, at)
     if newest is None:

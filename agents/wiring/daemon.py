@@ -6,6 +6,7 @@ import logging
 
 from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.services.notify import notify
@@ -15,7 +16,7 @@ from agents.core.settings import Settings
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
-from agents.wiring.calendar import calendar_of
+from agents.orchestrator.pulse import DaemonPulse
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, desk_weights, plan_of
 
@@ -38,7 +39,8 @@ def trading_daemon(
 
     names = ",".join(agents.names)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
-    around = Surroundings(FolderFeed(settings.data, store), store, calendar_of(settings.data), open_desk, notify)
+    pulse = DaemonPulse(HeartbeatTable(connections.trader), "trading", clock)
+    around = Surroundings(FolderFeed(settings.data, store), store, open_desk, notify, pulse)
     return TradingDaemon(around, settings.data, clock)
 
 

@@ -10,7 +10,7 @@ from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.wipe import wipe_desk
-from agents.adapters.feeds.folder_feed import import_file
+from agents.adapters.feeds.file_reading import import_file
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime

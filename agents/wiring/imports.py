@@ -9,7 +9,7 @@ from pathlib import Path
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.series_store import SeriesReport, SeriesStore
-from agents.adapters.feeds.folder_feed import import_file
+from agents.adapters.feeds.file_reading import import_file
 from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
 from agents.core.clock import SystemClock
 from agents.core.settings import Settings

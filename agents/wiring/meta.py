@@ -28,7 +28,7 @@ from agents.core.log import log_event
 from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, Settings, load_settings
 from agents.trading.registry import make_agents
-from agents.tuning.alarms import desk_alarms, job_alarms
+from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
 from agents.tuning.delivery import deliver
 from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds, update_scorecards
@@ -42,6 +42,8 @@ from agents.wiring.reporting import Composed, Reporting, compose_report, period_
 from agents.wiring.scheduled_jobs import scheduled_jobs
 
 logger = logging.getLogger(__name__)
+DECIDE_WITHIN = timedelta(minutes=15)
+"""A bar that has been known for longer and is not decided on is an alarm."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,13 @@ class MetaPlane:
         usual = self.every or timedelta(hours=self.settings.meta.report_hours)
         return Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
 
-    def report(self, at: datetime, start: datetime | None = None, *, keep: bool) -> Composed:
-        """A report up to `at` with its summary and suggestions, not stored; `start` None means since the last one."""
+    def report(
+        self, at: datetime, start: datetime | None = None, *, keep: bool, wrong: Sequence[Alarm] | None = None
+    ) -> Composed:
+        """A report up to `at` with its summary and suggestions, not stored; `start` None means since the last one.
+        `wrong` is what is wrong at `at`; None: the alarms that are on record."""
         period = Period(start, at) if start is not None else period_until(self.reports, self.reporting, at)
-        return compose_report(self.reports, self.reporting, period, keep=keep)
+        return compose_report(self.reports, self.reporting, period, keep=keep, wrong=wrong)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
         """Run one job here, as of `at` (default: now); what it did as plain values. UsageError for an unknown job."""
@@ -145,12 +150,17 @@ class MetaPlane:
 
     def raise_alarms(self, at: datetime) -> int:
         """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
-        jobs = scheduled_jobs(self.settings, paced_by=self.every)
-        wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name) for job in jobs}, at)
-        wrong += desk_alarms(self.reports.alarm_facts(at), alarm_limits(self.settings))
+        wrong = self.wrong_at(at)
         opened, closed = self.reports.sync_alarms(at, wrong)
         log_alarms(opened, closed)
         return len(wrong)
+
+    def wrong_at(self, at: datetime) -> list[Alarm]:
+        """What is wrong at `at`, worst first."""
+        jobs, limits = scheduled_jobs(self.settings, paced_by=self.every), alarm_limits(self.settings)
+        wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name, at) for job in jobs}, at)
+        fresh = timedelta(seconds=INTERVALS_S[self.settings.data.interval] * self.settings.data.stale_after_intervals)
+        return worst_first([*wrong, *desk_alarms(self.reports.alarm_facts(at, at - fresh), limits)])
 
 
 def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
@@ -165,7 +175,10 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
 def alarm_limits(settings: Settings) -> AlarmLimits:
     """What counts as late on this desk."""
     stale = timedelta(seconds=INTERVALS_S[settings.data.interval] * max(2.0, settings.data.stale_after_intervals))
-    return AlarmLimits(stale_after=_trading_gap(settings, stale))
+    return AlarmLimits(
+        stale_after=_trading_gap(settings, stale),
+        decide_within=DECIDE_WITHIN + timedelta(seconds=settings.data.publication_delay_s),
+    )
 
 
 def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:

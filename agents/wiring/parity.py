@@ -99,7 +99,8 @@ class _BatchReader:
         bars, memory = _bars_of(self._bars, recorded, self._lead)
         before, count = as_datetime(recorded.time[0]) - INSTANT, self.plan.scale_window_bars
         on_record = self._journal.forecasts(self.names, self.plan.symbols, until=before, count=count)
-        warm_up = self._warm_up() if len(on_record) < count else on_record[:0]
+        old = len(on_record) < count and self._journal.warm_up() is None
+        warm_up = self._warm_up() if old else on_record[:0]
         return RecordedBatch(recorded, bars, memory, warm_up, on_record)
 
     def signals_now(self, batch: RecordedBatch) -> dict[str, Signals]:
@@ -112,7 +113,7 @@ class _BatchReader:
         }
 
     def _warm_up(self) -> Floats:
-        """Opinions on the bars that a new desk was shown before its first decision; see the daemon's start."""
+        """Opinions on the bars that a desk was shown before its first decision, if it began before they were kept."""
         window = self._bars.window(until=max(self._span.first_recorded_at, self._span.first), count=self._lead)
         shown = window.rows(0, int(np.searchsorted(window.time, as_stamp(self._span.first))))
         opinions = np.full((len(shown.time), len(self.names), len(self.plan.symbols)), np.nan)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_ports import NewMail, Outbox, ReportDesk
-from agents.core.meta_types import Report, ReportSummary, Suggestion
+from agents.core.meta_types import Alarm, OpenAlarm, Report, ReportSummary, Suggestion
 from agents.reports.mail_message import message, message_id
 from agents.reports.pictures import pictures
 from agents.reports.report import render
@@ -63,9 +63,16 @@ def write_report(desk: ReportDesk, outbox: Outbox, reporting: Reporting, at: dat
     }
 
 
-def compose_report(desk: ReportDesk, reporting: Reporting, period: Period, *, keep: bool) -> Composed:
-    """A report on a period, not stored. Where `keep`, the machine's figures and the suggestions go on record."""
+def compose_report(
+    desk: ReportDesk, reporting: Reporting, period: Period, *, keep: bool, wrong: Sequence[Alarm] | None = None
+) -> Composed:
+    """A report on a period, not stored. Where `keep`, the machine's figures and the suggestions go on record. `wrong`
+    is what is wrong at its end, where nobody has brought the alarms on record up to date."""
     facts = desk.facts(period)
+    if wrong is not None:
+        since = {(known.alarm.kind, known.alarm.subject): known.opened_at for known in facts.alarms}
+        open_now = [OpenAlarm(alarm=a, opened_at=since.get((a.kind, a.subject), period.end)) for a in wrong]
+        facts = replace(facts, alarms=open_now)
     recommendations = recommend(facts)
     if keep:
         desk.record_metrics(period.end, facts.system.metrics())

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import text
 
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.series_store import SeriesStore
-from agents.adapters.feeds.folder_feed import FolderFeed, import_file
+from agents.adapters.feeds.file_reading import import_file
+from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
@@ -39,22 +39,13 @@ def folder(tmp_path):
     return DataSettings(feed_folder=tmp_path)
 
 
-def test_loading_twice_loads_once_and_conflicts_keep_the_first(store, tmp_path, trader):
+def test_loading_twice_loads_once(store, tmp_path):
     file = tmp_path / "a.csv"
     file.write_text(HEAD + rows(2, 3, 4))
     settings = DataSettings()
     assert import_file(file, settings, store, {}, NOW).loaded == 3
     again = import_file(file, settings, store, {}, NOW)
     assert (again.loaded, again.equal, list(again.quarantined)) == (0, 3, [])
-    file.write_text(HEAD + rows(3) + rows(4, close=9.5) + rows(5))
-    mixed = import_file(file, settings, store, {}, NOW)
-    assert (mixed.loaded, mixed.equal, len(mixed.quarantined)) == (1, 1, 1)
-    assert mixed.quarantined[0].row_number == 2
-    with trader.connect() as connection:
-        kept = connection.execute(text("SELECT close FROM bars WHERE time = '2024-01-04T21:00Z'")).scalar()
-        noted = connection.execute(text("SELECT file, row_number, reason FROM bar_quarantine")).all()
-    assert kept == 10.5
-    assert noted == [("a.csv", 2, "differs from the bar that is stored already, which is kept")]
 
 
 def test_missing_volume_stays_unknown(store, tmp_path):
@@ -96,8 +87,8 @@ def test_a_bar_is_used_only_when_closed(store, folder, tmp_path):
     file.write_text(HEAD + rows(2, 3))
     during = datetime(2024, 1, 3, 20, 59, tzinfo=UTC)
     assert [(r.loaded, r.not_closed) for r in feed.read(during)] == [(1, 1)]
-    assert [(r.loaded, r.not_closed) for r in feed.read(during + timedelta(seconds=30))] == [(0, 1)]
-    assert [(r.loaded, r.not_closed) for r in feed.read(during + timedelta(minutes=1))] == [(1, 0)]
+    assert feed.read(during + timedelta(seconds=30)) == [], "the rest is read when its bar is closed, not before"
+    assert [(r.loaded, r.equal, r.not_closed) for r in feed.read(during + timedelta(minutes=1))] == [(1, 0, 0)]
     assert feed.read(NOW) == []
 
 

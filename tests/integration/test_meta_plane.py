@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import signal
@@ -227,6 +229,41 @@ def test_alarms_open_once_and_close_once(plane, owner):
     assert [r["open"] for r in rows] == [False, True]
 
 
+def test_fresh_bars_and_no_decision_are_an_alarm_whoever_looks(plane, owner, trader):
+    """B20. Seen: the trading daemon dead, data fresh: no alarm, and the report said that all was well."""
+    at = END + timedelta(days=1, hours=2)
+
+    def seen_at(moment):
+        return [alarm.kind for alarm in plane.wrong_at(moment) if alarm.kind not in ("job_late", "redis_down")]
+
+    assert seen_at(END + timedelta(minutes=30)) == []
+    with trader.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO bars (symbol, time, bar_open, available_at, recorded_at, open, high, low, close, volume,"
+                " source) SELECT symbol, time + interval '1 day', bar_open + interval '1 day', time + interval '1 day',"
+                " time + interval '1 day', open, high, low, close, volume, 'x' FROM bars WHERE time = :end"
+            ),
+            {"end": END},
+        )
+    assert seen_at(END + timedelta(days=1, minutes=10)) == [], "it has a quarter of an hour"
+    assert seen_at(at) == ["decision_late"]
+    plane.raise_alarms(at)
+    composed = plane.report(at, END, keep=False).report
+    assert composed.subject.startswith("[t] Look now: 4 alarms, first decision late; desk active"), (
+        "three jobs are late too"
+    )
+    with owner.begin() as connection:
+        connection.execute(text("DELETE FROM alarms"))
+    assert "Look now" in plane.report(at, END, keep=False, wrong=plane.wrong_at(at)).report.subject
+
+
+def test_a_desk_that_decided_nothing_for_years_is_not_well(plane):
+    """Seen: "All well: desk active, last decision 8250 days ago"."""
+    subject = plane.report(END + timedelta(days=8250), END, keep=False).report.subject
+    assert "Look now: the last decision was made 8250 days ago" in subject
+
+
 def test_suggestions_live_and_die(plane, owner):
     found = Recommendation(fingerprint="f", kind="strategy", severity="low", title="t", action="a", evidence={"n": 1})
     assert [s.state for s in plane.reports.sync_suggestions(END, [found])] == ["open"]
@@ -320,7 +357,7 @@ def test_a_claimed_run_cannot_be_claimed_again(plane):
     assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) is None
     plane.jobs.finish(run_id, at=END, ok=False, detail="x")
     assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) == run_id
-    assert plane.jobs.newest("a").attempts == 2
+    assert plane.jobs.newest("a", END).attempts == 2
     plane.jobs.finish(run_id, at=END, ok=True, detail="")
     assert plane.jobs.claim("a", END, END, missed=0, stale_before=stale) is None
 
@@ -499,7 +536,8 @@ def test_reports_as_text_page_and_mail(plane, environment, tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "data:image/png;base64," in page and "cid:" not in page
     quorum(environment, tmp_path, "report", "--out", "r.eml")
-    assert (tmp_path / "r.eml").read_bytes().startswith(b"Subject: [t]")
+    mail = email.message_from_bytes((tmp_path / "r.eml").read_bytes(), policy=email.policy.default)
+    assert mail["Subject"].startswith("[t] Look now: ")
     assert "must end in .html or .eml" in quorum(environment, tmp_path, "report", "--out", "r.pdf", code=2).stderr
     assert "run scripts/configure_email.py" in quorum(environment, tmp_path, "report", "--send-test", code=2).stderr
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from agents.adapters.database.desk_facts import freshness, newest_decision, parity, reader
 from agents.adapters.database.engine import row_dicts
-from agents.core.alarm_types import AlarmFacts, WaitingMail
+from agents.adapters.database.heartbeats import read_heartbeats
+from agents.core.alarm_types import AlarmFacts, FutureRuns, UndecidedBars, WaitingMail
 from agents.core.facts import Period, SystemState
 
 _PUBLISHED = """
@@ -16,20 +17,39 @@ _PUBLISHED = """
                    WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at) AS published"""
 _UNKNOWN_ORDERS = "SELECT client_order_id FROM orders WHERE state = 'unknown' ORDER BY decision_time, client_order_id"
 _WAITING_MAIL = """
-    SELECT count(*) AS mails, min(created_at) AS oldest FROM outbox WHERE state = 'pending' HAVING count(*) > 0"""
+    SELECT count(*) AS mails, min(coalesce(waiting_since, created_at)) AS oldest
+    FROM outbox WHERE state = 'pending' AND left_at IS NULL HAVING count(*) > 0"""
+_UNDECIDED = """
+    SELECT count(DISTINCT time) AS bars, min(greatest(time, available_at, recorded_at)) AS since, max(time) AS newest
+    FROM bars WHERE time > :after AND time <= :at
+        AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY(CAST(:symbols AS text[]))) HAVING count(*) > 0"""
+_FUTURE_RUNS = """
+    SELECT count(*) AS runs, max(due_at) AS latest FROM job_runs
+    WHERE status = 'skipped' AND finished_at > CAST(:at AS timestamptz) - interval '1 day' HAVING count(*) > 0"""
+_REFUSED = """
+    SELECT r.key AS address, r.value AS why FROM outbox, jsonb_each_text(recipients) r
+    WHERE r.value NOT IN ('', 'sent')
+        AND (state = 'pending' OR id = (SELECT max(id) FROM outbox WHERE attempts > 0)) ORDER BY id"""
 
 
-def read_alarm_facts(connection: Connection, at: datetime, system: SystemState) -> AlarmFacts:
-    """The desk as it is at `at`."""
+def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime, system: SystemState) -> AlarmFacts:
+    """The desk as it is at `at`. Before its first decision, bars later than `fresh_after` should be decided on."""
     read = reader(connection, Period(at, at))
-    waiting = row_dicts(connection, _WAITING_MAIL)
+    newest, fresh = newest_decision(read), freshness(read)
+    wanted = {"after": newest.time if newest else fresh_after, "symbols": list(fresh) or None, "at": at}
+    undecided, waiting = row_dicts(connection, _UNDECIDED, **wanted), row_dicts(connection, _WAITING_MAIL)
+    runs = row_dicts(connection, _FUTURE_RUNS, at=at)
     return AlarmFacts(
         at=at,
-        newest=newest_decision(read),
-        freshness=freshness(read),
+        newest=newest,
+        freshness=fresh,
         weights_published=row_dicts(connection, _PUBLISHED, at=at)[0]["published"],
         unknown_orders=[row["client_order_id"] for row in row_dicts(connection, _UNKNOWN_ORDERS)],
         waiting_mail=WaitingMail(**waiting[0]) if waiting else None,
         parity=parity(read),
         system=system,
+        undecided=UndecidedBars(**undecided[0]) if undecided else None,
+        heartbeats=[beat for beat in read_heartbeats(connection) if beat.daemon != "meta"],
+        future_runs=FutureRuns(**runs[0]) if runs else None,
+        refused={row["address"]: row["why"] for row in row_dicts(connection, _REFUSED)},
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from agents.adapters.database.engine import Row, row_dicts
+from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.core.facts import (
     AgentWork,
@@ -172,6 +173,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         parity=parity(read),
         quarantined_rows=read("quarantine")[0]["rows"],
         alarms=[_open_alarm(row) for row in read("alarms")],
+        heartbeats=read_heartbeats(connection),
         acts_as_owner=any(row["owns"] for row in read("owner")),
     )
 

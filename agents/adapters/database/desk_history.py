@@ -42,11 +42,10 @@ _FILLS = """
 SELECT o.decision_time, f.fill_id, f.client_order_id, f.time, f.symbol, f.side, f.quantity, f.price, f.fee,
        f.spread_cost, f.impact_cost
 FROM fills f JOIN orders o USING (client_order_id)
-WHERE o.decision_time >= coalesce((SELECT max(time) FROM decisions WHERE time <= :since), :since)
-    AND o.decision_time < :until
+WHERE o.decision_time >= CAST(:since AS timestamptz) - interval '60 days' AND o.decision_time < :until
 ORDER BY f.time, f.symbol
 """
-"""From the decision before the first one that is read on: its orders were filled at the first."""
+"""An order works until the next bar of its symbol, at most so long."""
 _COMMANDS = """
 SELECT to_state, obeyed_at FROM (
     SELECT e.id, e.to_state, coalesce(

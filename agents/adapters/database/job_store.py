@@ -16,8 +16,12 @@ INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed)
 VALUES (:job, :due, :at, 'running', '', :missed)
 ON CONFLICT (job, due_at) DO UPDATE SET
     status = 'running', started_at = :at, finished_at = NULL, attempts = j.attempts + 1, detail = ''
-WHERE j.status = 'failed' OR (j.status = 'running' AND j.started_at < :stale)
+WHERE j.status IN ('failed', 'skipped') OR (j.status = 'running' AND j.started_at < :stale)
 RETURNING id
+"""
+_SET_ASIDE = """
+UPDATE job_runs SET status = 'skipped', finished_at = :at, detail = 'set aside: made by a clock ahead of time'
+WHERE due_at > :after AND status <> 'skipped'
 """
 
 
@@ -42,9 +46,14 @@ class PostgresJobStore:
         with transaction(self._engine) as connection:
             connection.execute(text("DELETE FROM job_runs WHERE status = 'running'"))
 
-    def newest(self, job: str) -> JobRun | None:
-        runs = self._rows("WHERE job = :job ORDER BY due_at DESC LIMIT 1", job=job)
+    def newest(self, job: str, at: datetime) -> JobRun | None:
+        condition = "WHERE job = :job AND due_at <= :at AND status <> 'skipped' ORDER BY due_at DESC LIMIT 1"
+        runs = self._rows(condition, job=job, at=at)
         return runs[0] if runs else None
+
+    def set_aside(self, *, after: datetime, at: datetime) -> int:
+        with transaction(self._engine) as connection:
+            return connection.execute(text(_SET_ASIDE), {"after": after, "at": at}).rowcount
 
     def recent(self, limit: int) -> list[JobRun]:
         """The newest runs of all jobs, newest first."""

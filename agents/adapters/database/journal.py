@@ -27,6 +27,7 @@ from agents.core.types import (
     OrderState,
     Position,
     RiskState,
+    WarmUp,
     as_datetime,
 )
 
@@ -98,7 +99,7 @@ class PostgresJournal:
                 connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
                 for part in after:
                     insert_rows(connection, part, large=large)
-                write_state(connection, last, cycle.state)
+                write_state(connection, last, cycle.state, cycle.warm_up)
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         with self.writer.transaction(durable=False) as connection:
@@ -117,7 +118,15 @@ class PostgresJournal:
         for time, agent, symbol, value in rows:
             if agent in agent_at and symbol in symbol_at:
                 result[place[time], agent_at[agent], symbol_at[symbol]] = value
-        return result
+        missing = count - len(result)
+        kept = self.warm_up() if missing > 0 else None
+        return result if kept is None else np.concatenate([kept.on(agents, symbols)[-missing:], result])
+
+    def warm_up(self) -> WarmUp | None:
+        """Opinions from before the first decision; None for a desk that began before they were kept."""
+        with transaction(self._engine) as connection:
+            packed = connection.execute(text("SELECT warm_up FROM desk_state")).scalar()
+        return None if packed is None else WarmUp.unpack(bytes(packed))
 
     def open_orders(self) -> list[tuple[Order, OrderState]]:
         with transaction(self._engine) as connection:

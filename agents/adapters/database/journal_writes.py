@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
-from agents.core.types import FINAL_ORDER_STATES, Fill, OrderOutcome
+from agents.core.types import FINAL_ORDER_STATES, Fill, OrderOutcome, WarmUp
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 _STORE_STATE = """
-INSERT INTO desk_state (id, time, state) VALUES (1, %s, %s)
+INSERT INTO desk_state (id, time, state, warm_up) VALUES (1, %s, %s, %s)
 ON CONFLICT (id) DO UPDATE SET time = excluded.time, state = excluded.state
 """
 _FILL_COLUMNS = (
@@ -75,9 +75,10 @@ def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: dat
     connection.execute(_UPDATE_ORDERS, (at, list(newest), states, reasons, list(FINAL_ORDER_STATES)))
 
 
-def write_state(connection: Driver, at: datetime, state: bytes) -> None:
-    """The step's state after the decision at `at`, from which the next cycle goes on."""
-    connection.execute(_STORE_STATE, (at, state))
+def write_state(connection: Driver, at: datetime, state: bytes, warm_up: WarmUp | None) -> None:
+    """The step's state after the decision at `at`, from which the next cycle goes on; `warm_up` counts for a desk's
+    first record only."""
+    connection.execute(_STORE_STATE, (at, state, None if warm_up is None else warm_up.pack()))
 
 
 def _columns_of(fills: Iterable[Fill]) -> list[list[object]]:

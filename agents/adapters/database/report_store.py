@@ -85,10 +85,12 @@ class ReportStore:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             return read_desk_facts(connection, period, read_system_state(connection, self._cache, self._folder))
 
-    def alarm_facts(self, at: datetime) -> AlarmFacts:
-        """The few facts that alarms look at."""
+    def alarm_facts(self, at: datetime, fresh_after: datetime) -> AlarmFacts:
+        """The few facts that alarms look at; without a decision, bars later than `fresh_after` should have one."""
         with transaction(self._engine) as connection:
-            return read_alarm_facts(connection, at, read_system_state(connection, self._cache, self._folder))
+            return read_alarm_facts(
+                connection, at, fresh_after, read_system_state(connection, self._cache, self._folder)
+            )
 
     def record_metrics(self, at: datetime, metrics: Mapping[str, float]) -> None:
         rows = [{"time": at, "name": name, "value": float(value)} for name, value in metrics.items()]

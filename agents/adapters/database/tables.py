@@ -79,6 +79,11 @@ def _money(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, MONEY, nullable=nullable)
 
 
+def _price(name: str) -> Column[Any]:
+    """With as many decimals as it needs."""
+    return Column(name, Numeric, nullable=False)
+
+
 def _sane_time(column: str = "time") -> CheckConstraint:
     return CheckConstraint(f"{column} > '1900-01-01Z' AND {column} < '2100-01-01Z'", name=f"{column}_sane")
 
@@ -133,7 +138,6 @@ bars = Table(
     _check("split_positive", "split > 0 AND split < 'Infinity'"),
     _check("dividend_sane", "dividend >= 0 AND dividend < 'Infinity'"),
     Index("ix_bars_time", "time"),
-    Index("ix_bars_read_id", "read_id"),
 )
 
 bar_reads = Table(
@@ -191,21 +195,10 @@ market_actions = Table(
     Column("read_id", BigInteger, nullable=False, comment="the read of files after which it was known"),
     _recorded_at(),
     _check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'accepted', 'rejected')"),
-    _check("value_sane", "value > 0 AND value < 'Infinity'"),
+    _check("value_sane", "(value > 0 OR (value = 0 AND kind = 'delisting')) AND value < 'Infinity'"),
     _check("factor_sane", "factor > 0 AND factor < 'Infinity'"),
     _sane_time(),
     Index("ix_market_actions_read_id", "read_id"),
-)
-
-late_bars = Table(
-    "late_bars",
-    metadata,
-    Column("symbol", Text, primary_key=True),
-    Column("time", MOMENT, primary_key=True, comment="close of the bar"),
-    Column("decided_at", MOMENT, nullable=False, comment="of the decision that should have seen it"),
-    Column("arrived_at", MOMENT, nullable=False),
-    Column("decided", Boolean, nullable=False, comment="false where no decision was made at the bar's own time"),
-    Index("ix_late_bars_arrived_at", "arrived_at"),
 )
 
 bar_quarantine = Table(
@@ -226,13 +219,6 @@ exogenous = Table(
     Column("name", Text, primary_key=True),
     Column("symbol", Text, primary_key=True),
     Column("time", MOMENT, primary_key=True),
-    Column(
-        "item",
-        Text,
-        primary_key=True,
-        server_default="",
-        comment="which of several texts of that time; empty for a series, and for texts of before they were told apart",
-    ),
     Column("available_at", MOMENT, nullable=False),
     _number("value"),
     _recorded_at(),
@@ -240,14 +226,6 @@ exogenous = Table(
     _check("known_after", "available_at >= time AND available_at < '2100-01-01Z'"),
     _check("value_finite", _finite("value")),
     Index("ix_exogenous_available_at", "available_at"),
-)
-
-exogenous_keys = Table(
-    "exogenous_keys",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("symbol", Text, primary_key=True),
-    comment="what series there are, so that reading need not look through all values",
 )
 
 # ---------------------------------------------------------------- journal
@@ -341,7 +319,7 @@ fills = Table(
     _text("symbol"),
     _text("side"),
     _money("quantity"),
-    _money("price"),
+    _price("price"),
     _money("fee"),
     _money("spread_cost"),
     _money("impact_cost"),
@@ -364,7 +342,7 @@ corporate_actions = Table(
     _money("quantity_change"),
     _money("cash"),
     _sane_time(),
-    _check("kind_known", "kind IN ('split', 'dividend')"),
+    _check("kind_known", "kind IN ('split', 'dividend', 'delisting')"),
 )
 
 trades = Table(
@@ -376,8 +354,8 @@ trades = Table(
     _time("closed_at"),
     _text("side"),
     _money("quantity"),
-    _money("entry_price"),
-    _money("exit_price"),
+    _price("entry_price"),
+    _price("exit_price"),
     _money("fees"),
     _money("pnl"),
     _sane_time("closed_at"),
@@ -412,6 +390,12 @@ desk_state = Table(
     Column("id", Integer, primary_key=True, server_default="1"),
     _time(),
     Column("state", LargeBinary, nullable=False),
+    Column(
+        "warm_up",
+        LargeBinary,
+        nullable=True,
+        comment="what the agents thought of the bars before the first decision: part of their usual conviction",
+    ),
     _check("one_row", "id = 1"),
 )
 
@@ -703,8 +687,38 @@ outbox = Table(
     Column("message", LargeBinary, comment="the very bytes to be mailed; NULL once they are"),
     Column("created_at", MOMENT, nullable=False, server_default=func.now()),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    Column("period_start", MOMENT, comment="the mail covers what happened after this"),
+    Column("period_end", MOMENT, comment="and up to this"),
+    Column(
+        "waiting_since",
+        MOMENT,
+        comment="since when there has been news that did not leave, over the mails that this one took in",
+    ),
+    Column("sending_since", MOMENT, comment="a process is sending it now"),
+    Column("left_at", MOMENT, comment="when the first recipient got it"),
+    Column(
+        "recipients",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="address -> '' (waits), 'sent', or why its server refuses it",
+    ),
+    Column("said", Text, nullable=False, server_default=""),
     UniqueConstraint("report_id"),
     _check("state_known", "state IN ('pending', 'sent', 'failed', 'skipped')"),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("daemon", Text, primary_key=True),
+    _time("at"),
+    _time("started_at"),
+    Column("pid", Integer, nullable=False),
+    _text("state"),
+    Column("detail", Text, nullable=False, comment="what it cannot do now; '' where all is well"),
+    _check("daemon_known", "daemon IN ('trading', 'meta')"),
+    _check("state_known", "state IN ('running', 'stopped')"),
 )
 
 system_metrics = Table(

@@ -32,6 +32,7 @@ META_TABLES = (
     "outbox",
     "improvement_suggestions",
     "alarms",
+    "heartbeats",
     "job_runs",
     "system_metrics",
     "strategy_variants",

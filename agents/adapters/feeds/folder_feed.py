@@ -1,39 +1,44 @@
 """The live feed: a watched folder of bar files. New files and appended rows are picked up, closed bars only.
 
-A CSV that grows is read from where it was read to; its last line counts only when it is complete. Everything else
-(Parquet, gzip, a file that was replaced) is read whole again, which is harmless: equal bars are ignored.
+What was read of a file is a row of `bar_reads`, committed with the bars; in memory stands only what was committed. So
+after any failure and at each start the rest is read, once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.files.bar_files import SUFFIXES, RawTable, parse_table, read_table
-from agents.adapters.files.bar_rows import validate_rows
+from agents.adapters.feeds.file_reading import FileReader, Progress
+from agents.adapters.files.bar_files import SUFFIXES
 from agents.core.errors import DataError
 from agents.core.log import log_event
-from agents.core.ports import Arrival
 from agents.core.settings import DataSettings
 
 logger = logging.getLogger(__name__)
-HEAD_BYTES = 4096
+
+Signature = tuple[int, int, int, int]
+"""What changes when a file does: inode, size, times of change of content and of anything (in ns)."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """How far a file was read: size and time of change, bytes consumed, rows before them, and its first bytes."""
+class _Watched:
+    """One file as the last poll left it: `done` and `refused` are what it looked like when it was read to its end or
+    could not be trusted, `seen` at the last poll, `progress` what is in the database of it."""
 
-    size: int
-    changed_ns: int
-    consumed: int
-    rows: int
-    head: bytes
+    seen: Signature
+    done: Signature | None = None
+    refused: Signature | None = None
+    progress: Progress | None = None
+
+    def is_due(self, at: datetime) -> bool:
+        """Whether a bar in the file is closed at `at` that was not when it was read."""
+        return self.progress is not None and self.progress.due is not None and at >= self.progress.due
 
 
 class FolderFeed:
@@ -41,92 +46,80 @@ class FolderFeed:
 
     def __init__(self, settings: DataSettings, store: BarsStore) -> None:
         self._settings = settings
-        self._store = store
-        self._seen: dict[Path, _Seen] = {}
-        self._last_close: dict[str, float] = {}
-        self._touched_s: float | None = None
-        """When the youngest of the files that the last poll looked into was touched, in seconds since 1970."""
+        self._reader = FileReader(settings, store)
+        self._watched: dict[Path, _Watched] = {}
+        self._told: dict[Path, str] = {}
 
-    def poll(self, at: datetime) -> Arrival:
-        """Load new rows of all files. DataError where the folder is not there."""
-        self._touched_s = None
-        bars = sum(report.loaded for report in self.read(at))
-        return Arrival(bars, None if self._touched_s is None else max(0.0, at.timestamp() - self._touched_s))
+    def poll(self, at: datetime) -> int:
+        """Load new rows of all files; how many bars were new. DataError where the folder is not there."""
+        return sum(report.loaded for report in self.read(at))
 
     def read(self, at: datetime) -> list[LoadReport]:
-        """Load new rows of all files; a file that cannot be trusted is logged once for each change and left out."""
+        """Load new rows of all files; a file that cannot be trusted is logged once for each change and left out.
+
+        ServiceError where the database is away: what was not committed is read at the next poll.
+        """
         folder = self._settings.feed_folder
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; create it and put bar files there (data.feed_folder)")
-        reports = []
-        for path in sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES)):
+        paths = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+        for gone in self._watched.keys() - set(paths):
+            del self._watched[gone]
+        reports: list[LoadReport] = []
+        for path in paths:
             try:
-                report = self._read(path, at)
+                reports.extend(self._read(path, at))
+            except FileNotFoundError:
+                if path.is_symlink():  # else it went away between the listing and now
+                    self._tell(path, f"{path}: is a link to nothing")
+            except OSError as error:
+                self._tell(path, f"{path}: cannot be read: {error.strerror or error}")
             except DataError as error:
-                log_event(logger, "file refused", level=logging.WARNING, error=error)
-                continue
-            if report is not None:
-                reports.append(report)
-                log_event(
-                    logger,
-                    "bars loaded",
-                    file=report.file,
-                    loaded=report.loaded,
-                    equal=report.equal,
-                    quarantined=len(report.quarantined),
-                    not_closed=report.not_closed,
-                )
+                self._tell(path, str(error))
         return reports
 
-    def _read(self, path: Path, at: datetime) -> LoadReport | None:
-        """Load what is new in one file; None where nothing is."""
+    def _read(self, path: Path, at: datetime) -> Iterator[LoadReport]:
+        """Load what is new in one file; a report for each commit."""
+        if not path.name.isprintable():
+            raise DataError(f"{str(path)!r}: the name holds characters that cannot be shown; rename the file")
         status = path.stat()
-        seen = self._seen.get(path)
-        if seen is not None and (seen.size, seen.changed_ns) == (status.st_size, status.st_mtime_ns):
-            return None
-        self._touched_s = max(self._touched_s or 0.0, status.st_ctime)  # a copy may carry an old time of change
-        mark = _Seen(status.st_size, status.st_mtime_ns, seen.consumed if seen else 0, seen.rows if seen else 0, b"")
-        self._seen[path] = replace(mark, head=seen.head if seen else b"")
-        if path.suffix == ".csv":
-            return self._read_appended(path, mark, seen, at)
-        return self._load(read_table(path, self._settings.columns), at)
+        now: Signature = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        file = self._watched.get(path) or _Watched(now)
+        self._watched[path] = replace(file, seen=now)
+        if now == file.refused or (now == file.done and not file.is_due(at)):
+            return
+        # A packed file that was not whole is still being written: it is tried again when it stays the same for a poll.
+        if file.refused is not None and now != file.seen and not path.name.endswith(".csv"):
+            return
+        try:
+            known = file.progress or self._reader.progress(path)
+            replaced = file.done is not None and file.done[0] != now[0]
+            for report, progress in self._reader.read(path, known, at, replaced=replaced):
+                self._watched[path] = replace(self._watched[path], progress=progress)
+                _log(report)
+                yield report
+        except DataError:
+            self._watched[path] = replace(self._watched[path], refused=now)
+            raise
+        self._watched[path] = _Watched(now, done=now, progress=self._watched[path].progress or known)
+        self._told.pop(path, None)
 
-    def _read_appended(self, path: Path, mark: _Seen, seen: _Seen | None, at: datetime) -> LoadReport | None:
-        """Load the complete lines after those that were `seen`; all lines of a file that did not simply grow."""
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-            header_end = head.find(b"\n") + 1
-            grown = seen is not None and seen.consumed and head.startswith(seen.head) and mark.size >= seen.consumed
-            start = seen.consumed if grown and seen else header_end
-            rows_before = seen.rows if grown and seen else 0
-            stream.seek(start)
-            chunk = stream.read()
-        complete = chunk[: chunk.rfind(b"\n") + 1]
-        if header_end == 0 or not complete:
-            return None
-        table = parse_table(path, head[:header_end] + complete, self._settings.columns)
-        report = self._load(_counted_from(rows_before, table), at)
-        if report.not_closed:
-            # Those rows will be bars once they are closed: read them again at the next poll.
-            self._seen[path] = replace(mark, size=-1, consumed=start, rows=rows_before, head=head[:header_end])
-        else:
-            lines = complete.count(b"\n")
-            consumed = start + len(complete)
-            self._seen[path] = replace(mark, consumed=consumed, rows=rows_before + lines, head=head[:header_end])
-        return report
-
-    def _load(self, table: RawTable, at: datetime) -> LoadReport:
-        return self._store.load(validate_rows(table, self._settings, at=at, last_close=self._last_close))
+    def _tell(self, path: Path, problem: str) -> None:
+        """One line for each change of what is wrong with a file."""
+        told = f"{problem} {self._watched[path].seen if path in self._watched else ''}"
+        if self._told.get(path) != told:
+            self._told[path] = told
+            log_event(logger, "file refused", level=logging.WARNING, error=problem)
 
 
-def _counted_from(rows_before: int, table: RawTable) -> RawTable:
-    """The same rows under their numbers in the whole file."""
-    bad = [replace(row, row_number=row.row_number + rows_before) for row in table.bad]
-    return replace(table, row_numbers=table.row_numbers + rows_before, bad=bad)
-
-
-def import_file(
-    path: Path, settings: DataSettings, store: BarsStore, columns: Mapping[str, str], at: datetime
-) -> LoadReport:
-    """Load one file once; DataError where it cannot be trusted as a whole."""
-    return store.load(validate_rows(read_table(path, {**settings.columns, **columns}), settings, at=at))
+def _log(report: LoadReport) -> None:
+    log_event(
+        logger,
+        "bars loaded",
+        file=report.file,
+        loaded=report.loaded,
+        equal=report.equal,
+        corrections=len(report.corrections),
+        quarantined=len(report.quarantined),
+        not_closed=report.not_closed,
+    )

@@ -10,11 +10,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
+import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -24,8 +26,8 @@ from agents.core.types import Booleans, Integers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FILE_LIMIT_BYTES = 4 << 30
-UNPACKED_LIMIT_BYTES = 8 << 30
+FILE_LIMIT_BYTES = 1 << 30
+UNPACKED_LIMIT_BYTES = 2 << 30
 GZIP_RATIO_LIMIT = 200
 CHUNK_BYTES = 1 << 22
 ALIASES = {
@@ -108,24 +110,35 @@ def parse_any(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]
 
 def read_bytes(path: Path) -> bytes:
     """The content of a bar file, unpacked; DataError where it cannot be read or is unreasonably large."""
+    if not path.name.endswith(SUFFIXES):
+        raise DataError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
     try:
-        return _unpacked(path)
+        with open_regular(path) as stream:
+            return _unpacked(path, stream)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _unpacked(path: Path) -> bytes:
-    if not path.name.endswith(SUFFIXES):
-        raise DataError(f"{path}: expected a file ending in {', '.join(SUFFIXES)}")
-    size = path.stat().st_size
+def open_regular(path: Path) -> BinaryIO:
+    """A file, open to be read. DataError for a folder, a pipe or a device, which would be waited for or never end;
+    OSError where it cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe's opening would wait for a writer
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{path}: is no ordinary file but a folder, a pipe or a device")
+    return os.fdopen(descriptor, "rb")
+
+
+def _unpacked(path: Path, packed: BinaryIO) -> bytes:
+    size = os.fstat(packed.fileno()).st_size
     if size > FILE_LIMIT_BYTES:
         raise DataError(f"{path}: {size >> 20} MiB is over the limit of {FILE_LIMIT_BYTES >> 20} MiB; split the file")
     if not path.name.endswith(".gz"):
-        return path.read_bytes()
+        return packed.read()
     parts, total = [], 0
     limit = min(UNPACKED_LIMIT_BYTES, max(size * GZIP_RATIO_LIMIT, CHUNK_BYTES))
     try:
-        with gzip.open(path, "rb") as stream:
+        with gzip.GzipFile(fileobj=packed, mode="rb") as stream:
             while part := stream.read(CHUNK_BYTES):
                 total += len(part)
                 if total > limit:

@@ -11,7 +11,7 @@ import numpy as np
 from agents.adapters.files.bar_files import BadRow, JudgedRows, RawTable
 from agents.adapters.files.split_ratios import infer_splits
 from agents.core.settings import INTERVALS_S, DataSettings
-from agents.core.types import Booleans, Floats, Integers, Times
+from agents.core.types import Booleans, Floats, Integers, Times, as_datetime
 
 if TYPE_CHECKING:
     from agents.adapters.files.bar_columns import BarColumns
@@ -28,7 +28,8 @@ class BarBatch:
     """Good bars of one file, sorted by symbol and time, one row each; `symbol` [n] are indexes into `symbols`.
 
     `bad` are the refused rows by their number. Beside them were left out: `equal_duplicates`, rows that repeat an
-    earlier one, and `not_closed`, rows of bars that are not over yet.
+    earlier one, and `not_closed`, rows of bars that are not over yet; the first of those has the row number
+    `waits_from` (0: there is none), and one of them will be over at `next_close`.
     """
 
     file: str
@@ -50,6 +51,8 @@ class BarBatch:
     bad: list[BadRow] = field(default_factory=list)
     equal_duplicates: int = 0
     not_closed: int = 0
+    waits_from: int = 0
+    next_close: datetime | None = None
     splits_inferred: int = 0
 
 
@@ -88,6 +91,8 @@ def validate_rows(
         bad=sorted(rows.bad, key=lambda row: row.row_number),
         equal_duplicates=equal,
         not_closed=int(not_closed.sum()),
+        waits_from=int(table.row_numbers[not_closed].min()) if not_closed.any() else 0,
+        next_close=as_datetime((columns.time[not_closed] + delay).min()) if not_closed.any() else None,
         splits_inferred=int((good.split != 1.0).sum()) if "split" not in table.columns else 0,
     )
 

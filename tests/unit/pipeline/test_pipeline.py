@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from agents.core.types import Clamp, FillStatus, NoTrade, RiskState
+from agents.core.types import Clamp, FillStatus, NoTrade, RiskState, to_price
 from agents.pipeline.attribution import (
     BarPrices,
     PositionChange,
@@ -23,7 +23,7 @@ from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, combine, s
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
 from agents.pipeline.parameters import FillModel, Parameters, RiskLimits, Sizing
-from agents.pipeline.risk import apply_limits, next_risk_state
+from agents.pipeline.risk import apply_limits, control_risk_state, next_risk_state
 
 NAN = np.nan
 ACTIVE, REDUCING, HALTED = RiskState
@@ -133,6 +133,22 @@ def test_combine_by_brute_force(seed):
         assert combined.multiplier[s] == pytest.approx(factor, nan_ok=True)
 
 
+@pytest.mark.parametrize("agents", [63, 64, 65, 130])
+def test_combine_counts_any_number_of_agents(agents):
+    """From the 64th on an agent was lost from the multiplier, when those that vote were bits of one integer."""
+    rng = np.random.default_rng(agents)
+    forecast = rng.normal(0, 1, (3, agents))
+    forecast[1, ::2] = NAN
+    forecast[2, 63:] = NAN
+    weights, correlation = np.full(agents, 1.0 / agents), np.full((agents, agents), 0.3) + 0.7 * np.eye(agents)
+    combined = CombinedSignal(floats(3), floats(3), floats(3))
+    combine(forecast, correlation, weights, SIZING, combined)
+    for s in range(3):
+        value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
+        assert combined.forecast[s] == pytest.approx(value)
+        assert combined.multiplier[s] == pytest.approx(factor)
+
+
 def combined_of(forecast: list[float], weights: list[float]) -> float:
     combined = CombinedSignal(floats(1), floats(1), floats(1))
     combine(np.array([forecast]), np.eye(len(weights)), np.array(weights), SIZING, combined)
@@ -205,6 +221,20 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
 def test_risk_states(state, drawdown, after):
     """Reduce at 20 %, back below 16 % (80 % of it), halt at 35 %; nothing but a person leaves HALTED."""
     assert next_risk_state(state, drawdown, LIMITS) == after
+
+
+@pytest.mark.parametrize(
+    ("own", "live", "state"),
+    [
+        (ACTIVE, ACTIVE, ACTIVE),
+        (REDUCING, ACTIVE, REDUCING),
+        (HALTED, ACTIVE, REDUCING),
+        (HALTED, REDUCING, REDUCING),
+        (ACTIVE, HALTED, HALTED),
+    ],
+)
+def test_a_control_halts_with_the_live_book_only(own, live, state):
+    assert control_risk_state(own, live) == state
 
 
 # ---------------------------------------------------------------- orders
@@ -312,7 +342,7 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, model=FREE
     market = MarketAtOpen(column(open_, 100.0), column(open_, 100.0), depth)
     fills = BarFills(floats(n), floats(n), floats(n), floats(n), floats(n), codes(n))
     book = Book(column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE)
-    match_orders(book, market, model, fills, True)
+    match_orders(book, market, parameters, fills, True)
     return fills, [FillStatus(code) for code in fills.status]
 
 
@@ -338,16 +368,46 @@ FILLS = [
     ({"order": [500.0], "volume": [5.0]}, [0.0], [FillStatus.NO_VOLUME]),
     ({"order": [500.0], "volume": [0.0]}, [0.0], [FillStatus.NO_VOLUME]),
     ({"order": [500.0], "volume": [NAN]}, [500.0], [FillStatus.FILLED]),
-    ({"order": [500.0], "open_": [NAN]}, [0.0], [FillStatus.NO_BAR]),
-    # 100,001 of notional with 100,000 of equity
-    ({"order": [1001.0], "cash": 100_000.0}, [0.0], [FillStatus.NO_CASH]),
+    # no bar: it works on, nothing has become of it
+    ({"order": [500.0], "open_": [NAN]}, [0.0], [FillStatus.NONE]),
+    # 100,100 of notional with 100,000 of equity: what can be paid
+    ({"order": [1001.0], "cash": 100_000.0}, [1000.0], [FillStatus.PAID_PARTLY]),
+    # two that cannot both be paid get the same share, 100,000 of 200,000, whichever comes first
+    ({"order": [1500.0, 500.0], "cash": 100_000.0}, [750.0, 250.0], [FillStatus.PAID_PARTLY] * 2),
+    # nothing is left to pay with, but what closes a position is filled all the same, also of an order that goes on
+    (
+        {"order": [10.0, -5.0], "position": [0.0, 1000.0], "cash": 0.0},
+        [5.0, -5.0],
+        [FillStatus.PAID_PARTLY, FillStatus.FILLED],
+    ),
+    ({"order": [10.0], "position": [1000.0], "cash": 0.0}, [0.0], [FillStatus.NO_CASH]),
+    ({"order": [-2500.0], "position": [1000.0], "cash": 0.0}, [-2000.0], [FillStatus.PAID_PARTLY]),
     ({"order": [1000.0], "cash": 100_000.0}, [1000.0], [FillStatus.FILLED]),
     # the sale of the second symbol frees the buying power for the first: shrinking orders go first
     ({"order": [900.0, -900.0], "position": [0.0, 900.0], "cash": 10_000.0}, [900.0, -900.0], [FillStatus.FILLED] * 2),
     # shorts need buying power as well
-    ({"order": [-1001.0], "cash": 100_000.0}, [0.0], [FillStatus.NO_CASH]),
+    ({"order": [-1001.0], "cash": 100_000.0}, [-1000.0], [FillStatus.PAID_PARTLY]),
     ({"order": [0.0]}, [0.0], [FillStatus.NONE]),
 ]
+
+
+@pytest.mark.parametrize("price", [12.0, 0.3, 8.12e-6, 8.12e-9, 3.3e-12])
+def test_small_prices_keep_their_spread(price):
+    """2 bp of half a spread at any price; the fill is one that the journal takes, and to the bit the matcher's."""
+    out, _ = match(
+        [1e6, -1e6], open_=[price, price], cash=1e9, volume=[1e12, 1e12], model=FREE._replace(half_spread=2e-4)
+    )
+    np.testing.assert_allclose(out.price / price - 1.0, [2e-4, -2e-4], atol=2e-8)
+    for value in out.price:
+        assert float(to_price(float(value))) == value > 0.0
+
+
+def test_no_fill_has_no_price():
+    """An impact that would turn the price negative leaves the smallest step: a row that ended the desk before."""
+    model = FREE._replace(impact=1e4)
+    out, _ = match([-1000.0], position=[1000.0], volume=[1e4], model=model)
+    assert 0.0 < out.price[0] <= 1e-8
+    assert to_price(float(out.price[0])) > 0
 
 
 @pytest.mark.parametrize(("given_", "quantity", "status"), FILLS)
@@ -372,6 +432,10 @@ def test_fills_never_exceed_orders_volume_or_buying_power(seed):
     equity = cash + position @ np.full(5, 100.0)
     gross_before, gross_after = np.abs(position).sum() * 100, np.abs(position + filled).sum() * 100
     assert gross_after <= max(gross_before, equity) * 1.001
+    turned = rng.permutation(5)
+    other, _ = match(order[turned], position=position[turned], cash=cash, volume=volume[turned], model=model)
+    np.testing.assert_array_equal(other.quantity, filled[turned])
+    np.testing.assert_array_equal(other.price[filled[turned] != 0], out.price[turned][filled[turned] != 0])
     priced = filled != 0
     assert np.allclose(np.round(out.price[priced], 8), out.price[priced], atol=0, rtol=1e-15)
 
@@ -449,12 +513,23 @@ def test_exact_shares_keep_agents_and_fix_the_remainder(pnl, shares):
     assert fixed.sum() == pytest.approx(pnl, abs=1e-6)
 
 
-def test_order_quantities_leave_untouched_what_has_no_bar():
+@pytest.mark.parametrize(
+    ("position", "order", "state", "stale", "left"),
+    [
+        (0.0, 5.0, ACTIVE, False, 5.0),
+        (0.0, 5.0, HALTED, False, 0.0),
+        (0.0, 5.0, ACTIVE, True, 0.0),
+        (3.0, -5.0, HALTED, False, -3.0),
+        (7.0, -5.0, HALTED, False, -5.0),
+    ],
+)
+def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, stale, left):
+    """Unless positions may only shrink: then as far as it closes one."""
     decided = Targets(floats(1), floats(1, 0.5), floats(1), np.array([1]), np.array([int(NoTrade.NO_BAR)]))
-    market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([False]))
-    book = Book(floats(1), floats(1, 5.0), 0.0, 1e4, ACTIVE)
+    market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([stale]))
+    book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state)
     order_quantities(decided, market, book, Parameters(SIZING, LIMITS, FREE, floats(1, 1.0), 1e4))
-    assert book.order[0] == 0.0
+    assert book.order[0] == left
 
 
 def test_target_positions_report_the_raw_weight():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -243,6 +244,61 @@ def test_the_verdict_comes_first_in_subject_and_body():
     both = [older, OpenAlarm(alarm=alarm, opened_at=AT)]
     assert verdict_of(replace(facts, alarms=both)).tone == "alarm", "the worst counts, not the oldest"
     assert html.index("Look now") < html.index("Equity")
+
+
+@pytest.mark.parametrize(
+    ("change", "tone", "headline"),
+    [
+        ({}, "good", "All well: desk active, last decision 60 min ago"),
+        ({"risk_state": RiskState.HALTED}, "alarm", "Look now: desk halted"),
+        ({"risk_state": RiskState.REDUCING}, "watch", "Keep an eye on it: desk reducing"),
+        (
+            {"time": AT - timedelta(days=8250)},
+            "alarm",
+            "Look now: the last decision was made 8250 days ago; desk active",
+        ),
+    ],
+)
+def test_a_desk_is_not_well_only_because_nobody_raised_an_alarm(change, tone, headline):
+    """Seen: "All well: desk active, last decision 8250 days ago"."""
+    facts = full_facts()
+    found = verdict_of(replace(facts, newest=replace(facts.newest, **change)))
+    assert (found.tone, found.headline) == (tone, headline)
+
+
+SEVERITY_ORDERS = list(itertools.permutations(("medium", "critical", "high")))
+
+
+@pytest.mark.parametrize("severities", SEVERITY_ORDERS)
+def test_the_worst_alarm_is_named_whatever_came_first(severities):
+    """Seen: a halted desk with an older alarm about Redis was "Keep an eye on it"."""
+    made = [
+        OpenAlarm(
+            alarm=Alarm(kind=f"{severity}_trouble", subject="x", severity=severity, detail="d"),
+            opened_at=AT - timedelta(hours=k),
+        )
+        for k, severity in enumerate(severities)
+    ]
+    facts = replace(full_facts(), alarms=made)
+    found = verdict_of(facts)
+    assert found.headline == "Look now: 3 alarms, first critical trouble (x); desk active"
+    _, _, text = rendered(facts)
+    places = [text.index(f"! {severity}") for severity in ("critical", "high", "medium")]
+    assert places == sorted(places)
+
+
+def test_hundreds_of_alarms_are_counted_and_the_worst_are_shown():
+    """Seen: the list had no end, and a mail of any size."""
+    made = [
+        OpenAlarm(alarm=Alarm(kind="job_late", subject=f"job {k}", severity="low", detail="x" * 300), opened_at=AT)
+        for k in range(500)
+    ]
+    worst = OpenAlarm(alarm=Alarm(kind="risk_state", subject="HALTED", severity="critical", detail="!"), opened_at=AT)
+    subject, html, text = rendered(replace(full_facts(), alarms=[*made, worst]))
+    assert "501 alarms, first risk state (HALTED)" in subject
+    assert len(html.encode()) < 90_000
+    assert "of 501 shown; quorum status has them all" in text and "of 501 shown" in html
+    assert text.index("risk state") < text.index("job late")
 
 
 HOSTILE = ["<script>alert(1)</script>", "{{7*7}}", "a\r\nBcc: x@y.z", "=cmd()", "x" * 10_000, "\x00\x07"]

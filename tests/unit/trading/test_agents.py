@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.types import Panel
+from agents.core.asking import checked
+from agents.core.types import Panel, Signals
 from agents.pipeline.market import panel_of
 from agents.trading.base import TradingAgent
-from agents.trading.guard import fault_of
 from agents.trading.registry import AGENTS
 from agents.trading.sentiment_analyst import SentimentAnalyst
 from tests.market import make_panel
@@ -123,14 +123,14 @@ def test_a_symbol_does_not_depend_on_the_order_of_symbols(name):
 @given(seed=st.integers(0, 1000), bars=st.integers(1, 60), symbols=st.integers(1, 4))
 def test_answers_are_in_range_on_any_panel(name, seed, bars, symbols):
     panel = make_panel(bars, symbols, seed, gaps=0.3)
-    assert fault_of(MODELS[name]().signals(panel), panel) == ""
+    assert isinstance(checked(MODELS[name]().signals(panel), panel.close.shape), Signals)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_constant_prices_and_empty_panels_are_survived(name):
     panel = make_panel(300, 2, 0)
     flat = replace(panel, **{f: np.full_like(panel.close, 7.0) for f in ("open", "high", "low", "close")}, exogenous={})
-    assert fault_of(MODELS[name]().signals(flat), flat) == ""
+    assert isinstance(checked(MODELS[name]().signals(flat), flat.close.shape), Signals)
     empty = panel.rows(0, 0)
     assert MODELS[name]().signals(empty).strength.shape == (0, 2)
 

@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.core.alarm_types import AlarmFacts, AlarmLimits, WaitingMail
-from agents.core.facts import NewestDecision, ParityCheck, SystemState
 from agents.core.meta_ports import PastChange
 from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
-from agents.core.types import RiskState, WeightSet, WeightsLevel
-from agents.tuning.alarms import desk_alarms, job_alarms
+from agents.core.types import WeightSet, WeightsLevel
 from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
 from agents.tuning.scorecards import Thresholds, analyze, verdict
@@ -309,81 +306,7 @@ def test_lateness_alarms_after_a_grace():
     assert lateness(DAILY, failed, at + timedelta(hours=13)) is not None
 
 
-# ---------------------------------------------------------------- alarms and quiet hours
-
-
-SYSTEM = SystemState(
-    cpu_percent=3.0,
-    load_1m=0.1,
-    cpus=2,
-    memory_percent=20.0,
-    disk_free_bytes=100_000_000_000,
-    database_bytes=50_000_000,
-    slow_queries=0,
-    commits=0,
-    rollbacks=0,
-    redis_alive=True,
-)
-
-
-def newest(risk_state=RiskState.ACTIVE, weights_level=WeightsLevel.REDIS):
-    return NewestDecision(time=NOW, equity=1e6, cash=1e5, risk_state=risk_state, weights_level=weights_level)
-
-
-LIMITS = AlarmLimits(stale_after=timedelta(days=2))
-HEALTHY = AlarmFacts(
-    at=NOW,
-    newest=newest(),
-    freshness={"A": NOW - timedelta(hours=1)},
-    weights_published=False,
-    unknown_orders=[],
-    waiting_mail=None,
-    parity=None,
-    system=SYSTEM,
-)
-DIFFERS = ParityCheck(
-    checked_from=NOW,
-    checked_to=NOW,
-    decisions=9,
-    differences=3,
-    counts={"signal": 0, "order": 3},
-    examples=[],
-    slippage={},
-)
-WRONG = [
-    ({"freshness": {"A": NOW - timedelta(days=9)}}, "data_stale", "high"),
-    ({"freshness": {"A": None}}, "data_stale", "high"),
-    ({"newest": newest(RiskState.HALTED)}, "risk_state", "critical"),
-    ({"newest": newest(RiskState.REDUCING)}, "risk_state", "medium"),
-    (
-        {"newest": newest(weights_level=WeightsLevel.EQUAL), "weights_published": True},
-        "weights_fallback",
-        "medium",
-    ),
-    ({"unknown_orders": ["x"]}, "orders_unknown", "critical"),
-    ({"parity": DIFFERS}, "parity", "high"),
-    ({"system": replace(SYSTEM, redis_alive=False)}, "redis_down", "medium"),
-    ({"system": replace(SYSTEM, disk_free_bytes=100_000_000)}, "disk_full", "high"),
-    ({"system": replace(SYSTEM, memory_percent=99.0)}, "memory_full", "medium"),
-    ({"waiting_mail": WaitingMail(mails=3, oldest=NOW - timedelta(hours=9))}, "mail_late", "medium"),
-]
-
-
-def test_a_healthy_desk_has_no_alarm():
-    assert desk_alarms(HEALTHY, LIMITS) == []
-
-
-@pytest.mark.parametrize(("change", "kind", "severity"), WRONG)
-def test_each_trouble_has_its_alarm(change, kind, severity):
-    (alarm,) = desk_alarms(replace(HEALTHY, **change), LIMITS)
-    assert (alarm.kind, alarm.severity) == (kind, severity)
-    assert alarm.detail
-
-
-def test_failed_and_late_jobs_alarm():
-    at = slot(DAILY.every, NOW)
-    kinds = {a.kind for a in job_alarms((DAILY,), {DAILY.name: run(at, "failed")}, at + timedelta(hours=20))}
-    assert kinds == {"job_failed", "job_late"}
+# ---------------------------------------------------------------- quiet hours
 
 
 def mail_settings(**changes):

@@ -1,1 +1,0 @@
-"""When markets trade."""

@@ -1,0 +1,142 @@
+"""Bars that a file gives again: equal ones are nothing new, changed ones are corrections.
+
+A correction of a bar that a decision may have used is kept on record and not taken, so that what was decided can be
+computed again; one of a bar that nobody has decided upon yet is taken, and on record too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection, text
+
+from agents.adapters.database.engine import driver_connection
+from agents.adapters.files.bar_rows import GRIDS, BarBatch
+from agents.core.types import Booleans, Floats, Integers, as_datetime
+
+RAW = ("open", "high", "low", "close", "volume")
+"""What is compared. Vendors rewrite adjusted prices after every dividend, so those are no correction."""
+NOISE = 1e-6
+"""Numbers that differ by less than this share are the same, written with more or fewer digits (a float32 has seven)."""
+
+_STORED = """
+SELECT (extract(epoch FROM time) * 1000000)::bigint, open, high, low, close, volume
+FROM bars WHERE symbol = %s AND time BETWEEN %s::timestamptz AND %s::timestamptz ORDER BY time
+"""
+_TAKE = """
+UPDATE bars SET bar_open = g.bar_open, available_at = g.available_at, open = g.open, high = g.high, low = g.low,
+    close = g.close, volume = g.volume, adjustment = g.adjustment, split = g.split, dividend = g.dividend,
+    source = :source, read_id = :read_id
+FROM unnest(CAST(:symbol AS text[]), CAST(:time AS timestamptz[]), CAST(:bar_open AS timestamptz[]),
+            CAST(:available_at AS timestamptz[]), CAST(:open AS float8[]), CAST(:high AS float8[]),
+            CAST(:low AS float8[]), CAST(:close AS float8[]), CAST(:volume AS float8[]), CAST(:adjustment AS float8[]),
+            CAST(:split AS float8[]), CAST(:dividend AS float8[]))
+     AS g(symbol, time, bar_open, available_at, open, high, low, close, volume, adjustment, split, dividend)
+WHERE bars.symbol = g.symbol AND bars.time = g.time
+"""
+_RECORD = """
+INSERT INTO bar_corrections (symbol, time, kept, given, taken, read_id)
+VALUES (:symbol, :time, CAST(:kept AS jsonb), CAST(:given AS jsonb), :taken, :read_id) ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """Row `index` of a batch gives other numbers, `given` [5] (open, high, low, close, volume), than are stored,
+    `kept` [5]; `taken` where no decision has used the bar."""
+
+    index: int
+    symbol: str
+    time: datetime
+    kept: Floats
+    given: Floats
+    taken: bool
+
+
+def compare(connection: Connection, batch: BarBatch) -> tuple[Booleans, list[Correction]]:
+    """Which rows of the batch [n] are stored already, and those of them that differ."""
+    known = np.zeros(len(batch.time), dtype=bool)
+    given = np.column_stack([getattr(batch, name) for name in RAW])
+    changed: list[tuple[int, Floats]] = []
+    for code in range(len(batch.symbols)):
+        mine: Integers = np.nonzero(batch.symbol == code)[0]
+        if not len(mine):
+            continue
+        time, numbers = _stored(connection, batch.symbols[code], batch.time[mine[0]], batch.time[mine[-1]])
+        if not len(time):
+            continue
+        wanted = batch.time[mine].astype("datetime64[us]").astype(np.int64)
+        place = np.minimum(np.searchsorted(time, wanted), len(time) - 1)
+        there = time[place] == wanted
+        known[mine[there]] = True
+        differs = there & ~_same(numbers[place], given[mine])
+        changed += [(int(mine[k]), numbers[place[k]]) for k in np.nonzero(differs)[0]]
+    used_until = _used_until(connection) if changed else None
+    return known, [_correction(batch, index, kept, used_until) for index, kept in changed]
+
+
+def record_corrections(
+    connection: Connection, batch: BarBatch, corrections: Sequence[Correction], read_id: int
+) -> None:
+    """Put corrections on record, those that were on record before once only, and take those that may be."""
+    if not corrections:
+        return
+    rows = [
+        {
+            "symbol": correction.symbol,
+            "time": correction.time,
+            "kept": _as_json(correction.kept),
+            "given": _as_json(correction.given),
+            "taken": correction.taken,
+            "read_id": read_id,
+        }
+        for correction in corrections
+    ]
+    connection.execute(text(_RECORD), rows)
+    taken = np.array([correction.index for correction in corrections if correction.taken], dtype=np.int64)
+    if len(taken):
+        columns = {name: getattr(batch, name)[taken].tolist() for name in GRIDS}
+        columns["volume"] = [None if np.isnan(volume) else volume for volume in columns["volume"]]
+        for name in ("time", "bar_open", "available_at"):
+            columns[name] = [as_datetime(moment) for moment in getattr(batch, name)[taken]]
+        columns["symbol"] = [batch.symbols[code] for code in batch.symbol[taken]]
+        connection.execute(text(_TAKE), {**columns, "source": batch.file, "read_id": read_id})
+
+
+def _stored(connection: Connection, symbol: str, first: np.datetime64, last: np.datetime64) -> tuple[Integers, Floats]:
+    """(times in us since 1970 [m], numbers [m, 5]) of the bars that are stored; NaN for a volume that is not known."""
+    with driver_connection(connection).cursor(binary=True) as cursor:
+        rows = cursor.execute(_STORED, (symbol, f"{first}Z", f"{last}Z")).fetchall()
+    numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, len(RAW))
+    return np.array([row[0] for row in rows], dtype=np.int64), numbers
+
+
+def _same(stored: Floats, given: Floats) -> Booleans:
+    """Rows [n] whose raw prices and volumes [n, 5] are the same numbers."""
+    return np.asarray(np.isclose(stored, given, rtol=NOISE, atol=0.0, equal_nan=True).all(axis=1))
+
+
+def _used_until(connection: Connection) -> datetime | None:
+    """The newest bar that a decision has used; None where there is no decision."""
+    used: datetime | None = connection.execute(text("SELECT max(time) FROM decisions")).scalar()
+    return used
+
+
+def _correction(batch: BarBatch, index: int, kept: Floats, used_until: datetime | None) -> Correction:
+    time = as_datetime(batch.time[index])
+    return Correction(
+        index=index,
+        symbol=batch.symbols[batch.symbol[index]],
+        time=time,
+        kept=kept,
+        given=np.array([getattr(batch, name)[index] for name in RAW]),
+        taken=used_until is None or time > used_until,
+    )
+
+
+def _as_json(numbers: Floats) -> str:
+    return json.dumps({name: None if np.isnan(n) else float(n) for name, n in zip(RAW, numbers, strict=True)})
