@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from agents.core.meta_types import Heartbeat
 from agents.core.types import (
     Bars,
+    Booleans,
     CycleRecord,
     Floats,
     Order,
@@ -20,6 +21,7 @@ from agents.core.types import (
     Position,
     RiskState,
     Signals,
+    Times,
     WeightSet,
 )
 
@@ -51,6 +53,16 @@ class BarSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LateBar:
+    """A bar that came when the decision that should have seen it was made already. `decided` is False where no decision
+    was made at its own time: a whole bar time that nobody decided on."""
+
+    symbol: str
+    time: datetime
+    decided: bool
+
+
 class DeskBars(BarSource, Protocol):
     """The bars of a desk's symbols."""
 
@@ -62,12 +74,37 @@ class DeskBars(BarSource, Protocol):
         """The same source, of these symbols only."""
         ...
 
+    def note_late(self, until: datetime) -> Sequence[LateBar]:
+        """Put on record the bars up to `until`, the last decision, that came after the decision at (or next after)
+        their time; those that are new since the last call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one poll of a feed brought: new bars, and how many seconds ago the newest of its bytes came (None: none)."""
+
+    bars: int
+    quiet_s: float | None
+
 
 class Feed(Protocol):
     """Brings new bars into the desk's store, from which they are read."""
 
-    def poll(self, at: datetime) -> int:
-        """Take in what is new and closed at `at`; how many bars were new. DataError where the feed cannot be read."""
+    def poll(self, at: datetime) -> Arrival:
+        """Take in what is new and closed at `at`. DataError where the feed cannot be read."""
+        ...
+
+
+class MarketCalendar(Protocol):
+    """When the bars of a market close."""
+
+    def expects(self, time: Times) -> Booleans:
+        """Which of these times [T] are the close of a bar of this market, for certain."""
+        ...
+
+    def stale_before(self, at: datetime) -> datetime:
+        """A desk whose newest bar closed before this has too old a picture of the market at `at`."""
         ...
 
 

@@ -48,6 +48,7 @@ class DataSettings(Section):
     clock: Literal["system", "bars"] = "system"
     poll_s: Positive = 2.0
     stale_after_intervals: Positive = 2.0
+    complete_within_s: NonNegative = 60.0
     columns: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("timezone")

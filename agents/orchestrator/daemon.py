@@ -8,22 +8,25 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.log import log_event
-from agents.core.ports import Broker, DeskBars, Feed
+from agents.core.ports import Broker, DeskBars, Feed, MarketCalendar
 from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.types import Bars, as_datetime
+from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
 from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.patience import Patience
 from agents.orchestrator.pulse import DaemonPulse
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
 """So many waiting bars are read at once."""
+NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Surroundings:
 
     feed: Feed
     bars: DeskBars
+    calendar: MarketCalendar
     open_desk: Callable[[tuple[str, ...]], Desk]
     notify: Callable[[str], None]
     pulse: DaemonPulse
@@ -59,6 +63,9 @@ class TradingDaemon:
         self._desk: Desk | None = None
         self._last: datetime | None = None
         self._window: Bars | None = None
+        self._interval = timedelta(seconds=INTERVALS_S[data.interval])
+        self._patience = Patience(clock, data.complete_within_s, self._interval.total_seconds())
+        self._attendance: Attendance | None = None
 
     def stop(self, *_: object) -> None:
         """Finish the cycle that runs and return from `run`."""
@@ -86,23 +93,27 @@ class TradingDaemon:
         log_event(logger, "stopped", last_decision=self._last)
 
     def turn(self) -> int:
-        """One poll: take in new bars, decide on those that nobody decided on; how many decisions were made."""
+        """One poll: take in new bars, decide on those that are complete; how many decisions were made."""
         now = self._clock.now()
-        self._around.feed.poll(now)
+        self._patience.note(self._around.feed.poll(now))
         desk = self._desk or self._open(now)
         if desk is None:
             return 0
+        self._look_back()
         decisions = 0
         news = self._bars.after(self._last, limit=BACKLOG_BARS)
-        for t in range(len(news.time)):
+        for t, attendance in enumerate(self._complete(news)):
             if self._stopping.is_set():
                 break
             self._decide(desk, news.rows(t, t + 1))
+            self._note_attendance(attendance)
             decisions += 1
         return decisions
 
     def _open(self, now: datetime) -> Desk | None:
-        """Take up the desk once there are bars; None while there is nothing to trade."""
+        """Take up the desk once there are bars and no more are coming; None while there is nothing to trade."""
+        if not self._patience.has_all():
+            return None  # the files of other symbols may be on their way, and the desk keeps the symbols it opens with
         symbols = self._bars.symbols()
         newest = self._bars.window(until=now, count=1) if symbols else None
         if newest is None or not len(newest.time):
@@ -120,8 +131,44 @@ class TradingDaemon:
             self._last = as_datetime(history.time[split - 1])
             log_event(logger, "history up to here is warm-up only", bars=split, until=self._last)
         self._window = self._bars.window(until=self._last, count=orchestrator.bars_needed) if self._last else None
+        self._attendance = attendance_of(self._window or history.rows(0, 0))
         self._desk = desk
         return desk
+
+    def _look_back(self) -> None:
+        """Where bars came that earlier decisions lacked: tell so, and read the window again, with them."""
+        if self._desk is None or self._last is None or self._attendance is None:
+            return
+        late = self._bars.note_late(self._last)
+        if late:
+            undecided = sorted({bar.time for bar in late if not bar.decided})
+            log_event(
+                logger,
+                "bars came after their decision",
+                level=logging.WARNING,
+                bars=len(late),
+                symbols=_names({bar.symbol for bar in late}),
+                first=min(bar.time for bar in late).isoformat(),
+                never_decided_on=_names(time.isoformat() for time in undecided),
+            )
+            self._window = self._bars.window(until=self._last, count=self._desk.orchestrator.bars_needed)
+            self._attendance = self._attendance.seen_in(self._window)
+
+    def _complete(self, news: Bars) -> list[Attendance]:
+        """The attendance after each bar time of `news` that may be decided upon now."""
+        assert self._attendance is not None
+        overdue = self._patience.overdue(news.time)
+        waiting = Waiting(news.time, present_in(news), self._around.calendar.expects(news.time), overdue)
+        return complete_bars(self._attendance, waiting, self._interval)
+
+    def _note_attendance(self, after: Attendance) -> None:
+        """Tell who was given up at the decision that was just made."""
+        assert self._attendance is not None
+        absent = after.missed > self._attendance.missed
+        if absent.any():
+            names = [name for name, is_absent in zip(self._bars.symbols(), absent, strict=True) if is_absent]
+            log_event(logger, "decided without", level=logging.WARNING, symbols=_names(names), bar=self._last)
+        self._attendance = after
 
     def _decide(self, desk: Desk, bar: Bars) -> None:
         now, needed = self._clock.now(), desk.orchestrator.bars_needed
@@ -144,6 +191,10 @@ class TradingDaemon:
         )
 
     def _is_stale(self, closed: datetime, now: datetime) -> bool:
-        if self._data.clock == "bars":
-            return False
-        return now - closed > timedelta(seconds=INTERVALS_S[self._data.interval] * self._data.stale_after_intervals)
+        return self._data.clock == "system" and closed < self._around.calendar.stale_before(now)
+
+
+def _names(names: Iterable[str]) -> str:
+    """The first few, and how many more."""
+    every = sorted(names)
+    return ",".join(every[:NAMES_SHOWN]) + (f" and {len(every) - NAMES_SHOWN} more" if len(every) > NAMES_SHOWN else "")

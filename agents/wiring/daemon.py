@@ -17,6 +17,7 @@ from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.pulse import DaemonPulse
+from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, desk_weights, plan_of
 
@@ -40,7 +41,8 @@ def trading_daemon(
     names = ",".join(agents.names)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
     pulse = DaemonPulse(HeartbeatTable(connections.trader), "trading", clock)
-    around = Surroundings(FolderFeed(settings.data, store), store, open_desk, notify, pulse)
+    calendar = calendar_of(settings.data)
+    around = Surroundings(FolderFeed(settings.data, store), store, calendar, open_desk, notify, pulse)
     return TradingDaemon(around, settings.data, clock)
 
 

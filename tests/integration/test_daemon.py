@@ -45,6 +45,7 @@ name = "t"
 feed_folder = "bars"
 clock = "bars"
 poll_s = 0.1
+complete_within_s = 0.3
 session_open = "15:00"
 session_close = "21:00"
 timezone = "UTC"

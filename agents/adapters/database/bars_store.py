@@ -17,8 +17,10 @@ from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
 from agents.adapters.database.bar_reads import FileRead, newest_read
 from agents.adapters.database.engine import binary_rows, copy_block, driver_connection, first_line, transaction
+from agents.adapters.database.late_bars import first_unseen, note_late
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
 from agents.core.errors import DataError
+from agents.core.ports import LateBar
 from agents.core.types import Bars
 
 DAY_US = 86_400_000_000
@@ -26,7 +28,7 @@ DAY_US = 86_400_000_000
 
 _WINDOW_START = """
 SELECT min(time) FROM (
-    SELECT DISTINCT time FROM bars WHERE available_at <= :until AND symbol = ANY(:symbols)
+    SELECT DISTINCT time FROM bars WHERE time <= :until AND symbol = ANY(:symbols)
     ORDER BY time DESC LIMIT :count) t
 """
 _LAST_AFTER = """
@@ -60,6 +62,7 @@ class BarsStore:
     def __init__(self, engine: Engine, symbols: Sequence[str] = ()) -> None:
         self._engine = engine
         self._symbols = tuple(symbols)
+        self._seen_read: int | None = None
 
     def narrowed(self, symbols: Sequence[str]) -> BarsStore:
         """The same table, reading only `symbols`."""
@@ -104,12 +107,20 @@ class BarsStore:
                 block = binary_rows(len(rows), columns, null_nan=frozenset({VOLUME_COLUMN}))
                 copy_block(connection, "bars", COLUMNS[:-1], [block])  # no read brought them
 
+    def note_late(self, until: datetime) -> Sequence[LateBar]:
+        """Put on record the bars up to `until`, the last decision, that came after the decision at (or next after)
+        their time; those that were not on record before."""
+        with transaction(self._engine) as connection:
+            seen = first_unseen(connection) if self._seen_read is None else self._seen_read
+            late, self._seen_read = note_late(connection, self.symbols(), until, seen)
+        return late
+
     def window(self, *, until: datetime, count: int) -> Bars:
-        """The last `count` bar times available at `until`."""
+        """The last `count` bar times up to and including `until`."""
         bounds = {"until": until, "count": count, "symbols": list(self.symbols())}
         with transaction(self._engine) as connection:
             start = connection.execute(text(_WINDOW_START), bounds).scalar()
-            return self._read(connection, "time >= %s AND available_at <= %s", (start, until))
+            return self._read(connection, "time >= %s AND time <= %s", (start, until))
 
     def after(self, time: datetime | None, *, limit: int) -> Bars:
         """At most `limit` bar times later than `time` (None: from the first)."""

@@ -138,6 +138,7 @@ bars = Table(
     _check("split_positive", "split > 0 AND split < 'Infinity'"),
     _check("dividend_sane", "dividend >= 0 AND dividend < 'Infinity'"),
     Index("ix_bars_time", "time"),
+    Index("ix_bars_read_id", "read_id"),
 )
 
 bar_reads = Table(
@@ -201,6 +202,17 @@ market_actions = Table(
     Index("ix_market_actions_read_id", "read_id"),
 )
 
+late_bars = Table(
+    "late_bars",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("time", MOMENT, primary_key=True, comment="close of the bar"),
+    Column("decided_at", MOMENT, nullable=False, comment="of the decision that should have seen it"),
+    Column("arrived_at", MOMENT, nullable=False),
+    Column("decided", Boolean, nullable=False, comment="false where no decision was made at the bar's own time"),
+    Index("ix_late_bars_arrived_at", "arrived_at"),
+)
+
 bar_quarantine = Table(
     "bar_quarantine",
     metadata,
@@ -219,6 +231,13 @@ exogenous = Table(
     Column("name", Text, primary_key=True),
     Column("symbol", Text, primary_key=True),
     Column("time", MOMENT, primary_key=True),
+    Column(
+        "item",
+        Text,
+        primary_key=True,
+        server_default="",
+        comment="which of several texts of that time; empty for a series, and for texts of before they were told apart",
+    ),
     Column("available_at", MOMENT, nullable=False),
     _number("value"),
     _recorded_at(),
@@ -226,6 +245,14 @@ exogenous = Table(
     _check("known_after", "available_at >= time AND available_at < '2100-01-01Z'"),
     _check("value_finite", _finite("value")),
     Index("ix_exogenous_available_at", "available_at"),
+)
+
+exogenous_keys = Table(
+    "exogenous_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    comment="what series there are, so that reading need not look through all values",
 )
 
 # ---------------------------------------------------------------- journal

@@ -18,6 +18,7 @@ from agents.adapters.feeds.file_reading import FileReader, Progress
 from agents.adapters.files.bar_files import SUFFIXES
 from agents.core.errors import DataError
 from agents.core.log import log_event
+from agents.core.ports import Arrival
 from agents.core.settings import DataSettings
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,14 @@ class FolderFeed:
         self._reader = FileReader(settings, store)
         self._watched: dict[Path, _Watched] = {}
         self._told: dict[Path, str] = {}
+        self._touched_s: float | None = None
+        """When the youngest of the files that the last poll looked into was touched, in seconds since 1970."""
 
-    def poll(self, at: datetime) -> int:
-        """Load new rows of all files; how many bars were new. DataError where the folder is not there."""
-        return sum(report.loaded for report in self.read(at))
+    def poll(self, at: datetime) -> Arrival:
+        """Load new rows of all files. DataError where the folder is not there."""
+        self._touched_s = None
+        bars = sum(report.loaded for report in self.read(at))
+        return Arrival(bars, None if self._touched_s is None else max(0.0, at.timestamp() - self._touched_s))
 
     def read(self, at: datetime) -> list[LoadReport]:
         """Load new rows of all files; a file that cannot be trusted is logged once for each change and left out.
@@ -91,6 +96,7 @@ class FolderFeed:
         # A packed file that was not whole is still being written: it is tried again when it stays the same for a poll.
         if file.refused is not None and now != file.seen and not path.name.endswith(".csv"):
             return
+        self._touched_s = max(self._touched_s or 0.0, status.st_ctime)  # a copy may carry an old time of change
         try:
             known = file.progress or self._reader.progress(path)
             replaced = file.done is not None and file.done[0] != now[0]
