@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from rich.table import Table
@@ -17,6 +14,8 @@ from rich.text import Text
 
 from agents.cli.history import open_history
 from agents.cli.screen import Screen, new_table
+from agents.core.agent_code import is_file, make_agent
+from agents.core.asking import problem_of
 from agents.core.errors import UsageError
 from agents.core.ports import Agent
 from agents.core.settings import load_settings
@@ -46,9 +45,10 @@ class Verdict:
 
 def lookahead(options: Namespace, screen: Screen) -> int:
     """The command; exit status 1 where an agent offends."""
-    agents = [_agent(name) for name in options.agent] or list(make_agents([]))
+    settings = load_settings(options.settings)
+    agents = [_agent(name, settings.agents.own) for name in options.agent] or list(make_agents([]))
     with ExitStack() as stack:
-        opened = open_history(options, load_settings(options.settings), stack, screen)
+        opened = open_history(options, settings, stack, screen)
         panel = panel_of(opened.bars())
         verdicts = [_verdict(agent, panel, screen) for agent in agents]
     screen.result([verdict.as_plain() for verdict in verdicts], _table(verdicts), *_offence_lines(verdicts))
@@ -64,41 +64,23 @@ def _verdict(agent: Agent, panel: Panel, screen: Screen) -> Verdict:
 # ---------------------------------------------------------------- a user's agent
 
 
-def _agent(name: str) -> Agent:
-    """One of ours by name, or a class from a file or module, made without arguments."""
+def _agent(name: str, own: Mapping[str, str]) -> Agent:
+    """One of ours or of the settings by name, or a class from a file or module, made without arguments."""
     if name in AGENTS:
         return AGENTS[name]()
-    place, sign, class_name = name.rpartition(":")
+    place = own.get(name, name)
+    code, sign, _ = place.rpartition(":")
     if not sign:
         raise UsageError(
-            f"no agent is named '{name}'; known are {', '.join(AGENTS)}; your own is FILE.py:CLASS or module:CLASS"
+            f"no agent is named '{name}'; known are {', '.join((*AGENTS, *own))};"
+            " your own is FILE.py:CLASS or module:CLASS"
         )
-    if place.endswith(".py") and not Path(place).exists():
-        raise UsageError(f"{place}: no such file")
-    with _users_code(name):
-        module = _module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
-        agent: Agent = getattr(module, class_name)()
-    missing = [part for part in ("name", "bars_needed", "signals") if not hasattr(agent, part)]
-    if missing:
-        raise UsageError(f"{name}: has no {', '.join(missing)}; an agent needs name, bars_needed and signals(panel)")
-    return agent
-
-
-@contextmanager
-def _users_code(name: str) -> Iterator[None]:
-    """What a user wrote may raise anything: it becomes a UsageError."""
+    if is_file(code) and not Path(code).exists():
+        raise UsageError(f"{code}: no such file")
     try:
-        yield
-    except Exception as error:
-        raise UsageError(f"{name}: cannot be made: {type(error).__name__}: {error}") from None
-
-
-def _module_of_file(file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("own_agent", file)
-    assert spec is not None and spec.loader is not None, "every .py file has a loader"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+        return make_agent(place)
+    except Exception as error:  # what a user wrote may raise anything
+        raise UsageError(f"{name}: cannot be made: {problem_of(error)}") from None
 
 
 # ---------------------------------------------------------------- tables

@@ -31,11 +31,13 @@ from agents.core.settings_sections import (
 
 __all__ = [
     "INTERVALS_S",
+    "AgentsSettings",
     "DataSettings",
     "Settings",
     "cache_dir",
     "child_environment",
     "home_state_dir",
+    "isolated_environment",
     "kill_point",
     "load_settings",
     "notify_socket",
@@ -137,7 +139,8 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
-    values = {name: getattr(settings, name).model_dump(mode="json", exclude={"feed_folder"}) for name in kept}
+    elsewhere = {"feed_folder", "isolation", "memory_mb"}  # where work is done, which no decision depends on
+    values = {name: getattr(settings, name).model_dump(mode="json", exclude=elsewhere) for name in kept}
     values["agents"]["enabled"].sort()  # their order means nothing
     return values
 
@@ -180,6 +183,24 @@ def worker_environment() -> dict[str, str]:
     `child_environment` leaves out."""
     urls = {name: value for name, value in os.environ.items() if name.endswith(("DATABASE_URL", "REDIS_URL"))}
     return child_environment(**urls)
+
+
+def isolated_environment(**changes: str) -> dict[str, str]:
+    """The environment for code that is not ours: where things are and how words are written, and nothing else that
+    anybody put there. One thread for linear algebra and one order of sets, so that the same question has one answer."""
+    kept = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "TZ",
+        "XDG_CACHE_HOME",
+        "LD_LIBRARY_PATH",
+        "NUMBA_DISABLE_JIT",
+    )
+    fixed = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return {name: os.environ[name] for name in kept if name in os.environ} | fixed | changes
 
 
 def kill_point() -> tuple[str, int] | None:

@@ -15,6 +15,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$")]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
+AgentPlace = Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+:[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
+"""`FILE.py:CLASS` or `module:CLASS`."""
+
 INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400}
 """Bar intervals by name, in seconds."""
 Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
@@ -65,6 +68,9 @@ class AgentsSettings(Section):
     """Which agents speak, how long they may think, and their weights while nobody has measured them."""
 
     enabled: tuple[AgentName, ...] = ()
+    own: dict[AgentName, AgentPlace] = Field(default_factory=dict)
+    isolation: Literal["foreign", "all", "none"] = "foreign"
+    memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
     timeout_s: Positive = 10.0
     breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 10
     breaker_retry_s: Positive = 3600.0

@@ -23,9 +23,18 @@ AGENTS: dict[str, Callable[[], Agent]] = {
 }
 
 
+def agent_names(enabled: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of a desk's agents (none named: all): ours in the table's order, then the user's `own` by name;
+    SettingsError for a name that is unknown, or that both have."""
+    known = (*AGENTS, *sorted(own))
+    wanted = set(enabled) or set(known)
+    for name in sorted(set(own) & set(AGENTS)):
+        raise SettingsError(f"agents.own.{name}: an agent that comes with Quorum has this name; choose another")
+    for name in sorted(wanted - set(known)):
+        raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(known)}")
+    return tuple(name for name in known if name in wanted)
+
+
 def make_agents(names: Iterable[str]) -> tuple[Agent, ...]:
-    """The agents of these names (none named: all), in the table's order; SettingsError for an unknown name."""
-    wanted = set(names) or set(AGENTS)
-    for name in sorted(wanted - set(AGENTS)):
-        raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(AGENTS)}")
-    return tuple(factory() for name, factory in AGENTS.items() if name in wanted)
+    """The agents of the table of these names (none named: all), in its order; SettingsError for an unknown name."""
+    return tuple(AGENTS[name]() for name in agent_names(names))

@@ -14,8 +14,9 @@ from agents.core.settings import INTERVALS_S, DataSettings, Settings
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
 from agents.trading.guard import AgentPanel
-from agents.trading.registry import make_agents
+from agents.trading.registry import agent_names
 from agents.wiring.connections import Connections
+from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +89,13 @@ def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
 def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     """The enabled agents behind their guard."""
     chosen = settings.agents
-    agents = make_agents(chosen.enabled)
-    known = {agent.name for agent in agents}
-    for name in sorted(set(chosen.static_weights) - known):
+    names = agent_names(chosen.enabled, chosen.own)
+    for name in sorted(set(chosen.static_weights) - set(names)):
         raise SettingsError(
-            f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(known))}"
+            f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(names))}"
         )
     return AgentPanel(
-        agents,
+        seats_of(chosen, names, clock),
         clock,
         timeout_s=chosen.timeout_s,
         breaker_failures=chosen.breaker_failures,

@@ -8,9 +8,10 @@ import json
 from importlib.metadata import version as package_version
 from typing import Any
 
+from agents.core.ports import Agent
 from agents.core.settings import Settings
 from agents.quant.allocation import Limits
-from agents.trading.registry import make_agents
+from agents.trading.registry import AGENTS, agent_names
 from agents.tuning.scorecards import Thresholds
 from agents.tuning.weight_decision import Tuning
 
@@ -45,11 +46,11 @@ def tuning_of(settings: Settings) -> Tuning:
 def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Today's agents with their parameters, named by a digest of them, and the one model that an agent reads."""
     variants = {}
-    for agent in make_agents(settings.agents.enabled):
-        raw = getattr(agent, "parameters", None)
-        parameters = dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else {}
+    own = settings.agents.own
+    for name in agent_names(settings.agents.enabled, own):
+        parameters = _parameters_of(AGENTS[name]()) if name in AGENTS else {"place": own[name]}
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-        variants[agent.name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
+        variants[name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}
     release = package_version("vaderSentiment")
     lexicon = {
         "name": "vader-sentiment",
@@ -58,3 +59,8 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
         "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
     }
     return variants, [lexicon]
+
+
+def _parameters_of(agent: Agent) -> dict[str, Any]:
+    raw = getattr(agent, "parameters", None)
+    return dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else {}

@@ -27,7 +27,7 @@ from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, Settings, load_settings
-from agents.trading.registry import make_agents
+from agents.trading.registry import agent_names
 from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
 from agents.tuning.delivery import deliver
 from agents.tuning.job_runner import JOBS
@@ -61,7 +61,7 @@ class MetaPlane:
     @cached_property
     def agents(self) -> tuple[str, ...]:
         """Names of the desk's agents, in the registry's order."""
-        return tuple(agent.name for agent in make_agents(self.settings.agents.enabled))
+        return agent_names(self.settings.agents.enabled, self.settings.agents.own)
 
     @property
     def engine(self) -> Engine:

@@ -85,6 +85,7 @@ def replay_history(
         Watchers(progress, history.total_bars, [digest, *observers]),
         days,
     )
+    panel.close()
     desk.refresh_days()
     if jobs is not None and not request.optimizer_only:
         jobs.finish(as_datetime(run.time[-1]))

@@ -19,7 +19,7 @@ from agents.core.types import Bars, Signals, as_datetime
 from agents.quant.measures import daily_of
 from agents.replay.simulate import SignalSource
 from agents.replay.trials import TrialReturns
-from agents.trading.registry import make_agents
+from agents.trading.registry import agent_names
 from agents.wiring.desk import agents_of
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.manifest import DataDigest, versions
@@ -54,6 +54,7 @@ class TrialRunner:
                 with_changes(self.settings, {"agents.enabled": missing, "agents.static_weights": {}}), SystemClock()
             )
             self._signals |= dict(zip(panel.names, asking(panel)(self.bars), strict=True))
+            panel.close()
 
         def recorded(chunk: Bars) -> list[Signals]:
             first = int(np.searchsorted(self.bars.time, chunk.time[0]))
@@ -68,7 +69,7 @@ class TrialRunner:
     def run(self, changes: Mapping[str, Any], first: int, stop: int) -> TrialReturns:
         """A replay of rows `first` to `stop` (exclusive) under changed settings; what is before is memory."""
         settings = with_changes(self.settings, dict(changes))
-        names = tuple(agent.name for agent in make_agents(settings.agents.enabled))
+        names = agent_names(settings.agents.enabled, settings.agents.own)
         history = history_of(self.bars, as_datetime(self.bars.time[first]), as_datetime(self.bars.time[stop - 1]))
         request = ReplayRequest(settings=settings, tuning=self.tuning, optimizer_only=True)
         daily = daily_of(replay_history(history, request, signal_source=self.signal_source(names)).run)
