@@ -33,10 +33,11 @@ DEADLOCK = "40P01"
 
 @contextmanager
 def frozen(*pids: int) -> Iterator[None]:
-    """Processes stand still (SIGSTOP) while the block runs; those that end meanwhile are no error."""
+    """Processes stand still (SIGSTOP) while the block runs, proven before it begins; those that end are no error."""
     try:
         for pid in pids:
             _send(pid, signal.SIGSTOP)
+        _wait_until(lambda: all(is_frozen(pid) for pid in pids if _runs(pid)), "the processes stand still")
         yield
     finally:
         for pid in pids:

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
-from agents.adapters.database.engine import first_line, normalise_url, open_engine, transaction
+from agents.adapters.database.bounded import PATIENCE_S
+from agents.adapters.database.engine import TRADING_PATIENCE_S, first_line, normalise_url, open_engine, transaction
 from agents.adapters.database.migrate import is_current, upgrade
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.errors import ServiceError
 from agents.core.settings import INTERVALS_S, Settings
 
 DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
+PATIENCE_OF = {"quorum_trader": TRADING_PATIENCE_S, "quorum_meta": PATIENCE_S}
+"""Who trades is told soon that the server is silent; who computes over the whole journal waits longer."""
 Say = Callable[[str], None]
 """Shows one line about what is going on."""
 
@@ -126,8 +129,13 @@ def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
         return Connections(owner, trader, meta, redis_url, ("psql", shown), {"PGPASSWORD": secret} if secret else {})
     name = str(owner.url.database)
     trader, meta = (
-        open_engine(embedded.database_url(name, role), application=role.replace("_", "-"), durable=not demo)
-        for role in ("quorum_trader", "quorum_meta")
+        open_engine(
+            embedded.database_url(name, role),
+            application=role.replace("_", "-"),
+            durable=not demo,
+            patience_s=patience_s,
+        )
+        for role, patience_s in PATIENCE_OF.items()
     )
     psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", name)
     return Connections(owner, trader, meta, redis_url, psql, {})
@@ -140,7 +148,9 @@ def _as_role(owner: Engine, role: str) -> Engine:
         allowed = connection.execute(query, {"role": role}).scalar()
     if not allowed:
         return owner
-    return open_engine(_with_password(owner.url), role=role, application=role.replace("_", "-"))
+    return open_engine(
+        _with_password(owner.url), role=role, application=role.replace("_", "-"), patience_s=PATIENCE_OF[role]
+    )
 
 
 def _with_password(url: URL) -> str:

@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import psycopg
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DataError as RefusedValue
-from sqlalchemy.exc import IntegrityError
 
 from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
 from agents.adapters.database.bar_reads import FileRead, newest_read
-from agents.adapters.database.engine import binary_rows, copy_block, driver_connection, first_line, transaction
+from agents.adapters.database.bounded import PATIENCE_S
+from agents.adapters.database.engine import REFUSED, binary_rows, copy_block, driver_connection, first_line, transaction
 from agents.adapters.database.late_bars import first_unseen, note_late
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
 from agents.core.errors import DataError
@@ -71,11 +69,11 @@ class BarsStore:
     def load(self, batch: BarBatch, file: FileRead | None = None) -> LoadReport:
         """`load_batch` in one transaction. Loading a file twice changes nothing. DataError where the database refuses a
         row, and then nothing of the batch is stored."""
-        try:
-            with transaction(self._engine) as connection:
+        with transaction(self._engine, patience_s=PATIENCE_S) as connection:
+            try:
                 return load_batch(connection, batch, file)
-        except (IntegrityError, RefusedValue, psycopg.IntegrityError, psycopg.DataError) as error:
-            raise DataError(f"{batch.file}: the database refuses a row: {first_line(error)}") from None
+            except REFUSED as error:
+                raise DataError(f"{batch.file}: the database refuses a row: {first_line(error)}") from None
 
     def newest_read(self, file: str) -> FileRead | None:
         """How far the file of this name was read last; None for one that is not known."""

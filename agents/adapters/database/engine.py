@@ -11,26 +11,50 @@ from typing import Any, cast
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 
-from agents.core.errors import ServiceError, SettingsError
+from agents.adapters.database.bounded import PATIENCE_S, BoundedConnection, NoAnswer
+from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.log import mask_secrets
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 60_000
-LOCK_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_S = 5.0
+TRADING_PATIENCE_S = 12.0
+"""What a desk asks is small: a server that is silent for so long does not answer it any more."""
 POSTGRES_EPOCH = np.datetime64("2000-01-01T00:00:00", "us")
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
+
+AWAY = (
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.TimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+)
+"""The server is away, breaks, is full or takes no writes: SQLAlchemy's words for it, and the driver's own, for COPY."""
+REFUSED = (exc.DataError, exc.IntegrityError, psycopg.DataError, psycopg.IntegrityError)
+"""The server does not take this row."""
 
 Row = dict[str, Any]
 """One row of an answer, by column."""
 
 
-def open_engine(url: str, *, role: str | None = None, application: str = "quorum", durable: bool = True) -> Engine:
-    """An engine whose sessions are UTC, act as `role` where one is given, and never wait for ever.
+def open_engine(
+    url: str,
+    *,
+    role: str | None = None,
+    application: str = "quorum",
+    durable: bool = True,
+    patience_s: float = PATIENCE_S,
+) -> Engine:
+    """An engine whose sessions are UTC, act as `role` where one is given, and never wait for ever: one whose server is
+    silent for `patience_s` is closed.
 
     A parameter never appears in an error or a log. Not `durable`: a power cut may lose the last moments, in their
     order; that is enough where they can be computed again.
@@ -45,10 +69,11 @@ def open_engine(url: str, *, role: str | None = None, application: str = "quorum
         *([f"-c role={role}"] if role else []),
         *([] if durable else ["-c synchronous_commit=off"]),
     ]
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=3,
         max_overflow=2,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
@@ -61,6 +86,14 @@ def open_engine(url: str, *, role: str | None = None, application: str = "quorum
         },
     )
 
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, positional: list[Any], named: dict[str, Any]) -> BoundedConnection:
+        session = BoundedConnection.connect(*positional, **named)
+        session.patience_s = patience_s
+        return session
+
+    return engine
+
 
 def normalise_url(url: str) -> str:
     """Any spelling of a PostgreSQL URL as the one SQLAlchemy needs for psycopg 3; SettingsError for anything else."""
@@ -72,7 +105,7 @@ def normalise_url(url: str) -> str:
         raise SettingsError("DATABASE_URL is not of the form postgresql://user:password@host:port/database")
     try:
         make_url(url)
-    except (ArgumentError, ValueError):
+    except (exc.ArgumentError, ValueError):
         raise SettingsError(
             "DATABASE_URL cannot be read; expected postgresql://user:password@host:port/database"
         ) from None
@@ -80,13 +113,30 @@ def normalise_url(url: str) -> str:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction; ServiceError, without secrets, where the server is away, breaks, or takes no writes."""
-    try:
-        with engine.begin() as connection:
+def transaction(engine: Engine, *, patience_s: float | None = None) -> Iterator[Connection]:
+    """One transaction; errors as `told_plainly`. `patience_s` is for one that is known to take long, as an import."""
+    with told_plainly(engine), engine.begin() as connection:
+        if patience_s is None:
             yield connection
-    except (OperationalError, InterfaceError, InternalError) as error:
+            return
+        session = cast("BoundedConnection", driver_connection(connection))
+        usual_s, session.patience_s = session.patience_s, patience_s
+        try:
+            yield connection
+        finally:
+            session.patience_s = usual_s
+
+
+@contextmanager
+def told_plainly(engine: Engine) -> Iterator[None]:
+    """Errors of the driver as one line without secrets: ServiceError where the server is away, breaks or takes no
+    writes, DataError where it does not take what it is given."""
+    try:
+        yield
+    except AWAY as error:
         raise ServiceError(f"database {safe_url(engine)}: {first_line(error)}") from error
+    except REFUSED as error:
+        raise DataError(f"database {safe_url(engine)} does not take a row: {first_line(error)}") from error
 
 
 def safe_url(engine: Engine) -> str:
@@ -96,7 +146,10 @@ def safe_url(engine: Engine) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of a driver's message, without secrets."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+    before = error.__context__
+    while before is not None:  # closing a session that did not answer may fail too, and is not what went wrong
+        cause, before = (before if isinstance(before, NoAnswer) else cause), before.__context__
     return mask_secrets(str(cause).strip().split("\n")[0])
 
 

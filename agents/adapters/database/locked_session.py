@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Engine, PoolProxiedConnection
-from sqlalchemy.exc import DBAPIError
 
-from agents.adapters.database.engine import first_line, safe_url
+from agents.adapters.database.engine import safe_url, told_plainly
 from agents.core.errors import ServiceError
 
 Driver = psycopg.Connection[Any]
+_TAKE = """
+SELECT pg_try_advisory_lock(%s), pg_backend_pid(), a.backend_start
+FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
+"""
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 
 
 class LockedSession:
@@ -21,22 +26,46 @@ class LockedSession:
         self._engine = engine
         self._lock = lock
         self._session: PoolProxiedConnection | None = None
+        self._newest: tuple[int, datetime] | None = None
 
     def take(self) -> bool:
-        """Take the lock where it is not held; False where another session has it, ServiceError without a server."""
+        """Take the lock where it is not held; False where somebody else has it. ServiceError without a server, and
+        while the server has not noticed the end of this object's own lost session: two must never hold the right."""
         if self._session is not None:
             return True
-        try:
+        with told_plainly(self._engine):
             session = self._engine.raw_connection()
-        except DBAPIError as error:
-            raise ServiceError(f"database {safe_url(self._engine)}: {first_line(error)}") from error
-        driver = cast("Driver", session.driver_connection)
-        driver.autocommit = True
-        row = driver.execute("SELECT pg_try_advisory_lock(%s)", (self._lock,)).fetchone()
-        if row is None or not row[0]:
+            try:
+                taken = self._try(cast("Driver", session.driver_connection))
+            except BaseException:
+                session.invalidate()
+                raise
+        if taken:
+            self._session = session
+        else:
             session.close()
+        return taken
+
+    def _try(self, driver: Driver) -> bool:
+        driver.autocommit = True
+        if self._lock_answers(driver):
+            return True
+        if self._newest is None:
             return False
-        self._session = session
+        lost, _ = self._newest
+        if driver.execute(_END, self._newest).fetchone() is not None:
+            raise ServiceError(
+                f"database {safe_url(self._engine)}: our lost session (backend {lost}) still holds its lock and was"
+                " told to end; where it stands still for long, end that process of the server"
+            )
+        self._newest = None
+        return self._lock_answers(driver)  # it may have ended since the first question
+
+    def _lock_answers(self, driver: Driver) -> bool:
+        row = driver.execute(_TAKE, (self._lock,)).fetchone()
+        if row is None or not row[0]:
+            return False
+        self._newest = row[1], row[2]
         return True
 
     def is_alive(self) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from sqlalchemy import Engine
 
-from agents.adapters.database.engine import first_line, safe_url, transaction
+from agents.adapters.database.engine import AWAY, told_plainly, transaction
 from agents.adapters.database.locked_session import Driver, LockedSession
-from agents.core.errors import DeskBusyError, JournalError, ServiceError
+from agents.core.errors import DeskBusyError, JournalError
 
 DESK_LOCK = 7710004
 
@@ -54,12 +53,13 @@ class DeskWriter:
 
     @contextmanager
     def session(self) -> Iterator[Driver]:
-        """The session outside any transaction, for a read; ServiceError where it breaks."""
-        try:
-            yield self._connection()
-        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
-            self._locked.drop()
-            raise ServiceError(f"database {safe_url(self.engine)}: {first_line(error)}") from error
+        """The session outside any transaction, for a read; ServiceError where it breaks, and then it is given up."""
+        with told_plainly(self.engine):
+            try:
+                yield self._connection()
+            except AWAY:
+                self._locked.drop()
+                raise
 
     def _connection(self) -> Driver:
         """The session's connection, made anew where it was lost; DeskBusyError where another process took the desk."""

@@ -1,0 +1,182 @@
+"""Servers that stand still, die, refuse and come back: what each costs, what is said, and what goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from agents.adapters.database.bounded import BoundedConnection
+from agents.adapters.database.engine import driver_connection, open_engine, transaction
+from agents.adapters.database.locked_session import LockedSession
+from agents.adapters.database.writer import DeskWriter
+from agents.core.clock import SystemClock
+from agents.core.errors import DataError, ServiceError
+from tests.conftest import SERVICES
+from tests.faults import DEADLOCK, READ_ONLY, all_sessions_taken, frozen, is_frozen, refused
+
+CLOCK = SystemClock()
+PATIENCE_S = 0.6
+LOCK = 7719999
+
+
+@pytest.fixture
+def hasty(database: str) -> Iterator[Engine]:
+    """A desk's engine with little patience."""
+    engine = open_engine(SERVICES.database_url(database, "quorum_trader"), patience_s=PATIENCE_S)
+    yield engine
+    engine.dispose()
+
+
+def session_of(connection) -> int:
+    return driver_connection(connection).info.backend_pid
+
+
+def copy_into(connection, statement: str, *rows: tuple[object, ...]) -> None:
+    """By the driver's COPY, whose errors SQLAlchemy does not see."""
+    with driver_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("statement", ["SELECT 1", "COPY bars FROM STDIN", "COMMIT"])
+def test_a_frozen_backend_costs_its_patience_and_one_line(hasty, statement):
+    """C05: the server, not the network, stands still; over a UNIX socket."""
+    pids, started_s = list[int](), CLOCK.monotonic_s()
+
+    def ask() -> None:
+        with transaction(hasty) as connection:
+            pids.append(session_of(connection))
+            connection.execute(text("SELECT 1"))
+            with frozen(pids[0]):
+                assert is_frozen(pids[0])
+                if statement == "COMMIT":
+                    connection.commit()
+                elif statement == "SELECT 1":
+                    connection.execute(text(statement))
+                else:
+                    copy_into(connection, statement)
+
+    with pytest.raises(ServiceError, match=r"database .*no answer within 0\.6 s \(session \d+\)$"):
+        ask()
+    assert PATIENCE_S <= CLOCK.monotonic_s() - started_s < PATIENCE_S + 1.0
+    with transaction(hasty) as connection:
+        assert session_of(connection) != pids[0], "the session is given up"
+
+
+@pytest.mark.fault
+def test_who_waits_long_is_told_before_the_end(hasty, monkeypatch, caplog):
+    monkeypatch.setattr("agents.adapters.database.bounded.SLOW_S", 0.2)
+    with transaction(hasty, patience_s=5.0) as connection, caplog.at_level(logging.WARNING):
+        connection.execute(text("SELECT pg_sleep(0.9)"))  # more than the usual patience: this one was asked for
+    told = [record for record in caplog.records if "does not answer" in record.message]
+    assert len(told) == 1
+    with transaction(hasty) as connection:
+        assert driver_connection(connection).patience_s == PATIENCE_S
+
+
+def test_the_deadline_counts_silence_not_work(hasty):
+    """A long answer that keeps coming is no silence."""
+    slow = "SELECT repeat('x', 20000), pg_sleep(0.03) FROM generate_series(1, 40)"
+    with transaction(hasty) as connection:
+        assert len(connection.execute(text(slow)).all()) == 40
+
+
+@pytest.mark.fault
+def test_a_lost_session_that_still_holds_the_lock_is_waited_for_and_ended(hasty):
+    """B03: nobody else takes the right before the server has let go of it; a second process is not blamed for it."""
+    locked = LockedSession(hasty, LOCK)
+    assert locked.take()
+    pid = locked.driver.info.backend_pid
+    with frozen(pid):
+        assert not locked.is_alive()
+        with pytest.raises(ServiceError, match=f"our lost session \\(backend {pid}\\) still holds its lock"):
+            locked.take()
+    for _ in range(100):
+        try:
+            assert locked.take()
+            break
+        except ServiceError:
+            CLOCK.sleep_s(0.05)
+    assert locked.driver.info.backend_pid != pid
+    other = LockedSession(hasty, LOCK)
+    assert not other.take(), "somebody else's lock is not ours to end"
+    assert locked.is_alive()
+    locked.drop()
+    assert other.take()
+    other.drop()
+
+
+@pytest.mark.fault
+def test_the_writer_says_one_line_when_its_session_is_killed_and_goes_on(hasty):
+    """B03, C04: the right to write ends with the session and is taken up again with it."""
+    writer = DeskWriter(hasty)
+    writer.hold()
+    with writer.session() as session:
+        pid = session.info.backend_pid
+    with SERVICES.postgres.connect("postgres") as superuser:
+        superuser.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    with pytest.raises(ServiceError, match="terminating connection|closed"), writer.transaction() as session:
+        session.execute("SELECT 1")
+    with writer.transaction() as session:
+        assert session.info.backend_pid != pid
+    writer.release()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("53100", ServiceError),
+        (READ_ONLY, ServiceError),
+        (DEADLOCK, ServiceError),
+        ("23514", DataError),
+        ("22021", DataError),
+    ],
+)
+def test_what_the_server_refuses_is_one_line_also_in_copy(database, hasty, sqlstate, kind):
+    """C09, C12, C13: a full disk, a read-only server, a deadlock; a row that it does not take."""
+    writer = DeskWriter(hasty)
+    writer.hold()
+    insert = "INSERT INTO system_metrics (time, name, value) VALUES (now(), 'x', 1)"
+    with refused(SERVICES, database, "system_metrics", sqlstate):
+        with pytest.raises(kind, match="injected fault on system_metrics"), transaction(hasty) as connection:
+            connection.execute(text(insert))
+        with pytest.raises(kind, match="injected fault on system_metrics"), transaction(hasty) as connection:
+            copy_into(connection, "COPY system_metrics FROM STDIN", ("2026-01-01T00:00:00Z", "x", 1.0))
+        with pytest.raises(kind, match="injected fault on system_metrics"), writer.transaction() as session:
+            session.execute(insert)
+    with writer.transaction() as session:
+        session.execute(insert)
+    writer.release()
+
+
+@pytest.mark.fault
+def test_a_server_without_a_free_place_is_one_line(hasty):
+    """C11."""
+    with all_sessions_taken(SERVICES), pytest.raises(ServiceError, match="reserved|too many"), transaction(hasty):
+        pass
+    with transaction(hasty):
+        pass
+
+
+@pytest.mark.fault
+def test_idle_sessions_that_the_server_ended_are_replaced_silently(hasty):
+    """C14."""
+    with transaction(hasty) as connection:
+        pid = session_of(connection)
+    os.kill(pid, signal.SIGTERM)
+    CLOCK.sleep_s(0.2)
+    with transaction(hasty) as connection:
+        assert session_of(connection) != pid
+
+
+def test_sessions_everywhere_are_bounded(hasty):
+    with transaction(hasty) as connection:
+        assert isinstance(driver_connection(connection), BoundedConnection)
+        assert isinstance(driver_connection(connection), psycopg.Connection)
