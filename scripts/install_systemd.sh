@@ -34,10 +34,11 @@ WorkingDirectory=$root
 Restart=always
 RestartSec=5
 TimeoutStartSec=600
-TimeoutStopSec=120
+TimeoutStopSec=30
 WatchdogSec=300
 KillMode=mixed
 Environment=MALLOC_ARENA_MAX=2
+Environment=QUORUM_KEEP_SERVERS=false
 EnvironmentFile=-$root/.env
 LimitCORE=0
 MemoryMax=4G
@@ -65,7 +66,8 @@ WantedBy=$target
 UNIT
 }
 
-# The embedded servers live in a unit of their own, so that restarting a daemon does not take them down.
+# The embedded servers live in a unit of their own, so that restarting a daemon does not take them down. It stays and
+# starts again what dies; the daemons leave that to it (QUORUM_KEEP_SERVERS).
 services() {
     cat <<UNIT
 [Unit]
@@ -73,13 +75,17 @@ Description=Quorum: its embedded PostgreSQL and Redis, where DATABASE_URL and RE
 After=network-online.target
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=$root/.venv/bin/quorum services up
-ExecStop=$root/.venv/bin/quorum services down
+Type=notify
+NotifyAccess=main
+ExecStart=$root/.venv/bin/quorum services run
 WorkingDirectory=$root
-EnvironmentFile=-$root/.env
+Restart=always
+RestartSec=5
 TimeoutStartSec=600
+TimeoutStopSec=90
+WatchdogSec=300
+KillMode=mixed
+EnvironmentFile=-$root/.env
 UMask=0077
 $( [ "$kind" = system ] && printf 'User=%s\n' "$account" )
 

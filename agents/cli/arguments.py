@@ -30,7 +30,8 @@ def reason(parser: ArgumentParser) -> None:
 
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
-    parser.add_argument("action", choices=("up", "down", "status"), help="start, stop or show")
+    text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"
+    parser.add_argument("action", choices=("up", "down", "status", "run"), help=text)
 
 
 def import_bars(parser: ArgumentParser) -> None:

@@ -205,10 +205,10 @@ STUDYING = (
 KEEPING = (
     Command(
         "services",
-        "trading",
-        "start, stop or show the embedded PostgreSQL and Redis",
+        "services",
+        "start, stop, show or keep up the embedded PostgreSQL and Redis",
         arguments.services,
-        ("quorum services status",),
+        ("quorum services status", "quorum services run"),
     ),
     Command(
         "doctor",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from argparse import Namespace
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +16,14 @@ from agents.core.errors import AgentsError
 from agents.core.log import configure_logging
 from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings, load_settings
+from agents.core.stopping import stop_in_time
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.orchestrator.pulse import DaemonPulse
-from agents.tuning.job_runner import Runner
-from agents.wiring.job_process import headline, in_this_process, own_process
+from agents.tuning.job_runner import JOBS, Runner
+from agents.wiring.job_process import OwnProcess, headline, in_this_process
 from agents.wiring.meta import MetaPlane, meta_plane
 from agents.wiring.scheduled_jobs import scheduled_jobs
+from agents.wiring.tending import endurance_of, tending
 
 LOGS = Path("logs")
 MAIN_LOG = LOGS / "meta_orchestrator.log"
@@ -38,36 +39,50 @@ def meta(options: Namespace, screen: Screen) -> int:
     log = MAIN_LOG if options.only is None else LOGS / f"{options.only}.log"
     configure_logging(log, level=settings.log_level, console=not options.once)
     with meta_plane(settings, demo=False, say=screen.say) as plane:
-        runner = own_process(options.settings) if settings.meta.own_process else in_this_process(plane)
+        child = OwnProcess(options.settings)
+        runner: Runner = child if settings.meta.own_process else in_this_process(plane)
         scheduled = scheduled_jobs(settings, options.only)
         if options.once:
             runner = _announced(runner, screen)
         orchestrator = MetaOrchestrator(plane.jobs, scheduled, runner, plane.clock, plane.watch)
         if options.once:
             return _run_all(orchestrator, screen)
-        if not _run_until_told(orchestrator, plane, len(scheduled)):
+        if not _run_until_told(orchestrator, plane, child):
             logging.shutdown()
             os._exit(1)  # a thread that hangs would keep the process for ever; the supervisor starts a new one
     return 0
 
 
-def _run_until_told(orchestrator: MetaOrchestrator, plane: MetaPlane, jobs: int) -> bool:
+def _run_until_told(orchestrator: MetaOrchestrator, plane: MetaPlane, child: OwnProcess) -> bool:
     """Ticks until a signal; False where the scheduler stopped ticking by itself."""
     settings, pulse = plane.settings.meta, DaemonPulse(HeartbeatTable(plane.engine), "meta", plane.clock)
+    tend, endurance = tending(plane.settings, plane.clock), endurance_of("meta", plane.clock, plane.engine)
+
+    def tick() -> None:
+        try:
+            tend()
+            orchestrator.tick()
+            endurance.worked()
+        except Exception as error:  # nothing that comes from outside, and no defect, ends the daemon
+            endurance.failed(error, pause_s=settings.tick_s)
+
+    def stop() -> None:
+        orchestrator.stop()
+        child.stop()
+        ticker.stop()
 
     def alive() -> None:
         notify("WATCHDOG=1")
-        pulse.beat()
+        pulse.beat(endurance.problem)
 
     ticker = Ticker(
-        orchestrator.tick,
+        tick,
         plane.clock,
         every_s=settings.tick_s,
-        longest_turn_s=jobs * settings.deadline_s + GRACE_S,
+        longest_turn_s=len(JOBS) * settings.deadline_s + GRACE_S,
         alive=alive,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ticker.stop)
+    stop_in_time(stop)
     notify("READY=1")
     ended_by_signal = ticker.run()
     notify("STOPPING=1")

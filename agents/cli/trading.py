@@ -1,4 +1,4 @@
-"""`quorum trade`, `demo`, `halt`, `resume` and `services`: run the desk, and a person's word about it."""
+"""`quorum trade`, `demo`, `halt` and `resume`: run the desk, and a person's word about it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from agents.cli.screen import Screen, rows_table
+from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.log import configure_logging
 from agents.core.settings import load_settings
 from agents.core.types import RiskState
-from agents.wiring.connections import connect, services_of
+from agents.wiring.connections import connect
 from agents.wiring.desk_record import desk_journal, order_risk_state
 
 LOG_FILE = Path("logs/orchestrator.log")
 DEMO_LOG_FILE = Path("logs/demo.log")
-NOT_RUNNING = 3
-"""The exit status where a service does not run, as systemctl's."""
 
 
 def trade(options: Namespace, screen: Screen) -> int:
@@ -91,26 +89,6 @@ def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> i
         f"from the next decision on: {state} (now {before})",
     )
     return 0
-
-
-def services(options: Namespace, screen: Screen) -> int:
-    """The embedded servers; exit status 3 where `status` sees one that does not run."""
-    settings = load_settings(options.settings)
-    embedded = services_of(settings)
-    if settings.database_url is not None and settings.redis_url is not None and options.action != "status":
-        screen.result({"needed": False}, "not needed: DATABASE_URL and REDIS_URL name your own servers")
-        return 0
-    if options.action == "up":
-        embedded.up(screen.say)
-    elif options.action == "down":
-        stopped = embedded.down()
-        screen.result({"stopped": stopped}, "stopped " + " and ".join(stopped) if stopped else "nothing was running")
-        return 0
-    servers = embedded.status()
-    document = [{"name": s.name, "running": s.running, "detail": s.detail} for s in servers]
-    lines = [{**row, "running": "yes" if row["running"] else "no"} for row in document]
-    screen.result(document, rows_table("Embedded services", lines, ("name", "running", "detail")))
-    return 0 if all(s.running for s in servers) else NOT_RUNNING
 
 
 def _program() -> str:

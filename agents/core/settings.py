@@ -64,6 +64,7 @@ class Settings(Section):
     meta: MetaSettings = MetaSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_dir: Path | None = None
+    keep_servers: bool = True
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
 

@@ -6,17 +6,18 @@ It knows ports only; `agents.wiring.daemon` gives it the feed, the store of bars
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agents.core.clock import Clock
-from agents.core.errors import DataError, ServiceError
+from agents.core.endurance import Endurance, is_outside
+from agents.core.errors import DeskBusyError, ServiceError
 from agents.core.log import log_event
 from agents.core.ports import Broker, DeskBars, Feed, MarketCalendar
 from agents.core.settings import INTERVALS_S, DataSettings
+from agents.core.stopping import stop_in_time
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
 from agents.orchestrator.orchestrator import Orchestrator
@@ -41,7 +42,8 @@ class Desk:
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the daemon lives in. `open_desk` makes the desk of a universe; `notify` tells the service manager, `pulse`
-    the other daemon and whoever looks."""
+    the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
+    what to do about errors."""
 
     feed: Feed
     bars: DeskBars
@@ -49,6 +51,8 @@ class Surroundings:
     open_desk: Callable[[tuple[str, ...]], Desk]
     notify: Callable[[str], None]
     pulse: DaemonPulse
+    tend: Callable[[], None]
+    endurance: Endurance
 
 
 class TradingDaemon:
@@ -72,25 +76,39 @@ class TradingDaemon:
         self._stopping.set()
 
     def run(self) -> None:
-        """Until `stop`; SIGTERM and SIGINT stop too. Errors of the outside world are logged and tried again."""
-        signal.signal(signal.SIGTERM, self.stop)
-        signal.signal(signal.SIGINT, self.stop)
-        notify, problem = self._around.notify, ""
+        """Until `stop`, which SIGTERM and SIGINT are too; the process ends in time, whatever hangs.
+
+        Whatever a turn raises is told once and tried again. Only where another process trades this desk the daemon
+        ends: DeskBusyError.
+        """
+        stop_in_time(self.stop)
+        notify = self._around.notify
         notify("READY=1")
         while not self._stopping.is_set():
             notify("WATCHDOG=1")  # only a loop that turns says that it lives
-            try:
-                self.turn()
-                problem = ""
-            except (ServiceError, DataError) as error:
-                if str(error) != problem:  # an alarm on the edge, not for each poll
-                    log_event(logger, "cannot trade now; trying again", level=logging.ERROR, error=error)
-                problem = str(error)
-            self._around.pulse.beat(problem)
-            self._stopping.wait(self._data.poll_s)
+            self._stopping.wait(self._try_turn())
         notify("STOPPING=1")
         self._around.pulse.end()
         log_event(logger, "stopped", last_decision=self._last)
+
+    def _try_turn(self) -> float:
+        """One turn with all that may happen to it; how many seconds to wait for the next."""
+        endurance = self._around.endurance
+        try:
+            self._around.tend()
+            self.turn()
+            endurance.worked()
+            self._around.pulse.beat()
+        except DeskBusyError:
+            raise
+        except Exception as error:  # nothing that comes from outside, and no defect, ends the daemon
+            pause_s = endurance.failed(error, pause_s=self._data.poll_s)
+            if not is_outside(error):
+                self._desk = None  # what it knows may be half a cycle's: it is taken up again from the record
+            if not isinstance(error, ServiceError):  # else there is no database to tell it to
+                self._around.pulse.beat(endurance.problem)
+            return pause_s
+        return self._data.poll_s
 
     def turn(self) -> int:
         """One poll: take in new bars, decide on those that are complete; how many decisions were made."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from agents.core.alarm_types import SILENT_AFTER
 from agents.core.clock import Clock
-from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.meta_types import DaemonName, Heartbeat
 from agents.core.ports import Heartbeats
@@ -37,14 +36,14 @@ class DaemonPulse:
         try:
             self._table.beat(self._heartbeat(problem))
             self._look_at_others()
-        except AgentsError:
+        except Exception:  # whatever it is: no heartbeat is what the other daemon tells of
             return
 
     def end(self) -> None:
         """The daemon stops because it was told to."""
         try:
             self._table.beat(replace(self._heartbeat(""), state="stopped"))
-        except AgentsError:
+        except Exception:  # whatever it is: no heartbeat is what the other daemon tells of
             return
 
     def _heartbeat(self, problem: str) -> Heartbeat:

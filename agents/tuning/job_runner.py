@@ -56,14 +56,21 @@ class JobRunner:
         self._clock = clock
         self._watch = watch
         self._standing_by = False
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin no further job; called by a daemon that stops."""
+        self._stopping = True
 
     def tick(self) -> list[Ran]:
         """One look at the clock and the table; runs what is due. Nothing where another process has the lead."""
         if not self._leads():
             return []
-        ran = []
+        ran: list[Ran] = []
         self._set_aside_the_future()
         for job in self._jobs:
+            if self._stopping:
+                return ran
             now = self._clock.now()
             due_run = due(job, self._store.newest(job.name, now), now)
             if due_run is not None:

@@ -59,7 +59,7 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
     """
     embedded = services_of(settings)
     if settings.database_url is None or settings.redis_url is None:
-        embedded.up(say)
+        embedded.up(say, by_others=not settings.keep_servers)
     url = _owner_url(settings, demo, database)
     if settings.database_url is None:
         embedded.ensure_database(str(url.database))

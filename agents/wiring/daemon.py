@@ -20,6 +20,7 @@ from agents.orchestrator.pulse import DaemonPulse
 from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, desk_weights, plan_of
+from agents.wiring.tending import endurance_of, tending
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,16 @@ def trading_daemon(
 
     names = ",".join(agents.names)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
-    pulse = DaemonPulse(HeartbeatTable(connections.trader), "trading", clock)
-    calendar = calendar_of(settings.data)
-    around = Surroundings(FolderFeed(settings.data, store), store, calendar, open_desk, notify, pulse)
+    around = Surroundings(
+        FolderFeed(settings.data, store),
+        store,
+        calendar_of(settings.data),
+        open_desk,
+        notify,
+        DaemonPulse(HeartbeatTable(connections.trader), "trading", clock),
+        tending(settings, clock),
+        endurance_of("trading", clock, connections.trader),
+    )
     return TradingDaemon(around, settings.data, clock)
 
 

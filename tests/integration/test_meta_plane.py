@@ -371,14 +371,14 @@ def test_a_job_that_hangs_is_ended_with_its_children(monkeypatch):
     ]
     begun = SystemClock().monotonic_s()
     with pytest.raises(job_process.JobError, match="deadline of 1 s"):
-        job_process._run_child(command, ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=1.0))
+        job_process.OwnProcess(None).run(command, ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=1.0))
     assert SystemClock().monotonic_s() - begun < 50
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(3)", "import os; os._exit(1)", "print('no json')"])
 def test_a_job_that_ends_badly_is_one_error(code):
     with pytest.raises((job_process.JobError, ValueError)):
-        job_process._run_child(
+        job_process.OwnProcess(None).run(
             [sys.executable, "-c", code], ScheduledJob(name="x", every=timedelta(hours=1), deadline_s=20.0)
         )
 

@@ -494,7 +494,23 @@ risk_events = Table(
     _text("reason"),
     _text("actor"),
     Column("applied_at", MOMENT, comment="when the desk obeyed; NULL for an order of a person not yet seen"),
+    Column(
+        "obeyed_after",
+        MOMENT,
+        comment="the newest decision when a person's order was obeyed: the next one is the first under it",
+    ),
     _sane_time(),
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("plane", Text, primary_key=True, comment="trading or meta"),
+    Column("began_at", MOMENT, primary_key=True),
+    Column("ended_at", MOMENT, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    _text("reason"),
+    _sane_time("began_at"),
 )
 
 # ---------------------------------------------------------------- meta plane

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-from agents.adapters.services.folder import Say, StateFolder, wait_gone
+from agents.adapters.services.folder import CLOCK, START_TIMEOUT_S, Say, StateFolder, wait_gone
 from agents.adapters.services.postgres import PostgresServer
 from agents.adapters.services.programs import find_programs
 from agents.adapters.services.redis_server import RedisServer
@@ -48,8 +49,31 @@ class EmbeddedServices:
         """URL of the embedded Redis."""
         return f"unix://{self.run}/redis.sock"
 
-    def up(self, say: Say) -> None:
-        """Make both servers run; ServiceError with the way out where that is impossible."""
+    def up(self, say: Say, *, by_others: bool = False) -> None:
+        """Make both servers run, whoever stopped them before; ServiceError with the way out where that is impossible.
+
+        Where another process keeps them up, or where it is to be done `by_others`, they are only waited for.
+        """
+        self._folder.require()
+        if not by_others:
+            self.forget_stop()
+        deadline_s, told = CLOCK.monotonic_s() + START_TIMEOUT_S, False
+        while by_others or self._folder.is_supervised():
+            if all(server.running for server in self.status()):
+                return
+            if CLOCK.monotonic_s() > deadline_s:
+                raise ServiceError(
+                    "the embedded servers do not run, and another process is to keep them up (quorum services run, the"
+                    f" unit quorum-services); see its log and {self._folder.logs}"
+                )
+            if not told:
+                say("waiting for the process that keeps the servers up")
+                told = True
+            CLOCK.sleep_s(0.1)
+        self.start(say)
+
+    def start(self, say: Say) -> None:
+        """As `up`, for the process that keeps the servers up."""
         with self._folder.lock(say):
             self._folder.make()
             programs = find_programs(self.prefix, say)
@@ -57,18 +81,47 @@ class EmbeddedServices:
             self.redis.start(programs.redis, say)
 
     def down(self) -> list[str]:
-        """Stop what runs; returns the names of the servers that were stopped."""
+        """Stop what runs, until the next `up`; returns the names of the servers that were stopped."""
+        with self._folder.lock(lambda _line: None):
+            self._folder.stopped_by_hand.touch()
+        return self.stop()
+
+    def stop(self, *, within_s: float | None = None) -> list[str]:
+        """As `down`, for the process that keeps the servers up: its next start needs no person.
+
+        What has not stopped `within_s` is killed, which loses nothing that was committed; without a limit it is a
+        ServiceError that a server does not stop.
+        """
         stopped = []
         with self._folder.lock(lambda _line: None):
-            if (pid := self.postgres.pid()) is not None:
-                os.kill(pid, signal.SIGINT)  # fast shutdown
-                wait_gone(pid, "PostgreSQL", self._folder.logs)
-                stopped.append("postgresql")
-            if (pid := self.redis.pid()) is not None:
-                os.kill(pid, signal.SIGTERM)
-                wait_gone(pid, "Redis", self._folder.logs)
-                stopped.append("redis")
+            for name, server, number in (
+                ("PostgreSQL", self.postgres, signal.SIGINT),  # fast shutdown
+                ("Redis", self.redis, signal.SIGTERM),
+            ):
+                if (pid := server.pid()) is None:
+                    continue
+                os.kill(pid, number)
+                try:
+                    wait_gone(pid, name, self._folder.logs, within_s or START_TIMEOUT_S)
+                except ServiceError:
+                    if within_s is None:
+                        raise
+                    server.kill()
+                stopped.append(name.lower())
         return stopped
+
+    @property
+    def stopped_by_hand(self) -> bool:
+        """Whether a person stopped the servers, and nobody started them since."""
+        return self._folder.stopped_by_hand.exists()
+
+    def forget_stop(self) -> None:
+        """Somebody wants the servers to run."""
+        self._folder.stopped_by_hand.unlink(missing_ok=True)
+
+    def supervising(self) -> AbstractContextManager[bool]:
+        """Whether this process is the one that keeps the servers up, while the block runs."""
+        return self._folder.supervising()
 
     def status(self) -> list[ServiceStatus]:
         """What runs now, without starting anything."""

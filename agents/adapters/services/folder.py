@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
@@ -38,6 +39,29 @@ class StateFolder:
     @contextmanager
     def lock(self, say: Say) -> Iterator[None]:
         """Held while servers are started or stopped; ServiceError where the directory cannot be written."""
+        self.require()
+        with locked(self.root / "lock", say, "waiting for another quorum command that is preparing the services"):
+            yield
+
+    @contextmanager
+    def supervising(self) -> Iterator[bool]:
+        """Whether this process is the one that keeps the servers up; while it is, no other one is."""
+        self.require()
+        with (self.root / "supervisor.lock").open("a") as file:
+            yield _has(file, fcntl.LOCK_EX)
+
+    def is_supervised(self) -> bool:
+        """Whether another process keeps the servers up now."""
+        with (self.root / "supervisor.lock").open("a") as file:
+            return not _has(file, fcntl.LOCK_SH)
+
+    @property
+    def stopped_by_hand(self) -> Path:
+        """A file that is there after a person stopped the servers, until somebody starts them."""
+        return self.root / "stopped"
+
+    def require(self) -> None:
+        """The folder itself; ServiceError where it cannot be written."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / "lock").touch()
@@ -45,8 +69,6 @@ class StateFolder:
             raise ServiceError(
                 f"state directory {self.root} cannot be written ({error}); set QUORUM_STATE_DIR"
             ) from None
-        with locked(self.root / "lock", say, "waiting for another quorum command that is preparing the services"):
-            yield
 
     def make(self) -> None:
         """The folders, each for the user who runs the servers; ServiceError where that user cannot reach them."""
@@ -97,6 +119,15 @@ def locked(file: Path, say: Say, waiting: str) -> Iterator[None]:
         yield
 
 
+def _has(file: IO[str], kind: int) -> bool:
+    """Whether the lock of this kind could be had without waiting; it goes when the file is closed."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def write_private(file: Path, text: str) -> None:
     """Replace a file at once, readable for the user who runs the servers only."""
     fresh = file.with_name(file.name + ".new")
@@ -129,12 +160,12 @@ def service_user() -> pwd.struct_passwd | None:
     raise ServiceError(f"servers must not run as root and none of the users {', '.join(SERVICE_USERS)} exists; add one")
 
 
-def wait_gone(pid: int, name: str, logs: Path) -> None:
-    """Return once the process has ended; ServiceError where that takes longer than START_TIMEOUT_S."""
-    deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+def wait_gone(pid: int, name: str, logs: Path, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Return once the process has ended; ServiceError where that takes longer."""
+    deadline = CLOCK.monotonic_s() + timeout_s
     while Path(f"/proc/{pid}").exists() and _process_state(pid) != "Z":
         if CLOCK.monotonic_s() > deadline:
-            raise ServiceError(f"{name} (pid {pid}) did not stop within {START_TIMEOUT_S} s; see {logs}")
+            raise ServiceError(f"{name} (pid {pid}) did not stop within {timeout_s:g} s; see {logs}")
         CLOCK.sleep_s(0.05)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 from pathlib import Path
 
 import psycopg
 
+from agents.adapters.database.bounded import BoundedConnection
 from agents.adapters.services.folder import (
     CLOCK,
     START_TIMEOUT_S,
@@ -76,16 +79,22 @@ class PostgresServer:
             return None
         return pid if str(self._folder.data).encode() in command else None
 
+    def kill(self) -> None:
+        """End all its processes at once, as a power cut does; the next start recovers what was committed."""
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
+
     def version(self) -> str:
         """Asked of the running server; psycopg.Error where it does not answer."""
         with self.connect("postgres") as connection:
             row = connection.execute("SHOW server_version").fetchone()
         return str(row[0]) if row else "?"
 
-    def connect(self, database: str) -> psycopg.Connection:
+    def connect(self, database: str) -> BoundedConnection:
         """A session of the superuser, each statement a transaction of its own."""
         run = str(self._folder.run)
-        return psycopg.connect(host=run, user=SUPERUSER, dbname=database, connect_timeout=5, autocommit=True)
+        return BoundedConnection.connect(host=run, user=SUPERUSER, dbname=database, connect_timeout=5, autocommit=True)
 
     def ensure_database(self, name: str) -> None:
         """Create the roles, the database `name` (owned by quorum_owner) and its extension where they are missing."""
@@ -124,12 +133,16 @@ class PostgresServer:
         """Remove the lock files of a dead server, once the last of its backends is gone: they share its memory."""
         data, run = self._folder.data, self._folder.run
         deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
-        while any(working_folder(process) == str(data) for process in Path("/proc").glob("[0-9]*")):
+        while self._processes():
             if CLOCK.monotonic_s() > deadline:
                 raise ServiceError(f"processes of a dead PostgreSQL still use {data}; end them and try again")
             CLOCK.sleep_s(0.05)
         for stale in (data / "postmaster.pid", run / ".s.PGSQL.5432.lock", run / ".s.PGSQL.5432"):
             stale.unlink(missing_ok=True)
+
+    def _processes(self) -> list[Path]:
+        """The server's processes as their folders in /proc; they all work in its data directory."""
+        return [p for p in Path("/proc").glob("[0-9]*") if working_folder(p) == str(self._folder.data)]
 
     def _init_cluster(self, binaries: Path) -> None:
         """The cluster appears in one rename, so that an interrupted one is never used."""
