@@ -47,7 +47,8 @@ def stop_in_time(stop: Callable[[], None], *, grace_s: float = GRACE_S) -> None:
 
 def _arm(grace_s: float) -> None:
     """Both clocks run until the process has really ended, also while its threads and connections are taken down."""
-    faulthandler.dump_traceback_later(grace_s + LAST_RESORT_S, exit=True, file=Path(os.devnull).open("w"))  # noqa: SIM115 - for ever
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - it must stay open until the end
+    faulthandler.dump_traceback_later(grace_s + LAST_RESORT_S, exit=True, file=nowhere)
     timer = threading.Timer(grace_s, _end, (f"did not stop within {grace_s:g} s",))
     timer.daemon = True
     timer.start()
