@@ -64,6 +64,12 @@ class DataSettings(Section):
         return value
 
 
+class DatabaseSettings(Section):
+    """What the desk may be on a database server of the user's."""
+
+    allow_owner: bool = False
+
+
 class AgentsSettings(Section):
     """Which agents speak, how long they may think, and their weights while nobody has measured them."""
 
