@@ -25,14 +25,17 @@ RIGHTS: dict[str, dict[str, str]] = {
         "bar_corrections": "INSERT, UPDATE (seen_at)",
         **dict.fromkeys(("signals", "decisions", "decision_details", "fills", "corporate_actions", "trades"), ADD),
         **dict.fromkeys(("trade_attribution", "equity", "shadow_returns", "bar_contributions", "agent_work_log"), ADD),
+        **dict.fromkeys(("market_actions", "late_bars", "exogenous_keys", "journal_chain", "chain_checks"), ADD),
         "orders": "INSERT, UPDATE (state, reason, updated_at)",
         "risk_events": "INSERT, UPDATE (applied_at)",
         "positions": "INSERT, DELETE",
         "desk_state": "INSERT, UPDATE (time, state)",
+        "heartbeats": KEEP,
     },
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",
-        **dict.fromkeys(("parity_checks", "settings_tried", "agent_work_log", "system_metrics"), ADD),
+        **dict.fromkeys(("parity_checks", "settings_tried", "chain_checks", "system_metrics"), ADD),
+        "heartbeats": KEEP,
         **dict.fromkeys(("agent_days", "agent_performance", "alarms", "job_runs", "outbox", "email_config"), KEEP),
         **dict.fromkeys(("project_tasks", "project_reports", "improvement_suggestions"), KEEP),
         **dict.fromkeys(("strategy_variants", "ml_models"), KEEP),
@@ -106,6 +109,8 @@ def grant_rights(connection: Connection) -> None:
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {TRADER}, {META}",
     ):
         connection.execute(text(statement))
+    if connection.execute(text("SELECT to_regprocedure('forget_metrics(timestamptz)') IS NOT NULL")).scalar():
+        connection.execute(text(f"GRANT EXECUTE ON FUNCTION forget_metrics(timestamptz) TO {META}"))
     named = {table for rights in RIGHTS.values() for table in rights}
     for name, kind in connection.execute(text(_NAMES)).all():
         if kind == "v":
