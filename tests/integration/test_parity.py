@@ -55,9 +55,10 @@ SETTINGS = Settings(
 class LiveDesk:
     """A desk that trades bar by bar, with a restart, a halt and a resume by a person, a stale bar, and the optimizer every tenth day."""
 
-    def __init__(self, owner, trader, meta, redis_url):
+    def __init__(self, owner, trader, meta, redis_url, *, put=True):
         self.journal, self.store = PostgresJournal(trader), BarsStore(trader)
-        self.store.put(BARS, "test")
+        if put:
+            self.store.put(BARS, "test")
         self.clock = SimulatedClock(as_datetime(BARS.time[0]))
         self.connections = Connections(owner, trader, meta, redis_url, (), {})
         self.plane = meta_app.MetaPlane(SETTINGS, self.connections, self.clock, with_pictures=False)
