@@ -11,9 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from agents.adapters.database.chain_store import ChainStore, open_check
+from agents.adapters.database.chained_tables import CHAINED, lines_of
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
-from agents.adapters.database.journal_chain import CHAINED, lines_of
 from agents.adapters.database.tables import metadata
 from agents.adapters.database.wipe import JOURNAL_TABLES
 from agents.core.errors import JournalError

@@ -18,19 +18,8 @@ from agents.adapters.database.chain_rows import (
     state_now,
     timed_rows,
 )
-from agents.adapters.database.journal_chain import (
-    BY_NAME,
-    CHAINED,
-    GENESIS,
-    TAG_BYTES,
-    Head,
-    Link,
-    digest_of,
-    key_of,
-    lines_of,
-    link_digest,
-    name_of,
-)
+from agents.adapters.database.chained_tables import BY_NAME, CHAINED, key_of, lines_of, name_of
+from agents.adapters.database.journal_chain import GENESIS, TAG_BYTES, Head, Link, digest_of, link_digest
 from agents.adapters.database.journal_rows import Row
 from agents.core.integrity import ChainDifference, ChainReport
 

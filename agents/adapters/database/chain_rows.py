@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
-from agents.adapters.database.journal_chain import CHAINED, Chained, Head, Link, key_of, lines_of, state_digests
+from agents.adapters.database.chained_tables import CHAINED, Chained, key_of, lines_of
+from agents.adapters.database.journal_chain import Head, Link, state_digests
 from agents.adapters.database.journal_rows import Row
 
 Driver = psycopg.Connection[Any]
@@ -32,7 +32,7 @@ def blocks_of_links(connection: Driver, after: Head) -> Iterator[list[Link]]:
         rows = connection.execute(_LINKS, (seq, BLOCK_LINKS)).fetchall()
         if not rows:
             return
-        yield [_link(*row) for row in rows]
+        yield [_link(row) for row in rows]
         seq = rows[-1][0]
 
 
@@ -118,16 +118,14 @@ def _by_first_column(chained: Chained) -> str:
     )
 
 
-def _link(
-    seq: int, kind: str, time: datetime, covers: Any, tags: bytes, state: bytes | None, content: bytes, digest: bytes
-) -> Link:
-    covered = covers if isinstance(covers, dict) else json.loads(covers)
+def _link(row: Row) -> Link:
+    seq, kind, time, covers, tags, state, content, digest = cast("tuple[Any, ...]", row)
     return Link(
         seq=seq,
         kind=kind,
         time=time,
-        rows=covered["rows"],
-        keys=covered["keys"],
+        rows=covers["rows"],
+        keys=covers["keys"],
         tags=bytes(tags),
         state=None if state is None else bytes(state),
         content=bytes(content),

@@ -22,8 +22,9 @@ from agents.adapters.database.chain_rows import (
     state_now,
     timed_rows,
 )
+from agents.adapters.database.chained_tables import lines_of
 from agents.adapters.database.engine import driver_connection, transaction
-from agents.adapters.database.journal_chain import GENESIS, LINK_COLUMNS, Covered, Head, Link, lines_of, make_link
+from agents.adapters.database.journal_chain import GENESIS, LINK_COLUMNS, Covered, Head, Link, make_link
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.journal_writes import insert_rows
 from agents.core.integrity import ChainCheck, ChainDifference, ChainReport

@@ -7,18 +7,14 @@ from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 
+from agents.adapters.database.chained_tables import BY_NAME, CHAINED, key_of, lines_by_time, lines_of
 from agents.adapters.database.journal_chain import (
-    BY_NAME,
-    CHAINED,
     GENESIS,
     LINK_COLUMNS,
     Covered,
     Head,
     Lines,
     Link,
-    key_of,
-    lines_by_time,
-    lines_of,
     make_link,
     state_digests,
 )
