@@ -26,7 +26,7 @@ ADDED_ONLY = (
 )
 STATES = {
     "orders": ("state", "reason", "updated_at"),
-    "risk_events": ("applied_at",),
+    "risk_events": ("applied_at", "obeyed_after"),
     "weight_history": ("realised_improvement", "realised_at"),
 }
 """Table -> what of its rows may change."""

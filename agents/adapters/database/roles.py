@@ -25,16 +25,18 @@ RIGHTS: dict[str, dict[str, str]] = {
         "bar_corrections": "INSERT, UPDATE (seen_at)",
         **dict.fromkeys(("signals", "decisions", "decision_details", "fills", "corporate_actions", "trades"), ADD),
         **dict.fromkeys(("trade_attribution", "equity", "shadow_returns", "bar_contributions", "agent_work_log"), ADD),
-        **dict.fromkeys(("market_actions", "late_bars", "exogenous_keys", "journal_chain", "chain_checks"), ADD),
+        **dict.fromkeys(
+            ("market_actions", "late_bars", "exogenous_keys", "outages", "journal_chain", "chain_checks"), ADD
+        ),
         "orders": "INSERT, UPDATE (state, reason, updated_at)",
-        "risk_events": "INSERT, UPDATE (applied_at)",
+        "risk_events": "INSERT, UPDATE (applied_at, obeyed_after)",
         "positions": "INSERT, DELETE",
         "desk_state": "INSERT, UPDATE (time, state)",
         "heartbeats": KEEP,
     },
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",
-        **dict.fromkeys(("parity_checks", "settings_tried", "chain_checks", "system_metrics"), ADD),
+        **dict.fromkeys(("parity_checks", "settings_tried", "chain_checks", "outages", "system_metrics"), ADD),
         "heartbeats": KEEP,
         **dict.fromkeys(("agent_days", "agent_performance", "alarms", "job_runs", "outbox", "email_config"), KEEP),
         **dict.fromkeys(("project_tasks", "project_reports", "improvement_suggestions"), KEEP),
