@@ -35,7 +35,7 @@ from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
-from agents.wiring.desk import bars_per_year
+from agents.wiring.desk import bars_per_year, stand_in_of
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
@@ -82,7 +82,7 @@ class MetaPlane:
             self.engine,
             self.cache,
             self.agents,
-            self.settings.agents.static_weights,
+            stand_in_of(self.settings),
             self.clock,
         )
 

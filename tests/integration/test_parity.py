@@ -21,6 +21,7 @@ from agents.core.facts import Period
 from agents.core.ports import RiskEvent
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.wiring import desk as app
@@ -67,7 +68,7 @@ class LiveDesk:
         plan = app.plan_of(SETTINGS, BARS.symbols)
         agents = app.agents_of(SETTINGS, SystemClock())
         weights = DeskWeights(
-            agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), START, 0.0
+            agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), StandIn(START, 0.05), 0.0
         )
         self.journal.hold_desk()
         desk = Orchestrator(plan, agents, weights, self.journal)

@@ -59,7 +59,7 @@ class BarsStore:
 
     def __init__(self, engine: Engine, symbols: Sequence[str] = ()) -> None:
         self._engine = engine
-        self._symbols = tuple(symbols)
+        self._symbols = tuple(sorted(set(symbols)))
         self._seen_read: int | None = None
 
     def narrowed(self, symbols: Sequence[str]) -> BarsStore:
@@ -85,7 +85,7 @@ class BarsStore:
         if self._symbols:
             return self._symbols
         with transaction(self._engine) as connection:
-            return tuple(connection.execute(text("SELECT DISTINCT symbol FROM bars ORDER BY symbol")).scalars())
+            return tuple(sorted(connection.execute(text("SELECT DISTINCT symbol FROM bars")).scalars()))
 
     def count(self, start: datetime | None, end: datetime | None) -> int:
         """How many bar times there are from `start` to `end` (None: from the first, to the last)."""
