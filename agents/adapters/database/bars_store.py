@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
+from agents.adapters.database.bar_grids import bars_of_rows
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
 from agents.adapters.database.bar_reads import FileRead, newest_read
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import REFUSED, binary_rows, copy_block, driver_connection, first_line, transaction
+from agents.adapters.database.exogenous import read_exogenous
 from agents.adapters.database.late_bars import first_unseen, note_late
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
 from agents.core.errors import DataError
 from agents.core.ports import LateBar
 from agents.core.types import Bars
-
-DAY_US = 86_400_000_000
-"""Texts of the day before the first bar of all count for it."""
 
 _WINDOW_START = """
 SELECT min(time) FROM (
@@ -43,14 +41,6 @@ _BARS = """
 SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, (extract(epoch FROM bar_open) * 1000000)::bigint,
        open, high, low, close, volume, adjustment, split, dividend
 FROM bars WHERE {condition} AND symbol = ANY(%s)
-"""
-_EXOGENOUS = """
-SELECT name, symbol, (extract(epoch FROM available_at) * 1000000)::bigint, value FROM exogenous
-WHERE available_at <= %s::timestamptz AND (symbol = ANY(%s) OR symbol = '*')
-ORDER BY name, symbol, available_at, time
-"""
-_BAR_BEFORE = """
-SELECT (extract(epoch FROM max(time)) * 1000000)::bigint FROM bars WHERE time < :first AND symbol = ANY(:symbols)
 """
 
 
@@ -133,17 +123,4 @@ class BarsStore:
         with driver_connection(connection).cursor(binary=True) as cursor:
             rows = cursor.execute(_BARS.format(condition=condition), (*bounds, list(symbols))).fetchall()
         bars = bars_of_rows(rows, symbols)
-        return _with_exogenous(connection, bars) if len(bars.time) else bars
-
-
-def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
-    """Each series as it was known at each bar's close: the newest value available by then; counts of texts since the
-    bar before."""
-    with driver_connection(connection).cursor(binary=True) as cursor:
-        rows = cursor.execute(_EXOGENOUS, (f"{bars.time[-1]}Z", list(bars.symbols))).fetchall()
-    if not rows:
-        return bars
-    bounds = {"first": f"{bars.time[0]}Z", "symbols": list(bars.symbols)}
-    before = connection.execute(text(_BAR_BEFORE), bounds).scalar()
-    since_us = int(bars.time[0].astype("datetime64[us]").astype(np.int64)) - DAY_US if before is None else int(before)
-    return replace(bars, exogenous=exogenous_grids(rows, bars, since_us))
+        return replace(bars, exogenous=read_exogenous(connection, bars)) if len(bars.time) else bars
