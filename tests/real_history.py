@@ -6,11 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from agents.adapters.database.bar_grids import bars_of
-from agents.adapters.files.bar_files import read_table
-from agents.adapters.files.bar_rows import validate_rows
+from agents.adapters.files.bar_folder import read_folder
 from agents.core.settings import DataSettings
 from agents.core.types import Bars
 from agents.wiring.demo_desk import demo_file
@@ -29,8 +25,4 @@ def etf_bars() -> Bars:
 
 @cache
 def _read(file: Path) -> Bars:
-    batch = validate_rows(read_table(file, {}), DataSettings(), at=datetime(2026, 1, 1, tzinfo=UTC))
-    time, index = np.unique(batch.time, return_inverse=True)
-    names = ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
-    cells = {name: (index, batch.symbol, getattr(batch, name)) for name in names}
-    return bars_of(time, time - np.timedelta64(6, "h"), batch.symbols, cells)
+    return read_folder(file, DataSettings(), {}, datetime(2026, 1, 1, tzinfo=UTC)).bars

@@ -41,7 +41,12 @@ class MemoryJournal:
         if not self.cycles:
             return None
         newest = self.cycles[-1]
-        return Resumption(time=as_datetime(newest.time[-1]), state=newest.state, positions=newest.positions)
+        return Resumption(
+            time=as_datetime(newest.time[-1]),
+            state=newest.state,
+            positions=newest.positions,
+            data_version=newest.data_version,
+        )
 
     def record(self, cycle: CycleRecord) -> None:
         last = self.last()

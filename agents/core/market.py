@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,13 @@ class Bars:
         _check_axis(self.time, len(self.symbols), self.adjustment, self.split, self.dividend, *self.exogenous.values())
         _check_axis(self.time, len(self.symbols), self.suspect)
 
+    def believed(self) -> Bars:
+        """The same without the suspect bars: there is none in their places."""
+        if not self.suspect.any():
+            return self
+        numbers: dict[str, Any] = {name: np.where(self.suspect, np.nan, getattr(self, name)) for name in _PRICES}
+        return replace(self, **numbers, suspect=np.zeros(self.suspect.shape, dtype=bool))
+
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` to `stop` (exclusive) as views."""
         return self._taken(slice(start, stop))
@@ -75,7 +82,35 @@ class Bars:
         return Bars(**arrays, symbols=self.symbols, exogenous=exogenous, version=later.version)
 
 
+_PRICES = ("open", "high", "low", "close", "volume", "adjustment")
 _BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend", "suspect")
+
+
+class PriceLimits(NamedTuple):
+    """What is believed of a price: from one bar to the next it moves by at most `largest_move` times; after
+    `suspect_bars` refused ones that agree with each other, the next that agrees is believed."""
+
+    largest_move: float = 1.4
+    suspect_bars: int = 3
+
+
+class MarketAction(NamedTuple):
+    """A fact about one symbol that changes what its price means, from the bar that closes at `time` on (datetime64[us],
+    the first bar that trades with it).
+
+    `value` is the number of new shares for an old one ("split"), cash for an old share ("dividend"), or the price at
+    which it was taken off ("delisting") or which a person "accepted" or "rejected" of a suspect bar. `factor` is what
+    prices from then on are multiplied by to be like those before. `read_id` is the read of files after which it was
+    known.
+    """
+
+    symbol: str
+    time: np.datetime64
+    kind: str
+    value: float
+    factor: float
+    source: str
+    read_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,19 @@ class DeskBars(BarSource, Protocol):
         """The same source, of these symbols only."""
         ...
 
+    def after(self, time: datetime | None, *, limit: int, known: int | None = None) -> Bars:
+        """As above. `known` is the data version of the decision at `time`: splits and dividends of before that it did
+        not know take effect at the first bar."""
+        ...
+
+    def as_of(self, version: int) -> DeskBars:
+        """The same source, as it was known at a data version."""
+        ...
+
+    def changed(self, version: int, until: datetime) -> bool:
+        """Whether bars up to `until`, as they were known at a data version, look different by now."""
+        ...
+
     def note_late(self, until: datetime) -> Sequence[LateBar]:
         """Put on record the bars up to `until`, the last decision, that came after the decision at (or next after)
         their time; those that are new since the last call."""
@@ -115,6 +128,7 @@ class Resumption:
     time: datetime
     state: bytes
     positions: Mapping[str, Position]
+    data_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

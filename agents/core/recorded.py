@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.meta_types import WeightDecision
-from agents.core.types import Booleans, Fill, Floats, RiskState, Times
+from agents.core.types import Booleans, Fill, Floats, Integers, RiskState, Times
 
 
 class RecordedSpan(NamedTuple):
@@ -20,6 +20,8 @@ class RecordedSpan(NamedTuple):
     last: datetime
     first_recorded_at: datetime
     decisions: int
+    first_version: int
+    """The data version of the first."""
 
 
 class RecordedFill(NamedTuple):
@@ -59,9 +61,9 @@ class Recorded:
 
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
     `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
-    [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
-    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk state that
-    a person ordered and this decision was the first to obey.
+    [T, A] marks agents that did not answer. `fills` are those of orders decided from the decision before the first one
+    to the one before the last; `commands` maps a place on the axis `time` to the risk state that a person ordered and
+    this decision was the first to obey.
     """
 
     time: Times
@@ -72,7 +74,6 @@ class Recorded:
     abstained: Booleans
     forecast: Floats
     weights: Floats
-    on_desk: Booleans
     order: Floats
     position: Floats
     target: Floats
@@ -80,6 +81,7 @@ class Recorded:
     no_trade: np.ndarray[Any, np.dtype[np.object_]]
     equity: Floats
     risk_state: tuple[str, ...]
+    data_version: Integers
     failed: Booleans
     fills: Sequence[RecordedFill]
     commands: Mapping[int, RiskState]

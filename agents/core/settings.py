@@ -20,7 +20,6 @@ from agents.core.settings_sections import (
     INTERVALS_S,
     AgentsSettings,
     CombineSettings,
-    DatabaseSettings,
     DataSettings,
     DeskSettings,
     ExecutionSettings,
@@ -57,7 +56,6 @@ class Settings(Section):
 
     desk: DeskSettings = DeskSettings()
     data: DataSettings = DataSettings()
-    database: DatabaseSettings = DatabaseSettings()
     agents: AgentsSettings = AgentsSettings()
     combine: CombineSettings = CombineSettings()
     risk: RiskSettings = RiskSettings()

@@ -119,7 +119,8 @@ class TradingDaemon:
             return 0
         self._look_back()
         decisions = 0
-        news = self._bars.after(self._last, limit=BACKLOG_BARS)
+        news = self._bars.after(self._last, limit=BACKLOG_BARS, known=desk.orchestrator.data_version)
+        self._refresh_window(news.version)
         for t, attendance in enumerate(self._complete(news)):
             if self._stopping.is_set():
                 break
@@ -171,6 +172,15 @@ class TradingDaemon:
             )
             self._window = self._bars.window(until=self._last, count=self._desk.orchestrator.bars_needed)
             self._attendance = self._attendance.seen_in(self._window)
+
+    def _refresh_window(self, version: int) -> None:
+        """Read the window again, as it is known now, where something about bars that were decided on became known: a
+        split, a dividend, a late bar."""
+        if self._desk is None or self._last is None or self._window is None or version == self._window.version:
+            return
+        if self._bars.changed(self._window.version, self._last):
+            needed = self._desk.orchestrator.bars_needed
+            self._window = self._bars.as_of(version).window(until=self._last, count=needed)
 
     def _complete(self, news: Bars) -> list[Attendance]:
         """The attendance after each bar time of `news` that may be decided upon now."""

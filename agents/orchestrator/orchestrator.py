@@ -83,6 +83,8 @@ class Orchestrator:
         self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
         self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
         self._at = self._decided_at = BEFORE_ALL
+        self.data_version: int | None = None
+        """What the last decision knew of bars, splits and dividends; None before the first."""
         self._unsent: CycleRecord | None = None
 
     @property
@@ -107,7 +109,7 @@ class Orchestrator:
             self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
             self._require_agreement()
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
-            self._decided_at = last.time
+            self._decided_at, self.data_version = last.time, last.data_version
             self._resolve_orders(broker, at)
             return last.time
         if len(window.time):
@@ -191,7 +193,7 @@ class Orchestrator:
             self._journal.mark_commands_obeyed(at)
         self._note_risk(self._state, decision.state, decision.cycle)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
-        self._decided_at = as_datetime(decision.cycle.time[-1])
+        self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
 
     def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:
         """Weights in force for `symbol` (the same for all symbols so far): Redis, else database, else static, else

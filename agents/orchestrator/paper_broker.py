@@ -107,6 +107,7 @@ class PaperBroker:
     def match(self, bars: Bars) -> None:
         """Fill the working orders at the one bar of `bars`; a bar shown again changes nothing, so that a cycle which
         failed half-way can be tried again."""
+        bars = bars.believed()
         closed = as_datetime(bars.time[0])
         if self._matched is not None and self._matched.closed == closed:
             return

@@ -9,7 +9,9 @@ from agents.quant.indicators import volatility
 
 
 def panel_of(bars: Bars) -> Panel:
-    """The adjusted panel of raw bars: prices times the adjustment factor, volume as traded."""
+    """The adjusted panel of raw bars: prices times the adjustment factor, volume as traded; suspect bars are not in
+    it."""
+    bars = bars.believed()
     return Panel(
         time=bars.time,
         symbols=bars.symbols,

@@ -160,6 +160,7 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
 
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
     """Bars, none of them stale, whose orders the step's own matcher fills; the other arguments as in `Inputs`."""
+    bars = bars.believed()
     none = np.zeros(bars.open.shape)
     return Inputs(
         open=bars.open,

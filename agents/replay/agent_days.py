@@ -53,7 +53,7 @@ class AgentDayTable:
         """Go on with these rows [n, S], their signals and results; the first `seen` are taken in already."""
         self._before += self.available - seen
         self._bars, self._out, self._signals = bars, out, signals
-        self._price = bars.close * bars.adjustment
+        self._price = np.where(bars.suspect, np.nan, bars.close * bars.adjustment)
         self._day = bars.time.astype("datetime64[D]")
         self._opened_day = bars.opened.astype("datetime64[D]").astype(np.int64)
         self._seen = self.available = seen

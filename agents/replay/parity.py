@@ -123,6 +123,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
     rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
     volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
     stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
+    bars = bars.believed()
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(
@@ -264,7 +265,7 @@ def _compare_fills(recorded: Recorded, both: FillsAndModel, parity: Parity) -> N
 
 def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Parity) -> None:
     """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed
-    then, or was not on the desk, said nothing."""
+    then said nothing."""
     for name, now in asked.items():
         a = recorded.agents.index(name)
         same = (recorded.abstained[:, a] == now.abstained) & (
@@ -274,7 +275,7 @@ def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Pa
                 & _alike(recorded.confidence[:, a], now.confidence, SIGNAL_TOLERANCE)
             )
         )
-        there = ~np.isnan(recorded.order) & (recorded.on_desk & ~recorded.failed)[:, a][:, None]
+        there = ~np.isnan(recorded.order) & ~recorded.failed[:, a][:, None]
         for t, s in zip(*np.nonzero(~same & there), strict=True):
             then = (
                 "abstained"

@@ -15,6 +15,7 @@ from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.desk_history import DeskHistory
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.meta_store import MetaStore
+from agents.adapters.files.market_actions import Decided
 from agents.core.clock import INSTANT, SystemClock
 from agents.core.errors import JournalError
 from agents.core.recorded import Recorded, RecordedSpan
@@ -96,7 +97,11 @@ class _BatchReader:
         recorded = self._history.read(self.plan.symbols, self.names, time, BATCH_DECISIONS)
         if recorded is None:
             return None
-        bars, memory = _bars_of(self._bars, recorded, self._lead)
+        alike = self._bars.seen_alike(recorded.time, recorded.data_version)
+        if alike < len(recorded.time):
+            recorded = self._history.read(self.plan.symbols, self.names, time, alike)
+            assert recorded is not None
+        bars, memory = self._bars_of(recorded)
         before, count = as_datetime(recorded.time[0]) - INSTANT, self.plan.scale_window_bars
         on_record = self._journal.forecasts(self.names, self.plan.symbols, until=before, count=count)
         old = len(on_record) < count and self._journal.warm_up() is None
@@ -112,9 +117,19 @@ class _BatchReader:
             for name, s in zip(self._agents.names, signals, strict=True)
         }
 
+    def _bars_of(self, recorded: Recorded) -> tuple[Bars, int]:
+        """The bars that were decided on, as they were known then, behind what the agents remember of before."""
+        first = as_datetime(recorded.time[0])
+        store = self._bars.as_of(int(recorded.data_version[-1]))
+        bars, memory = _bars_of(store, recorded, self._lead)
+        before = self._history.version_before(first)
+        since = None if before is None else Decided(as_stamp(before[0]), before[1])
+        return store.taken_by(bars, memory, since), memory
+
     def _warm_up(self) -> Floats:
         """Opinions on the bars that a desk was shown before its first decision, if it began before they were kept."""
-        window = self._bars.window(until=max(self._span.first_recorded_at, self._span.first), count=self._lead)
+        bars, until = self._bars.as_of(self._span.first_version), max(self._span.first_recorded_at, self._span.first)
+        window = bars.window(until=until, count=self._lead)
         shown = window.rows(0, int(np.searchsorted(window.time, as_stamp(self._span.first))))
         opinions = np.full((len(shown.time), len(self.names), len(self.plan.symbols)), np.nan)
         if len(shown.time):

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from agents.adapters.database.bar_corrections import Correction, compare, record_corrections
+from agents.adapters.database.bar_judgement import judge_batch, record_judgement
 from agents.adapters.database.bar_reads import FileRead, RowCounts, record_read, take_load_lock
 from agents.adapters.database.engine import binary_rows, copy_block
 from agents.adapters.files.bar_files import BadRow
@@ -32,6 +33,7 @@ class LoadReport:
     not_closed: int
     symbols: Sequence[str]
     splits_inferred: int
+    suspect: int
 
 
 def load_batch(connection: Connection, batch: BarBatch, file: FileRead | None = None) -> LoadReport:
@@ -39,15 +41,19 @@ def load_batch(connection: Connection, batch: BarBatch, file: FileRead | None = 
     record. `file` says how much of which file was read; without it none of the file counts as consumed."""
     take_load_lock(connection)
     known, corrections = compare(connection, batch)
+    new = ~known
+    new[[correction.index for correction in corrections if correction.taken]] = True
+    judgement = judge_batch(connection, batch, new)
     report = LoadReport(
         file=batch.file,
         loaded=int((~known).sum()),
         equal=int(known.sum()) - len(corrections) + batch.equal_duplicates,
-        quarantined=batch.bad,
+        quarantined=[*batch.bad, *judgement.doubts],
         corrections=corrections,
         not_closed=batch.not_closed,
         symbols=batch.symbols,
-        splits_inferred=batch.splits_inferred,
+        splits_inferred=judgement.splits_inferred,
+        suspect=int(judgement.suspect.sum()),
     )
     counts = RowCounts(
         read=len(batch.time) + len(batch.bad),
@@ -60,6 +66,7 @@ def load_batch(connection: Connection, batch: BarBatch, file: FileRead | None = 
     read_id = record_read(connection, file or unread, counts)
     copy_block(connection, "bars", COLUMNS, copy_blocks(batch, ~known, read_id))
     record_corrections(connection, batch, corrections, read_id)
+    record_judgement(connection, batch, judgement, read_id)
     _quarantine(connection, report)
     return report
 

@@ -10,26 +10,31 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database.bar_grids import bars_of_rows
+from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
 from agents.adapters.database.bar_reads import FileRead, newest_read
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import REFUSED, binary_rows, copy_block, driver_connection, first_line, transaction
-from agents.adapters.database.exogenous import read_exogenous
 from agents.adapters.database.late_bars import first_unseen, note_late
+from agents.adapters.database.market_facts import newest_version, read_actions, record_actions
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
+from agents.adapters.files.market_actions import Decided, actions_in, with_actions
 from agents.core.errors import DataError
 from agents.core.ports import LateBar
-from agents.core.types import Bars
+from agents.core.types import Bars, Integers, Times, as_datetime, as_stamp
+
+DAY_US = 86_400_000_000
+"""Texts of the day before the first bar of all count for it."""
 
 _WINDOW_START = """
 SELECT min(time) FROM (
-    SELECT DISTINCT time FROM bars WHERE time <= :until AND symbol = ANY(:symbols)
+    SELECT DISTINCT time FROM bars WHERE time <= :until AND symbol = ANY(:symbols) AND read_id <= :version
     ORDER BY time DESC LIMIT :count) t
 """
 _LAST_AFTER = """
 SELECT max(time) FROM (
-    SELECT DISTINCT time FROM bars WHERE time > :since AND symbol = ANY(:symbols) ORDER BY time LIMIT :limit) t
+    SELECT DISTINCT time FROM bars WHERE time > :since AND symbol = ANY(:symbols) AND read_id <= :version
+    ORDER BY time LIMIT :limit) t
 """
 _COUNT = """
 SELECT count(DISTINCT time) FROM bars
@@ -39,22 +44,48 @@ WHERE symbol = ANY(:symbols)
 """
 _BARS = """
 SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, (extract(epoch FROM bar_open) * 1000000)::bigint,
-       open, high, low, close, volume, adjustment, split, dividend
-FROM bars WHERE {condition} AND symbol = ANY(%s)
+       open, high, low, close, volume, adjustment, split, dividend, suspect
+FROM bars WHERE {condition} AND symbol = ANY(%s) AND read_id <= %s
+"""
+_CHANGED = """
+SELECT EXISTS (SELECT 1 FROM bars WHERE read_id > :version AND time <= :until AND symbol = ANY(:symbols))
+    OR EXISTS (SELECT 1 FROM market_actions WHERE read_id > :version AND time <= :until AND symbol = ANY(:symbols))
+    OR (:version = 0 AND EXISTS (SELECT 1 FROM bar_reads))
+"""
+_READS = """
+SELECT read_id, min(time) FROM (
+    SELECT read_id, time FROM bars WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)
+    UNION ALL
+    SELECT read_id, time FROM market_actions WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)) r
+GROUP BY read_id
+"""
+_EXOGENOUS = """
+SELECT name, symbol, (extract(epoch FROM available_at) * 1000000)::bigint, value FROM exogenous
+WHERE available_at <= %s::timestamptz AND (symbol = ANY(%s) OR symbol = '*')
+ORDER BY name, symbol, available_at, time
+"""
+_BAR_BEFORE = """
+SELECT (extract(epoch FROM max(time)) * 1000000)::bigint FROM bars WHERE time < :first AND symbol = ANY(:symbols)
 """
 
 
 class BarsStore:
     """The table `bars` of one desk, restricted to `symbols` when reading (none given: all there are)."""
 
-    def __init__(self, engine: Engine, symbols: Sequence[str] = ()) -> None:
+    def __init__(self, engine: Engine, symbols: Sequence[str] = (), version: int | None = None) -> None:
         self._engine = engine
-        self._symbols = tuple(sorted(set(symbols)))
+        self._symbols = tuple(symbols)
         self._seen_read: int | None = None
+        self._version = version
 
     def narrowed(self, symbols: Sequence[str]) -> BarsStore:
         """The same table, reading only `symbols`."""
-        return BarsStore(self._engine, symbols)
+        return BarsStore(self._engine, symbols, self._version)
+
+    def as_of(self, version: int) -> BarsStore:
+        """The same table as it was known at a data version. 0 is what the columns of the oldest bars say, before splits
+        and dividends had a table of their own."""
+        return BarsStore(self._engine, self._symbols, version)
 
     def load(self, batch: BarBatch, file: FileRead | None = None) -> LoadReport:
         """`load_batch` in one transaction. Loading a file twice changes nothing. DataError where the database refuses a
@@ -75,7 +106,7 @@ class BarsStore:
         if self._symbols:
             return self._symbols
         with transaction(self._engine) as connection:
-            return tuple(sorted(connection.execute(text("SELECT DISTINCT symbol FROM bars")).scalars()))
+            return tuple(connection.execute(text("SELECT DISTINCT symbol FROM bars ORDER BY symbol")).scalars())
 
     def count(self, start: datetime | None, end: datetime | None) -> int:
         """How many bar times there are from `start` to `end` (None: from the first, to the last)."""
@@ -84,8 +115,9 @@ class BarsStore:
             return int(connection.execute(text(_COUNT), bounds).scalar_one())
 
     def put(self, bars: Bars, source: str) -> None:
-        """Store bars that are known to be good, into a table without them."""
+        """Store bars that are known to be good, into a table without them, with their splits and dividends."""
         with transaction(self._engine) as connection:
+            record_actions(connection, actions_in(bars, source), 0)
             for s, symbol in enumerate(bars.symbols):
                 rows = np.nonzero(np.isfinite(bars.close[:, s]))[0]
                 if not len(rows):
@@ -105,22 +137,85 @@ class BarsStore:
 
     def window(self, *, until: datetime, count: int) -> Bars:
         """The last `count` bar times up to and including `until`."""
-        bounds = {"until": until, "count": count, "symbols": list(self.symbols())}
         with transaction(self._engine) as connection:
+            version = self._known_version(connection)
+            bounds = {"until": until, "count": count, "symbols": list(self.symbols()), "version": version}
             start = connection.execute(text(_WINDOW_START), bounds).scalar()
-            return self._read(connection, "time >= %s AND time <= %s", (start, until))
+            return self._read(connection, version, "time >= %s AND time <= %s", (start, until))
 
-    def after(self, time: datetime | None, *, limit: int) -> Bars:
-        """At most `limit` bar times later than `time` (None: from the first)."""
+    def after(self, time: datetime | None, *, limit: int, known: int | None = None) -> Bars:
+        """At most `limit` bar times later than `time` (None: from the first).
+
+        `known` is the data version of the decision at `time`: splits and dividends of before that it did not know take
+        effect at the first bar. None: all of them are taken where they belong.
+        """
         since = time or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
-        bounds = {"since": since, "limit": limit, "symbols": list(self.symbols())}
         with transaction(self._engine) as connection:
+            version = self._known_version(connection)
+            bounds = {"since": since, "limit": limit, "symbols": list(self.symbols()), "version": version}
             last = connection.execute(text(_LAST_AFTER), bounds).scalar()
-            return self._read(connection, "time > %s AND time <= %s", (since, last))
+            decided = None if time is None or known is None else Decided(as_stamp(time), known)
+            return self._read(connection, version, "time > %s AND time <= %s", (since, last), decided)
 
-    def _read(self, connection: Connection, condition: str, bounds: tuple[object, ...]) -> Bars:
+    def changed(self, version: int, until: datetime) -> bool:
+        """Whether bars up to `until`, as they were known at a data version, look different by now."""
+        bounds = {"version": version, "until": until, "symbols": list(self.symbols())}
+        with transaction(self._engine) as connection:
+            return bool(connection.execute(text(_CHANGED), bounds).scalar())
+
+    def seen_alike(self, time: Times, version: Integers) -> int:
+        """How many of some decisions, from the first on, saw the same bars and actions as the last of them knew: each
+        what was there up to its bar. `time` [n] and `version` [n] are theirs, oldest first.
+
+        A bar or an action that a decision lacked, although it is of its time, ends them before the first that had it.
+        """
+        count = len(time) if version[0] else int(np.searchsorted(version, 0, side="right"))
+        bounds = {"since": int(version[0]), "until": as_datetime(time[-1]), "symbols": list(self.symbols())}
+        with transaction(self._engine) as connection:
+            reads = connection.execute(text(_READS), bounds).all()
+        for read_id, first in reads:
+            lacked = int(np.searchsorted(time, as_stamp(first)))
+            if lacked < len(time) and version[lacked] < read_id:
+                count = min(count, int(np.searchsorted(version, read_id)))
+        return count
+
+    def taken_by(self, bars: Bars, first: int, since: Decided | None) -> Bars:
+        """The same bars with splits and dividends where decisions from row `first` on took them; `since` is the one
+        before."""
+        if not bars.version:
+            return bars
+        with transaction(self._engine) as connection:
+            actions = read_actions(connection, bars.symbols, bars.version)
+        return with_actions(bars, actions, first=first, since=since)
+
+    def _known_version(self, connection: Connection) -> int:
+        return newest_version(connection) if self._version is None else self._version
+
+    def _read(
+        self,
+        connection: Connection,
+        version: int,
+        condition: str,
+        bounds: tuple[object, ...],
+        since: Decided | None = None,
+    ) -> Bars:
         symbols = self.symbols()
         with driver_connection(connection).cursor(binary=True) as cursor:
-            rows = cursor.execute(_BARS.format(condition=condition), (*bounds, list(symbols))).fetchall()
-        bars = bars_of_rows(rows, symbols)
-        return replace(bars, exogenous=read_exogenous(connection, bars)) if len(bars.time) else bars
+            rows = cursor.execute(_BARS.format(condition=condition), (*bounds, list(symbols), version)).fetchall()
+        bars = replace(bars_of_rows(rows, symbols), version=version)
+        if version:
+            bars = with_actions(bars, read_actions(connection, symbols, version), since=since)
+        return _with_exogenous(connection, bars) if len(bars.time) else bars
+
+
+def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
+    """Each series as it was known at each bar's close: the newest value available by then; counts of texts since the
+    bar before."""
+    with driver_connection(connection).cursor(binary=True) as cursor:
+        rows = cursor.execute(_EXOGENOUS, (f"{bars.time[-1]}Z", list(bars.symbols))).fetchall()
+    if not rows:
+        return bars
+    bounds = {"first": f"{bars.time[0]}Z", "symbols": list(bars.symbols)}
+    before = connection.execute(text(_BAR_BEFORE), bounds).scalar()
+    since_us = int(bars.time[0].astype("datetime64[us]").astype(np.int64)) - DAY_US if before is None else int(before)
+    return replace(bars, exogenous=exogenous_grids(rows, bars, since_us))

@@ -24,11 +24,11 @@ THE_FIRST = datetime.fromisoformat("1900-01-01T00:00:00+00:00")
 """Before every decision."""
 _SPAN = """
 SELECT min(time) AS first, max(time) AS last, (array_agg(recorded_at ORDER BY time))[1] AS first_recorded_at,
-       count(*) AS decisions
+       count(*) AS decisions, (array_agg(data_version ORDER BY time))[1] AS first_version
 FROM decisions
 """
 _DECISIONS = """
-SELECT time, weights, risk_state, equity FROM decisions WHERE time > :since ORDER BY time LIMIT :limit
+SELECT time, weights, risk_state, equity, data_version FROM decisions WHERE time > :since ORDER BY time LIMIT :limit
 """
 _SIGNALS = """
 SELECT time, agent_name, symbol, strength, confidence, abstained, forecast FROM signals WHERE time > %s AND time <= %s
@@ -98,6 +98,13 @@ class DeskHistory:
             row = connection.execute(text(_SPAN)).one()
         return RecordedSpan(*row) if row.decisions else None
 
+    def version_before(self, time: datetime) -> tuple[datetime, int] | None:
+        """The last decision before `time` and its data version; None before the first."""
+        query = "SELECT time, data_version FROM decisions WHERE time < :time ORDER BY time DESC LIMIT 1"
+        with transaction(self._engine) as connection:
+            row = connection.execute(text(query), {"time": time}).first()
+        return None if row is None else (row.time, row.data_version)
+
     def agents(self) -> tuple[str, ...]:
         """Every agent that has ever had a weight."""
         query = "SELECT DISTINCT jsonb_object_keys(weights) FROM decisions"
@@ -106,9 +113,9 @@ class DeskHistory:
 
     def symbols(self) -> tuple[str, ...]:
         """Every symbol that was ever decided on."""
-        query = "SELECT DISTINCT symbol FROM decision_details"
+        query = "SELECT DISTINCT symbol FROM decision_details ORDER BY symbol"
         with transaction(self._engine) as connection:
-            return tuple(sorted(connection.execute(text(query)).scalars()))
+            return tuple(connection.execute(text(query)).scalars())
 
     def read(
         self, symbols: tuple[str, ...], agents: tuple[str, ...], after: datetime | None, limit: int
@@ -138,9 +145,9 @@ class DeskHistory:
             **_signals(signals, place)._asdict(),
             **_details(details, place)._asdict(),
             weights=np.array([[float(row.weights.get(name, 0.0)) for name in agents] for row in decided]),
-            on_desk=np.array([[name in row.weights for name in agents] for row in decided], dtype=bool),
             equity=np.array([row.equity for row in decided]),
             risk_state=tuple(row.risk_state for row in decided),
+            data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,
             commands={place.time[row.obeyed_at]: RiskState.of(row.to_state) for row in commands},

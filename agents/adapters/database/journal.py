@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
@@ -10,8 +9,6 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Engine, text
 
-from agents.adapters.database.chain_store import seal_unchained
-from agents.adapters.database.chain_writes import cycle_links, outcome_links, read_on_record
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
@@ -20,7 +17,6 @@ from agents.adapters.database.writer import DeskWriter
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
-from agents.core.log import log_event
 from agents.core.ports import Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
@@ -35,7 +31,6 @@ from agents.core.types import (
     as_datetime,
 )
 
-logger = logging.getLogger(__name__)
 PIPELINE_ROWS = 2000
 """Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
 _NEWEST_DECISIONS = "SELECT time FROM decisions WHERE time <= :until ORDER BY time DESC LIMIT :count"
@@ -54,6 +49,11 @@ VALUES (:at, :before, :after, :reason, :actor, CASE WHEN :applied THEN now() END
 """
 _PENDING_COMMAND = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
 
+_LAST = """
+SELECT s.time, s.state, coalesce(d.data_version, 0) AS data_version
+FROM desk_state s LEFT JOIN decisions d ON d.time = s.time
+"""
+
 
 class PostgresJournal:
     """The journal of one desk. `hold_desk` must have succeeded before anything is recorded.
@@ -68,10 +68,6 @@ class PostgresJournal:
     def hold_desk(self) -> None:
         """Become the only trader of this database until `release`; DeskBusyError where another process is."""
         self.writer.hold()
-        with self.writer.transaction() as connection:
-            sealed = seal_unchained(connection)
-        if sealed:
-            log_event(logger, "decisions that had no link in the chain are sealed as they are", decisions=sealed)
 
     def release(self) -> None:
         """Let another process trade this desk."""
@@ -79,28 +75,28 @@ class PostgresJournal:
 
     def last(self) -> Resumption | None:
         with transaction(self._engine) as connection:
-            row = connection.execute(text("SELECT time, state FROM desk_state")).first()
+            row = connection.execute(text(_LAST)).first()
             if row is None:
                 return None
             positions = {
                 p.symbol: Position(quantity=p.quantity, cost=p.cost, carried=p.carried, opened_at=p.opened_at)
                 for p in connection.execute(text("SELECT symbol, quantity, cost, carried, opened_at FROM positions"))
             }
-        return Resumption(time=require_utc(row.time, "time"), state=bytes(row.state), positions=positions)
+        time = require_utc(row.time, "time")
+        return Resumption(time=time, state=bytes(row.state), positions=positions, data_version=row.data_version)
 
     def record(self, cycle: CycleRecord) -> None:
         first, last = as_datetime(cycle.time[0]), as_datetime(cycle.time[-1])
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
         with self.writer.transaction() as connection:
-            on_record = read_on_record(connection, cycle.outcomes)
-            newest = on_record.newest
+            row = connection.execute("SELECT max(time) FROM decisions").fetchone()
+            newest = row[0] if row else None
             if newest is not None and newest >= first:
                 if newest == last:
                     _require_same(connection, cycle.state, newest)
                     return  # recorded before: the answer to that COMMIT was lost
                 raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
-            links = cycle_links(cycle, (*before, *after), on_record)
             with nullcontext() if large else connection.pipeline():
                 for part in before:
                     insert_rows(connection, part, large=large)
@@ -109,15 +105,11 @@ class PostgresJournal:
                 connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
                 for part in after:
                     insert_rows(connection, part, large=large)
-                insert_rows(connection, links, large=large)
                 write_state(connection, last, cycle.state, cycle.warm_up)
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
-        outcomes = list(outcomes)
         with self.writer.transaction(durable=False) as connection:
-            links = outcome_links(at, outcomes, read_on_record(connection, outcomes))
             write_outcomes(connection, outcomes, at)
-            insert_rows(connection, links, large=False)
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
         with transaction(self._engine) as connection:

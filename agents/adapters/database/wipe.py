@@ -23,8 +23,6 @@ JOURNAL_TABLES = (
     "decisions",
     "risk_events",
     "paper_orders",
-    "journal_chain",
-    "chain_checks",
 )
 META_TABLES = (
     "weight_history",

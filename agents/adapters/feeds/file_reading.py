@@ -49,7 +49,6 @@ class FileReader:
     def __init__(self, settings: DataSettings, store: BarsStore) -> None:
         self._settings = settings
         self._store = store
-        self._last_close: dict[str, float] = {}
 
     def progress(self, path: Path) -> Progress:
         """How far the database says that a file was read, where the file still begins with that."""
@@ -100,7 +99,7 @@ class FileReader:
             rows += lines.count(b"\n")
 
     def _judged(self, path: Path, table: RawTable, at: datetime) -> BarBatch:
-        return _understood(path, partial(validate_rows, table, self._settings, at=at, last_close=self._last_close))
+        return _understood(path, partial(validate_rows, table, self._settings, at=at))
 
 
 def import_file(

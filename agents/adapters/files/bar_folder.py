@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.adapters.files.bar_files import SUFFIXES, BadRow, read_table
-from agents.adapters.files.bar_rows import GRIDS, NEUTRAL, BarBatch, validate_rows
+from agents.adapters.files.bar_rows import GRIDS, NEUTRAL, BarBatch, limits_of, validate_rows
+from agents.adapters.files.market_actions import ActionGrids, put_action
+from agents.adapters.files.price_guard import NEW, Doubt, Track, judge
 from agents.core.errors import DataError
+from agents.core.market import PriceLimits
 from agents.core.settings import DataSettings
-from agents.core.types import Bars, Floats, Times
+from agents.core.types import Bars, Floats, Integers, Times
 
 MAPPED_CELLS = 4_000_000
 """Above this many symbol-bars the grids are files."""
@@ -54,7 +57,7 @@ def read_folder(
             axes.append(np.unique(batch.time))
             names |= set(batch.symbols)
             _spill(Path(spill) / f"{k}.npz", batch)
-        chosen = tuple(sorted(set(symbols) or names))
+        chosen = tuple(symbols) or tuple(sorted(names))
         missing = sorted(set(chosen) - names)
         if missing:
             raise DataError(f"{path}: no bars of {', '.join(missing)}; there are {', '.join(sorted(names))}")
@@ -63,8 +66,20 @@ def read_folder(
             raise DataError(
                 f"{path}: none of its rows is a good, closed bar; the first: {bad[0][1].reason if bad else 'empty'}"
             )
-        bars, conflicts = _assembled(Path(spill), len(files), time, chosen)
-    return FolderBars(bars, bad, conflicts)
+        pieces = _Pieces(Path(spill), tuple(file.name for file in files))
+        raw, view, conflicts = _assembled(pieces, time, chosen)
+        bars, doubts = _judged(raw, view, limits_of(settings), pieces)
+    return FolderBars(bars, bad + doubts, conflicts)
+
+
+class _Pieces(NamedTuple):
+    """Files that were read one after the other, each kept as one file in the folder `spill`."""
+
+    spill: Path
+    names: tuple[str, ...]
+
+    def load(self, k: int) -> Any:
+        return np.load(self.spill / f"{k}.npz", allow_pickle=False)
 
 
 def _bar_files(path: Path) -> list[Path]:
@@ -84,18 +99,20 @@ def _spill(file: Path, batch: BarBatch) -> None:
         symbol=batch.symbol,
         time=batch.time,
         opened=batch.bar_open,
+        row_numbers=batch.row_numbers,
         **{name: getattr(batch, name) for name in GRIDS},
     )
 
 
-def _assembled(spill: Path, files: int, time: Times, symbols: tuple[str, ...]) -> tuple[Bars, int]:
-    """The spilled files on one time axis, and the count of conflicts."""
+def _assembled(pieces: _Pieces, time: Times, symbols: tuple[str, ...]) -> tuple[Bars, Integers, int]:
+    """The spilled files on one time axis, as they say; the file of each bar [T, S]; and the count of conflicts."""
     shape = (len(time), len(symbols))
     grids: dict[str, Any] = {name: _grid(shape, NEUTRAL.get(name, np.nan)) for name in GRIDS}
     opened = np.full(len(time), np.datetime64("9999-01-01", "us"))
+    view = np.zeros(shape, dtype=np.int64)
     conflicts = 0
-    for k in range(files):
-        with np.load(spill / f"{k}.npz", allow_pickle=False) as piece:
+    for k in range(len(pieces.names)):
+        with pieces.load(k) as piece:
             place = np.array(
                 [symbols.index(name) if name in symbols else -1 for name in piece["symbols"]], dtype=np.int64
             )
@@ -105,13 +122,47 @@ def _assembled(spill: Path, files: int, time: Times, symbols: tuple[str, ...]) -
             np.minimum.at(opened, rows, piece["opened"][wanted])
             known = np.isfinite(grids["close"][rows, column])
             conflicts += int((known & (grids["close"][rows, column] != piece["close"][wanted])).sum())
+            view[rows[~known], column[~known]] = k
             for name in GRIDS:
                 grids[name][rows[~known], column[~known]] = piece[name][wanted][~known]
     used = opened < np.datetime64("9999-01-01", "us")  # times of symbols that were not chosen have no bar
     if not used.all():
         grids = {name: grid[used] for name, grid in grids.items()}
-        time, opened = time[used], opened[used]
-    return Bars(time=time, opened=opened, symbols=symbols, **grids), conflicts
+        time, opened, view = time[used], opened[used], view[used]
+    return Bars(time=time, opened=opened, symbols=symbols, **grids), view, conflicts
+
+
+def _judged(bars: Bars, view: Integers, limits: PriceLimits, pieces: _Pieces) -> tuple[Bars, list[tuple[str, BadRow]]]:
+    """The same bars, each price held against those before it as the database does when it stores them: suspect ones
+    marked, adjustment, splits and dividends from what became known. The grids of `bars` are overwritten."""
+    bad: list[tuple[str, BadRow]] = []
+    grids = ActionGrids(bars.adjustment, bars.split, bars.dividend)
+    for s, symbol in enumerate(bars.symbols):
+        rows = np.nonzero(np.isfinite(bars.close[:, s]))[0]
+        if not len(rows):
+            continue
+        columns: dict[str, Any] = {name: getattr(bars, name)[rows, s] for name in GRIDS if name != "volume"}
+        fresh, new = np.ones(len(rows), dtype=bool), np.full(len(rows), NEW)
+        track = Track(symbol=symbol, time=bars.time[rows], view=view[rows, s], fresh=fresh, verdict=new, **columns)
+        judged = judge(track, (), limits)
+        bars.suspect[rows, s] = judged.suspect
+        grids.adjustment[rows, s], grids.split[:, s], grids.dividend[:, s] = 1.0, 1.0, 0.0
+        for action in judged.actions:
+            put_action(grids, (bars.time, s), action, 0)
+        for doubt in judged.doubts:
+            bad.append(_bad_row(pieces, int(view[rows[doubt.row], s]), symbol, (track, doubt)))
+    return bars, bad
+
+
+def _bad_row(pieces: _Pieces, k: int, symbol: str, doubted: tuple[Track, Doubt]) -> tuple[str, BadRow]:
+    """A suspect row under its file's name and its number there."""
+    track, doubt = doubted
+    time = track.time[doubt.row]
+    with pieces.load(k) as piece:
+        mine = (piece["symbols"][piece["symbol"]] == symbol) & (piece["time"] == time)
+        number = int(piece["row_numbers"][mine][0])
+    content = f"{symbol},{time},{track.close[doubt.row]:g}"
+    return pieces.names[k], BadRow(number, f"suspect: {doubt.reason}", content)
 
 
 def _grid(shape: tuple[int, int], value: float) -> Floats:

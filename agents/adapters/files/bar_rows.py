@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agents.adapters.files.bar_files import BadRow, JudgedRows, RawTable
-from agents.adapters.files.split_ratios import infer_splits
+from agents.core.market import PriceLimits
 from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.types import Booleans, Floats, Integers, Times, as_datetime
 
@@ -20,7 +20,6 @@ GRIDS = ("open", "high", "low", "close", "volume", "adjustment", "split", "divid
 """The numbers of a bar."""
 NEUTRAL = {"split": 1.0, "dividend": 0.0}
 """What stands in a grid of these where there is no bar; elsewhere it is NaN."""
-SPIKE_FACTOR = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,8 @@ class BarBatch:
 
     `bad` are the refused rows by their number. Beside them were left out: `equal_duplicates`, rows that repeat an
     earlier one, and `not_closed`, rows of bars that are not over yet; the first of those has the row number
-    `waits_from` (0: there is none), and one of them will be over at `next_close`.
+    `waits_from` (0: there is none), and one of them will be over at `next_close`. `limits` are for who
+    holds its prices against others.
     """
 
     file: str
@@ -53,14 +53,17 @@ class BarBatch:
     not_closed: int = 0
     waits_from: int = 0
     next_close: datetime | None = None
-    splits_inferred: int = 0
+    limits: PriceLimits = field(default_factory=PriceLimits)
 
 
-def validate_rows(
-    table: RawTable, settings: DataSettings, *, at: datetime, last_close: dict[str, float] | None = None
-) -> BarBatch:
-    """Judge every row. `at` is now: bars that are not closed by then are left out. `last_close` is the last price seen
-    of each symbol, against which a file's first prices are held; it is brought up to date."""
+def limits_of(settings: DataSettings) -> PriceLimits:
+    """What the settings say is believed of a price."""
+    return PriceLimits(settings.largest_move, settings.suspect_bars)
+
+
+def validate_rows(table: RawTable, settings: DataSettings, *, at: datetime) -> BarBatch:
+    """Judge every row by itself; prices are held against each other where they are stored (`price_guard`). `at` is now:
+    bars that are not closed by then are left out."""
     from agents.adapters.files.bar_columns import read_columns, read_symbols  # pyarrow, for who reads a file only
 
     rows = JudgedRows(table)
@@ -74,12 +77,7 @@ def validate_rows(
     kept = np.nonzero(rows.good & ~not_closed)[0]
     symbol, symbols = _sorted_symbols(codes[kept], names)
     kept, symbol, equal = _drop_duplicates(rows, kept, symbol, columns)
-    spiked = _spikes(symbols, symbol, columns.close[kept] * columns.adjustment[kept], last_close)
-    rows.refuse(_mask(rows, kept[spiked]), f"price jumped more than {SPIKE_FACTOR:g}x for a single bar")
-    kept, symbol = kept[~spiked], symbol[~spiked]
     good = columns.at(kept)
-    if "split" not in table.columns and "adj_close" in table.columns:
-        good = good._replace(split=infer_splits(good.adjustment, symbol))
     return BarBatch(
         file=table.file,
         sha256=table.sha256,
@@ -93,7 +91,7 @@ def validate_rows(
         not_closed=int(not_closed.sum()),
         waits_from=int(table.row_numbers[not_closed].min()) if not_closed.any() else 0,
         next_close=as_datetime((columns.time[not_closed] + delay).min()) if not_closed.any() else None,
-        splits_inferred=int((good.split != 1.0).sum()) if "split" not in table.columns else 0,
+        limits=limits_of(settings),
     )
 
 
@@ -133,31 +131,3 @@ def _mask(rows: JudgedRows, indexes: Integers) -> Booleans:
     mask = np.zeros(len(rows.good), dtype=bool)
     mask[indexes] = True
     return mask
-
-
-def _spikes(symbols: tuple[str, ...], symbol: Integers, price: Floats, last_close: dict[str, float] | None) -> Booleans:
-    """Rows whose price is more than SPIKE_FACTOR away from the last good one, unless the next row confirms it."""
-    spiked = np.zeros(len(price), dtype=bool)
-    if len(price) == 0:
-        return spiked
-    before = np.concatenate([[np.nan], price[:-1]])
-    starts = np.nonzero(np.concatenate([[True], symbol[1:] != symbol[:-1]]))[0]
-    ends = np.concatenate([starts[1:], [len(price)]])
-    before[starts] = [(last_close or {}).get(symbols[symbol[start]], np.nan) for start in starts]
-    limit = float(np.log(SPIKE_FACTOR))
-    with np.errstate(invalid="ignore"):
-        jumped = np.nonzero(np.abs(np.log(price / before)) > limit)[0]
-    for index in jumped:
-        group = int(np.searchsorted(starts, index, side="right")) - 1
-        good = index - 1
-        while good >= starts[group] and spiked[good]:
-            good -= 1
-        reference = price[good] if good >= starts[group] else before[starts[group]]
-        if not abs(np.log(price[index] / reference)) > limit:
-            continue
-        confirmed = index + 1 < ends[group] and abs(np.log(price[index + 1] / price[index])) <= limit
-        spiked[index] = not confirmed
-    if last_close is not None:
-        for start, end in zip(starts, ends, strict=True):
-            last_close[symbols[symbol[start]]] = float(price[end - 1])
-    return spiked

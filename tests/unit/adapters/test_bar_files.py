@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from agents.adapters.files.bar_files import parse_table, read_table
 from agents.adapters.files.bar_rows import validate_rows
-from agents.adapters.files.split_ratios import infer_splits
 from agents.core.errors import DataError
 from agents.core.settings import DataSettings
 from agents.wiring.demo_desk import demo_file
@@ -31,6 +30,10 @@ HOURLY = DataSettings(interval="1h", time_means="open", timezone="UTC")
 def load(content: str | bytes, settings: DataSettings | None = None, name: str = "bars.csv", **mapping: str):
     data = content.encode() if isinstance(content, str) else content
     return validate_rows(parse_table(Path(name), data, mapping), settings or DataSettings(), at=NOW)
+
+
+def load_file(file: Path):
+    return validate_rows(read_table(file, {}), DataSettings(), at=NOW)
 
 
 def reasons(batch) -> list[tuple[int, str]]:
@@ -137,8 +140,6 @@ ROWS = [
     (",2024-01-04,10,11,9,10,1", "symbol is empty"),
     ("=cmd(),2024-01-04,10,11,9,10,1", "symbol is empty or holds characters"),
     ("\U0001f680,2024-01-04,10,11,9,10,1", "symbol is empty or holds characters"),
-    ("A,2024-01-04,105,110,100,105,1", "jumped more than 5x"),
-    ("A,2024-01-04,1.05,1.10,1.00,1.05,1", "jumped more than 5x"),
 ]
 
 
@@ -220,42 +221,21 @@ def test_a_bar_that_is_not_closed_waits():
     assert (len(batch.time), batch.not_closed, batch.bad) == (1, 1, [])
 
 
-def test_adjusted_prices_and_splits():
-    """Adjusting factor 0.5 then 1: a 2:1 split before the second bar; the raw price halves, the adjusted does not."""
+def test_a_batch_holds_what_the_file_says():
+    """Adjusting factor 0.5 then 1, no column of splits: none is said."""
     content = "symbol,time,open,high,low,close,volume,Adj Close\nA,2024-01-02,100,101,99,100,5,50\nA,2024-01-03,50,52,49,51,9,51\n"
     batch = load(content)
     assert batch.adjustment.tolist() == [0.5, 1.0]
-    assert batch.split.tolist() == [1.0, 2.0]
-    assert batch.splits_inferred == 1
+    assert batch.split.tolist() == [1.0, 1.0]
     given_ = load(content.replace("Adj Close", "split").replace(",5,50", ",5,1").replace(",9,51\n", ",9,2\n"))
     assert given_.split.tolist() == [1.0, 2.0]
     assert given_.bad == []
-
-
-@pytest.mark.parametrize(
-    ("jump", "split"),
-    [(2.0, 2.0), (1.5, 1.5), (7.0, 7.0), (0.1, 0.1), (2.01, 2.0), (1.004, 1.0), (1.08, 1.0), (0.95, 1.0), (1.37, 1.0)],
-)
-def test_splits_are_inferred_from_simple_jumps_only(jump, split):
-    inferred = infer_splits(np.array([1.0, jump, jump]), np.zeros(3, dtype=np.int64))
-    assert inferred.tolist() == pytest.approx([1.0, split, 1.0])
 
 
 def test_written_ratios_are_the_fractions_they_mean():
     head = HEAD.replace("volume", "volume,split")
     batch = load(head + "A,2024-01-02,10,11,9,10,1,1.333333\nA,2024-01-03,10,11,9,10,1,7.000007\n")
     assert batch.split.tolist() == [4 / 3, 7.0]
-
-
-def test_a_move_that_stays_is_no_spike():
-    rows = "".join(f"A,2024-01-{d:02d},{p},{p},{p},{p},1\n" for d, p in ((2, 10), (3, 10), (4, 80), (5, 82)))
-    assert load(HEAD + rows).bad == []
-
-
-def test_the_spike_guard_remembers_the_last_price():
-    table = parse_table(Path("b.csv"), (HEAD + "A,2024-01-04,100,100,100,100,1\n").encode(), {})
-    batch = validate_rows(table, DataSettings(), at=NOW, last_close={"A": 10.0})
-    assert [bad.reason for bad in batch.bad] == ["price jumped more than 5x for a single bar"]
 
 
 def test_mapping_parquet_and_a_symbol_from_the_file_name(tmp_path):
@@ -281,13 +261,10 @@ def test_mapping_parquet_and_a_symbol_from_the_file_name(tmp_path):
         validate_rows(read_table(file, {"close": "Last"}), DataSettings(interval="1h"), at=NOW)
 
 
-def test_the_demos_file_is_clean_and_its_splits_are_found():
-    """Apple halved its shares in 2000 and 2005, Microsoft in 2003; FB is listed in 2012, GOOG in 2004."""
+def test_the_demos_file_is_clean():
+    """FB is listed in 2012, GOOG in 2004."""
     batch = validate_rows(read_table(demo_file(), {}), DataSettings(), at=NOW)
     assert (len(batch.time), batch.bad) == (12_154, [])
-    splits = np.nonzero(batch.split != 1)[0]
-    found = [(batch.symbols[batch.symbol[k]], str(batch.time[k])[:10], float(batch.split[k])) for k in splits]
-    assert found == [("AAPL", "2000-06-21", 2.0), ("AAPL", "2005-02-28", 2.0), ("MSFT", "2003-02-18", 2.0)]
     listed = {name: str(batch.time[batch.symbol == k].min())[:10] for k, name in enumerate(batch.symbols)}
     assert (listed["FB"], listed["GOOG"], listed["IBM"]) == ("2012-05-18", "2004-08-19", "2000-03-01")
 
