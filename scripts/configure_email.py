@@ -92,7 +92,11 @@ def configure(options: argparse.Namespace) -> int:
         mailer = SmtpMailer()
         if not options.no_check:
             print(f"· connecting to {made.server}:{made.port} ({made.security})", file=sys.stderr)
-            problem = mailer.check(made) if options.no_test else mailer.send(made, test_message(made))
+            problem = (
+                mailer.check(made)
+                if options.no_test
+                else mailer.send(made, test_message(made), made.recipients).complaint
+            )
             if problem:
                 raise UsageError(f"{problem}. Nothing was stored; mend it or add --no-check")
         outbox.store_mail_settings(made)

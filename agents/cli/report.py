@@ -80,7 +80,7 @@ def _send_test(plane: MetaPlane, composed: Report, screen: Screen) -> None:
         raise UsageError("no mail server is configured; run scripts/configure_email.py")
     finished = message(composed, desk=plane.settings.desk.name, sender=mail.sender, recipients=mail.recipients)
     screen.say(f"sending to {', '.join(mail.recipients)} through {mail.server}")
-    problem = SmtpMailer().send(mail, finished.as_bytes())
+    problem = SmtpMailer().send(mail, finished.as_bytes(), mail.recipients).complaint
     if problem:
         raise AgentsError(f"the test report was not sent: {problem}")
     screen.result({"sent": True, "recipients": mail.recipients}, f"sent: {composed.subject}")

@@ -12,6 +12,10 @@ from typing import Protocol
 INSTANT = timedelta(microseconds=1)
 """The smallest step of time here: the resolution of the database's."""
 
+CLOCK_STEP = timedelta(hours=2)
+"""What is dated later than this after now was made by a clock that was wrong; what is dated less was made before the
+clock was set back by so much, and still counts."""
+
 
 class Clock(Protocol):
     """What a driver needs of time: now, a duration that never runs backwards, and a way to wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -89,8 +89,8 @@ class ReportDesk(Protocol):
 
     def now(self) -> datetime: ...
 
-    def last_report_end(self) -> datetime | None:
-        """End of the newest report's period."""
+    def last_report_end(self, before: datetime) -> datetime | None:
+        """End of the newest report's period that ended before a time."""
         ...
 
     def facts(self, period: Period) -> DeskFacts:
@@ -135,7 +135,7 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message in the outbox."""
+    """A message in the outbox. `recipients` maps each address to "" (it waits), "sent", or why it was refused."""
 
     id: int
     report_id: int
@@ -143,17 +143,41 @@ class Mail:
     attempts: int
     created_at: datetime
     next_attempt_at: datetime
+    recipients: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMail:
-    """A report's message for the outbox: "pending" with its bytes, or "skipped", and why in `detail`."""
+    """A report's message for the outbox: "pending" with its bytes, or "skipped", and why in `detail`. It covers
+    `period`; `said` is what it says in short, by which the next one knows whether anything has changed."""
 
     report_id: int
     message_id: str
     message: bytes | None
     state: Literal["pending", "skipped"]
     detail: str
+    period: Period
+    recipients: Sequence[str] = ()
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastMail:
+    """The newest mail that somebody got: when it left, up to when it told, and what it said in short."""
+
+    left_at: datetime
+    period_end: datetime
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What came of sending a mail: each recipient's state, and when it is tried again (None: it is over)."""
+
+    state: Literal["pending", "sent", "failed"]
+    detail: str
+    recipients: Mapping[str, str]
+    next_attempt_at: datetime | None
 
 
 class Outbox(Protocol):
@@ -161,24 +185,48 @@ class Outbox(Protocol):
 
     def mail_settings(self) -> MailSettings | None: ...
 
-    def last_sent_at(self) -> datetime | None: ...
+    def last_mail(self, at: datetime) -> LastMail | None:
+        """The newest mail that somebody got; without those that a clock ahead of time sent."""
+        ...
 
-    def enqueue(self, mail: NewMail, at: datetime) -> None:
-        """One row for each report; repeating it changes nothing."""
+    def first_period_start(self) -> datetime | None:
+        """Since when there has been news for the mail, sent or not; None where no report was ever meant for it."""
+        ...
+
+    def enqueue(self, mail: NewMail, at: datetime) -> bool:
+        """One row for each report; repeating it changes nothing. A pending mail takes the place of those that nobody
+        got yet. False, and nothing done, where its period does not begin where the last mail that left ended, or where
+        one is being sent at this moment."""
         ...
 
     def waiting(self) -> Sequence[Mail]:
-        """Messages that are not sent yet, oldest first, whether or not their next attempt is due."""
+        """Messages that some recipient has not got yet, oldest first, whether or not their next attempt is due."""
         ...
 
-    def settle(
-        self, mail_id: int, *, state: str, detail: str, at: datetime, next_attempt_at: datetime | None
-    ) -> None: ...
+    def claim(self, mail_id: int, at: datetime) -> bool:
+        """Whether this process may send the mail now: no other one does."""
+        ...
+
+    def settle(self, mail_id: int, attempt: Attempt, at: datetime) -> None:
+        """Write down what came of an attempt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a server did: `problem` is why nobody got the mail ("" where somebody did), in one line without secrets;
+    `refused` maps recipients whom it did not take mail for to why."""
+
+    problem: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def complaint(self) -> str:
+        """Everything that went wrong, in one line; "" where everybody got it."""
+        return self.problem or "; ".join(f"{address}: {why}" for address, why in self.refused.items())
 
 
 class Mailer(Protocol):
     """Sends bytes; a refusal or an outage is a value."""
 
-    def send(self, settings: MailSettings, message: bytes) -> str:
-        """ "" when the server took it, else why not, in one line without secrets."""
-        ...
+    def send(self, settings: MailSettings, message: bytes, recipients: Sequence[str]) -> Delivery: ...

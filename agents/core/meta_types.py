@@ -217,6 +217,7 @@ class ReportSummary:
     gross_exposure: float | None
     net_exposure: float | None
     decisions: int
+    orders: int
     trades: int
     alarms: tuple[OpenAlarm, ...]
     weights: Mapping[str, float]

@@ -45,6 +45,7 @@ def summary_of(facts: DeskFacts, *, open_suggestions: int) -> ReportSummary:
         gross_exposure=_exposure(facts, absolute=True),
         net_exposure=_exposure(facts, absolute=False),
         decisions=facts.trading.decisions,
+        orders=facts.trading.orders,
         trades=facts.trading.trades,
         alarms=tuple(facts.alarms),
         weights={name: float(weight) for name, weight in facts.weights.items()},

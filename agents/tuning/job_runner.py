@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents.core.clock import Clock
+from agents.core.clock import CLOCK_STEP, Clock
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.meta_ports import JobStore
 from agents.core.meta_types import ScheduledJob
-from agents.tuning.schedule import CLOCK_STEP, Due, due, stale_before
+from agents.tuning.schedule import Due, due, stale_before
 
 logger = logging.getLogger(__name__)
 

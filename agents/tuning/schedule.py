@@ -18,9 +18,6 @@ ATTEMPTS = 3
 RETRY_AFTER = timedelta(minutes=5)
 UNFINISHED_GRACE = timedelta(seconds=60)
 """A run may end so much after its deadline."""
-CLOCK_STEP = timedelta(hours=2)
-"""A run dated later than this after now was made by a clock that was wrong; one dated less was made before the clock
-was set back by so much, and its due time is not run again."""
 LATE_AFTER_SHARE = 0.5
 LATE_AFTER_LEAST = timedelta(minutes=10)
 """A job is late after half its interval, and not before ten minutes."""

@@ -6,6 +6,8 @@ its period. The finished message waits in the outbox, so that a mail server that
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +16,8 @@ from typing import Any, NamedTuple
 
 from agents.core.facts import Period
 from agents.core.log import log_event
-from agents.core.meta_ports import NewMail, Outbox, ReportDesk
-from agents.core.meta_types import Alarm, OpenAlarm, Report, ReportSummary, Suggestion
+from agents.core.meta_ports import LastMail, NewMail, Outbox, ReportDesk
+from agents.core.meta_types import Alarm, MailSettings, OpenAlarm, Report, ReportSummary, Suggestion
 from agents.reports.mail_message import message, message_id
 from agents.reports.pictures import pictures
 from agents.reports.report import render
@@ -24,8 +26,9 @@ from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.recommendations import recommend
 
 logger = logging.getLogger(__name__)
-LONGEST = timedelta(days=31)
-"""A report looks back no further."""
+ATTEMPTS = 3
+"""So often a mail is made anew, because another one left meanwhile."""
+BEING_SENT = "another mail is being sent; the next report tells of this period too"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ def write_report(desk: ReportDesk, outbox: Outbox, reporting: Reporting, at: dat
     """
     report, summary, suggestions = compose_report(desk, reporting, period_until(desk, reporting, at), keep=True)
     report = replace(report, id=desk.store_report(report, summary, suggestions))
-    mail = _queue(outbox, reporting, report, summary)
+    mail = _queue(desk, outbox, reporting, Composed(report, summary, suggestions))
     log_event(logger, "reported", report=report.id, mail=mail, subject=report.subject)
     return {
         "report_id": report.id,
@@ -96,26 +99,71 @@ def compose_report(
 
 
 def period_until(desk: ReportDesk, reporting: Reporting, at: datetime) -> Period:
-    """From the end of the last report, at most a month ago, to `at`; the usual period where there is no report yet."""
-    last = desk.last_report_end()
-    return Period(at - reporting.period if last is None or last >= at else max(last, at - LONGEST), at)
+    """From the end of the last report before `at` to `at`; the usual period where there is none yet."""
+    last = desk.last_report_end(at)
+    return Period(at - reporting.period if last is None else last, at)
 
 
-def _queue(outbox: Outbox, reporting: Reporting, report: Report, summary: ReportSummary) -> str:
-    settings, at = outbox.mail_settings(), report.period_end
+def _queue(desk: ReportDesk, outbox: Outbox, reporting: Reporting, composed: Composed) -> str:
+    """Give the outbox the mail of a report, which tells of all since the end of the last mail that left; "queued", or
+    why there is none."""
+    settings, report = outbox.mail_settings(), composed.report
     if settings is None:
         return "not configured; run scripts/configure_email.py"
-    changed = bool(summary.alarms or summary.trades or summary.open_suggestions)
-    silence = reason_not_to_mail(settings, at=at, last_sent=outbox.last_sent_at(), changed=changed)
-    mail = message(report, desk=reporting.desk, sender=settings.sender, recipients=settings.recipients).as_bytes()
-    outbox.enqueue(
-        NewMail(
+    for _ in range(ATTEMPTS):
+        last = outbox.last_mail(report.period_end)
+        silence, letter = _silence(settings, report, last), composed
+        if not silence:
+            letter = _letter(desk, reporting, composed, last.period_end if last else outbox.first_period_start())
+            if settings.mode == "only_if_changed" and last is not None and not _has_news(letter, last):
+                silence = "nothing has changed"
+        mail = message(letter.report, desk=reporting.desk, sender=settings.sender, recipients=settings.recipients)
+        entry = NewMail(
             report_id=report.id,
             message_id=message_id(reporting.desk, report),
-            message=None if silence else mail,
+            message=None if silence else mail.as_bytes(),
             state="skipped" if silence else "pending",
             detail=silence,
-        ),
-        at,
-    )
-    return silence or "queued"
+            period=Period(letter.report.period_start, letter.report.period_end),
+            recipients=settings.recipients,
+            said=_said(letter),
+        )
+        if outbox.enqueue(entry, report.period_end):
+            return silence or "queued"
+    outbox.enqueue(replace(entry, state="skipped", message=None, detail=BEING_SENT), report.period_end)
+    return BEING_SENT
+
+
+def _silence(settings: MailSettings, report: Report, last: LastMail | None) -> str:
+    if last is not None and last.period_end >= report.period_end:
+        return f"the last mail told of all up to {last.period_end:%Y-%m-%d %H:%M} UTC"
+    return reason_not_to_mail(settings, at=report.period_end, last_left=last.left_at if last else None)
+
+
+def _letter(desk: ReportDesk, reporting: Reporting, composed: Composed, start: datetime | None) -> Composed:
+    """The report as it is mailed: of all since `start`."""
+    report, _, suggestions = composed
+    if start is None or start == report.period_start:
+        return composed
+    letter = compose_report(desk, reporting, Period(start, report.period_end), keep=False)
+    known = {s.recommendation.fingerprint: s for s in suggestions}
+    named = [known.get(s.recommendation.fingerprint, s) for s in letter.suggestions]
+    return Composed(replace(letter.report, id=report.id), letter.summary, named)
+
+
+def _has_news(letter: Composed, last: LastMail) -> bool:
+    """Whether anything was traded since the last mail, or it would say the same."""
+    return letter.summary.trades > 0 or letter.summary.orders > 0 or _said(letter) != last.said
+
+
+def _said(letter: Composed) -> str:
+    """What a mail says in short, without what always changes: what is wrong, what is to be done, the desk's state and
+    the weights."""
+    summary, suggestions = letter.summary, letter.suggestions
+    parts = [
+        sorted((known.alarm.kind, known.alarm.subject, known.alarm.severity) for known in summary.alarms),
+        sorted((s.recommendation.fingerprint, s.recommendation.severity, s.state) for s in suggestions),
+        str(summary.risk_state),
+        sorted(summary.weights.items()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

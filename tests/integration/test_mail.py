@@ -21,13 +21,15 @@ from sqlalchemy import text
 from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.mail.mailer import SmtpMailer, read_secret
 from agents.core.errors import SettingsError
-from agents.core.meta_ports import Mail, NewMail
+from agents.core.facts import Period
+from agents.core.meta_ports import Delivery, NewMail
 from agents.core.meta_types import MailSettings, Report
 from agents.reports.mail_message import message
 from agents.tuning.delivery import deliver
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 PASSWORD = "geheim-4711"
+TO = ("you@example.org", "too@example.org")
 # aiosmtpd warns of AUTH without STARTTLS also where the whole line is encrypted
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
@@ -121,7 +123,7 @@ def settings(port, secret, security="starttls", **changes):
         account="desk",
         sender="desk@example.org",
         secret_file=str(secret),
-        recipients=("you@example.org", "too@example.org"),
+        recipients=TO,
         mode="every_report",
         frequency_s=7200,
         quiet_hours=None,
@@ -155,7 +157,7 @@ def test_a_report_arrives_over_tls(certificates, secret, security):
     server = Server()
     controller, port = start(server, context, security=security)
     try:
-        assert SmtpMailer(file).send(settings(port, secret, security), finished()) == ""
+        assert SmtpMailer(file).send(settings(port, secret, security), finished(), TO).complaint == ""
     finally:
         controller.stop()
     ((sender, recipients, content),) = server.messages
@@ -194,7 +196,7 @@ def test_no_password_without_tls(secret):
     server = Server()
     controller, port = start(server, None)
     try:
-        problem = SmtpMailer().send(settings(port, secret), finished())
+        problem = SmtpMailer().send(settings(port, secret), finished(), TO).complaint
     finally:
         controller.stop()
     assert "STARTTLS" in problem.upper() or "not supported" in problem
@@ -212,7 +214,7 @@ def test_a_certificate_that_does_not_fit_is_refused(authority, certificates, sec
     server = Server()
     controller, port = start(server, context)
     try:
-        problem = SmtpMailer(file).send(settings(port, secret), finished())
+        problem = SmtpMailer(file).send(settings(port, secret), finished(), TO).complaint
     finally:
         controller.stop()
     assert "certificate" in problem.lower() or "ssl" in problem.lower()
@@ -227,7 +229,7 @@ def test_refusals_are_one_line(certificates, secret, reply, word):
     server.reply = reply
     controller, port = start(server, context)
     try:
-        problem = SmtpMailer(file).send(settings(port, secret), finished())
+        problem = SmtpMailer(file).send(settings(port, secret), finished(), TO).complaint
     finally:
         controller.stop()
     assert word in problem and "\n" not in problem
@@ -241,7 +243,7 @@ def test_a_wrong_password_is_said_without_the_password(certificates, tmp_path):
     server = Server()
     controller, port = start(server, context)
     try:
-        problem = SmtpMailer(file).send(settings(port, wrong), finished())
+        problem = SmtpMailer(file).send(settings(port, wrong), finished(), TO).complaint
     finally:
         controller.stop()
     assert "refuses account or password" in problem
@@ -279,7 +281,7 @@ def test_one_deadline_for_the_whole_conversation(secret, behaviour):
     """I02: a server that says nothing, or a byte at a time."""
     listener, port = raw_server(behaviour)
     begun = time.monotonic()
-    problem = SmtpMailer(total_timeout_s=1.5).send(settings(port, secret), finished())
+    problem = SmtpMailer(total_timeout_s=1.5).send(settings(port, secret), finished(), TO).complaint
     assert time.monotonic() - begun < 20.0, "both would go on for 30 s"
     assert "1.5 s" in problem
     listener.close()
@@ -292,7 +294,7 @@ def test_a_server_that_stalls_after_the_message(certificates, secret):
     server.stall_s = 4.0
     controller, port = start(server, context)
     try:
-        assert "1 s" in SmtpMailer(file, total_timeout_s=1.0).send(settings(port, secret), finished())
+        assert "1 s" in SmtpMailer(file, total_timeout_s=1.0).send(settings(port, secret), finished(), TO).complaint
     finally:
         controller.stop()
 
@@ -300,8 +302,12 @@ def test_a_server_that_stalls_after_the_message(certificates, secret):
 def test_nobody_there_and_no_such_name(secret):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert SmtpMailer(total_timeout_s=5).send(settings(port, secret), finished())
-    assert SmtpMailer(total_timeout_s=5).send(settings(port, secret, server="no.such.host.invalid"), finished())
+    assert SmtpMailer(total_timeout_s=5).send(settings(port, secret), finished(), TO).complaint
+    assert (
+        SmtpMailer(total_timeout_s=5)
+        .send(settings(port, secret, server="no.such.host.invalid"), finished(), TO)
+        .complaint
+    )
 
 
 # ---------------------------------------------------------------- outbox
@@ -313,15 +319,23 @@ class FakeMailer:
     def __init__(self, *answers):
         self.answers, self.sent = list(answers), []
 
-    def send(self, settings, content):
+    def send(self, settings, content, recipients):
         answer = self.answers.pop(0) if self.answers else ""
         if not answer:
             self.sent.append(content)
-        return answer
+        return Delivery(answer)
 
 
-def pending(report_id: int, message_id: str, message: bytes) -> NewMail:
-    return NewMail(report_id=report_id, message_id=message_id, message=message, state="pending", detail="")
+def pending(report_id: int, message_id: str, message: bytes, start=NOW, end=NOW) -> NewMail:
+    return NewMail(
+        report_id=report_id,
+        message_id=message_id,
+        message=message,
+        state="pending",
+        detail="",
+        period=Period(start, end),
+        recipients=TO,
+    )
 
 
 @pytest.fixture
@@ -429,7 +443,7 @@ def test_the_same_report_is_queued_once(outbox, owner):
     for _ in range(3):
         outbox.enqueue(pending(1, "<1@x>", b"one"), NOW)
     assert len(states(owner)) == 1
-    assert [isinstance(mail, Mail) for mail in outbox.waiting()] == [True]
+    assert len(outbox.waiting()) == 1
 
 
 def test_no_password_is_in_the_database(outbox, owner):

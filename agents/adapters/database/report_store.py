@@ -74,9 +74,10 @@ class ReportStore:
     def now(self) -> datetime:
         return self._clock.now()
 
-    def last_report_end(self) -> datetime | None:
+    def last_report_end(self, before: datetime) -> datetime | None:
+        query = "SELECT max(period_end) FROM project_reports WHERE period_end < :before"
         with transaction(self._engine) as connection:
-            newest = connection.execute(text("SELECT max(period_end) FROM project_reports")).scalar()
+            newest = connection.execute(text(query), {"before": before}).scalar()
         return newest if isinstance(newest, datetime) else None
 
     def facts(self, period: Period) -> DeskFacts:

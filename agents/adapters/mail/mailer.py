@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiosmtplib
 
 from agents.core.errors import SettingsError
+from agents.core.meta_ports import Delivery
 from agents.core.meta_types import MailSettings
 
 TOTAL_TIMEOUT_S = 45.0
 STEP_TIMEOUT_S = 15.0
+REFUSAL_CHARACTERS = 200
 CLOSING_S = 0.05
 """An event loop closes its sockets in its next turns; it is given so long for them."""
 
@@ -25,29 +28,37 @@ class SmtpMailer:
         self._authority = authority
         self._total_timeout_s = total_timeout_s
 
-    def send(self, settings: MailSettings, message: bytes) -> str:
-        return self._attempt(settings, message)
+    def send(self, settings: MailSettings, message: bytes, recipients: Sequence[str]) -> Delivery:
+        return self._attempt(settings, message, recipients)
 
     def check(self, settings: MailSettings) -> str:
         """Connect, secure the line and log in, without sending; "" where that works, else why not."""
-        return self._attempt(settings, None)
+        return self._attempt(settings, None, ()).problem
 
-    def _attempt(self, settings: MailSettings, message: bytes | None) -> str:
+    def _attempt(self, settings: MailSettings, message: bytes | None, recipients: Sequence[str]) -> Delivery:
         try:
-            asyncio.run(self._bounded(settings, message))
+            refused = asyncio.run(self._bounded(settings, message, recipients))
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refused = {e.recipient: _refusal(e.code, e.message) for e in error.recipients}
+            return Delivery(Delivery(refused=refused).complaint, refused)
         except TimeoutError:
-            return f"{settings.server}: no end within {self._total_timeout_s:g} s"
+            return Delivery(f"{settings.server}: no end within {self._total_timeout_s:g} s")
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, SettingsError, ValueError) as error:
-            return _plain(settings, error)
-        return ""
+            return Delivery(_plain(settings, error))
+        return Delivery(refused=refused)
 
-    async def _bounded(self, settings: MailSettings, message: bytes | None) -> None:
+    async def _bounded(
+        self, settings: MailSettings, message: bytes | None, recipients: Sequence[str]
+    ) -> dict[str, str]:
         try:
-            await asyncio.wait_for(self._converse(settings, message), self._total_timeout_s)
+            return await asyncio.wait_for(self._converse(settings, message, recipients), self._total_timeout_s)
         finally:
             await asyncio.sleep(CLOSING_S)
 
-    async def _converse(self, settings: MailSettings, message: bytes | None) -> None:
+    async def _converse(
+        self, settings: MailSettings, message: bytes | None, recipients: Sequence[str]
+    ) -> dict[str, str]:
+        """The recipients that the server refused while it took the message for others."""
         context = ssl.create_default_context(cafile=str(self._authority) if self._authority else None)
         client = aiosmtplib.SMTP(
             hostname=settings.server,
@@ -62,8 +73,10 @@ class SmtpMailer:
         try:
             if settings.account:
                 await client.login(settings.account, read_secret(settings))
-            if message is not None:
-                await client.sendmail(settings.sender, list(settings.recipients), message)
+            if message is None:
+                return {}
+            errors, _ = await client.sendmail(settings.sender, list(recipients), message)
+            return {address: _refusal(answer.code, answer.message) for address, answer in errors.items()}
         finally:
             transport = client.transport
             client.close()
@@ -84,6 +97,11 @@ def read_secret(settings: MailSettings) -> str:
         raise SettingsError(
             f"{path}: the mail password cannot be read ({error.strerror}); run scripts/configure_email.py"
         ) from None
+
+
+def _refusal(code: int, answer: str) -> str:
+    """A server's words about one recipient, in one line."""
+    return f"refused: {code} {answer}".split("\n")[0][:REFUSAL_CHARACTERS]
 
 
 def _plain(settings: MailSettings, error: Exception) -> str:

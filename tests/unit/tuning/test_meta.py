@@ -326,22 +326,20 @@ def mail_settings(**changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "hour", "last_hours_ago", "changed", "silent"),
+    ("changes", "hour", "last_hours_ago", "silent"),
     [
-        ({}, 12, None, False, False),
-        ({}, 12, 1.0, False, True),
-        ({}, 12, 2.0, False, False),
-        ({"quiet_hours": ("22:00", "07:00")}, 23, None, True, True),
-        ({"quiet_hours": ("22:00", "07:00")}, 6, None, True, True),
-        ({"quiet_hours": ("22:00", "07:00")}, 7, None, True, False),
-        ({"quiet_hours": ("22:00", "07:00"), "timezone": "America/New_York"}, 3, None, True, True),
-        ({"mode": "only_if_changed"}, 12, None, False, True),
-        ({"mode": "only_if_changed"}, 12, None, True, False),
-        ({"mode": "daily_digest"}, 12, 20.0, True, True),
-        ({"mode": "daily_digest"}, 12, 24.0, True, False),
+        ({}, 12, None, False),
+        ({}, 12, 1.0, True),
+        ({}, 12, 2.0, False),
+        ({"quiet_hours": ("22:00", "07:00")}, 23, None, True),
+        ({"quiet_hours": ("22:00", "07:00")}, 6, None, True),
+        ({"quiet_hours": ("22:00", "07:00")}, 7, None, False),
+        ({"quiet_hours": ("22:00", "07:00"), "timezone": "America/New_York"}, 3, None, True),
+        ({"mode": "daily_digest"}, 12, 20.0, True),
+        ({"mode": "daily_digest"}, 12, 24.0, False),
     ],
 )
-def test_quiet_hours_and_modes(changes, hour, last_hours_ago, changed, silent):
+def test_quiet_hours_and_frequency(changes, hour, last_hours_ago, silent):
     at = NOW.replace(hour=hour)
     last = at - timedelta(hours=last_hours_ago) if last_hours_ago else None
-    assert bool(reason_not_to_mail(mail_settings(**changes), at=at, last_sent=last, changed=changed)) is silent
+    assert bool(reason_not_to_mail(mail_settings(**changes), at=at, last_left=last)) is silent
