@@ -75,12 +75,13 @@ def certificates(authority, tmp_path):
 class Running:
     """aiosmtpd on a free port of loopback, in a thread of its own."""
 
-    def __init__(self, server, context, security):
+    def __init__(self, server, context, security, **more):
         options = {"authenticator": server.authenticate, "hostname": "localhost", "loop": asyncio.new_event_loop()}
         if context is not None:
             options |= {"auth_required": True, "auth_require_tls": security == "starttls"}
         if context is not None and security == "starttls":
             options |= {"tls_context": context, "require_starttls": True}
+        options |= more
         self.loop = options["loop"]
         wrapped = context if security == "tls" else None
         made = self.loop.create_server(lambda: SMTP(server, **options), "127.0.0.1", 0, ssl=wrapped)
@@ -200,6 +201,18 @@ def test_no_password_without_tls(secret):
     finally:
         controller.stop()
     assert "STARTTLS" in problem.upper() or "not supported" in problem
+    assert server.logins == [] and server.messages == []
+
+
+def test_no_password_to_a_server_that_asks_for_it_without_tls(secret):
+    """I03: it offers AUTH in clear, and no STARTTLS: a client that upgrades where it can would log in."""
+    server = Server()
+    controller = Running(server, None, "starttls", auth_require_tls=False, auth_required=True)
+    try:
+        problem = SmtpMailer().send(settings(controller.port, secret), finished(), TO).problem
+    finally:
+        controller.stop()
+    assert "STARTTLS" in problem.upper()
     assert server.logins == [] and server.messages == []
 
 

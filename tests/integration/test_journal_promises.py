@@ -1,0 +1,92 @@
+"""Two promises of the journal that no other test would miss: a decision is on disk when it is sent, and a desk whose
+ledger and state disagree does not trade."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.journal import PostgresJournal
+from agents.core.clock import SystemClock
+from agents.core.errors import JournalError
+from agents.core.settings import Settings
+from agents.core.types import as_datetime
+from agents.orchestrator.orchestrator import Orchestrator
+from agents.wiring.daemon import paper_broker
+from agents.wiring.desk import plan_of
+from tests.conftest import SERVERS, SERVICES
+from tests.market import all_agents, batch_of, decide_on, make_bars
+from tests.unit.pipeline.test_step import T0, weights
+
+BARS = make_bars(70, 2, 31)
+FLUSHED_WITHIN_BYTES = 4096
+"""Between a commit that waits for the disk and the next look, other sessions write less than this."""
+
+
+class Opened:
+    """A desk on the real journal."""
+
+    def __init__(self, trader):
+        self.store, self.journal = BarsStore(trader), PostgresJournal(trader)
+        self.journal.hold_desk()
+        self.desk = Orchestrator(plan_of(Settings(), BARS.symbols), all_agents(SystemClock()), weights(), self.journal)
+        self.broker = paper_broker(self.desk, self.journal)
+
+    def decide(self, t):
+        at = as_datetime(BARS.time[t])
+        return decide_on(self.desk, self.broker, self.store.window(until=at, count=self.desk.bars_needed), at)
+
+
+@pytest.fixture
+def opened(trader):
+    BarsStore(trader).load(batch_of(BARS))
+    made = Opened(trader)
+    made.desk.recover(made.broker, BARS.rows(0, 45), T0)
+    yield made
+    made.journal.release()
+
+
+def test_a_decision_is_on_disk_before_its_orders_leave(database, owner, monkeypatch):
+    """The tests' server need not wait for the disk, a user's does; here as there, the journal must not say otherwise. A
+    commit that does not wait for the disk leaves the newest kilobytes of the log unwritten for up to 0.2 s: a
+    power cut would forget a decision whose orders are at the venue."""
+    with SERVERS.superuser() as session:
+        session.execute(f'ALTER ROLE quorum_trader IN DATABASE "{database}" SET synchronous_commit = on')
+    trader = open_engine(SERVICES.database_url(database, "quorum_trader"))
+    BarsStore(trader).load(batch_of(BARS))
+    opened = Opened(trader)
+    opened.desk.recover(opened.broker, BARS.rows(0, 45), T0)
+    behind = []
+    question = text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn())")
+    place = opened.broker.place
+    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+
+        def placed(orders):
+            behind.append(int(connection.execute(question).scalar_one()))
+            return place(orders)
+
+        monkeypatch.setattr(opened.broker, "place", placed)
+        for t in range(45, 70):
+            opened.decide(t)
+    assert len(behind) >= 10, "this market makes orders"
+    assert sum(bytes_ > FLUSHED_WITHIN_BYTES for bytes_ in behind) <= 1, behind
+    opened.journal.release()
+    trader.dispose()
+
+
+def test_a_desk_whose_ledger_is_not_what_its_state_says_does_not_trade(opened, owner, trader):
+    for t in range(45, 60):
+        opened.decide(t)
+    opened.journal.release()
+    with owner.begin() as connection:
+        held = connection.execute(text("SELECT symbol, quantity FROM positions ORDER BY symbol LIMIT 1")).one()
+        connection.execute(text("UPDATE positions SET quantity = quantity + 7 WHERE symbol = :s"), {"s": held.symbol})
+    again = Opened(trader)
+    with pytest.raises(JournalError, match=rf"{held.symbol}: the ledger holds .* this desk does not trade"):
+        again.desk.recover(again.broker, BARS.rows(0, 0), T0)
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE positions SET quantity = quantity - 7 WHERE symbol = :s"), {"s": held.symbol})
+    assert again.desk.recover(again.broker, BARS.rows(0, 0), T0) == as_datetime(BARS.time[59])
+    again.journal.release()
