@@ -377,6 +377,7 @@ def test_the_summary_is_kept_as_plain_values():
         "gross_exposure",
         "net_exposure",
         "decisions",
+        "orders",
         "trades",
         "alarms",
         "weights",
