@@ -10,7 +10,8 @@ from alembic import context
 from sqlalchemy import Connection, create_engine, text
 
 from agents.adapters.database.engine import normalise_url
-from agents.adapters.database.migrate import MIGRATION_LOCK
+from agents.adapters.database.migrate import MIGRATION_LOCK, newest_revision
+from agents.adapters.database.roles import grant_rights
 from agents.adapters.database.tables import metadata
 
 
@@ -36,6 +37,8 @@ def migrate(connection: Connection) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+            if context.get_context().get_current_revision() == newest_revision():
+                grant_rights(connection)
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))

@@ -69,6 +69,30 @@ def psql(parser: ArgumentParser) -> None:
     )
 
 
+def verify(parser: ArgumentParser) -> None:
+    """`quorum verify`."""
+    add_demo(parser)
+    parser.add_argument("--new", action="store_true", help="only what was recorded since the last good check")
+    text = "go on with the differences, for this reason; the desk may trade again"
+    completed_by(parser.add_argument("--accept", metavar="REASON", help=text), nothing)
+
+
+def backup(parser: ArgumentParser) -> None:
+    """`quorum backup`."""
+    add_demo(parser)
+    text = "where to (default: a dated file in backups/ of the state directory); its contents are told in FILE.json"
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--no-verify", action="store_true", help="do not restore it into a database beside to compare")
+
+
+def restore(parser: ArgumentParser) -> None:
+    """`quorum restore`."""
+    add_demo(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `quorum backup` wrote; FILE.json lies beside it")
+    text = "put it in the place of what the database holds, of which a dump is kept"
+    parser.add_argument("--replace", action="store_true", help=text)
+
+
 def meta(parser: ArgumentParser) -> None:
     """`quorum meta`."""
     parser.add_argument("--once", action="store_true", help="run every job once, now, and end")

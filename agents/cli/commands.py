@@ -218,6 +218,27 @@ KEEPING = (
         ("quorum doctor", "quorum doctor --json"),
     ),
     Command(
+        "verify",
+        "integrity",
+        "check that nothing on record was changed, and name what was",
+        arguments.verify,
+        ("quorum verify", "quorum verify --accept 'quantity mended by hand after a broken import'"),
+    ),
+    Command(
+        "backup",
+        "backup",
+        "write the desk's database to a file, while it trades",
+        arguments.backup,
+        ("quorum backup", "quorum backup /mnt/usb/quorum.dump --json"),
+    ),
+    Command(
+        "restore",
+        "backup",
+        "make the desk's database from a backup",
+        arguments.restore,
+        ("quorum restore quorum-20260102-220000.dump", "quorum restore quorum.dump --replace"),
+    ),
+    Command(
         "completion",
         "completion",
         "print the script that completes commands in your shell",

@@ -68,13 +68,14 @@ def _import_one(
 def import_series(options: Namespace, screen: Screen) -> int:
     """On-chain figures, fear-and-greed indexes, or dated texts, which are scored."""
     columns = columns_of(options.map)
-    connections = connect(load_settings(options.settings), demo=False, say=screen.say)
+    settings = load_settings(options.settings)
+    connections = connect(settings, demo=False, say=screen.say)
     lag = timedelta(hours=options.lag_hours)
     rows: list[Row] = []
     try:
         for path in options.files:
             file = SeriesFile(path=path, columns=columns, symbol=options.symbol)
-            report = imports.import_series(connections, file, lag=lag, texts=options.texts)
+            report = imports.import_series(settings, connections, file, lag=lag, texts=options.texts)
             rows.append({**asdict(report), "names": ", ".join(report.names)})
     finally:
         connections.close()

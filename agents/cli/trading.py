@@ -16,6 +16,7 @@ from agents.core.settings import load_settings
 from agents.core.types import RiskState
 from agents.wiring.connections import connect
 from agents.wiring.desk_record import desk_journal, order_risk_state
+from agents.wiring.integrity import require_intact
 
 LOG_FILE = Path("logs/orchestrator.log")
 DEMO_LOG_FILE = Path("logs/demo.log")
@@ -30,6 +31,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     connections = connect(settings, demo=False, say=screen.say)
     try:
         with desk_journal(connections) as journal:
+            require_intact(connections.trader, SystemClock().now())
             trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()

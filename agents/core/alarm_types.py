@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agents.core.facts import NewestDecision, ParityCheck, SystemState
+from agents.core.integrity import ChainCheck
 from agents.core.meta_types import Heartbeat
 
 SILENT_AFTER = timedelta(minutes=5)
@@ -57,7 +58,8 @@ class AlarmLimits:
 class AlarmFacts:
     """The desk at the moment `at`. `freshness` maps a symbol to its newest bar (None: it never had one);
     `unknown_orders` are ids of all orders whose outcome is not known, oldest first; `heartbeats` those of the other
-    daemons; `refused` maps a recipient of the newest mails to why a server does not take mail for it."""
+    daemons; `refused` maps a recipient of the newest mails to why a server does not take mail for it; `chain` is a
+    check of the journal that found differences; `acts_as_owner`: the session has all rights."""
 
     at: datetime
     newest: NewestDecision | None
@@ -71,3 +73,5 @@ class AlarmFacts:
     heartbeats: Sequence[Heartbeat] = ()
     future_runs: FutureRuns | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    chain: ChainCheck | None = None
+    acts_as_owner: bool = False

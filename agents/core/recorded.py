@@ -61,9 +61,9 @@ class Recorded:
 
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
     `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
-    [T, A] marks agents that did not answer. `fills` are those of orders decided from the decision before the first one
-    to the one before the last; `commands` maps a place on the axis `time` to the risk state that a person ordered and
-    this decision was the first to obey.
+    [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
+    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk state that
+    a person ordered and this decision was the first to obey.
     """
 
     time: Times
@@ -74,6 +74,7 @@ class Recorded:
     abstained: Booleans
     forecast: Floats
     weights: Floats
+    on_desk: Booleans
     order: Floats
     position: Floats
     target: Floats

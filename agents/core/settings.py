@@ -20,6 +20,7 @@ from agents.core.settings_sections import (
     INTERVALS_S,
     AgentsSettings,
     CombineSettings,
+    DatabaseSettings,
     DataSettings,
     DeskSettings,
     ExecutionSettings,
@@ -56,6 +57,7 @@ class Settings(Section):
 
     desk: DeskSettings = DeskSettings()
     data: DataSettings = DataSettings()
+    database: DatabaseSettings = DatabaseSettings()
     agents: AgentsSettings = AgentsSettings()
     combine: CombineSettings = CombineSettings()
     risk: RiskSettings = RiskSettings()

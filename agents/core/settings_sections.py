@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -41,7 +41,8 @@ class DataSettings(Section):
     """Where bars come from and what their times mean."""
 
     feed_folder: Path = Path("bars")
-    symbols: tuple[Symbol, ...] = ()
+    symbols: Annotated[tuple[Symbol, ...], AfterValidator(lambda names: tuple(sorted(set(names))))] = ()
+    """Sorted: the order in which they are written down changes no decision."""
     interval: Interval = "1d"
     time_means: Literal["open", "close", "session"] = "session"
     timezone: str = "America/New_York"
@@ -64,6 +65,12 @@ class DataSettings(Section):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"'{value}' is not an IANA time zone such as UTC or America/New_York") from error
         return value
+
+
+class DatabaseSettings(Section):
+    """What the desk may be on a database server of the user's."""
+
+    allow_owner: bool = False
 
 
 class AgentsSettings(Section):

@@ -6,8 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
 from agents.core.clock import require_utc
 from agents.core.errors import InvalidWeightsError
@@ -56,25 +58,47 @@ def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Dec
     return dict(zip(agents, rounded, strict=True))
 
 
-def in_force(newest: WeightSet | None, agents: Sequence[str], static: Mapping[str, float], at: datetime) -> WeightSet:
-    """What the trading plane would use of a desk's newest published set: that one where it fits, its weights for the
-    agents there are now where it does not, else the settings' `static` ones, else equal ones."""
+class StandIn(NamedTuple):
+    """What stands in where no published set covers a desk's agents: the settings' weights, in proportion, and the
+    weight of an agent that was not there when the set was made."""
+
+    static: Mapping[str, float]
+    floor: float
+
+
+def in_force(newest: WeightSet | None, agents: Sequence[str], stand_in: StandIn, at: datetime) -> WeightSet:
+    """The weights in force for `agents`, in both planes, while `newest` is a desk's newest published set: that one,
+    fitted to the agents there are now, else the settings' ones, else equal ones."""
     if newest is not None:
-        try:
-            return require_usable(newest, agents, at)
-        except InvalidWeightsError:
-            kept = {name: float(newest.weights.get(name, Decimal(0))) for name in agents}
-            mean = sum(kept.values()) / max(1, sum(1 for w in kept.values() if w > 0))
-            joined = {name: weight if weight > 0 else mean for name, weight in kept.items()}
-            if any(w > 0 for w in joined.values()):
-                reason = f"version {newest.version} for the agents there are now; new ones at the mean"
-                return unpublished(joined, agents, at, WeightsLevel.DATABASE, reason)
-    chosen = {name: w for name, w in static.items() if name in agents}
+        with suppress(InvalidWeightsError):
+            return fitted(newest, agents, stand_in.floor, at)
+    chosen = {name: w for name, w in stand_in.static.items() if name in agents}
     if sum(chosen.values()) > 0:
         return unpublished(chosen, agents, at, WeightsLevel.STATIC, "agents.static_weights of the settings")
     return unpublished(
         dict.fromkeys(agents, 1.0), agents, at, WeightsLevel.EQUAL, "no weights published or configured: equal"
     )
+
+
+def fitted(published: WeightSet, agents: Sequence[str], floor: float, at: datetime) -> WeightSet:
+    """A published set for the agents there are now: itself where they are the same.
+
+    Where some have left, those who stay keep their proportions. Where some are new, each gets `floor`, at most an equal
+    share, taken from the others in proportion. Such a set has no version of its own; its level is that of the published
+    one. InvalidWeightsError where that is unsound or gives none of today's agents anything.
+    """
+    if set(published.weights) == set(agents):
+        return require_usable(published, agents, at)
+    require_usable(published, tuple(published.weights), at)
+    staying = {name: float(published.weights[name]) for name in agents if name in published.weights}
+    total, joining = math.fsum(staying.values()), len(agents) - len(staying)
+    share = min(floor, 1.0 / len(agents)) if total > 0.0 else 0.0
+    raw = {
+        name: (1.0 - share * joining) * staying[name] / total if name in staying and total > 0.0 else share
+        for name in agents
+    }
+    reason = f"version {published.version} for the agents there are now; new ones at the floor"
+    return unpublished(raw, agents, at, published.level, reason)
 
 
 def unpublished(

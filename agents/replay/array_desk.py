@@ -16,7 +16,7 @@ from agents.core.facts import Trading
 from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weight_sets import in_force
+from agents.core.weight_sets import StandIn, in_force
 from agents.replay.agent_days import AgentDayTable
 
 
@@ -26,7 +26,7 @@ class ArrayDesk:
     def __init__(
         self,
         agents: tuple[str, ...],
-        static: Mapping[str, float],
+        stand_in: StandIn,
         days: AgentDayTable,
         clock: Clock,
         *,
@@ -38,7 +38,7 @@ class ArrayDesk:
         self.scorecards: tuple[Scorecard, ...] = ()
         self.realised: dict[int, float | None] = {}
         self._agents = agents
-        self._static = dict(static)
+        self._stand_in = stand_in
         self._clock = clock
         self._trials = trials
         self._newest: WeightSet | None = None
@@ -77,7 +77,7 @@ class ArrayDesk:
     def weights_in_force(self, at: datetime) -> WeightSet:
         known = self._cached
         if known is None or (known.version == 0 and self._newest is not None):
-            known = self._cached = in_force(self._newest, self._agents, self._static, at)
+            known = self._cached = in_force(self._newest, self._agents, self._stand_in, at)
         return known
 
     def methods_tried(self, method: str) -> int:

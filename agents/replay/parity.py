@@ -265,7 +265,7 @@ def _compare_fills(recorded: Recorded, both: FillsAndModel, parity: Parity) -> N
 
 def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Parity) -> None:
     """What the agents say now of the same bars, one row for each decision, against what they said then; one that failed
-    then said nothing."""
+    then, or was not on the desk, said nothing."""
     for name, now in asked.items():
         a = recorded.agents.index(name)
         same = (recorded.abstained[:, a] == now.abstained) & (
@@ -275,7 +275,7 @@ def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Pa
                 & _alike(recorded.confidence[:, a], now.confidence, SIGNAL_TOLERANCE)
             )
         )
-        there = ~np.isnan(recorded.order) & ~recorded.failed[:, a][:, None]
+        there = ~np.isnan(recorded.order) & (recorded.on_desk & ~recorded.failed)[:, a][:, None]
         for t, s in zip(*np.nonzero(~same & there), strict=True):
             then = (
                 "abstained"

@@ -128,6 +128,20 @@ def _differences(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         yield Alarm(kind="parity", subject="decisions", severity="high", detail=detail)
 
 
+def _chain(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    if facts.chain:
+        count = facts.chain.differences
+        what = "a row is" if count == 1 else f"{count} rows are"
+        detail = f"{what} not what was recorded ({facts.chain.first}); see quorum verify"
+        yield Alarm(kind="journal_changed", subject="journal", severity="critical", detail=detail)
+
+
+def _owner(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    if facts.acts_as_owner:
+        detail = "the daemons have all rights of the tables' owner; make the roles and unset database.allow_owner"
+        yield Alarm(kind="acts_as_owner", subject="database", severity="high", detail=detail)
+
+
 def _machine(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     system = facts.system
     if not system.redis_alive:
@@ -164,6 +178,8 @@ RULES: tuple[Rule, ...] = (
     _fallback_weights,
     _unknown_orders,
     _differences,
+    _chain,
+    _owner,
     _machine,
     _late_mail,
 )

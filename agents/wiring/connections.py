@@ -5,6 +5,7 @@ Every command starts here, so this file imports nothing that computes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,12 +15,15 @@ from sqlalchemy.engine import URL, make_url
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import TRADING_PATIENCE_S, first_line, normalise_url, open_engine, transaction
 from agents.adapters.database.migrate import is_current, upgrade
+from agents.adapters.database.roles import META, READER, TRADER, grant_missing_rights, require_roles
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.errors import ServiceError
+from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, Settings
 
+logger = logging.getLogger(__name__)
 DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
-PATIENCE_OF = {"quorum_trader": TRADING_PATIENCE_S, "quorum_meta": PATIENCE_S}
+PATIENCE_OF = {TRADER: TRADING_PATIENCE_S, META: PATIENCE_S}
 """Who trades is told soon that the server is silent; who computes over the whole journal waits longer."""
 Say = Callable[[str], None]
 """Shows one line about what is going on."""
@@ -29,7 +33,8 @@ Say = Callable[[str], None]
 class Connections:
     """One desk's database, opened as its owner (schema), as the trading and as the meta plane; and where Redis is.
 
-    `psql` is the command line that opens the same database, `psql_environment` what that program needs beside it.
+    No session of the owner stays open: who uses `owner`, opens one. `psql` is the command line that opens the same
+    database to look around, `psql_environment` what that program needs beside it.
     """
 
     owner: Engine
@@ -55,7 +60,7 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
     """Start the embedded servers where no URL names others, make the database and bring its schema up to date.
 
     The database is the desk's or the demo's; on the embedded server also another one, by its name. ServiceError where a
-    server cannot be started or reached, or lacks timescaledb.
+    server cannot be started or reached, lacks timescaledb, or does not let this user act as Quorum's roles.
     """
     embedded = services_of(settings)
     if settings.database_url is None or settings.redis_url is None:
@@ -67,8 +72,14 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
         ensure_database(_with_password(url), beside=str(_owner_url(settings, False).database))
     say(f"database {url.database}")
     owner = open_engine(_with_password(url), application="quorum-owner")
-    upgrade(owner, interval_s=INTERVALS_S["1d" if demo else settings.data.interval])
-    return _connections(settings, owner, demo)
+    try:
+        if settings.database_url is not None:
+            require_roles(owner, allow_owner=settings.database.allow_owner)  # first: migrations give them their rights
+        upgrade(owner, interval_s=INTERVALS_S["1d" if demo else settings.data.interval])
+        grant_missing_rights(owner)
+        return _connections(settings, owner, demo)
+    finally:
+        owner.dispose()
 
 
 def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
@@ -123,10 +134,7 @@ def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
     embedded = services_of(settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
     if settings.database_url is not None:
-        trader, meta = _as_role(owner, "quorum_trader"), _as_role(owner, "quorum_meta")
-        secret = str(owner.url.password) if owner.url.password else ""
-        shown = _with_password(owner.url.set(drivername="postgresql", password=None))
-        return Connections(owner, trader, meta, redis_url, ("psql", shown), {"PGPASSWORD": secret} if secret else {})
+        return _on_own_server(settings, owner, redis_url)
     name = str(owner.url.database)
     trader, meta = (
         open_engine(
@@ -137,17 +145,30 @@ def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
         )
         for role, patience_s in PATIENCE_OF.items()
     )
-    psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", "quorum_owner", "-d", name)
+    psql = (str(embedded.psql()), "-h", str(embedded.run), "-U", READER, "-d", name)
     return Connections(owner, trader, meta, redis_url, psql, {})
 
 
+def _on_own_server(settings: Settings, owner: Engine, redis_url: str) -> Connections:
+    """Sessions of the user's login that act with the rights of Quorum's roles; with the owner's only where the settings
+    allow it."""
+    secret = str(owner.url.password) if owner.url.password else ""
+    shown = _with_password(owner.url.set(drivername="postgresql", password=None))
+    environment = {"PGPASSWORD": secret} if secret else {}
+    if require_roles(owner, allow_owner=settings.database.allow_owner):
+        trader, meta = (_as_role(owner, role) for role in (TRADER, META))
+        environment["PGOPTIONS"] = f"-c role={READER}"
+    else:
+        log_event(logger, "all daemons act with the rights of the tables' owner", level=logging.WARNING)
+        trader, meta = (
+            open_engine(_with_password(owner.url), application="quorum-all", patience_s=patience_s)
+            for patience_s in PATIENCE_OF.values()
+        )
+    return Connections(owner, trader, meta, redis_url, ("psql", shown), environment)
+
+
 def _as_role(owner: Engine, role: str) -> Engine:
-    """Sessions that act with a role's rights; the owner's where this user may not take them."""
-    with transaction(owner) as connection:
-        query = text("SELECT pg_has_role(current_user, oid, 'member') FROM pg_roles WHERE rolname = :role")
-        allowed = connection.execute(query, {"role": role}).scalar()
-    if not allowed:
-        return owner
+    """Sessions of the owner's login that act with a role's rights."""
     return open_engine(
         _with_password(owner.url), role=role, application=role.replace("_", "-"), patience_s=PATIENCE_OF[role]
     )

@@ -11,6 +11,7 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import SettingsError
 from agents.core.settings import INTERVALS_S, DataSettings, Settings
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
 from agents.trading.guard import AgentPanel
@@ -103,6 +104,11 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     )
 
 
+def stand_in_of(settings: Settings) -> StandIn:
+    """The weights where no published ones cover the agents."""
+    return StandIn(settings.agents.static_weights, settings.tuning.floor)
+
+
 def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
     """The weights in force for a desk, over its database and Redis."""
     cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
@@ -110,6 +116,6 @@ def desk_weights(settings: Settings, connections: Connections, agents: AgentPane
         agents.names,
         PostgresWeightStore(connections.trader),
         cache,
-        settings.agents.static_weights,
+        stand_in_of(settings),
         settings.agents.weights_refresh_s,
     )

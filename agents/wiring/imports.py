@@ -22,7 +22,9 @@ def import_bars(settings: Settings, connections: Connections, file: Path, column
     return import_file(file, settings.data, BarsStore(connections.trader), columns, SystemClock().now())
 
 
-def import_series(connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool) -> SeriesReport:
+def import_series(
+    settings: Settings, connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool
+) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
-    rows = read_texts(file, score_texts) if texts else read_series(file, lag)
+    rows = read_texts(file, score_texts, settings.data.timezone) if texts else read_series(file, lag)
     return SeriesStore(connections.trader).store(rows)

@@ -35,7 +35,8 @@ from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
-from agents.wiring.desk import bars_per_year
+from agents.wiring.desk import bars_per_year, stand_in_of
+from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
@@ -81,7 +82,7 @@ class MetaPlane:
             self.engine,
             self.cache,
             self.agents,
-            self.settings.agents.static_weights,
+            stand_in_of(self.settings),
             self.clock,
         )
 
@@ -131,12 +132,13 @@ class MetaPlane:
         now = at or self.clock.now()
         if name == "performance_analyzer":
             self.reports.register_variants(now, *variants_of(self.settings))
-            forget_old_metrics(self.connections.owner, now, metrics_days=self.settings.meta.keep_metrics_days)
+            forget_old_metrics(self.engine, now, metrics_days=self.settings.meta.keep_metrics_days)
             return update_scorecards(self.store, self.thresholds, now)
         if name == "weight_optimizer":
             return decide_weights(self.store, self.tuning, now, due_at)
         if name == "parity_check":
-            return check_parity(self.checked_desk, now, keep=True)
+            chain = check_record(self.engine, now, whole=True)
+            return check_parity(self.checked_desk, now, keep=True) | {"chain_differences": len(chain.differences)}
         if name == "project_manager":
             self.raise_alarms(now)
             return write_report(self.reports, self.outbox, self.reporting, now)

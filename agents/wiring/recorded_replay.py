@@ -34,7 +34,7 @@ from agents.quant.returns import sharpe_ratio
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import Progress, SimulatedTime
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Connections, Say, connect, ensure_database
-from agents.wiring.desk import agents_of, plan_of
+from agents.wiring.desk import agents_of, plan_of, stand_in_of
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import History, ReplayRequest, rows_of
 from agents.wiring.meta import MetaPlane
@@ -146,7 +146,7 @@ def _record(
         settings, connections, clock, with_pictures=False, every=request.report_every, cache_in_memory=True
     )
     store = PostgresWeightStore(connections.trader)
-    weights = DeskWeights(agents.names, store, plane.cache, settings.agents.static_weights, 0.0)
+    weights = DeskWeights(agents.names, store, plane.cache, stand_in_of(settings), 0.0)
     decisions = RecordedDecisions(replayed.decisions, plane.store)
     desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
     recorded = record_history(bars, desk, SimulatedTime(clock, decisions), progress, memory)

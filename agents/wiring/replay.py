@@ -19,7 +19,7 @@ from agents.replay.array_desk import ArrayDesk
 from agents.replay.simulate import Observer, SignalSource, SimulatedDesk, Watchers, chunks_of, simulate
 from agents.replay.timeline import Progress, SimulatedTime
 from agents.trading.guard import AgentPanel
-from agents.wiring.desk import agents_of, plan_of
+from agents.wiring.desk import agents_of, plan_of, stand_in_of
 from agents.wiring.history import History, ReplayRequest
 from agents.wiring.job_settings import thresholds_of, tuning_of
 from agents.wiring.jobs_between_bars import JobsBetweenBars
@@ -67,7 +67,7 @@ def replay_history(
     panel = agents_of(settings, SystemClock())
     lead = lead_of(settings, panel.bars_needed)
     clock, days = SimulatedClock(history.first_bar()), AgentDayTable(panel.names)
-    desk = ArrayDesk(panel.names, settings.agents.static_weights, days, clock, trials=request.trials)
+    desk = ArrayDesk(panel.names, stand_in_of(settings), days, clock, trials=request.trials)
     jobs = jobs_of(request, desk) if request.tuning else None
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))

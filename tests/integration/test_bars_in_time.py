@@ -26,7 +26,7 @@ def history(desk) -> None:
 
 def bars_missed(desk) -> int:
     """Symbols without a bar at a decision that was made."""
-    return desk.scalar("SELECT count(*) FROM decision_details WHERE no_trade = 'no bar'")
+    return desk.scalar("SELECT count(*) FROM decision_details WHERE no_trade LIKE 'no bar%'")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
-from agents.core.weight_sets import normalised
+from agents.core.weight_sets import StandIn, normalised
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.replay.record import RecordedDesk, record_history
@@ -404,7 +404,9 @@ def _cycles_with_redis(owner, trader, url, process):
     journal = PostgresJournal(trader)
     journal.hold_desk()
     plan = plan_of(settings.model_copy(update={"desk": settings.desk.model_copy(update={"name": "t"})}), BARS.symbols)
-    desk = Orchestrator(plan, agents, DeskWeights(agents.names, weights_store, cache, {}, 3600.0), journal)
+    desk = Orchestrator(
+        plan, agents, DeskWeights(agents.names, weights_store, cache, StandIn({}, 0.05), 3600.0), journal
+    )
     broker = paper_broker(desk, journal)
     desk.recover(broker, BARS.rows(0, 0), T0)
     orders, levels = [], []

@@ -133,7 +133,7 @@ def test_texts_count_for_the_bar_that_first_could_know_them(store, trader, tmp_p
         "symbol,time,title\nA,2024-01-02T20:59:00Z,Profits surge and analysts upgrade\n"
         "A,2024-01-02T21:01:00Z,Shares plunge on fraud scandal\nA,2024-01-03T15:00:00Z,Lawsuit and losses\n"
     )
-    SeriesStore(trader).store(read_texts(series_file(file), score_texts))
+    SeriesStore(trader).store(read_texts(series_file(file), score_texts, "UTC"))
     window = store.window(until=NOW, count=9).exogenous
     assert window["news_count"][:, 0].tolist() == [1.0, 2.0, 0.0]
     assert window["news_score"][0, 0] > 0.5
@@ -149,7 +149,7 @@ def test_a_series_file_without_a_known_column_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds none of the series market_cap"):
         read_series(series_file(file), timedelta(days=1))
     with pytest.raises(DataError, match="no column of texts"):
-        read_texts(series_file(file), score_texts)
+        read_texts(series_file(file), score_texts, "UTC")
 
 
 def test_scores_agree_with_people():

@@ -283,7 +283,7 @@ def test_old_metrics_go_and_a_wrong_clock_removes_nothing(plane, owner):
     """C20."""
     for days in range(0, 4000, 100):
         plane.reports.record_metrics(END - timedelta(days=days), {"x": 1.0})
-    assert forget_old_metrics(plane.connections.owner, END + timedelta(days=36500 // 10), metrics_days=400) == 0, (
+    assert forget_old_metrics(plane.engine, END + timedelta(days=36500 // 10), metrics_days=400) == 0, (
         "ten years on: refused"
     )
     left = DeskReader(owner).rows("SELECT count(*) AS n FROM system_metrics")[0]["n"]

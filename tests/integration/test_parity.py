@@ -21,6 +21,7 @@ from agents.core.facts import Period
 from agents.core.ports import RiskEvent
 from agents.core.settings import Settings, with_changes
 from agents.core.types import RiskState, as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.wiring import desk as app
@@ -55,9 +56,10 @@ SETTINGS = Settings(
 class LiveDesk:
     """A desk that trades bar by bar, with a restart, a halt and a resume by a person, a stale bar, and the optimizer every tenth day."""
 
-    def __init__(self, owner, trader, meta, redis_url):
+    def __init__(self, owner, trader, meta, redis_url, *, put=True):
         self.journal, self.store = PostgresJournal(trader), BarsStore(trader)
-        self.store.put(BARS, "test")
+        if put:
+            self.store.put(BARS, "test")
         self.clock = SimulatedClock(as_datetime(BARS.time[0]))
         self.connections = Connections(owner, trader, meta, redis_url, (), {})
         self.plane = meta_app.MetaPlane(SETTINGS, self.connections, self.clock, with_pictures=False)
@@ -66,7 +68,7 @@ class LiveDesk:
         plan = app.plan_of(SETTINGS, BARS.symbols)
         agents = app.agents_of(SETTINGS, SystemClock())
         weights = DeskWeights(
-            agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), START, 0.0
+            agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), StandIn(START, 0.05), 0.0
         )
         self.journal.hold_desk()
         desk = Orchestrator(plan, agents, weights, self.journal)

@@ -17,6 +17,7 @@ from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.record import orders_of
@@ -144,7 +145,7 @@ def test_a_live_week_is_its_replay_row_by_row(owner, trader):
     settings = Settings(desk={"name": "demo"}, agents={"static_weights": START})
     plan, journal = app.plan_of(settings, BARS.symbols), PostgresJournal(trader)
     agents = app.agents_of(settings, SystemClock())
-    weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), START, 3600.0)
+    weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), StandIn(START, 0.05), 3600.0)
     first, last = 300, 340
     journal.hold_desk()
     try:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from agents.adapters.database.chain_store import open_check
 from agents.adapters.database.desk_facts import freshness, newest_decision, parity, reader
 from agents.adapters.database.engine import row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
@@ -52,4 +53,6 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         heartbeats=[beat for beat in read_heartbeats(connection) if beat.daemon != "meta"],
         future_runs=FutureRuns(**runs[0]) if runs else None,
         refused={row["address"]: row["why"] for row in row_dicts(connection, _REFUSED)},
+        chain=open_check(connection),
+        acts_as_owner=any(row["owns"] for row in read("owner")),
     )

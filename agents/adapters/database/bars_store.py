@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from agents.adapters.database.bar_grids import bars_of_rows, exogenous_grids
+from agents.adapters.database.bar_grids import bars_of_rows
 from agents.adapters.database.bar_loads import COLUMNS, VOLUME_COLUMN, LoadReport, load_batch
 from agents.adapters.database.bar_reads import FileRead, newest_read
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import REFUSED, binary_rows, copy_block, driver_connection, first_line, transaction
+from agents.adapters.database.exogenous import read_exogenous
 from agents.adapters.database.late_bars import first_unseen, note_late
 from agents.adapters.database.market_facts import newest_version, read_actions, record_actions
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
@@ -22,9 +23,6 @@ from agents.adapters.files.market_actions import Decided, actions_in, with_actio
 from agents.core.errors import DataError
 from agents.core.ports import LateBar
 from agents.core.types import Bars, Integers, Times, as_datetime, as_stamp
-
-DAY_US = 86_400_000_000
-"""Texts of the day before the first bar of all count for it."""
 
 _WINDOW_START = """
 SELECT min(time) FROM (
@@ -59,14 +57,6 @@ SELECT read_id, min(time) FROM (
     SELECT read_id, time FROM market_actions WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)) r
 GROUP BY read_id
 """
-_EXOGENOUS = """
-SELECT name, symbol, (extract(epoch FROM available_at) * 1000000)::bigint, value FROM exogenous
-WHERE available_at <= %s::timestamptz AND (symbol = ANY(%s) OR symbol = '*')
-ORDER BY name, symbol, available_at, time
-"""
-_BAR_BEFORE = """
-SELECT (extract(epoch FROM max(time)) * 1000000)::bigint FROM bars WHERE time < :first AND symbol = ANY(:symbols)
-"""
 
 
 class BarsStore:
@@ -74,7 +64,7 @@ class BarsStore:
 
     def __init__(self, engine: Engine, symbols: Sequence[str] = (), version: int | None = None) -> None:
         self._engine = engine
-        self._symbols = tuple(symbols)
+        self._symbols = tuple(sorted(set(symbols)))
         self._seen_read: int | None = None
         self._version = version
 
@@ -106,7 +96,7 @@ class BarsStore:
         if self._symbols:
             return self._symbols
         with transaction(self._engine) as connection:
-            return tuple(connection.execute(text("SELECT DISTINCT symbol FROM bars ORDER BY symbol")).scalars())
+            return tuple(sorted(connection.execute(text("SELECT DISTINCT symbol FROM bars")).scalars()))
 
     def count(self, start: datetime | None, end: datetime | None) -> int:
         """How many bar times there are from `start` to `end` (None: from the first, to the last)."""
@@ -205,17 +195,4 @@ class BarsStore:
         bars = replace(bars_of_rows(rows, symbols), version=version)
         if version:
             bars = with_actions(bars, read_actions(connection, symbols, version), since=since)
-        return _with_exogenous(connection, bars) if len(bars.time) else bars
-
-
-def _with_exogenous(connection: Connection, bars: Bars) -> Bars:
-    """Each series as it was known at each bar's close: the newest value available by then; counts of texts since the
-    bar before."""
-    with driver_connection(connection).cursor(binary=True) as cursor:
-        rows = cursor.execute(_EXOGENOUS, (f"{bars.time[-1]}Z", list(bars.symbols))).fetchall()
-    if not rows:
-        return bars
-    bounds = {"first": f"{bars.time[0]}Z", "symbols": list(bars.symbols)}
-    before = connection.execute(text(_BAR_BEFORE), bounds).scalar()
-    since_us = int(bars.time[0].astype("datetime64[us]").astype(np.int64)) - DAY_US if before is None else int(before)
-    return replace(bars, exogenous=exogenous_grids(rows, bars, since_us))
+        return replace(bars, exogenous=read_exogenous(connection, bars)) if len(bars.time) else bars

@@ -113,9 +113,9 @@ class DeskHistory:
 
     def symbols(self) -> tuple[str, ...]:
         """Every symbol that was ever decided on."""
-        query = "SELECT DISTINCT symbol FROM decision_details ORDER BY symbol"
+        query = "SELECT DISTINCT symbol FROM decision_details"
         with transaction(self._engine) as connection:
-            return tuple(connection.execute(text(query)).scalars())
+            return tuple(sorted(connection.execute(text(query)).scalars()))
 
     def read(
         self, symbols: tuple[str, ...], agents: tuple[str, ...], after: datetime | None, limit: int
@@ -145,6 +145,7 @@ class DeskHistory:
             **_signals(signals, place)._asdict(),
             **_details(details, place)._asdict(),
             weights=np.array([[float(row.weights.get(name, 0.0)) for name in agents] for row in decided]),
+            on_desk=np.array([[name in row.weights for name in agents] for row in decided], dtype=bool),
             equity=np.array([row.equity for row in decided]),
             risk_state=tuple(row.risk_state for row in decided),
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),

@@ -24,6 +24,8 @@ LOCK_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 5.0
 TRADING_PATIENCE_S = 12.0
 """What a desk asks is small: a server that is silent for so long does not answer it any more."""
+VERSIONS_LOCK = 7710008
+"""Held while a version of the weights is numbered."""
 POSTGRES_EPOCH = np.datetime64("2000-01-01T00:00:00", "us")
 COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
@@ -232,7 +234,7 @@ def lock_versions(connection: Connection) -> None:
 
     So numbers are consecutive: a run that is aborted or repeated leaves no gap, as a sequence would.
     """
-    connection.execute(text("LOCK TABLE weight_history IN SHARE ROW EXCLUSIVE MODE"))
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({VERSIONS_LOCK})"))
 
 
 def probe_timescaledb(connection: Connection) -> tuple[str, str]:

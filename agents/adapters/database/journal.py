@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
@@ -9,6 +10,8 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Engine, text
 
+from agents.adapters.database.chain_store import seal_unchained
+from agents.adapters.database.chain_writes import cycle_links, outcome_links, read_on_record
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
@@ -17,6 +20,7 @@ from agents.adapters.database.writer import DeskWriter
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
+from agents.core.log import log_event
 from agents.core.ports import Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
@@ -31,6 +35,7 @@ from agents.core.types import (
     as_datetime,
 )
 
+logger = logging.getLogger(__name__)
 PIPELINE_ROWS = 2000
 """Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
 _NEWEST_DECISIONS = "SELECT time FROM decisions WHERE time <= :until ORDER BY time DESC LIMIT :count"
@@ -68,6 +73,10 @@ class PostgresJournal:
     def hold_desk(self) -> None:
         """Become the only trader of this database until `release`; DeskBusyError where another process is."""
         self.writer.hold()
+        with self.writer.transaction() as connection:
+            sealed = seal_unchained(connection)
+        if sealed:
+            log_event(logger, "decisions that had no link in the chain are sealed as they are", decisions=sealed)
 
     def release(self) -> None:
         """Let another process trade this desk."""
@@ -90,13 +99,14 @@ class PostgresJournal:
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
         with self.writer.transaction() as connection:
-            row = connection.execute("SELECT max(time) FROM decisions").fetchone()
-            newest = row[0] if row else None
+            on_record = read_on_record(connection, cycle.outcomes)
+            newest = on_record.newest
             if newest is not None and newest >= first:
                 if newest == last:
                     _require_same(connection, cycle.state, newest)
                     return  # recorded before: the answer to that COMMIT was lost
                 raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
+            links = cycle_links(cycle, (*before, *after), on_record)
             with nullcontext() if large else connection.pipeline():
                 for part in before:
                     insert_rows(connection, part, large=large)
@@ -105,11 +115,15 @@ class PostgresJournal:
                 connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
                 for part in after:
                     insert_rows(connection, part, large=large)
+                insert_rows(connection, links, large=large)
                 write_state(connection, last, cycle.state, cycle.warm_up)
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
+        outcomes = list(outcomes)
         with self.writer.transaction(durable=False) as connection:
+            links = outcome_links(at, outcomes, read_on_record(connection, outcomes))
             write_outcomes(connection, outcomes, at)
+            insert_rows(connection, links, large=False)
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
         with transaction(self._engine) as connection:

@@ -19,7 +19,7 @@ from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
-from agents.core.weight_sets import in_force
+from agents.core.weight_sets import StandIn, in_force
 
 _SETTINGS_TRIED = """
 SELECT count(DISTINCT settings_hash) FROM settings_tried WHERE last_bar >= (SELECT min(date) FROM agent_days)
@@ -52,17 +52,17 @@ _CARD_KEYS = ("date", "agent_name", "window_days")
 class MetaStore:
     """AnalyzerDesk and OptimizerDesk over one desk's database and cache.
 
-    `static` are the weights of the settings, in force where none were ever published.
+    `stand_in` is in force where no published weights cover the agents.
     """
 
     def __init__(
-        self, engine: Engine, cache: WeightCache, agents: Sequence[str], static: Mapping[str, float], clock: Clock
+        self, engine: Engine, cache: WeightCache, agents: Sequence[str], stand_in: StandIn, clock: Clock
     ) -> None:
         self._engine = engine
         self._cache = cache
         self._weights = PostgresWeightStore(engine)
         self._agents = tuple(agents)
-        self._static = dict(static)
+        self._stand_in = stand_in
         self._clock = clock
         self._days = AgentDaysTable(engine, agents)
 
@@ -98,7 +98,7 @@ class MetaStore:
     # ------------------------------------------------------------ weights
 
     def weights_in_force(self, at: datetime) -> WeightSet:
-        return in_force(self._weights.newest(), self._agents, self._static, at)
+        return in_force(self._weights.newest(), self._agents, self._stand_in, at)
 
     def methods_tried(self, method: str) -> int:
         with transaction(self._engine) as connection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from agents.adapters.database.engine import first_line, probe_timescaledb, safe_url, transaction
+from agents.adapters.database.engine import driver_connection, first_line, probe_timescaledb, safe_url, transaction
 from agents.core.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def upgrade(engine: Engine, *, interval_s: int) -> bool:
         changed = not is_current(engine)
         if changed:
             _migrate(engine)
+            _seal(engine)
         _fit_chunks(engine, interval_s)
         return changed
     except ServiceError:
@@ -72,6 +73,16 @@ def _migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
+
+
+def _seal(engine: Engine) -> None:
+    """Give what an older release recorded its links; while a desk trades, it does so itself at its next start."""
+    from agents.adapters.database.chain_store import seal_unchained  # as below
+    from agents.adapters.database.writer import DESK_LOCK
+
+    with engine.begin() as connection:
+        if connection.execute(text(f"SELECT pg_try_advisory_xact_lock({DESK_LOCK})")).scalar():
+            seal_unchained(driver_connection(connection))
 
 
 def _fit_chunks(engine: Engine, interval_s: int) -> None:

@@ -164,22 +164,11 @@ def _suggestion(row: dict[str, Any]) -> Suggestion:
     return Suggestion(recommendation=Recommendation(**row), **on_record)
 
 
-def forget_old_metrics(owner: Engine, at: datetime, *, metrics_days: int) -> int:
-    """Drop chunks of system_metrics that are older, which only their owner may; returns how many.
+def forget_old_metrics(meta: Engine, at: datetime, *, metrics_days: int) -> int:
+    """Drop chunks of system_metrics that are older; returns how many.
 
     Drops nothing where more than half of all chunks would go: then the clock is wrong rather than the metrics old.
     """
     before = at - timedelta(days=metrics_days)
-    with transaction(owner) as connection:
-        counted = row_dicts(
-            connection,
-            "SELECT count(*) AS chunks, count(*) FILTER (WHERE range_end <= :before) AS old"
-            " FROM timescaledb_information.chunks WHERE hypertable_name = 'system_metrics'",
-            before=before,
-        )[0]
-        if not counted["old"] or 2 * counted["old"] > counted["chunks"]:
-            return 0
-        dropped = connection.execute(
-            text("SELECT drop_chunks('system_metrics', older_than => CAST(:before AS timestamptz))"), {"before": before}
-        ).all()
-    return len(dropped)
+    with transaction(meta) as connection:
+        return int(connection.execute(text("SELECT forget_metrics(:before)"), {"before": before}).scalar_one())

@@ -10,6 +10,21 @@ from sqlalchemy import Engine, text
 from agents.adapters.database.engine import transaction
 from agents.adapters.files.series_files import SeriesRows
 
+# Texts of before they were told apart are a sum under an empty item: a text that may be in it is not counted again.
+_STORE = """
+INSERT INTO exogenous (name, symbol, time, item, available_at, value)
+SELECT r.* FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]), CAST(:time AS timestamptz[]),
+    CAST(:item AS text[]), CAST(:available AS timestamptz[]), CAST(:value AS float8[]))
+    AS r (name, symbol, time, item, available_at, value)
+WHERE r.item = '' OR NOT EXISTS (SELECT 1 FROM exogenous e WHERE e.name = r.name AND e.symbol = r.symbol
+    AND e.time = r.time AND e.item = '')
+ON CONFLICT DO NOTHING
+"""
+_KEYS = """
+INSERT INTO exogenous_keys
+SELECT DISTINCT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[])) ON CONFLICT DO NOTHING
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesReport:
@@ -31,21 +46,16 @@ class SeriesStore:
     def store(self, rows: SeriesRows) -> SeriesReport:
         """All values of a file in one transaction; storing them again changes nothing."""
         with transaction(self._engine) as connection:
-            stored = connection.execute(
-                text(
-                    "INSERT INTO exogenous (name, symbol, time, available_at, value)"
-                    " SELECT * FROM unnest(CAST(:name AS text[]), CAST(:symbol AS text[]),"
-                    " CAST(:time AS timestamptz[]), CAST(:available AS timestamptz[]), CAST(:value AS float8[]))"
-                    " ON CONFLICT DO NOTHING"
-                ),
-                {
-                    "name": rows.name,
-                    "symbol": rows.symbol,
-                    "time": rows.time,
-                    "available": rows.available_at,
-                    "value": rows.value,
-                },
-            ).rowcount
+            columns = {
+                "name": rows.name,
+                "symbol": rows.symbol,
+                "time": rows.time,
+                "item": rows.item,
+                "available": rows.available_at,
+                "value": rows.value,
+            }
+            stored = connection.execute(text(_STORE), columns).rowcount
+            connection.execute(text(_KEYS), {"name": rows.name, "symbol": rows.symbol})
         return SeriesReport(
             file=rows.file,
             stored=stored,

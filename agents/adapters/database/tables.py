@@ -23,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -482,6 +483,36 @@ paper_orders = Table(
     _text("side"),
     _money("quantity"),
     _recorded_at(),
+)
+
+journal_chain = Table(
+    "journal_chain",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    _text("kind"),
+    Column("time", MOMENT, nullable=False, comment="of the decision, or of the broker's answer"),
+    Column("form", SmallInteger, nullable=False, comment="which columns are covered, and how"),
+    Column("covers", JSONB, nullable=False, comment="rows by table, and keys where no time tells"),
+    Column("tags", LargeBinary, nullable=False, comment="four bytes for each row, to name a changed one"),
+    Column("state", LargeBinary, comment="digests of the desk's state and positions after it"),
+    Column("content", LargeBinary, nullable=False, comment="SHA-256 of the rows"),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the link before and of this one"),
+    _recorded_at(),
+    _check("kind_known", "kind IN ('decision', 'outcomes')"),
+)
+
+chain_checks = Table(
+    "chain_checks",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("checked_at"),
+    Column("from_seq", BigInteger, nullable=False, comment="links after this one were checked"),
+    Column("to_seq", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="of the last link that was checked"),
+    Column("differences", Integer, nullable=False),
+    Column("examples", JSONB, nullable=False),
+    Column("accepted", Text, comment="why a person goes on with these differences"),
+    _check("ordered", "from_seq <= to_seq"),
 )
 
 risk_events = Table(

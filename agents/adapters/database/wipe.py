@@ -23,6 +23,8 @@ JOURNAL_TABLES = (
     "decisions",
     "risk_events",
     "paper_orders",
+    "journal_chain",
+    "chain_checks",
 )
 META_TABLES = (
     "weight_history",

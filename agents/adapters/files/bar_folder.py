@@ -57,7 +57,7 @@ def read_folder(
             axes.append(np.unique(batch.time))
             names |= set(batch.symbols)
             _spill(Path(spill) / f"{k}.npz", batch)
-        chosen = tuple(symbols) or tuple(sorted(names))
+        chosen = tuple(sorted(set(symbols) or names))
         missing = sorted(set(chosen) - names)
         if missing:
             raise DataError(f"{path}: no bars of {', '.join(missing)}; there are {', '.join(sorted(names))}")

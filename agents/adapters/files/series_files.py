@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ import numpy as np
 
 from agents.adapters.files.bar_files import parse_any, read_bytes
 from agents.core.errors import DataError
-from agents.core.types import Floats
+from agents.core.types import Booleans, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,12 +42,14 @@ class SeriesRows:
     """The usable values of one file, as columns of equal length; `left_out` rows had no usable time or value.
 
     `time` is what a value describes, `available_at` when it could be known; `symbol` "*" stands for every symbol.
+    `item` tells texts of the same symbol and time apart; it is empty for the values of a series.
     """
 
     file: str
     name: Sequence[str]
     symbol: Sequence[str]
     time: Sequence[datetime]
+    item: Sequence[str]
     available_at: Sequence[datetime]
     value: Sequence[float]
     left_out: int
@@ -73,14 +76,17 @@ def read_series(file: SeriesFile, lag: timedelta) -> SeriesRows:
         frames.append(frame)
     rows = pd.concat(frames, ignore_index=True)
     rows["available_at"] = rows["time"] + lag
+    rows["item"] = ""
     usable = rows[rows["time"].notna() & np.isfinite(rows["value"].astype(np.float64))]
     return _series_rows(file, usable, len(rows) - len(usable) + len(bad))
 
 
-def read_texts(file: SeriesFile, score: Callable[[Sequence[str]], Floats]) -> SeriesRows:
-    """Scored texts as the series news_score (sum of scores) and news_count, for each symbol and publication time.
+def read_texts(file: SeriesFile, score: Callable[[Sequence[str]], Floats], zone: str) -> SeriesRows:
+    """Scored texts as the series news_score and news_count, two rows for each text.
 
-    A text is known when it is published. DataError where there is no column of texts or no symbol.
+    A text is known when it is published; one with a date only at the end of that day in `zone`, since nobody can tell
+    whether it came before the close. The same text of the same symbol and time is the same text in another file, and
+    another one within one file. DataError where there is no column of texts or no symbol.
     """
     table, _, bad = parse_any(file.path, read_bytes(file.path))
     theirs = file.columns.get("text") or next((name for name in TEXT_COLUMNS if name in table.column_names), None)
@@ -90,12 +96,34 @@ def read_texts(file: SeriesFile, score: Callable[[Sequence[str]], Floats]) -> Se
         )
     frame = _keys(file, table)
     words = [str(value or "") for value in table.column(theirs).to_pylist()]
+    frame["item"] = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in words]
     frame["news_score"], frame["news_count"] = score(words), 1.0
-    usable = frame[frame["time"].notna()]
-    sums = usable.groupby(["symbol", "time"], as_index=False).sum()
-    rows = sums.melt(id_vars=["symbol", "time"], value_vars=["news_score", "news_count"], var_name="name")
-    rows["available_at"] = rows["time"]
+    frame["available_at"] = frame["time"].where(~_is_date(table), _end_of_day(frame["time"], zone))
+    usable = frame[frame["time"].notna()].copy()
+    usable["item"] += "." + usable.groupby(["symbol", "time", "item"]).cumcount().astype(str)
+    keys = ["symbol", "time", "item", "available_at"]
+    rows = usable.melt(id_vars=keys, value_vars=["news_score", "news_count"], var_name="name")
     return _series_rows(file, rows, len(frame) - len(usable) + len(bad))
+
+
+def _is_date(table: pa.Table) -> Booleans:
+    """Which rows have a date and no time of day."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = table.column("time")
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        lengths = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
+        return np.asarray(lengths.to_numpy() <= len("2024-01-31"), dtype=bool)
+    return np.full(len(column), pa.types.is_date(column.type))
+
+
+def _end_of_day(dates: pd.Series[pd.Timestamp], zone: str) -> pd.Series[pd.Timestamp]:
+    """Midnight after each date, where clocks of `zone` show it."""
+    import pandas as pd
+
+    midnight = (dates + pd.Timedelta(days=1)).dt.tz_localize(None)
+    return midnight.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").dt.tz_convert("UTC")
 
 
 def _series_rows(file: SeriesFile, frame: pd.DataFrame, left_out: int) -> SeriesRows:
@@ -106,6 +134,7 @@ def _series_rows(file: SeriesFile, frame: pd.DataFrame, left_out: int) -> Series
         name=frame["name"].tolist(),
         symbol=frame["symbol"].tolist(),
         time=frame["time"].dt.to_pydatetime().tolist(),
+        item=frame["item"].tolist(),
         available_at=frame["available_at"].dt.to_pydatetime().tolist(),
         value=frame["value"].tolist(),
         left_out=left_out,

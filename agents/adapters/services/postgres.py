@@ -103,6 +103,7 @@ class PostgresServer:
             for role in ROLES:
                 if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
                     connection.execute(f'CREATE ROLE "{role}" LOGIN')
+            connection.execute("GRANT quorum_trader, quorum_meta, quorum_reader TO quorum_owner")
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
                 connection.execute(f'CREATE DATABASE "{name}" OWNER quorum_owner TEMPLATE template0 ENCODING UTF8')
         with self.connect(name) as connection:

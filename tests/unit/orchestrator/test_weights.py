@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.errors import InvalidWeightsError, ServiceError
 from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weight_sets import from_text, normalised, require_usable, to_text
+from agents.core.weight_sets import StandIn, fitted, from_text, in_force, normalised, require_usable, to_text
 from agents.orchestrator.weights_in_force import DeskWeights
 from tests.twins import MemoryWeightStore
 
@@ -110,7 +110,7 @@ class Desk:
 
     def __init__(self, static=None):
         self.store, self.cache = MemoryWeightStore(), MemoryWeightCache()
-        self.weights = DeskWeights(AGENTS, self.store, self.cache, static or {}, 3600.0)
+        self.weights = DeskWeights(AGENTS, self.store, self.cache, StandIn(static or {}, 0.05), 3600.0)
 
     def publish(self, **weights):
         return self.store.publish({k: D(str(v)) for k, v in weights.items()}, at=T0, method="m", reason="r")
@@ -211,3 +211,63 @@ def test_noise_of_a_solver_does_not_change_published_weights(shares, seed):
     plain = normalised(dict(zip(names, map(float, shares), strict=True)), names)
     assert normalised({n: s * e for n, s, e in zip(names, shares, noise, strict=True)}, names) == plain
     assert sum(plain.values()) == 1
+
+
+# ---------------------------------------------------------------- other agents than the set was made for
+
+PUBLISHED = {"A": D("0.30"), "B": D("0.26"), "C": D("0.19"), "D": D("0.25")}
+CHANGES = [
+    # one joins: 5 % for it, 95 % for the others as before
+    (("A", "B", "C", "D", "E"), {"A": 0.285, "B": 0.247, "C": 0.1805, "D": 0.2375, "E": 0.05}),
+    # one leaves: 0.30 : 0.26 : 0.25
+    (("A", "B", "D"), {"A": 0.30 / 0.81, "B": 0.26 / 0.81, "D": 0.25 / 0.81}),
+    # one leaves, two join
+    (("A", "B", "D", "X", "Y"), {"A": 0.27 / 0.81, "B": 0.234 / 0.81, "D": 0.225 / 0.81, "X": 0.05, "Y": 0.05}),
+    (("D", "C", "B", "A"), {name: float(w) for name, w in PUBLISHED.items()}),
+]
+
+
+@pytest.mark.parametrize(("agents", "expected"), CHANGES)
+def test_those_who_stay_keep_their_proportions(agents, expected):
+    """In both planes: 30/26/19/25 became equal in the trading plane, while the meta plane kept them."""
+    desk = Desk()
+    desk.weights = DeskWeights(agents, desk.store, desk.cache, StandIn({}, 0.05), 3600.0)
+    published = desk.store.publish(PUBLISHED, at=T0, method="m", reason="r")
+    for cached in (False, True):
+        if cached:
+            desk.cache.write(published)
+        traded = desk.weights.current(T0 + timedelta(hours=5 * cached))
+        tuned = in_force(desk.store.newest(), agents, StandIn({}, 0.05), T0)
+        assert traded.weights == tuned.weights
+        assert sum(traded.weights.values()) == 1
+        assert {name: float(w) for name, w in traded.weights.items()} == pytest.approx(expected, abs=2e-6)
+        assert traded.level is (WeightsLevel.REDIS if cached else WeightsLevel.DATABASE)
+    assert desk.cache.copy.weights == PUBLISHED, "what was published stays what it is"
+
+
+def test_a_crowd_of_new_agents_gets_at_most_equal_shares():
+    agents = (*(f"N{k}" for k in range(49)), "A")
+    found = fitted(weight_set(), agents, 0.05, T0).weights
+    assert float(found["N7"]) == pytest.approx(1 / 50)
+    assert float(found["A"]) == pytest.approx(1 / 50)
+
+
+def test_none_of_the_old_agents_is_left():
+    with pytest.raises(InvalidWeightsError):
+        fitted(weight_set(), ("X", "Y"), 0.05, T0)
+    assert in_force(weight_set(), ("X", "Y"), StandIn({"X": 3.0, "Y": 1.0}, 0.05), T0).weights["X"] == D("0.75")
+
+
+@pytest.mark.parametrize("weights", BAD[:4])
+def test_an_unsound_set_is_not_fitted(weights):
+    with pytest.raises(InvalidWeightsError):
+        fitted(weight_set(weights), ("A", "B", "N"), 0.05, T0)
+
+
+def test_a_newer_version_is_taken_at_once_also_by_other_agents():
+    desk = Desk()
+    desk.weights = DeskWeights((*AGENTS, "N"), desk.store, desk.cache, StandIn({}, 0.05), 3600.0)
+    desk.cache.write(desk.publish(A=0.5, B=0.3, C=0.2))
+    assert desk.weights.current(T0).version == 0
+    desk.cache.write(desk.publish(A=0.2, B=0.3, C=0.4, N=0.1))
+    assert desk.weights.current(T0 + timedelta(minutes=1)).version == 2

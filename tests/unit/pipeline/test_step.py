@@ -22,6 +22,7 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import ServiceError
 from agents.core.settings import Settings
 from agents.core.types import REMAINDER, Bars, Order, as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
@@ -41,7 +42,7 @@ AGENTS = all_agents(SystemClock())
 
 
 def weights() -> DeskWeights:
-    return DeskWeights(AGENTS.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
+    return DeskWeights(AGENTS.names, MemoryWeightStore(), MemoryWeightCache(), StandIn({}, 0.05), 3600.0)
 
 
 def plan(settings_: Settings, symbols: tuple[str, ...]) -> DeskPlan:

@@ -1,0 +1,196 @@
+"""Which tables and columns the chain of hashes covers, and a row of them as bytes, written or read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Boolean, DateTime, Double, Integer, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from agents.adapters.database.journal_rows import Row, TableRows
+from agents.adapters.database.tables import metadata
+from agents.core.orders import MONEY_STEP
+
+WIDE = Context(prec=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """Rows of `table` under a `name`. The first `keys` columns name a row. With `time`, a link covers all rows of its
+    decision's time; without, those that it lists by their first `listed_by` columns."""
+
+    name: str
+    columns: tuple[str, ...]
+    keys: int
+    time: str | None = "time"
+    listed_by: int = 0
+    source: str = ""
+
+    @property
+    def selected(self) -> str:
+        """Its columns in a SELECT; JSON as text, which is exact."""
+        jsonb = [c.name for c in metadata.tables[self.table].c if isinstance(c.type, JSONB)]
+        return ", ".join(f'"{c}"::text' if c in jsonb else f'"{c}"' for c in self.columns)
+
+    @property
+    def table(self) -> str:
+        return self.source or self.name
+
+
+_MONEY = ("quantity", "price", "fee", "spread_cost", "impact_cost")
+CHAINED = (
+    Chained(
+        "decisions",
+        (
+            "weights_version",
+            "weights_level",
+            "weights",
+            "risk_state",
+            "equity",
+            "cash",
+            "orders",
+            "reason",
+            "data_version",
+        ),
+        0,
+    ),
+    Chained("orders", ("client_order_id", "symbol", "side", "quantity"), 1, "decision_time"),
+    Chained("signals", ("agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"), 2),
+    Chained(
+        "decision_details",
+        (
+            "symbol",
+            "combined",
+            "multiplier",
+            "raw_weight",
+            "target_weight",
+            "clamps",
+            "no_trade",
+            "order_quantity",
+            "position",
+            "mark",
+        ),
+        1,
+    ),
+    Chained("equity", ("book", "equity", "cash", "turnover"), 1),
+    Chained("shadow_returns", ("agent_name", "return", "hits", "calls"), 1),
+    Chained("bar_contributions", ("agent_name", "contribution"), 1),
+    Chained("agent_work_log", ("agent_name", "action", "duration_ms", "opinions", "ok", "detail"), 2),
+    Chained("fills", ("fill_id", "client_order_id", "time", "symbol", "side", *_MONEY), 1, None, 1),
+    Chained(
+        "trades",
+        (
+            "trade_id",
+            "symbol",
+            "opened_at",
+            "closed_at",
+            "side",
+            "quantity",
+            "entry_price",
+            "exit_price",
+            "fees",
+            "pnl",
+        ),
+        1,
+        None,
+        1,
+    ),
+    Chained("trade_attribution", ("trade_id", "agent_name", "contribution"), 2, None, 1),
+    Chained("corporate_actions", ("time", "symbol", "kind", "ratio", "quantity_change", "cash"), 3, None, 3),
+    Chained("outcomes", ("client_order_id", "state", "reason"), 1, None, 1, "orders"),
+)
+BY_NAME = {chained.name: chained for chained in CHAINED}
+
+
+def lines_by_time(part: TableRows) -> dict[datetime, list[bytes]]:
+    """Rows that are about to be written to a table with a time, as bytes, by their time."""
+    chained = BY_NAME[part.table]
+    assert chained.time is not None
+    at, pick = part.columns.index(chained.time), itemgetter(*map(part.columns.index, chained.columns))
+    converters = _CONVERTERS[chained.name]
+    result: dict[Any, list[bytes]] = {}
+    for row in part.rows:
+        result.setdefault(row[at], []).append(_line(converters, pick(row)))
+    return result
+
+
+def lines_of(name: str, rows: Iterable[Row]) -> list[bytes]:
+    """Rows in the order of the chained columns as bytes."""
+    converters = _CONVERTERS[name]
+    return [_line(converters, row) for row in rows]
+
+
+def lines_of_positions(rows: Iterable[Row]) -> list[bytes]:
+    """Open positions (symbol, quantity, cost, carried, opened_at) as bytes, sorted."""
+    return sorted(_line(_POSITION, row) for row in rows)
+
+
+def key_of(name: str, row: Row) -> str:
+    """How a link lists a row that no time finds."""
+    chained = BY_NAME[name]
+    return " ".join(str(f(v)) for f, v in zip(_CONVERTERS[name][: chained.listed_by], row, strict=False))
+
+
+def name_of(name: str, row: Row) -> str:
+    """The key of a row as a person reads it."""
+    return " ".join(str(f(v)) for f, v in zip(_CONVERTERS[name][: BY_NAME[name].keys], row, strict=False))
+
+
+def _line(converters: Sequence[Callable[[Any], object]], row: Row) -> bytes:
+    return ascii(tuple([f(v) for f, v in zip(converters, row, strict=True)])).encode()
+
+
+def _real(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _money(value: Decimal) -> str:
+    """As NUMERIC keeps it: eight places, half away from zero, no negative zero."""
+    return format(WIDE.plus(value.quantize(MONEY_STEP, ROUND_HALF_UP, WIDE)), "f")
+
+
+def _exact(value: Decimal) -> str:
+    """As NUMERIC without a scale keeps it, however many zeros it ends with."""
+    return format(WIDE.normalize(value), "f")
+
+
+def moment_text(value: datetime) -> str:
+    """In UTC, as text."""
+    return value.astimezone(UTC).isoformat()
+
+
+def _numbers(value: str) -> list[tuple[str, str]]:
+    """A JSON object of exact numbers."""
+    parsed = json.loads(value, parse_float=Decimal, parse_int=Decimal)
+    return sorted((name, format(number, "f")) for name, number in parsed.items())
+
+
+_BY_TYPE: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (Boolean, bool),
+    (Integer, int),
+    (Double, _real),
+    (Numeric, _money),
+    (DateTime, moment_text),
+    (JSONB, _numbers),
+    (Text, str),
+)
+
+
+def _converters(table: str, columns: Sequence[str]) -> tuple[Callable[[Any], object], ...]:
+    types = [metadata.tables[table].c[column].type for column in columns]
+    return tuple(
+        _exact
+        if type(t) is Numeric and t.scale is None
+        else next(convert for kind, convert in _BY_TYPE if isinstance(t, kind))
+        for t in types
+    )
+
+
+_CONVERTERS = {chained.name: _converters(chained.table, chained.columns) for chained in CHAINED}
+_POSITION = _converters("positions", ("symbol", "quantity", "cost", "carried", "opened_at"))

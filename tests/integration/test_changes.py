@@ -1,0 +1,159 @@
+"""A desk whose process, agents or universe change on the way: it decides as if nothing had happened to it, and the
+parity check, under the settings of its last day, finds nothing."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.engine import open_engine
+from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.reader import DeskReader
+from agents.adapters.twins.in_memory import MemoryWeightCache
+from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.settings import Settings, with_changes
+from agents.core.types import Bars, as_datetime
+from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.paper_broker import PaperBroker
+from agents.orchestrator.weights_in_force import DeskWeights
+from agents.wiring import desk as app
+from agents.wiring import meta as meta_app
+from agents.wiring.connections import Connections
+from agents.wiring.daemon import paper_broker
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
+from tests.conftest import SERVICES
+from tests.market import decide_on, make_bars
+from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
+from tests.unit.pipeline.test_step import joined
+
+BARS = make_bars(420, 4, 21, gaps=0.02, actions=True)
+FIRST, LAST = 120, 330
+NAMES = ("TechnicalAnalyst", "TrendFollower", "MeanReversion", "Breakout")
+SETTINGS = Settings(
+    desk={"name": "t"},
+    data={"clock": "bars", "symbols": ("S0", "S1", "S2", "S3")},
+    agents={"enabled": NAMES, "static_weights": dict(zip(NAMES, (0.3, 0.26, 0.19, 0.25), strict=True))},
+    tuning={"false_changes_per_year": 0.9},
+)
+
+
+class World:
+    """A desk of a database that trades `bars` bar by bar; each `trade` is a process of its own."""
+
+    def __init__(self, connections: Connections, bars: Bars):
+        self.bars, self.connections = bars, connections
+        self.journal = PostgresJournal(connections.trader)
+        BarsStore(connections.trader).put(bars, "test")
+        self.clock = SimulatedClock(as_datetime(bars.time[0]))
+
+    def trade(self, first: int, last: int, settings: Settings, *, tune: bool = False) -> None:
+        store = BarsStore(self.connections.trader, settings.data.symbols)
+        agents = app.agents_of(settings, SystemClock())
+        in_use = app.desk_weights(settings, self.connections, agents)
+        plane = meta_app.MetaPlane(settings, self.connections, self.clock, with_pictures=False)
+        self.journal.hold_desk()
+        desk = Orchestrator(app.plan_of(settings, store.symbols()), agents, in_use, self.journal)
+        broker = paper_broker(desk, self.journal)
+        before = as_datetime(self.bars.time[first - 1])
+        count = desk.bars_needed + desk.plan.scale_window_bars
+        desk.recover(broker, store.window(until=before, count=count), before)
+        for t in range(first, last):
+            at = as_datetime(self.bars.time[t])
+            self.clock.advance_to(at)
+            decide_on(desk, broker, store.window(until=at, count=desk.bars_needed), at)
+            if tune and t % 10 == 0:
+                due = at + timedelta(hours=1)
+                plane.run_job("weight_optimizer", due, due)
+        self.journal.release()
+        plane.cache.close()
+
+    def parity(self, settings: Settings) -> dict:
+        plane = meta_app.MetaPlane(settings, self.connections, self.clock, with_pictures=False)
+        checked = CheckedDesk(settings, self.connections.meta, plane.store, tuning_of(settings))
+        found = check_parity(checked, as_datetime(self.bars.time[-1]), keep=False)
+        plane.cache.close()
+        return found
+
+    def rows(self, query: str) -> list:
+        return DeskReader(self.connections.owner).rows(query)
+
+
+@pytest.fixture
+def connections(owner, trader, database, redis_url):
+    meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
+    yield Connections(owner, trader, meta, redis_url, (), {})
+    meta.dispose()
+
+
+DECIDED = """
+SELECT d.time, d.equity::text, x.symbol, x.combined::text, x.order_quantity::text, x.position::text
+FROM decisions d JOIN decision_details x USING (time) ORDER BY d.time, x.symbol
+"""
+
+
+def test_agents_that_join_and_leave_keep_weights_and_parity(connections):
+    """30/26/19/25 became equal in the trading plane, and parity raised an alarm."""
+    world = World(connections, BARS)
+    world.trade(FIRST, 200, SETTINGS, tune=True)
+    tuned = world.rows("SELECT weights FROM decisions ORDER BY time DESC LIMIT 1")[0]["weights"]
+    more = with_changes(SETTINGS, {"agents.enabled": (*NAMES, "SentimentAnalyst")})
+    world.trade(200, 206, more)
+    joined_ = world.rows("SELECT weights, weights_level FROM decisions ORDER BY time DESC LIMIT 1")[0]
+    assert joined_["weights"]["SentimentAnalyst"] == pytest.approx(0.05)
+    for name in NAMES:
+        assert joined_["weights"][name] == pytest.approx(0.95 * tuned[name], abs=2e-6)
+    plane = meta_app.MetaPlane(more, connections, world.clock, with_pictures=False)
+    meta_plane = plane.store.weights_in_force(world.clock.now()).weights
+    assert {name: float(w) for name, w in meta_plane.items()} == joined_["weights"]
+    plane.cache.close()
+    world.trade(206, 240, more, tune=True)
+    static = dict.fromkeys(NAMES[1:], 1.0)
+    fewer = with_changes(
+        SETTINGS, {"agents.enabled": ("SentimentAnalyst", *NAMES[1:]), "agents.static_weights": static}
+    )
+    world.trade(240, 270, fewer, tune=True)
+    world.trade(270, 280, more)
+    for settings in (more, fewer, SETTINGS):
+        found = world.parity(settings)
+        assert found["examples"] == [], kinds_of(found)
+        assert found["decisions"] == 280 - FIRST
+
+
+def test_restarts_and_both_orders_decide_the_same_to_the_last_bit(connections, owner):
+    """Warm-up, restarts in its first days and later, symbols and agents written down in both orders."""
+    world = World(connections, BARS)
+    backwards = with_changes(
+        SETTINGS, {"data.symbols": ("S3", "S2", "S1", "S0"), "agents.enabled": tuple(reversed(NAMES))}
+    )
+    edges = [FIRST, *np.sort(np.random.default_rng(7).choice(np.arange(FIRST + 1, LAST), 5, replace=False)), LAST]
+    for k, (first, last) in enumerate(itertools.pairwise(edges)):
+        world.trade(int(first), int(last), backwards if k % 2 else SETTINGS)
+    found = world.parity(backwards)
+    assert (found["examples"], found["decisions"]) == ([], LAST - FIRST)
+    decided = world.rows(DECIDED)
+    whole = uninterrupted(BARS, FIRST, LAST)
+    for name, column in (("order_quantity", "order_quantity"), ("position", "position"), ("combined", "combined")):
+        recorded = np.array([float(row[column]) if row[column] is not None else np.nan for row in decided])
+        np.testing.assert_array_equal(recorded, joined(whole, name).ravel())
+    equity = np.array([float(row["equity"]) for row in decided[:: len(BARS.symbols)]])
+    np.testing.assert_array_equal(equity, joined(whole, "equity")[:, 0])
+
+
+def uninterrupted(bars: Bars, first: int, last: int) -> MemoryJournal:
+    """The same desk in memory, without a restart."""
+    journal, agents = MemoryJournal(), app.agents_of(SETTINGS, SystemClock())
+    stand_in = app.stand_in_of(SETTINGS)
+    in_use = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), stand_in, 0.0)
+    desk = Orchestrator(app.plan_of(SETTINGS, bars.symbols), agents, in_use, journal)
+    broker = PaperBroker(desk.plan, MemoryPaperVenue(), desk.account)
+    count = desk.bars_needed + desk.plan.scale_window_bars
+    desk.recover(broker, bars.rows(max(0, first - count), first), as_datetime(bars.time[first - 1]))
+    for t in range(first, last):
+        at = as_datetime(bars.time[t])
+        decide_on(desk, broker, bars.rows(max(0, t + 1 - desk.bars_needed), t + 1), at)
+    return journal
