@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What things cost, each beside a floor measured in the same run. Ratios count; machines differ and are noisy.
 
-    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start] [--json]   (default: all)
+    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start] [workers] [--json]  (or all)
 
 Figures are medians. It uses the embedded services and a database of its own, which it drops.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -40,7 +41,7 @@ from agents.adapters.files.bar_rows import validate_rows
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
-from agents.core.settings import DataSettings, Settings
+from agents.core.settings import DataSettings, Settings, with_changes
 from agents.core.types import Bars, Panel, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
@@ -48,10 +49,10 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.state import matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
-from agents.trading.guard import AgentPanel, raw_forecasts
+from agents.trading.guard import raw_forecasts
 from agents.trading.registry import make_agents
 from agents.wiring.daemon import paper_broker
-from agents.wiring.desk import parameters_of, plan_of
+from agents.wiring.desk import agents_of, parameters_of, plan_of
 from tests.twins import MemoryWeightStore
 
 DATABASE = "quorum_bench"
@@ -244,15 +245,14 @@ def bench_load(embedded: EmbeddedServices) -> dict[str, object]:
 
 
 def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
-    bars = market(2400 + CYCLES)
-    clock = SystemClock()
+    bars, clock = market(2400 + CYCLES), SystemClock()
     engine = open_engine(embedded.database_url(DATABASE, "quorum_owner"))
     upgrade(engine, interval_s=86400)
     wipe_desk(engine)
     journal = PostgresJournal(engine)
     journal.hold_desk()
     settings = Settings()
-    agents = AgentPanel(make_agents([]), clock, timeout_s=10.0, breaker_failures=10, breaker_retry_s=3600.0)
+    agents = agents_of(settings, clock)
     plan = plan_of(settings, bars.symbols)
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
@@ -276,6 +276,40 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
         "cycle_p95_ms": float(np.quantile(warm, 0.95)) * 1e3,
         "same_rows_bare_ms": floor * 1e3,
         "ratio_to_floor": statistics.median(warm) / floor,
+    }
+
+
+def bench_workers() -> dict[str, object]:
+    """All agents asked for one bar, with their reasons: inside the process and each in its own, by turns on the same
+    bars; and what a worker takes."""
+    bars, clock = market(2400 + CYCLES), SystemClock()
+    started = time.perf_counter()
+    ways = {
+        way: agents_of(with_changes(Settings(), {"agents.isolation": way, "agents.timeout_s": 60.0}), clock)
+        for way in ("none", "all")
+    }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for t in range(len(bars.time) - CYCLES, len(bars.time)):
+        panel = panel_of(bars.rows(t - 2000, t))
+        for way, agents in ways.items():
+            start = time.perf_counter()
+            _, log = agents.ask(panel, clock.now(), action="signals")
+            agents.reasons(0, 1, SYMBOLS)
+            times[way].append(time.perf_counter() - start)
+            assert all(entry.ok for entry in log), log
+            if t == len(bars.time) - CYCLES and way == "all":
+                until_first = time.perf_counter() - started
+    memory = [p.memory_info().rss for p in psutil.Process().children() if "workers.main" in " ".join(p.cmdline())]
+    for agents in ways.values():
+        agents.close()
+    inside, workers = (np.array(times[way][10:]) for way in ways)
+    return {
+        "inside_ms": float(np.median(inside)) * 1e3,
+        "in_workers_ms": float(np.median(workers)) * 1e3,
+        "workers_cost_ms": float(np.median(workers - inside)) * 1e3,
+        "workers_cost_p95_ms": float(np.quantile(workers - inside, 0.95)) * 1e3,
+        "first_answers_s": until_first,
+        "mb_a_worker": statistics.median(memory) / 2**20,
     }
 
 
@@ -360,11 +394,11 @@ def main() -> None:
         "what",
         nargs="*",
         metavar="PART",
-        help="step, agents, propose, analyzer, load, cycle, report (after cycle), start",
+        help="step, agents, propose, analyzer, load, cycle, report (after cycle), start, workers",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report", "start"]
+    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report", "start", "workers"]
     results: dict[str, dict[str, object]] = {}
     embedded = services() if {"load", "cycle", "report"} & set(parts) else None
     plain = (
@@ -373,6 +407,7 @@ def main() -> None:
         ("propose", bench_propose),
         ("analyzer", bench_analyzer),
         ("start", bench_start),
+        ("workers", bench_workers),
     )
     for part, work in plain:
         if part in parts:

@@ -42,6 +42,7 @@ Environment=QUORUM_KEEP_SERVERS=false
 EnvironmentFile=-$root/.env
 LimitCORE=0
 MemoryMax=4G
+OOMPolicy=continue
 TasksMax=512
 UMask=0077
 NoNewPrivileges=yes

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -109,10 +110,19 @@ def opens_files(_panel):
 
 @hostile
 def fills_the_disk(_panel):
-    with open(os.path.join("/tmp", f"quorum-test-{os.getpid()}"), "wb") as file:
-        os.unlink(file.name)
+    with tempfile.TemporaryFile() as file:
         for _ in range(200):
             file.write(b"x" * 1_000_000)
+
+
+@hostile
+def writes_elsewhere(_panel):
+    open("/tmp/quorum-hostile-agent", "w").close()
+
+
+@hostile
+def links_elsewhere(_panel):
+    os.symlink("/etc/passwd", "/tmp/quorum-hostile-agent")
 
 
 @hostile

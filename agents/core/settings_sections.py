@@ -3,6 +3,7 @@ mean."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -14,9 +15,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$")]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-
-AgentPlace = Annotated[str, Field(pattern=r"^[^:\x00-\x1f]+:[A-Za-z_][A-Za-z0-9_]*$", max_length=1000)]
-"""`FILE.py:CLASS` or `module:CLASS`."""
 
 INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400}
 """Bar intervals by name, in seconds."""
@@ -77,14 +75,22 @@ class AgentsSettings(Section):
     """Which agents speak, how long they may think, and their weights while nobody has measured them."""
 
     enabled: tuple[AgentName, ...] = ()
-    own: dict[AgentName, AgentPlace] = Field(default_factory=dict)
+    own: dict[AgentName, str] = Field(default_factory=dict)
     isolation: Literal["foreign", "all", "none"] = "foreign"
     memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
-    timeout_s: Positive = 10.0
+    timeout_s: Annotated[float, Field(gt=0, le=240)] = 10.0
     breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 10
     breaker_retry_s: Positive = 3600.0
     static_weights: dict[AgentName, NonNegative] = Field(default_factory=dict)
     weights_refresh_s: Positive = 3600.0
+
+    @field_validator("own")
+    @classmethod
+    def _places_of_classes(cls, value: dict[str, str]) -> dict[str, str]:
+        for place in value.values():
+            if not re.fullmatch(r"[^:\x00-\x1f]{1,1000}:[A-Za-z_][A-Za-z0-9_]*", place):
+                raise ValueError(f"{place!r:.100} is neither FILE.py:CLASS nor module:CLASS")
+        return value
 
 
 class CombineSettings(Section):

@@ -124,6 +124,7 @@ class TradingDaemon:
         for t, attendance in enumerate(self._complete(news)):
             if self._stopping.is_set():
                 break
+            self._around.notify("WATCHDOG=1")  # many bars wait, and at each an agent may take all its time
             self._decide(desk, news.rows(t, t + 1))
             self._note_attendance(attendance)
             decisions += 1

@@ -19,8 +19,9 @@ from agents.core.seats import Seat
 from agents.core.types import Panel, Signals, WorkLogEntry
 from agents.trading.inside import InsideSeat
 
-REPLAY_PATIENCE = 20.0
-"""How many timeouts an agent may take for a whole history."""
+REPLAY_PATIENCE, LONGEST_S = 20.0, 240.0
+"""An agent may take so many timeouts for a whole history, but no longer than LONGEST_S: a daemon that waits for it must
+still feed a watchdog of five minutes."""
 Words = tuple[tuple[tuple[str, ...], ...], ...]
 """Reasons [A][n][S]."""
 
@@ -48,7 +49,7 @@ class AgentPanel:
     ) -> None:
         self._seats = tuple(agent if isinstance(agent, Seat) else InsideSeat(agent, clock) for agent in agents)
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._timeout_s, self._patience_s = timeout_s, max(timeout_s, min(timeout_s * REPLAY_PATIENCE, LONGEST_S))
         self._limit = breaker_failures
         self._retry = timedelta(seconds=breaker_retry_s)
         self._breakers = {seat.name: _Breaker() for seat in self._seats}
@@ -72,7 +73,7 @@ class AgentPanel:
         for seat, problem in zip(self._seats, waiting, strict=True):
             if not problem:
                 seat.ask(question)
-        allowed_s = self._timeout_s * (REPLAY_PATIENCE if question.whole else 1.0)
+        allowed_s = self._patience_s if question.whole else self._timeout_s
         deadline_s = self._clock.monotonic_s() + allowed_s
         answers = []
         for seat, problem in zip(self._seats, waiting, strict=True):
@@ -80,7 +81,7 @@ class AgentPanel:
             if not problem:
                 answer = seat.answer(max(0.0, deadline_s - self._clock.monotonic_s()))
                 if answer.problem == LATE:
-                    answer = replace(answer, problem=f"no answer within {allowed_s:g} s")
+                    answer = replace(answer, problem=f"no answer within {allowed_s:g} s", spent_ms=allowed_s * 1e3)
                 answer = self._judged(seat.name, answer, at)
             answers.append(answer)
         self._answers = answers
@@ -104,7 +105,7 @@ class AgentPanel:
         for seat, answer in zip(self._seats, self._answers, strict=True):
             said: list[tuple[str, ...]] | str = answer.problem or [answer.reasons]
             if not answer.problem and not answer.reasons:
-                said = seat.reasons(first, stop, self._timeout_s * REPLAY_PATIENCE)
+                said = seat.reasons(first, stop, self._patience_s)
             if isinstance(said, str):
                 said = [(clean_text(f"failed: {said}"),) * symbols] * (stop - first)
             words.append(tuple(said))

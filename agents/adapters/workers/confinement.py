@@ -1,8 +1,8 @@
-"""What a worker may not do, enforced by the kernel: outlive its parent, eat memory or descriptors, fill the disk, start
+"""What a worker may not do, enforced by the kernel: outlive its parent, eat memory or descriptors, change files, start
 programs or processes, open sockets, or touch other processes.
 
-Linux only, and without any right: resource limits, PR_SET_PDEATHSIG, and a seccomp filter on the machines that are
-named below; on others the filter is left out.
+Linux only, and without any right: resource limits, PR_SET_PDEATHSIG, Landlock where the kernel has it, and a seccomp
+filter on the machines that are named below; where one of the last two is missing, it is left out.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def limit_resources(memory_mb: int) -> None:
     _set_soft_limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
     _set_soft_limit(resource.RLIMIT_FSIZE, FILE_BYTES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - as below
+        file.write("1000")  # where the machine itself runs out of memory, a worker goes first
 
 
 def more_address_space(size: int) -> None:
@@ -50,6 +52,41 @@ def _set_soft_limit(kind: int, wanted: int) -> None:
 def _mapped_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib is not imported for one line
         return int(file.read().split()[0]) * resource.getpagesize()
+
+
+# ---------------------------------------------------------------- files
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+"""Landlock's calls, the same on every machine."""
+ASK_VERSION, PATH_BENEATH = 1, 1
+WRITE, TRUNCATE = 1 << 1, 1 << 14
+CHANGES = WRITE | sum(1 << bit for bit in range(4, 13))
+"""Writing, removing and making files, folders and links; later versions know more kinds."""
+CHANGES_SINCE = {2: 1 << 13, 3: TRUNCATE}
+
+
+class _PathRule(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("place", ctypes.c_int32))
+
+
+def write_only_below(folder: str) -> None:
+    """Files are changed, made and removed below this folder only, and /dev/null; where the kernel has no Landlock,
+    nothing. What is open already stays as it is."""
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    version = call(CREATE_RULESET, None, ctypes.c_size_t(0), ASK_VERSION)
+    if version < 1:
+        return
+    changes = CHANGES | sum(bit for since, bit in CHANGES_SINCE.items() if version >= since)
+    handled = ctypes.c_uint64(changes)
+    rules = call(CREATE_RULESET, ctypes.byref(handled), ctypes.c_size_t(8), 0)
+    for place, allowed in ((folder, changes), ("/dev/null", changes & (WRITE | TRUNCATE))):
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        call(ADD_RULE, rules, PATH_BENEATH, ctypes.byref(_PathRule(allowed, descriptor)), 0)
+        os.close(descriptor)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    call(RESTRICT_SELF, rules, 0)
+    os.close(rules)
 
 
 # ---------------------------------------------------------------- system calls
@@ -110,7 +147,7 @@ Step = tuple[int, int, int, int]
 """An instruction: its code, how many to skip where true and where false, and its value."""
 
 
-def confine() -> None:
+def refuse_calls() -> None:
     """Refuse the calls above from now on, in all threads to come; where the machine is not known, nothing."""
     machine = MACHINES.get(platform.machine())
     if machine is None:

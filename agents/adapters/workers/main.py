@@ -1,4 +1,4 @@
-"""The process in which one agent works: `python -m agents.adapters.workers.main SOCKET PARENT MEMORY_MB PLACE`.
+"""The process in which one agent works: `python -m agents.adapters.workers.main SOCKET PARENT FOLDER MEMORY_MB PLACE`.
 
 It imports little: what is here is in the memory of every worker. The order matters: first it is bound to its parent's
 life, then limited and confined, and only then a user's code is imported.
@@ -12,7 +12,13 @@ import socket
 import sys
 
 from agents.adapters.workers.blocks import read_panel, words_place, write_opinions
-from agents.adapters.workers.confinement import confine, die_with, limit_resources, more_address_space
+from agents.adapters.workers.confinement import (
+    die_with,
+    limit_resources,
+    more_address_space,
+    refuse_calls,
+    write_only_below,
+)
 from agents.adapters.workers.messages import MESSAGE_BYTES, Kind, Order, Reply, Status, order_of
 from agents.core.agent_code import make_agent
 from agents.core.asking import checked, last_row, problem_of, reasons_of
@@ -85,12 +91,13 @@ def serve(control: socket.socket, worker: Worker) -> None:
             control.send(Reply(Status.ANSWERED, order.number, outcome, spent_ms).packed())
 
 
-def main(descriptor: int, parent: int, memory_mb: int, place: str) -> None:
-    """Make the agent, say so, serve."""
+def main(descriptor: int, parent: int, folder: str, memory_mb: int, place: str) -> None:
+    """Make the agent, say so, serve. Files may be written in `folder`, where compiled code is kept."""
     die_with(parent)
     control = socket.socket(fileno=descriptor)
     limit_resources(memory_mb)
-    confine()
+    write_only_below(folder)
+    refuse_calls()
     try:
         agent = make_agent(place)
         ready = Reply(Status.READY, 0, agent.bars_needed, 0.0)
@@ -102,4 +109,4 @@ def main(descriptor: int, parent: int, memory_mb: int, place: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5])

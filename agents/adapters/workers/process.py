@@ -18,7 +18,7 @@ from agents.adapters.workers.messages import MESSAGE_BYTES, Order, Reply, reply_
 from agents.core.asking import clean_text
 from agents.core.clock import Clock
 from agents.core.log import log_event
-from agents.core.settings import isolated_environment
+from agents.core.settings import cache_dir, isolated_environment
 
 logger = logging.getLogger(__name__)
 OUTPUT_LIMIT_BYTES = 16_000_000
@@ -42,16 +42,18 @@ class WorkerProcess:
         with theirs:
             # A session of its own: Ctrl-C at a terminal reaches the desk, which then ends its workers.
             own_code = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+            folder = cache_dir()
+            folder.mkdir(parents=True, exist_ok=True)
             program = [sys.executable, "-u", "-P", "-m", f"{__package__}.main"]
             self._process = subprocess.Popen(
-                [*program, str(theirs.fileno()), str(os.getpid()), *arguments],
+                [*program, str(theirs.fileno()), str(os.getpid()), str(folder), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 cwd="/",
-                env=isolated_environment(PYTHONPATH=own_code),
+                env=isolated_environment(PYTHONPATH=own_code, TMPDIR=str(folder)),
             )
         assert self._process.stdout is not None, "it was asked for"
         self._output = self._process.stdout.fileno()

@@ -65,7 +65,7 @@ class WorkerSeat:
                 self._lose(str(lost))
             if self._bars_needed is None:
                 self._bars_needed = 1
-                log_event(logger, "an agent cannot start", level=logging.ERROR, agent=self.name, cause=self._problem)
+                log_event(logger, f"agent {self.name} {self._problem}", level=logging.ERROR)
         return self._bars_needed
 
     @property
@@ -76,16 +76,13 @@ class WorkerSeat:
     def ask(self, question: Question) -> None:
         """Put a question; a worker that has ended is started again, unless it must wait for that."""
         self._question, self._sent, self._answered = question, False, None
-        if self._process is None:
-            wait_s = self._not_before_s - self._clock.monotonic_s()
-            if wait_s > 0.0:
-                return
-            self._start()
         try:
             if self._ready:
                 self._send_question(question)
-        except WorkerLostError as lost:
+        except WorkerLostError as lost:  # it ended since the last question, which need not cost this one
             self._lose(str(lost))
+        if self._process is None and self._clock.monotonic_s() >= self._not_before_s:
+            self._start()
 
     def answer(self, timeout_s: float) -> Answer:
         """The checked answer to the last question. A worker that is not in time is killed."""
@@ -172,7 +169,7 @@ class WorkerSeat:
         wait_s = min(FIRST_BACK_OFF_S * 2.0 ** (self._losses - 1), LONGEST_BACK_OFF_S) if self._losses else 0.0
         self._losses = min(self._losses + 1, 20)
         self._not_before_s = self._clock.monotonic_s() + wait_s
-        log_event(logger, "an agent's process was ended", level=logging.WARNING, agent=self.name, cause=problem)
+        log_event(logger, "an agent's process was ended", agent=self.name, cause=problem)
         return Answer(None, problem=problem)
 
     # ------------------------------------------------------------ orders and replies
