@@ -61,6 +61,7 @@ class Clamp(Code):
     REDUCING = 8, "reducing"
     HALTED = 16, "halted"
     STALE = 32, "stale data"
+    LEAVING = 64, "leaving the universe"
 
     @staticmethod
     def words_of(bits: int, separator: str = ", ") -> str:

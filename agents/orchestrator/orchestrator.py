@@ -105,7 +105,7 @@ class Orchestrator:
         last = self._journal.last()
         names, count = self._agents.names, self.plan.scale_window_bars
         if last is not None:
-            self._state, cash = unpack_state(last.state, self.plan.symbols, names, self.plan.parameters.initial_cash)
+            self._state, cash = unpack_state(last.state, self.plan, names)
             self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
             self._require_agreement()
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
@@ -173,6 +173,7 @@ class Orchestrator:
             obey(state, command)
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
             stale=np.full(bar.open.shape, stale),
+            leaving=np.isin(plan.symbols, plan.leaving)[None, :],
             external=True,
             broker_fills=broker_fills_of(outcomes, plan.symbols),
         )

@@ -72,6 +72,8 @@ class MarketAtClose(NamedTuple):
     has_bar: Booleans
     stale: Booleans
     """The newest bar is too old: positions may only shrink."""
+    leaving: Booleans
+    """The symbol is taken out of the universe: positions are closed."""
 
 
 class CombinedSignal(NamedTuple):

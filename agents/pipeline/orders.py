@@ -20,7 +20,7 @@ def decide_orders(
 ) -> None:
     """Forecasts to the orders of one book at one bar: `targets` and `book.order` are overwritten."""
     target_positions(signal, market, book, parameters.sizing.buffer, targets)
-    apply_limits(targets, market.stale, book.risk_state, parameters.limits)
+    apply_limits(targets, market, book.risk_state, parameters.limits)
     order_quantities(targets, market, book, parameters)
 
 
@@ -92,7 +92,7 @@ def order_quantities(targets: Targets, market: MarketAtClose, book: Book, parame
     lots, smallest = parameters.lots, parameters.sizing.minimum_trade * book.capital
     for s in range(len(weight)):
         if not market.has_bar[s]:
-            if order[s] != 0.0 and (market.stale[s] or book.risk_state == RiskState.HALTED):
+            if order[s] != 0.0 and (market.stale[s] or market.leaving[s] or book.risk_state == RiskState.HALTED):
                 closing = min(abs(order[s]), abs(position[s])) if order[s] * position[s] < 0.0 else 0.0
                 order[s] = math.copysign(closing, order[s]) if closing > 0.0 else 0.0
             continue

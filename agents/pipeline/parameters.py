@@ -76,3 +76,5 @@ class DeskPlan:
     """Bars over which the volatility of a bar's return is measured."""
     scale_window_bars: int
     """Bars over which an agent's usual forecast is measured."""
+    leaving: tuple[str, ...] = ()
+    """Those of its symbols that a person has taken out of the universe while the desk held them: they are closed."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from agents.core.types import Booleans, Clamp, RiskState
-from agents.pipeline.bar import Targets
+from agents.core.types import Clamp, RiskState
+from agents.pipeline.bar import MarketAtClose, Targets
 from agents.pipeline.parameters import RiskLimits
 from agents.quant.compiled import compiled_inline
 
@@ -16,12 +16,12 @@ GROSS_TOLERANCE = 1e-12
 
 
 @compiled_inline
-def apply_limits(targets: Targets, stale: Booleans, risk_state: int, limits: RiskLimits) -> None:
+def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limits: RiskLimits) -> None:
     """Shrink the target weights [S] in place; their `clamps` get the bits of the limits that did it.
 
-    REDUCING scales both caps. HALTED, and `stale` [S] symbols in any state, let a weight only lie between zero and the
-    current one. Limits look at the weights that the desk would hold, traded or not, so a position that drifted over
-    its cap is cut back even when nobody has a new opinion.
+    REDUCING scales both caps. HALTED, and stale symbols in any state, let a weight only lie between zero and the
+    current one; that of a symbol which leaves the universe is zero. Limits look at the weights that the desk would
+    hold, traded or not, so a position that drifted over its cap is cut back even when nobody has a new opinion.
     """
     weight, current, clamps = targets.weight, targets.current, targets.clamps
     halted, reducing = risk_state == RiskState.HALTED, risk_state == RiskState.REDUCING
@@ -36,7 +36,10 @@ def apply_limits(targets: Targets, stale: Booleans, risk_state: int, limits: Ris
         if abs(weight[s]) > cap:
             weight[s] = math.copysign(cap, weight[s])
             clamps[s] |= Clamp.SYMBOL_CAP | (Clamp.REDUCING if reducing else 0)
-        if halted or stale[s]:
+        if market.leaving[s]:
+            weight[s] = 0.0
+            clamps[s] |= Clamp.LEAVING
+        elif halted or market.stale[s]:
             low, high = min(0.0, current[s]), max(0.0, current[s])
             if weight[s] < low or weight[s] > high:
                 weight[s] = min(high, max(low, weight[s]))

@@ -6,10 +6,11 @@ import io
 
 import numpy as np
 
-from agents.core.books import FIRST_SHADOW
+from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.errors import JournalError
 from agents.core.types import Floats
 from agents.pipeline.ledger import Ledger
+from agents.pipeline.parameters import DeskPlan, FillModel
 from agents.pipeline.state import State, new_state
 
 STATE_FORMAT = 1
@@ -29,25 +30,41 @@ def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], 
     return buffer.getvalue()
 
 
-def unpack_state(
-    packed: bytes, symbols: tuple[str, ...], agents: tuple[str, ...], initial_cash: float
-) -> tuple[State, str]:
-    """(state, the ledger's cash) on the axes `symbols` and `agents`, where what is new starts empty.
+def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...]) -> tuple[State, str]:
+    """(state, the ledger's cash) on the axes of `plan` and `agents`, where what is new starts empty.
 
-    A new book starts with `initial_cash`. JournalError where the format is another one, or where a symbol would be
-    dropped that has an open position."""
+    A symbol that is not in the plan any more, or is leaving, is closed at its last price, with costs, in the controls
+    and shadows: they must not drop what they hold. A new book starts with the initial cash. JournalError where the
+    format is another one, or where a symbol would be dropped that the live book holds."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
         if int(saved["format"][0]) != STATE_FORMAT:
             raise JournalError(f"the stored state has format {saved['format'][0]}, this version reads {STATE_FORMAT}")
         old_symbols, old_agents = tuple(saved["symbols"].tolist()), tuple(saved["agents"].tolist())
-        values = {name: saved[name] for name in State._fields}
+        state = State(**{name: saved[name] for name in State._fields})
         cash = str(saved["ledger_cash"][0])
-    if old_symbols == symbols and old_agents == agents:
-        return State(**values), cash
     for s, symbol in enumerate(old_symbols):
-        if symbol not in symbols and values["position"][0, s] != 0.0:
+        if symbol in plan.leaving or symbol not in plan.symbols:
+            _close_beside(state, s, plan.parameters.fill_model)
+        if symbol not in plan.symbols and state.position[LIVE, s] != 0.0:
             raise JournalError(f"{symbol} has an open position and cannot leave the desk's symbols; add it again")
-    return _on_new_axes(values, (old_symbols, symbols), (old_agents, agents), initial_cash), cash
+    if (old_symbols, old_agents) == (plan.symbols, agents):
+        return state, cash
+    axes = (old_symbols, plan.symbols), (old_agents, agents)
+    return _on_new_axes(state._asdict(), *axes, plan.parameters.initial_cash), cash
+
+
+def _close_beside(state: State, s: int, model: FillModel) -> None:
+    """Close one symbol in all books but the live one, at its last price: half the spread and the fees are paid. What
+    that cost is part of the next bar's return."""
+    for b in range(1, len(state.cash)):
+        held = float(state.position[b, s])
+        state.pending[b, s] = 0.0
+        if held == 0.0:
+            continue
+        value = abs(held) * float(state.mark[s])
+        least = model.minimum_commission if b < FIRST_SHADOW else 0.0
+        state.cash[b] += held * float(state.mark[s]) - value * model.half_spread - max(least, value * model.commission)
+        state.position[b, s] = 0.0
 
 
 def _on_new_axes(

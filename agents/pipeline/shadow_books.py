@@ -33,7 +33,9 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
         for s in range(symbols):
             if not market.has_bar[s]:
                 continue  # an order works until its symbol's next bar
-            if targets.no_trade[s] == NoTrade.TRADED:
+            if market.leaving[s]:
+                book.order[s] = -book.position[s]
+            elif targets.no_trade[s] == NoTrade.TRADED:
                 book.order[s] = targets.weight[s] * capital / market.price[s] - book.position[s]
             else:
                 book.order[s] = 0.0

@@ -78,6 +78,8 @@ class Inputs(NamedTuple):
     """[A] in force for the live book."""
     stale: Booleans
     """[n, S] the bar is too old to trade on: positions may only shrink."""
+    leaving: Booleans
+    """[n, S] the symbol is taken out of the universe: positions are closed."""
     external: bool
     """The live book's fills are those of a broker, not the matcher's."""
     broker_fills: BrokerFills
@@ -173,6 +175,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         correlation=correlation,
         weights=weights,
         stale=np.zeros(bars.open.shape, dtype=bool),
+        leaving=np.zeros(bars.open.shape, dtype=bool),
         external=False,
         broker_fills=BrokerFills(none, none, none),
     )

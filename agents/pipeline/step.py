@@ -47,7 +47,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t)
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal.unit_weight)
-        market = MarketAtClose(state.mark, work.has_bar, inputs.stale[t])
+        market = MarketAtClose(state.mark, work.has_bar, inputs.stale[t], inputs.leaving[t])
         _decide_books(desk, inputs, out, t, market)
         decide_shadows(desk, inputs.forecast[t], market)
         _copy_row(inputs.volatility[t], state.volatility)

@@ -122,7 +122,10 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
     recorded, bars, memory = batch.recorded, batch.bars, batch.memory
     rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
     volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)[memory:]
-    stale = np.array([str(Clamp.STALE) in clamps for clamps in recorded.clamps.ravel()], dtype=bool)
+    stale, leaving = (
+        np.array([str(limit) in clamps for clamps in recorded.clamps.ravel()], dtype=bool).reshape(rows, symbols)
+        for limit in (Clamp.STALE, Clamp.LEAVING)
+    )
     bars = bars.believed()
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
@@ -133,7 +136,8 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         forecast=np.zeros((rows, symbols, agents)),
         correlation=np.zeros((rows, agents, agents)),
         weights=np.zeros(agents),
-        stale=stale.reshape(rows, symbols),
+        stale=stale,
+        leaving=leaving,
         external=True,
         broker_fills=BrokerFills(fills["quantity"], fills["price"], fills["fee"]),
     )

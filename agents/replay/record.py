@@ -80,7 +80,7 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
     working: list[Order] = []
     if last is not None:
         start = int(np.searchsorted(bars.time, as_stamp(last.time), side="right"))
-        state, kept_cash = unpack_state(last.state, bars.symbols, names, cash)
+        state, kept_cash = unpack_state(last.state, plan, names)
         ledger = Ledger(cash=Decimal(kept_cash), positions=dict(last.positions))
         working = [order for order, _ in journal.open_orders()]
     total = len(bars.time)

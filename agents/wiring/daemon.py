@@ -30,12 +30,14 @@ def trading_daemon(
 ) -> TradingDaemon:
     """The daemon of the settings' desk; `journal` holds it. The feed's folder is made where it is missing."""
     settings.data.feed_folder.mkdir(parents=True, exist_ok=True)
-    store = BarsStore(connections.trader, settings.data.symbols)
+    chosen = settings.data.symbols
+    leaving = leavers_of(chosen, journal)
+    store = BarsStore(connections.trader, (*chosen, *leaving))
     agents = agents_of(settings, clock)
     weights = desk_weights(settings, connections, agents)
 
     def open_desk(symbols: tuple[str, ...]) -> Desk:
-        orchestrator = Orchestrator(plan_of(settings, symbols), agents, weights, journal)
+        orchestrator = Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
         broker = paper_broker(orchestrator, journal)
         return Desk(orchestrator, broker, broker.match)
 
@@ -52,6 +54,21 @@ def trading_daemon(
         endurance_of("trading", clock, connections.trader),
     )
     return TradingDaemon(around, settings.data, clock)
+
+
+def leavers_of(chosen: tuple[str, ...], journal: PostgresJournal) -> tuple[str, ...]:
+    """Symbols that were taken out of the settings' `chosen` ones (none: all there are) while the desk held or ordered
+    them: it goes on reading their bars, and closes them at the next open. Without bars they stay, marked as they were.
+    """
+    last = journal.last() if chosen else None
+    if last is None:
+        return ()
+    held = {*last.positions, *(order.symbol for order, _ in journal.open_orders())}
+    leaving = tuple(sorted(held - set(chosen)))
+    if leaving:
+        what = "not among data.symbols any more: closed at the next open, held and marked while no bar comes"
+        log_event(logger, what, level=logging.WARNING, symbols=",".join(leaving))
+    return leaving
 
 
 def paper_broker(orchestrator: Orchestrator, journal: PostgresJournal) -> PaperBroker:

@@ -75,8 +75,8 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
     )
 
 
-def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
-    """The fixed part of a desk."""
+def plan_of(settings: Settings, symbols: tuple[str, ...], leaving: tuple[str, ...] = ()) -> DeskPlan:
+    """The fixed part of a desk, of whose symbols some may be `leaving`."""
     return DeskPlan(
         desk=settings.desk.name,
         book=settings.desk.broker,
@@ -84,6 +84,7 @@ def plan_of(settings: Settings, symbols: tuple[str, ...]) -> DeskPlan:
         parameters=parameters_of(settings, symbols),
         volatility_window_bars=settings.combine.volatility_window_bars,
         scale_window_bars=settings.combine.scale_window_bars,
+        leaving=leaving,
     )
 
 

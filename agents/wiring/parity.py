@@ -56,11 +56,11 @@ def check_parity(desk: CheckedDesk, at: datetime, *, keep: bool, from_start: boo
     if span is None or (last is not None and last.until >= span.last):
         return parity.as_plain() | {"from": None, "to": None}
     reader = _BatchReader(desk, history, span)
-    symbols, names, cash = reader.plan.symbols, reader.names, desk.settings.desk.initial_cash
+    symbols, names = reader.plan.symbols, reader.names
     if last is None:
-        state = new_state(len(names), len(symbols), cash)
+        state = new_state(len(names), len(symbols), desk.settings.desk.initial_cash)
     else:
-        state = unpack_state(last.state, symbols, names, cash)[0]
+        state = unpack_state(last.state, reader.plan, names)[0]
     first, until = None, None if last is None else last.until
     for _ in itertools.count() if not keep else range(MOST_BATCHES):
         batch = reader.after(until)

@@ -4,6 +4,7 @@ parity check, under the settings of its last day, finds nothing."""
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -20,10 +21,11 @@ from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
+from agents.pipeline.saved_state import unpack_state
 from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
-from agents.wiring.daemon import paper_broker
+from agents.wiring.daemon import leavers_of, paper_broker
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
 from tests.conftest import SERVICES
@@ -52,12 +54,13 @@ class World:
         self.clock = SimulatedClock(as_datetime(bars.time[0]))
 
     def trade(self, first: int, last: int, settings: Settings, *, tune: bool = False) -> None:
-        store = BarsStore(self.connections.trader, settings.data.symbols)
+        leaving = leavers_of(settings.data.symbols, self.journal)
+        store = BarsStore(self.connections.trader, (*settings.data.symbols, *leaving))
         agents = app.agents_of(settings, SystemClock())
         in_use = app.desk_weights(settings, self.connections, agents)
         plane = meta_app.MetaPlane(settings, self.connections, self.clock, with_pictures=False)
         self.journal.hold_desk()
-        desk = Orchestrator(app.plan_of(settings, store.symbols()), agents, in_use, self.journal)
+        desk = Orchestrator(app.plan_of(settings, store.symbols(), leaving), agents, in_use, self.journal)
         broker = paper_broker(desk, self.journal)
         before = as_datetime(self.bars.time[first - 1])
         count = desk.bars_needed + desk.plan.scale_window_bars
@@ -142,6 +145,74 @@ def test_restarts_and_both_orders_decide_the_same_to_the_last_bit(connections, o
         np.testing.assert_array_equal(recorded, joined(whole, name).ravel())
     equity = np.array([float(row["equity"]) for row in decided[:: len(BARS.symbols)]])
     np.testing.assert_array_equal(equity, joined(whole, "equity")[:, 0])
+
+
+SHADOWS = """
+SELECT agent_name, "return" FROM shadow_returns WHERE time = '{time}' ORDER BY agent_name
+"""
+
+
+def without(*left: str) -> Settings:
+    return with_changes(SETTINGS, {"data.symbols": tuple(s for s in BARS.symbols if s not in left)})
+
+
+def held_at(world: World, t: int, symbol: str) -> float:
+    query = "SELECT position FROM decision_details WHERE time = '{}' AND symbol = '{}'"
+    found = world.rows(query.format(as_datetime(world.bars.time[t]), symbol))
+    return found[0]["position"] if found else 0.0
+
+
+def test_a_symbol_that_leaves_is_closed_in_every_book_and_may_return(connections):
+    """Each shadow lost what it held, -24.6 % in one bar, and the tuner read that. The live book could not leave."""
+    world = World(connections, BARS)
+    world.trade(FIRST, 200, SETTINGS)
+    left = max(BARS.symbols, key=lambda symbol: abs(held_at(world, 199, symbol)))
+    assert held_at(world, 199, left) != 0.0
+    held = world.rows(f"SELECT sum(abs(position)) AS n FROM decision_details WHERE symbol = '{left}'")[0]["n"]
+    assert held > 0
+    world.trade(200, 230, without(left))
+    for row in world.rows(SHADOWS.format(time=as_datetime(BARS.time[200]))):
+        assert abs(row["return"]) < 0.04, "a day's move, not the value of a position"
+    order = world.rows(f"SELECT * FROM v_why_trade WHERE symbol = '{left}' ORDER BY decision_time DESC LIMIT 1")[0]
+    assert (order["clamps"], order["state"]) == ("leaving the universe", "filled")
+    assert order["decision_time"] == as_datetime(BARS.time[200])
+    assert held_at(world, 200, left) != 0.0
+    assert held_at(world, 201, left) == 0.0
+    world.trade(230, 232, without(left))
+    assert world.rows(f"SELECT 1 FROM decision_details WHERE symbol = '{left}' AND time > '{BARS.time[229]}Z'") == []
+    world.trade(232, 260, SETTINGS)
+    assert any(held_at(world, t, left) != 0.0 for t in range(232, 260)), "it is traded again"
+    for settings in (SETTINGS, without(left)):
+        found = world.parity(settings)
+        assert (found["examples"], found["decisions"]) == ([], 260 - FIRST)
+    totals = world.rows(
+        "SELECT (SELECT sum(contribution) FROM bar_contributions) AS shares,"
+        " (SELECT equity FROM decisions ORDER BY time DESC LIMIT 1) AS equity"
+    )[0]
+    assert totals["shares"] == pytest.approx(totals["equity"] - 1e6, abs=1e-3)
+
+
+def test_a_leaver_without_bars_is_kept_and_marked(connections):
+    """Nobody can sell it: the live book keeps it at its last price, the books beside are closed, the desk trades on."""
+    gone = {name: getattr(BARS, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for grid in gone.values():
+        grid[200:, 0] = np.nan
+    world = World(connections, replace(BARS, **gone))
+    world.trade(FIRST, 200, SETTINGS)
+    before = held_at(world, 199, "S0")
+    assert before != 0.0
+    world.trade(200, 215, without("S0"))
+    world.trade(215, 220, without("S0"))
+    assert held_at(world, 219, "S0") == before
+    for row in world.rows(SHADOWS.format(time=as_datetime(BARS.time[200]))):
+        assert abs(row["return"]) < 0.04
+    state, _ = unpack_state(
+        world.journal.last().state, app.plan_of(SETTINGS, BARS.symbols), app.agents_of(SETTINGS, SystemClock()).names
+    )
+    assert (state.position[1:, 0] == 0.0).all()
+    assert state.position[0, 0] == before
+    found = world.parity(SETTINGS)
+    assert (found["examples"], found["decisions"]) == ([], 220 - FIRST)
 
 
 def uninterrupted(bars: Bars, first: int, last: int) -> MemoryJournal:

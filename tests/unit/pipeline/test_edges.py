@@ -171,4 +171,4 @@ def run_state(bars: Bars):
     from agents.pipeline.saved_state import unpack_state
     from tests.unit.pipeline.test_step import AGENTS
 
-    return unpack_state(run_replay(bars).cycles[-1].state, bars.symbols, AGENTS.names, 1e6)[0]
+    return unpack_state(run_replay(bars).cycles[-1].state, plan(Settings(), bars.symbols), AGENTS.names)[0]

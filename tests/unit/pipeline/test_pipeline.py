@@ -67,6 +67,7 @@ def test_stored_codes_keep_their_numbers_and_words():
         "LOT",
     ]
     assert Clamp.words_of(63) == "symbol cap, gross cap, no shorts, reducing, halted, stale data"
+    assert Clamp.words_of(64) == "leaving the universe"
     assert Clamp.words_of(Clamp.GROSS_CAP | Clamp.STALE, " + ") == "gross cap + stale data"
     assert [FillStatus(code).name for code in range(6)] == [
         "NONE",
@@ -175,6 +176,7 @@ def test_two_opposite_agents_differ_from_either_alone():
     weight=arrays(np.float64, 4, elements=st.floats(-3, 3)),
     current=arrays(np.float64, 4, elements=st.floats(-1.5, 1.5)),
     stale=arrays(np.bool_, 4),
+    leaving=arrays(np.bool_, 4),
     state=st.sampled_from([ACTIVE, REDUCING, HALTED]),
     short=st.booleans(),
 )
@@ -182,13 +184,15 @@ def test_two_opposite_agents_differ_from_either_alone():
     weight=np.array([0.5, 0.5, 0.5, 5e-324]),
     current=np.zeros(4),
     stale=np.zeros(4, dtype=bool),
+    leaving=np.zeros(4, dtype=bool),
     state=ACTIVE,
     short=True,
 )
-def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, short):
+def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, leaving, state, short):
     limits = LIMITS._replace(symbol_cap=0.5, gross_cap=1.0, allow_short=short)
+    market = MarketAtClose(floats(4, 1.0), np.ones(4, dtype=bool), stale, leaving)
     once, clamps = weight.copy(), codes(4)
-    apply_limits(Targets(floats(4), once, current, clamps, codes(4)), stale, state, limits)
+    apply_limits(Targets(floats(4), once, current, clamps, codes(4)), market, state, limits)
     scale = 0.5 if state == REDUCING else 1.0
     assert (np.abs(once) <= np.abs(weight)).all()
     assert (once * weight >= 0.0).all(), "a limit never turns a position round"
@@ -198,11 +202,12 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, state, shor
         assert (once >= 0).all()
     held = stale | (state == HALTED)
     assert (np.abs(once[held]) <= np.abs(current[held]) + 1e-12).all()
+    assert (once[leaving] == 0.0).all()
     assert (clamps[once != weight] != 0).all(), "every change is named"
     large = np.abs(weight) >= np.finfo(np.float64).tiny  # a subnormal number times 0.9 can be that number again
-    assert (once != weight)[large & (clamps != 0)].all(), "and nothing else is"
+    assert (once != weight)[large & ~leaving & (clamps != 0)].all(), "and nothing else is"
     twice = once.copy()
-    apply_limits(Targets(floats(4), twice, current, clamps, codes(4)), stale, state, limits)
+    apply_limits(Targets(floats(4), twice, current, clamps, codes(4)), market, state, limits)
     assert np.array_equal(once, twice)
 
 
@@ -287,7 +292,7 @@ def decide(
         initial_cash=capital,
     )
     signal = CombinedSignal(floats(1, combined), floats(1), floats(1, unit))
-    market = MarketAtClose(floats(1, price), np.array([bar]), np.array([False]))
+    market = MarketAtClose(floats(1, price), np.array([bar]), np.array([False]), np.array([False]))
     book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE), targets(1)
     decide_orders(signal, market, book, parameters, decided)
     return float(book.order[0]), NoTrade(decided.no_trade[0]), int(decided.clamps[0])
@@ -526,7 +531,7 @@ def test_exact_shares_keep_agents_and_fix_the_remainder(pnl, shares):
 def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, stale, left):
     """Unless positions may only shrink: then as far as it closes one."""
     decided = Targets(floats(1), floats(1, 0.5), floats(1), np.array([1]), np.array([int(NoTrade.NO_BAR)]))
-    market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([stale]))
+    market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([stale]), np.array([False]))
     book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state)
     order_quantities(decided, market, book, Parameters(SIZING, LIMITS, FREE, floats(1, 1.0), 1e4))
     assert book.order[0] == left
@@ -534,7 +539,7 @@ def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, sta
 
 def test_target_positions_report_the_raw_weight():
     decided, signal = targets(1), CombinedSignal(floats(1, 0.5), floats(1), floats(1, 0.4))
-    market = MarketAtClose(floats(1, 20.0), np.array([True]), np.array([False]))
+    market = MarketAtClose(floats(1, 20.0), np.array([True]), np.array([False]), np.array([False]))
     book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE)
     target_positions(signal, market, book, 0.0, decided)
     assert decided.raw_weight[0] == pytest.approx(0.2)

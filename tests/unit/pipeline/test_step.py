@@ -170,7 +170,7 @@ def test_the_money_adds_up(seed, gaps, actions):
     assert shares == pnl
     assert REMAINDER in names
     last = journal.cycles[-1]
-    state, cash = unpack_state(last.state, bars.symbols, AGENTS.names, 1e6)
+    state, cash = unpack_state(last.state, plan(Settings(), bars.symbols), AGENTS.names)
     value = float(cash) + sum(float(p.quantity) * state.mark[bars.symbols.index(s)] for s, p in last.positions.items())
     assert value == pytest.approx(equity[-1], rel=1e-6)
     assert float(cash) == pytest.approx(state.cash[0], rel=1e-9)
@@ -401,10 +401,10 @@ def test_order_ids_are_short_and_a_function_of_the_decision():
 def test_state_moves_to_other_symbols_and_agents():
     bars = make_bars(300, 3, 2)
     packed = run_replay(bars).cycles[-1].state
-    more, _ = unpack_state(packed, ("NEW", *bars.symbols), AGENTS.names, 1e6)
-    same, _ = unpack_state(packed, bars.symbols, AGENTS.names, 1e6)
+    more, _ = unpack_state(packed, plan(Settings(), ("NEW", *bars.symbols)), AGENTS.names)
+    same, _ = unpack_state(packed, plan(Settings(), bars.symbols), AGENTS.names)
     np.testing.assert_array_equal(more.position[:, 1:], same.position)
-    fewer, _ = unpack_state(packed, bars.symbols, AGENTS.names[1:], 1e6)
+    fewer, _ = unpack_state(packed, plan(Settings(), bars.symbols), AGENTS.names[1:])
     np.testing.assert_array_equal(fewer.position[0], same.position[0])
     np.testing.assert_allclose(fewer.holding.sum(axis=1), fewer.position[0], atol=1e-9)
 
