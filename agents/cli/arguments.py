@@ -28,6 +28,16 @@ def reason(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
 
 
+def bars(parser: ArgumentParser) -> None:
+    """`quorum bars`."""
+    text = "list suspect symbols (the default); say that a suspect price is right, or wrong"
+    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "reject"), help=text)
+    completed_by(
+        parser.add_argument("symbol", nargs="?", default="", metavar="SYMBOL", help="of accept, reject"), nothing
+    )
+    add_demo(parser)
+
+
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
     text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"

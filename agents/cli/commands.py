@@ -83,6 +83,13 @@ RUNNING = (
         ("quorum halt --reason 'exchange trouble'",),
     ),
     Command(
+        "bars",
+        "bars",
+        "symbols whose newest price is not believed; accept or reject it",
+        arguments.bars,
+        ("quorum bars", "quorum bars accept AAPL"),
+    ),
+    Command(
         "resume",
         "trading",
         "leave the halted state",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agents.core.facts import NewestDecision, ParityCheck, SystemState
+from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.integrity import ChainCheck
 from agents.core.meta_types import Heartbeat
 
@@ -59,7 +59,8 @@ class AlarmFacts:
     """The desk at the moment `at`. `freshness` maps a symbol to its newest bar (None: it never had one);
     `unknown_orders` are ids of all orders whose outcome is not known, oldest first; `heartbeats` those of the other
     daemons; `refused` maps a recipient of the newest mails to why a server does not take mail for it; `chain` is a
-    check of the journal that found differences; `acts_as_owner`: the session has all rights."""
+    check of the journal that found differences; `acts_as_owner`: the session has all rights;
+    `suspects` are symbols whose newest price is not believed."""
 
     at: datetime
     newest: NewestDecision | None
@@ -75,3 +76,4 @@ class AlarmFacts:
     refused: Mapping[str, str] = field(default_factory=dict)
     chain: ChainCheck | None = None
     acts_as_owner: bool = False
+    suspects: Sequence[SuspectSymbol] = ()

@@ -84,6 +84,19 @@ class NewestDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuspectSymbol:
+    """A symbol whose newest bar, of `time`, is not believed; `price` is its close, `accepted` that of the last bar that
+    is, `bars` how many are not believed since."""
+
+    symbol: str
+    time: datetime
+    price: float
+    accepted_at: datetime
+    accepted: float
+    bars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldPosition:
     """An open position at the newest mark; None where the symbol was never marked."""
 

@@ -92,6 +92,15 @@ def _refused_recipients(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Ala
         yield Alarm(kind="mail_refused", subject=address, severity="medium", detail=f"{address}: {why}")
 
 
+def _suspect_prices(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    for suspect in facts.suspects:
+        detail = (
+            f"{suspect.price:g} of {suspect.time:%Y-%m-%d %H:%M} does not fit {suspect.accepted:g} before, so it is not"
+            f" traded; look, then `quorum bars accept {suspect.symbol}` or reject"
+        )
+        yield Alarm(kind="price_suspect", subject=suspect.symbol, severity="high", detail=detail)
+
+
 def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     newest = facts.newest
     if newest is None or newest.risk_state == RiskState.ACTIVE:
@@ -170,6 +179,7 @@ def _hours(duration: timedelta) -> str:
 Rule = Callable[[AlarmFacts, AlarmLimits], Iterator[Alarm]]
 RULES: tuple[Rule, ...] = (
     _stale_data,
+    _suspect_prices,
     _undecided_bars,
     _silent_daemons,
     _future_runs,

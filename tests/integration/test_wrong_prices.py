@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.suspect_bars import SuspectBars
 from agents.core.clock import SystemClock
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import check_parity
@@ -32,10 +33,10 @@ def rows(symbol: str, first: int, last: int, changes=None, **always) -> str:
 @pytest.fixture
 def world(services, tmp_path):
     """Days of a desk: `changes` maps a day to what A's row says otherwise; `replaced` writes the whole file anew on
-    that day, with other changes. Returns equities, facts, suspect days, and what parity finds."""
+    that day, with other changes; `person` is (day, word) of what is said of A in its evening. Returns equities, facts, suspect days, and what parity finds."""
     made = iter(range(100))
 
-    def run(changes=None, *, replaced=None):
+    def run(changes=None, *, replaced=None, person=None):
         folder = tmp_path / str(next(made))
         (folder / "bars").mkdir(parents=True)
         clock = HandClock(moment(WARM_UP - 1, 21, 5))
@@ -54,6 +55,8 @@ def world(services, tmp_path):
                             said = replaced[1] if replaced and t > replaced[0] else changes
                             stream.write(row(symbol, t, **(said or {}).get(t, {}) if symbol == "A" else {}))
                 desk.turn()
+                if person and person[0] == t:
+                    SuspectBars(desk.connections.trader).decide("A", person[1])
             return Outcome(desk)
 
     return run
@@ -138,3 +141,16 @@ def test_a_split_that_only_the_file_read_again_tells_is_known_from_then_on(world
     assert abs(late.equity[-1] / control.equity[-1] - 1.0) < 0.01
     assert late.parity["examples"] == []
     assert late.versions > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("person", "doubted"),
+    [(None, 3), ((FIRST, "accepted"), 1), ((FIRST + 1, "rejected"), 4)],
+    ids=["nobody", "accepted", "rejected"],
+)
+def test_a_fall_of_70_percent_is_believed_at_the_fourth_bar_or_when_a_person_says_so(world, person, doubted):
+    fall = {t: {"raw": 0.3, "adjusted": 0.3} for t in range(FIRST, WARM_UP + DECISIONS)}
+    fallen = world(fall, person=person)
+    assert fallen.suspect == [day(FIRST + k) for k in range(doubted)]
+    assert fallen.parity["examples"] == []

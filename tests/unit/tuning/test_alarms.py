@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents.core.alarm_types import AlarmFacts, AlarmLimits, FutureRuns, UndecidedBars, WaitingMail
-from agents.core.facts import NewestDecision, ParityCheck, SystemState
+from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.meta_types import Alarm, Heartbeat, JobRun, ScheduledJob
 from agents.core.types import RiskState, WeightsLevel
 from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
@@ -63,6 +63,11 @@ DIFFERS = ParityCheck(
 WRONG = [
     ({"freshness": {"A": NOW - timedelta(days=9)}}, "data_stale", "high"),
     ({"freshness": {"A": None}}, "data_stale", "high"),
+    (
+        {"suspects": [SuspectSymbol(symbol="A", time=NOW, price=30.0, accepted_at=NOW, accepted=100.0, bars=1)]},
+        "price_suspect",
+        "high",
+    ),
     ({"newest": newest(RiskState.HALTED)}, "risk_state", "critical"),
     ({"newest": newest(RiskState.REDUCING)}, "risk_state", "medium"),
     (
