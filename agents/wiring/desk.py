@@ -10,36 +10,20 @@ from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import SettingsError
-from agents.core.settings import INTERVALS_S, DataSettings, Settings
+from agents.core.settings import Settings
 from agents.core.weight_sets import StandIn
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
+from agents.wiring.calendar import bars_per_year
 from agents.wiring.connections import Connections
 from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
 
-SESSION_DAYS_PER_YEAR, CALENDAR_DAYS_PER_YEAR = 252.0, 365.25
-
 
 # ---------------------------------------------------------------- numbers from settings
-
-
-def bars_per_year(data: DataSettings) -> float:
-    """Bars of the settings' calendar in a year: sessions of their length on 252 days, or 24 hours on 365.25."""
-    opened, closed = (_minutes(clock) for clock in (data.session_open, data.session_close))
-    around_the_clock = closed - opened >= 24 * 60
-    days = CALENDAR_DAYS_PER_YEAR if around_the_clock else SESSION_DAYS_PER_YEAR
-    if data.interval == "1d":
-        return days
-    return days * max(1.0, (closed - opened) * 60.0 / INTERVALS_S[data.interval])
-
-
-def _minutes(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
 
 
 def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:

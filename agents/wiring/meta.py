@@ -33,9 +33,10 @@ from agents.tuning.delivery import deliver
 from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
-from agents.wiring.desk import bars_per_year, stand_in_of
+from agents.wiring.desk import stand_in_of
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
@@ -159,10 +160,10 @@ class MetaPlane:
 
     def wrong_at(self, at: datetime) -> list[Alarm]:
         """What is wrong at `at`, worst first."""
-        jobs, limits = scheduled_jobs(self.settings, paced_by=self.every), alarm_limits(self.settings)
+        jobs, limits = scheduled_jobs(self.settings, paced_by=self.every), alarm_limits(self.settings, at)
         wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name, at) for job in jobs}, at)
-        fresh = timedelta(seconds=INTERVALS_S[self.settings.data.interval] * self.settings.data.stale_after_intervals)
-        return worst_first([*wrong, *desk_alarms(self.reports.alarm_facts(at, at - fresh), limits)])
+        fresh = calendar_of(self.settings.data).stale_before(at)
+        return worst_first([*wrong, *desk_alarms(self.reports.alarm_facts(at, fresh), limits)])
 
 
 def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
@@ -174,17 +175,19 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
         log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
 
 
-def alarm_limits(settings: Settings) -> AlarmLimits:
-    """What counts as late on this desk."""
+def alarm_limits(settings: Settings, at: datetime) -> AlarmLimits:
+    """What counts as late on this desk at `at`."""
     stale = timedelta(seconds=INTERVALS_S[settings.data.interval] * max(2.0, settings.data.stale_after_intervals))
     return AlarmLimits(
-        stale_after=_trading_gap(settings, stale),
+        stale_after=_trading_gap(settings, stale, at),
         decide_within=DECIDE_WITHIN + timedelta(seconds=settings.data.publication_delay_s),
     )
 
 
-def _trading_gap(settings: Settings, stale: timedelta) -> timedelta:
-    """Sessions pause over nights, weekends and holidays; a market that never closes does not."""
+def _trading_gap(settings: Settings, stale: timedelta, at: datetime) -> timedelta:
+    """Sessions pause over nights, weekends and holidays, as a calendar knows; a market that never closes does not."""
+    if settings.data.calendar:
+        return at - calendar_of(settings.data).stale_before(at)
     around_the_clock = bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
     return stale if around_the_clock else max(stale, timedelta(days=4, hours=12))
 

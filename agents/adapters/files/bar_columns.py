@@ -6,18 +6,22 @@ session hours give the instants). Importing this module loads pyarrow, so it is 
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from agents.adapters.calendars.market_hours import market_hours
 from agents.adapters.files.bar_files import JudgedRows
 from agents.adapters.files.split_ratios import exact_ratios
 from agents.core.errors import DataError
+from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings
-from agents.core.types import Floats, Integers, Times
+from agents.core.types import Booleans, Floats, Integers, Times
 
+logger = logging.getLogger(__name__)
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 SYMBOL = r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$"
 EPOCH_UNITS = ((1e8, 1e10, "s"), (1e11, 1e13, "ms"), (1e14, 1e16, "us"), (1e17, 1e19, "ns"))
@@ -139,10 +143,16 @@ def _instants(rows: JudgedRows, settings: DataSettings) -> tuple[Times, Times]:
         stamps = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")
         rows.refuse(np.isnat(stamps), f"local time does not exist or is ambiguous in {settings.timezone}")
     opened = stamps if settings.time_means == "open" else stamps - interval
-    off_grid = (opened.astype(np.int64) % int(interval.astype(np.int64))) != 0
+    closed = opened + interval
+    on_grid = (opened.astype(np.int64) % int(interval.astype(np.int64))) == 0
+    if settings.calendar and settings.interval != "1d":
+        hours = market_hours(settings.calendar)
+        opened, closed, inside = hours.bars(stamps, interval, are_opens=settings.time_means == "open")
+        on_grid = hours.on_grid(opened, interval)
+        _tell_outside(rows, stamps, inside, settings)
     if settings.interval != "1d":
-        rows.refuse(off_grid, f"time is not on the {settings.interval} grid")
-    return opened, opened + interval
+        rows.refuse(~on_grid, f"time is not on the {settings.interval} grid")
+    return opened, closed
 
 
 def _session(rows: JudgedRows, stamps: Times, settings: DataSettings) -> tuple[Times, Times]:
@@ -153,8 +163,27 @@ def _session(rows: JudgedRows, stamps: Times, settings: DataSettings) -> tuple[T
             " say 'open' or 'close'"
         )
     days, inverse = np.unique(stamps.astype("datetime64[D]"), return_inverse=True)
+    if settings.calendar:
+        opened, closed, known = market_hours(settings.calendar).sessions(days)
+        _tell_outside(rows, days[inverse], known[inverse], settings)
+        return opened[inverse], closed[inverse]
     opened = _localised(days, settings.session_open, settings.timezone)[inverse]
     return opened, _localised(days, settings.session_close, settings.timezone)[inverse]
+
+
+def _tell_outside(rows: JudgedRows, times: Times, inside: Booleans, settings: DataSettings) -> None:
+    """Rows outside the calendar's sessions are used as they are: a vendor may know better, and so may a person."""
+    outside = times[rows.good & ~inside]
+    if len(outside):
+        log_event(
+            logger,
+            "rows outside the calendar's sessions are kept",
+            level=logging.WARNING,
+            file=rows.table.file,
+            calendar=settings.calendar,
+            rows=len(outside),
+            first=outside.min(),
+        )
 
 
 def _localised(days: Times, clock: str, zone: str) -> Times:

@@ -22,7 +22,18 @@ from agents.trading.registry import AGENTS
 from agents.tuning import job_runner
 
 ROOT = Path(__file__).resolve().parents[3]
-COMPUTING = {"numba", "scipy", "cvxpy", "daqp", "matplotlib", "pandas", "pyarrow", "optuna", "alembic"}
+COMPUTING = {
+    "numba",
+    "scipy",
+    "cvxpy",
+    "daqp",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "optuna",
+    "alembic",
+    "exchange_calendars",
+}
 READING = {"numpy", "sqlalchemy", "psycopg", "redis", "pydantic", "rich"}
 
 

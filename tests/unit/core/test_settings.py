@@ -15,7 +15,7 @@ from agents.core.errors import SettingsError
 from agents.core.log import KeyValueFormatter, mask_secrets
 from agents.core.settings import DataSettings, Settings, load_settings
 from agents.trading.registry import make_agents
-from agents.wiring.desk import bars_per_year
+from agents.wiring.calendar import bars_per_year
 
 ROOT = Path(__file__).resolve().parents[3]
 
