@@ -178,7 +178,7 @@ try() {
     say "installing the units (the environment, then the servers, are fetched)"
     feed 60
     as_quorum "./scripts/setup_venv.sh requirements.lock" >>"$root.log" 2>&1 || fail "setup_venv failed: $(tail -n 3 "$root.log")"
-    inside bash -c "cd $project && git config --global --add safe.directory $project && ./scripts/install_systemd.sh system quorum" >>"$root.log" 2>&1 \
+    inside bash -c "cd $project && ./scripts/install_systemd.sh system quorum" >>"$root.log" 2>&1 \
         || fail "install_systemd failed: $(tail -n 5 "$root.log")"
     inside mkdir -p /etc/systemd/system/quorum-trading.service.d /etc/systemd/system/quorum-meta.service.d
     for unit in trading meta; do  # the watchdog's five minutes are long to wait for
