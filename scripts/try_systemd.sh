@@ -132,7 +132,7 @@ PYTHON
     fed=$((fed + $1))
 }
 
-decisions() { as_quorum ".venv/bin/quorum status --json" 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["health"]["decisions"])' 2>/dev/null || echo 0; }
+decisions() { as_quorum ".venv/bin/quorum status --json" 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["counts"]["decisions"])' 2>/dev/null || echo 0; }
 
 recovers() {  # WHAT [SECONDS]: three more bars are decided within the time
     local what="$1" limit="${2:-60}" begun=$SECONDS
@@ -180,13 +180,14 @@ try() {
     as_quorum "./scripts/setup_venv.sh requirements.lock" >>"$root.log" 2>&1 || fail "setup_venv failed: $(tail -n 3 "$root.log")"
     inside bash -c "cd $project && ./scripts/install_systemd.sh system quorum" >>"$root.log" 2>&1 \
         || fail "install_systemd failed: $(tail -n 5 "$root.log")"
+    recovers "three units installed and started" 300
     inside mkdir -p /etc/systemd/system/quorum-trading.service.d /etc/systemd/system/quorum-meta.service.d
     for unit in trading meta; do  # the watchdog's five minutes are long to wait for
         printf '[Service]\nWatchdogSec=20\n' | inside tee "/etc/systemd/system/quorum-$unit.service.d/try.conf" >/dev/null
     done
     inside systemctl daemon-reload
     inside systemctl restart quorum-trading quorum-meta
-    recovers "three units installed and started" 300
+    recovers "restarted with a watchdog of 20 s"
     for unit in services trading meta; do expect "quorum-$unit is active" active "quorum-$unit"; done
     expect "Type=notify: systemd knows that it is ready" \
         bash -c "[ '$(inside systemctl show -p StatusText -p NotifyAccess --value quorum-trading | tr -d '\n')' != '' ]"
