@@ -41,7 +41,8 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the daemon lives in. `open_desk` makes the desk of a universe; `notify` tells the service manager, `pulse`
+    """What the daemon lives in. `open_desk` makes the desk of a universe, `is_new` says whether the desk has never
+    decided; `notify` tells the service manager, `pulse`
     the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
     what to do about errors."""
 
@@ -49,6 +50,7 @@ class Surroundings:
     bars: DeskBars
     calendar: MarketCalendar
     open_desk: Callable[[tuple[str, ...]], Desk]
+    is_new: Callable[[], bool]
     notify: Callable[[str], None]
     pulse: DaemonPulse
     tend: Callable[[], None]
@@ -70,6 +72,7 @@ class TradingDaemon:
         self._interval = timedelta(seconds=INTERVALS_S[data.interval])
         self._patience = Patience(clock, data.complete_within_s, self._interval.total_seconds())
         self._attendance: Attendance | None = None
+        self._waiting_told = False
 
     def stop(self, *_: object) -> None:
         """Finish the cycle that runs and return from `run`."""
@@ -132,8 +135,10 @@ class TradingDaemon:
 
     def _open(self, now: datetime) -> Desk | None:
         """Take up the desk once there are bars and no more are coming; None while there is nothing to trade."""
-        if not self._patience.has_all():
-            return None  # the files of other symbols may be on their way, and the desk keeps the symbols it opens with
+        if not (self._data.symbols or self._patience.has_all()) and self._around.is_new():
+            # The files of other symbols may be on their way, and the desk keeps the symbols that it opens with.
+            self._tell_that_it_waits()
+            return None
         symbols = self._bars.symbols()
         newest = self._bars.window(until=now, count=1) if symbols else None
         if newest is None or not len(newest.time):
@@ -154,6 +159,12 @@ class TradingDaemon:
         self._attendance = attendance_of(self._window or history.rows(0, 0))
         self._desk = desk
         return desk
+
+    def _tell_that_it_waits(self) -> None:
+        if not self._waiting_told:
+            hint = "name them in data.symbols to begin at once"
+            log_event(logger, "a new desk waits for all of its files", quiet_s=self._data.complete_within_s, hint=hint)
+        self._waiting_told = True
 
     def _look_back(self) -> None:
         """Where bars came that earlier decisions lacked: tell so, and read the window again, with them."""

@@ -48,6 +48,7 @@ def trading_daemon(
         store,
         calendar_of(settings.data),
         open_desk,
+        lambda: journal.last() is None,
         notify,
         DaemonPulse(HeartbeatTable(connections.trader), "trading", clock),
         tending(settings, clock),

@@ -34,6 +34,7 @@ SETTINGS = {
         "feed_folder": '"bars"',
         "clock": '"bars"',
         "poll_s": "0.1",
+        "complete_within_s": "1.0",
         "session_open": '"15:00"',
         "session_close": '"21:00"',
         "timezone": '"UTC"',

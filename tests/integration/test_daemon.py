@@ -422,3 +422,19 @@ def _cycles_with_redis(owner, trader, url, process):
     journal.release()
     cache.close()
     return orders, levels
+
+
+def test_a_desk_that_goes_on_or_whose_symbols_are_named_does_not_wait_for_more_files(daemon):
+    """Only a new desk without `data.symbols` waits, and says so: it keeps the symbols that it opens with."""
+    patient = SETTINGS.replace("complete_within_s = 0.3", "complete_within_s = 600.0")
+    (daemon.folder / "quorum.toml").write_text(patient.replace("[data]", '[data]\nsymbols = ["S0", "S1"]'))
+    daemon.write(csv_of(BARS, 0, 30))
+    daemon.start()
+    daemon.wait_for(30)
+    assert daemon.stop()[0] == 0
+    (daemon.folder / "quorum.toml").write_text(patient)
+    daemon.write(csv_of(BARS, 30, 40))
+    daemon.start()
+    daemon.wait_for(40)
+    assert daemon.stop()[0] == 0
+    assert "waits for all of its files" not in (daemon.folder / "logs" / "orchestrator.log").read_text()
