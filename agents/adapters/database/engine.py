@@ -106,12 +106,16 @@ def normalise_url(url: str) -> str:
     else:
         raise SettingsError("DATABASE_URL is not of the form postgresql://user:password@host:port/database")
     try:
-        make_url(url)
+        made = make_url(url)
     except (exc.ArgumentError, ValueError):
         raise SettingsError(
             "DATABASE_URL cannot be read; expected postgresql://user:password@host:port/database"
         ) from None
-    return url
+    named = made.query.get("password")
+    if named is None:
+        return url
+    password = named if isinstance(named, str) else named[-1]  # at the place where whoever shows a URL leaves it out
+    return made.set(password=password).difference_update_query(("password",)).render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -142,8 +146,8 @@ def told_plainly(engine: Engine) -> Iterator[None]:
 
 
 def safe_url(engine: Engine) -> str:
-    """The engine's URL without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    """The engine's URL without its password and that of its key."""
+    return engine.url.difference_update_query(("sslpassword",)).render_as_string(hide_password=True)
 
 
 def first_line(error: BaseException) -> str:
