@@ -64,6 +64,10 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
         """As the trading plane would use them: newest version that fits, else the settings', else equal."""
         ...
 
+    def moved_since(self, since: datetime) -> float:
+        """By how much the weight that moved most has moved since a time, as a fraction of the book."""
+        ...
+
     def methods_tried(self, method: str) -> int:
         """How many methods, this one included, have ever made a proposal on this desk."""
         ...

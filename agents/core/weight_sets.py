@@ -153,3 +153,8 @@ def _digest(body: Mapping[str, object]) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise InvalidWeightsError(f"the cached weights hold {name}")
+
+
+def largest_move(before: Mapping[str, Decimal | float], after: Mapping[str, Decimal | float]) -> float:
+    """The largest change of one agent's weight; an agent that one side lacks weighs nothing there."""
+    return max((abs(float(after.get(name, 0)) - float(before.get(name, 0))) for name in {*before, *after}), default=0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from agents.core.facts import Trading
 from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weight_sets import StandIn, in_force
+from agents.core.weight_sets import StandIn, in_force, largest_move
 from agents.replay.agent_days import AgentDayTable
 
 
@@ -79,6 +80,11 @@ class ArrayDesk:
         if known is None or (known.version == 0 and self._newest is not None):
             known = self._cached = in_force(self._newest, self._agents, self._stand_in, at)
         return known
+
+    def moved_since(self, since: datetime) -> float:
+        recent = list(takewhile(lambda d: d.at >= since, reversed(self.decisions)))
+        moves = [d for d in reversed(recent) if d.status in ("apply", "revert")]
+        return largest_move(moves[0].previous or {}, self._newest.weights) if moves and self._newest else 0.0
 
     def methods_tried(self, method: str) -> int:
         return len(self._methods | {method})

@@ -9,8 +9,8 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ from agents.quant.returns import periods_per_year, sharpe_ratio
 
 logger = logging.getLogger(__name__)
 SEED = 20240118
+LEAST_STEP = 0.001
+"""Less than this of a day's step is nothing left of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,13 @@ class Tuning:
 
 
 class DecisionInputs(NamedTuple):
-    """What a decision about weights is computed from."""
+    """What a decision about weights is computed from; `moved_today` is the largest move of one weight on this UTC day
+    before it, which leaves so much less of the day's step."""
 
     days: AgentDays
     before: WeightSet
     tuning: Tuning
+    moved_today: float = 0.0
 
 
 class Occasion(NamedTuple):
@@ -91,7 +95,9 @@ def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime
 def read_inputs(desk: OptimizerDesk, tuning: Tuning, at: datetime) -> DecisionInputs:
     """Whole days up to `at`, brought up to date, and the weights in force."""
     desk.refresh_days()
-    return DecisionInputs(desk.agent_days(until=at, whole_days_only=True), desk.weights_in_force(at), tuning)
+    days, before = desk.agent_days(until=at, whole_days_only=True), desk.weights_in_force(at)
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return DecisionInputs(days, before, tuning, round(desk.moved_since(midnight), 6))
 
 
 def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet) -> dict[str, Any]:
@@ -127,18 +133,25 @@ def decide(inputs: DecisionInputs, occasion: Occasion) -> WeightDecision:
 
 
 def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
-    """`propose` on the days of the history window."""
-    days, before, tuning = inputs
-    return propose(
+    """`propose` on the days of the history window, within what is left of the day's step."""
+    days, before, tuning, moved = inputs
+    left = tuning.limits.step - moved
+    proposal = propose(
         _window(days, tuning),
         np.array([float(before.weights[name]) for name in days.agents]),
         method=tuning.method,
-        limits=tuning.limits,
+        limits=replace(tuning.limits, step=left) if moved and left > LEAST_STEP else tuning.limits,
         periods_per_year=_periods_per_year(days),
         turnover_cost=tuning.turnover_cost,
         trials=trials,
         seed=SEED,
         solver=tuning.solver,
+    )
+    if proposal.status != "apply" or left > LEAST_STEP:
+        return proposal
+    reason = f"one weight has moved by {moved:.1%} today; a day's step is {tuning.limits.step:.0%}"
+    return replace(
+        proposal, status="hold", reason=reason, expected_sharpe_improvement=0.0, expected_return_improvement=0.0
     )
 
 
@@ -159,8 +172,9 @@ def _periods_per_year(days: AgentDays) -> float:
 
 
 def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, status: DecisionStatus) -> WeightDecision:
-    days, before, tuning = inputs
+    days, before, tuning, moved_today = inputs
     returns = _window(days, tuning)
+    spent = {"moved_today": moved_today} if moved_today else {}
     moved = status == "apply"
     raw = dict(zip(days.agents, (proposal.weights if moved else proposal.candidate), strict=True))
     changed = normalised({name: float(w) for name, w in raw.items()}, days.agents)
@@ -181,7 +195,7 @@ def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, st
         sharpe_improvement=proposal.expected_sharpe_improvement,
         return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
-        evidence={**proposal.evidence, "tuning": tuning_digest(tuning), "candidate": candidate},
+        evidence={**proposal.evidence, **spent, "tuning": tuning_digest(tuning), "candidate": candidate},
     )
 
 
@@ -210,10 +224,12 @@ def tuning_digest(tuning: Tuning) -> str:
 
 def inputs_hash(inputs: DecisionInputs) -> str:
     """A digest of everything that the decision was computed from: the same inputs give the same decision."""
-    days, before, tuning = inputs
+    days, before, tuning, moved_today = inputs
     digest = hashlib.sha256((_window(days, tuning) + 0.0).tobytes())  # + 0: a return of -0 is one of 0
     weights = sorted((n, f"{w:.6f}") for n, w in before.weights.items())
     digest.update(repr((days.agents, weights, tuning, SEED)).encode())
+    if moved_today:
+        digest.update(f"{moved_today:.6f}".encode())
     return digest.hexdigest()[:32]
 
 

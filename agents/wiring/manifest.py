@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,11 +76,14 @@ def versions() -> dict[str, Any]:
     }
 
 
-def code_digest() -> str:
-    """A digest of this program's own sources."""
+def code_digest(own: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A digest of this program's own sources, and of the files that `own` agents (FILE.py:CLASS) come from."""
     folder, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    for name, place in sorted(own.items()):
+        file = Path(place.rpartition(":")[0])
+        digest.update(f"{name}={place}\0".encode() + (file.read_bytes() if file.is_file() else b""))
     return digest.hexdigest()[:16]
 
 

@@ -173,8 +173,10 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
             level=WeightsLevel.DATABASE,
             reason="",
         )
-        days = store.agent_days(until=at, whole_days_only=True)
-        again = decide(DecisionInputs(days, before, tuning), Occasion(at, recorded.decided_for, recorded.trials or 1))
+        days, moved = store.agent_days(until=at, whole_days_only=True), recorded.evidence.get("moved_today", 0.0)
+        again = decide(
+            DecisionInputs(days, before, tuning, moved), Occasion(at, recorded.decided_for, recorded.trials or 1)
+        )
         if again.inputs_hash != recorded.inputs_hash:
             parity.differ("weight", at, f"version {version}, inputs", recorded.inputs_hash, again.inputs_hash)
         then = {name: f"{float(w):.6f}" for name, w in sorted(recorded.weights.items())}

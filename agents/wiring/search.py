@@ -22,7 +22,7 @@ from agents.quant.measures import plain
 from agents.quant.returns import sharpe_ratio
 from agents.replay.space import Space, candidates, period_rows
 from agents.replay.trials import Conclusion, Trial, conclude
-from agents.wiring.manifest import versions
+from agents.wiring.manifest import code_digest, versions
 from agents.wiring.study import Done, SharedStudy
 from agents.wiring.trial_runner import TrialRunner
 
@@ -42,7 +42,8 @@ class Search:
         for point in self._points:
             with_changes(runner.settings, point)  # an impossible setting is refused before anything runs
         base = json.dumps(plain_settings(runner.settings), sort_keys=True)
-        text = "|".join((space.digest_text(), runner.data_hash, base))
+        self._code = code_digest(runner.settings.agents.own)
+        text = "|".join((space.digest_text(), runner.data_hash, base, self._code))
         self.name = "search-" + hashlib.sha256(text.encode()).hexdigest()[:16]
         self._study = SharedStudy(owner, self.name, space, self._points)
 
@@ -108,7 +109,8 @@ class Search:
         return TriedHistory(self._runner.data_hash, bars.symbols, min(first, last), max(first, last))
 
     def _hash(self, settings: Settings) -> str:
-        text = json.dumps([plain_settings(settings), self.space.tuning, self._rows], sort_keys=True)
+        # A result of other code, an agent's above all, is not known.
+        text = json.dumps([plain_settings(settings), self.space.tuning, self._rows, self._code], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _finished(self) -> list[Trial]:

@@ -21,6 +21,7 @@ from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.replay.space import space_of
 from agents.replay.walk_forward import WalkForward, out_of_sample, walk_forward
+from agents.wiring.manifest import code_digest
 from agents.wiring.search import Search
 from agents.wiring.trial_runner import TrialRunner, count_candidates
 from tests.conftest import SERVICES
@@ -199,3 +200,13 @@ def test_what_a_walk_forward_chose_among_is_counted(owner):
     for _ in range(2):
         count_candidates(owner, lab, [{"execution.buffer": 0.2}, {"execution.buffer": 0.3}])
     assert store.tried_on(*span) == 2
+
+
+def test_changed_code_of_an_agent_is_another_search(tmp_path):
+    """B22. Seen: results of an agent's old code were taken for those of its new one."""
+    file = tmp_path / "mine.py"
+    file.write_text("x = 1\n")
+    before = code_digest({"Mine": f"{file}:Mine"})
+    assert code_digest({"Mine": f"{file}:Mine"}) == before != code_digest()
+    file.write_text("x = 2\n")
+    assert code_digest({"Mine": f"{file}:Mine"}) != before

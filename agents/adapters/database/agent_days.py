@@ -147,8 +147,10 @@ class AgentDaysTable:
 
     def _read_new(self) -> None:
         # Only the newest days can have changed since they were read; a long replay would read all of them every time.
-        kept = self._rows[: -REPEATED_DAYS * len(self._agents)] if len(self._rows) else self._rows
-        first = DAY_ZERO + timedelta(days=int(kept[-1, 0]) + 1) if len(kept) else DAY_ZERO
+        # Whole days are kept: an agent that was added later has no rows on the days before it.
+        days = np.unique(self._rows[:, 0])[-REPEATED_DAYS:]
+        kept = self._rows[self._rows[:, 0] < days[0]] if len(days) else self._rows
+        first = DAY_ZERO + timedelta(days=int(days[0])) if len(kept) else DAY_ZERO
         with transaction(self._engine) as connection, driver_connection(connection).cursor(binary=True) as cursor:
             rows = cursor.execute(_READ, (list(self._agents), first)).fetchall()
         new = np.array(rows, dtype=np.float64).reshape(-1, self._rows.shape[1])

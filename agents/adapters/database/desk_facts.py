@@ -64,9 +64,14 @@ _QUERIES = {
                coalesce(sum(f.spread_cost), 0) AS spread, coalesce(sum(f.impact_cost), 0) AS impact,
                coalesce(sum(CASE f.side WHEN 'buy' THEN f.quantity ELSE -f.quantity END
                             * (f.price - (CASE f.side WHEN 'buy' THEN 1 ELSE -1 END)
-                               * (f.spread_cost + f.impact_cost) / f.quantity - d.mark::numeric)), 0) AS delay
+                               * (f.spread_cost + f.impact_cost) / f.quantity - (d.mark / s.ratio)::numeric)), 0)
+                   AS delay
         FROM fills f JOIN orders o USING (client_order_id)
         JOIN decision_details d ON d.time = o.decision_time AND d.symbol = f.symbol
+        CROSS JOIN LATERAL (
+            SELECT coalesce(exp(sum(ln(m.value))), 1) AS ratio FROM market_actions m
+            WHERE m.symbol = f.symbol AND m.kind = 'split' AND m.time > o.decision_time AND m.time <= coalesce(
+                (SELECT min(b.time) FROM bars b WHERE b.symbol = f.symbol AND b.time > f.time), f.time)) s
         WHERE f.time > :start AND f.time <= :at""",
     "orders": """
         SELECT state, count(*) AS orders FROM orders

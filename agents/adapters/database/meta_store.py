@@ -19,13 +19,17 @@ from agents.core.meta_ports import PastChange
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
-from agents.core.weight_sets import StandIn, in_force
+from agents.core.weight_sets import StandIn, in_force, largest_move
 
 _SETTINGS_TRIED = """
 SELECT count(DISTINCT settings_hash) FROM settings_tried WHERE last_bar >= (SELECT min(date) FROM agent_days)
 """
 _METHODS_TRIED = """
 SELECT count(DISTINCT method) FROM weight_history WHERE sample_size IS NOT NULL AND method <> :method
+"""
+_WEIGHTS_BEFORE = """
+SELECT previous_weights FROM weight_history
+WHERE status IN ('apply', 'revert') AND timestamp >= :since AND previous_weights IS NOT NULL ORDER BY version LIMIT 1
 """
 _UNSCORED = """
 SELECT version, timestamp, agent_weights, previous_weights FROM weight_history
@@ -99,6 +103,12 @@ class MetaStore:
 
     def weights_in_force(self, at: datetime) -> WeightSet:
         return in_force(self._weights.newest(), self._agents, self._stand_in, at)
+
+    def moved_since(self, since: datetime) -> float:
+        with transaction(self._engine) as connection:
+            before = connection.execute(text(_WEIGHTS_BEFORE), {"since": since}).scalar()
+        newest = self._weights.newest()
+        return 0.0 if before is None or newest is None else largest_move(before, newest.weights)
 
     def methods_tried(self, method: str) -> int:
         with transaction(self._engine) as connection:

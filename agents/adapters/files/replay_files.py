@@ -59,7 +59,7 @@ def _column(values: Any) -> pa.Array:
         )
     if isinstance(values, pa.Array | pa.DictionaryArray):
         return values
-    return pa.array(values)
+    return pa.array(values) if len(values) or isinstance(values, np.ndarray) else pa.array([], type=pa.string())
 
 
 def long_form(time: Times, symbols: Sequence[str], grids: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:

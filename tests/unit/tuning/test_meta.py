@@ -150,6 +150,29 @@ def test_a_shown_difference_moves_the_weights_and_says_why():
         )
 
 
+def test_four_decisions_on_a_day_move_no_weight_further_than_one():
+    """B22. Seen: 17 points on a day, where the README says 5."""
+    first = decide(DecisionInputs(make_days(700), equal_weights(), Tuning()), Occasion(NOW, NOW, 1))
+    start, made, moves = equal_weights().weights, first, []
+    for _ in range(3):
+        moved = round(max(abs(float(made.weights[n] - start[n])) for n in NAMES), 6)
+        moves.append(moved)
+        inputs = DecisionInputs(make_days(700), replace(equal_weights(), weights=made.weights), Tuning(), moved)
+        made = decide(inputs, Occasion(NOW, NOW, 1))
+    assert first.status == "apply" and moves[0] > 0.02
+    assert max(moves) <= 0.05 + 1e-6
+    assert max(abs(float(made.weights[n] - start[n])) for n in NAMES) <= 0.05 + 1e-6
+    assert made.status in ("hold", "apply")
+
+
+def test_a_day_whose_step_is_spent_holds_and_says_so():
+    spent = decide(DecisionInputs(make_days(700), equal_weights(), Tuning(), 0.05), Occasion(NOW, NOW, 1))
+    assert (spent.status, spent.weights) == ("hold", equal_weights().weights)
+    assert "has moved by 5.0% today" in spent.reason
+    fresh = decide(DecisionInputs(make_days(700), equal_weights(), Tuning()), Occasion(NOW, NOW, 1))
+    assert fresh.inputs_hash != spent.inputs_hash and "moved_today" not in fresh.evidence
+
+
 def test_the_first_decision_gives_the_weights_a_version():
     inputs = DecisionInputs(make_days(60, skills=(0, 0, 0, 0)), equal_weights(version=0), Tuning())
     made = decide(inputs, Occasion(NOW, NOW, 1))
