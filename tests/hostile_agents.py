@@ -198,6 +198,8 @@ class Tells(Decent):
     """Fails where it sees more than it should."""
 
     def misbehave(self, panel):
+        with open("/proc/self/oom_score_adj") as file:
+            assert file.read().strip() == "1000"  # it goes first where the machine runs out of memory
         assert "canary" not in " ".join(os.environ.values())
         assert len(os.listdir("/proc/self/fd")) <= 7  # 0 1 2, the socket, two blocks, this listing
 

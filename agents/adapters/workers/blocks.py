@@ -67,7 +67,7 @@ class PanelBoard:
             head = _head(question.panel)
             size = 8 + len(head) + sum(array.nbytes + ALIGNMENT for array in _arrays(question.panel)) + ALIGNMENT
             if self._block is None or self._block.size < size:
-                self.close()
+                self.close()  # before the new one: no panel is better than an old one
                 self._block = Block(aligned(size + size // 4), ours_alone=True)
             _write_panel(self._block.memory, head, question.panel)
             self._shown = question

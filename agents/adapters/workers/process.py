@@ -73,10 +73,19 @@ class WorkerProcess:
     def send(self, order: Order, descriptors: Sequence[int]) -> None:
         """Give an order, with the blocks that are new; WorkerLostError where it cannot be given."""
         try:
+            self._signal(signal.SIGCONT)
             self._control.setblocking(False)
             socket.send_fds(self._control, [order.packed()], list(descriptors))
         except OSError:
             raise WorkerLostError(self._how_it_ended()) from None
+
+    def rest(self) -> None:
+        """Let it do nothing until the next order, whatever threads its agent has started."""
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
 
     def receive(self, deadline_s: float) -> Reply | None:
         """The next reply, None where there is none at `deadline_s`; WorkerLostError where there will be none."""

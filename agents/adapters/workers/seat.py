@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agents.adapters.workers.blocks import Block, PanelBoard, read_opinions, words_place
 from agents.adapters.workers.messages import REASON_BYTES, Kind, Order, Reply, Status
 from agents.adapters.workers.process import WorkerLostError, WorkerProcess
-from agents.core.asking import LATE, Answer, Question, checked, clean_text
+from agents.core.asking import LATE, Answer, Question, checked, clean_text, problem_of
 from agents.core.clock import Clock
 from agents.core.log import log_event
 
@@ -52,14 +52,16 @@ class WorkerSeat:
         self._mapped: tuple[int, int] = (0, 0)
         self._answered: tuple[WorkerProcess, int] | None = None
         if work.bars_needed is None:
-            self._start()
+            self._start_or_lose()
 
     @property
     def bars_needed(self) -> int:
         """The agent's memory; 1 where it could not be made when it was first needed."""
         if self._bars_needed is None:
             try:
-                if not self._await_ready(self._clock.monotonic_s() + START_S):
+                if self._await_ready(self._clock.monotonic_s() + START_S) and self._process is not None:
+                    self._process.rest()
+                elif self._process is not None:
                     self._lose("could not be made in time")
             except WorkerLostError as lost:
                 self._lose(str(lost))
@@ -82,7 +84,7 @@ class WorkerSeat:
         except WorkerLostError as lost:  # it ended since the last question, which need not cost this one
             self._lose(str(lost))
         if self._process is None and self._clock.monotonic_s() >= self._not_before_s:
-            self._start()
+            self._start_or_lose()
 
     def answer(self, timeout_s: float) -> Answer:
         """The checked answer to the last question. A worker that is not in time is killed."""
@@ -131,9 +133,12 @@ class WorkerSeat:
 
     # ------------------------------------------------------------ the process
 
-    def _start(self) -> None:
+    def _start_or_lose(self) -> None:
         self._ready, self._mapped = False, (0, 0)
-        self._process = WorkerProcess(self.name, [str(self._work.memory_mb), self._work.place], self._clock)
+        try:
+            self._process = WorkerProcess(self.name, [str(self._work.memory_mb), self._work.place], self._clock)
+        except OSError as error:  # the machine has no room for a process or a descriptor
+            self._lose(f"cannot be started: {problem_of(error)}")
 
     def _await_ready(self, deadline_s: float) -> bool:
         """Whether the worker has made its agent by then."""
@@ -178,16 +183,17 @@ class WorkerSeat:
         rows, symbols = question.answered_shape()
         order = Order(Kind.WHOLE if question.whole else Kind.NEWEST, 0, question.first_row(self.bars_needed), 0)
         room = words_place((rows, symbols)) + (0 if question.whole else symbols * REASON_BYTES)
-        self._send(order, room, self._board.show(question))
+        self._send(order, room, question)
         self._sent = True
 
-    def _send(self, order: Order, room: int, panel: Block | None = None) -> None:
+    def _send(self, order: Order, room: int, question: Question | None = None) -> None:
         """Give an order, with those blocks that this worker has not mapped yet."""
         assert self._process is not None, "asked of a process"
-        if self._block is None or self._block.size < room:
-            if self._block is not None:
-                self._block.close()
-            self._block = Block(room + room // 4, ours_alone=False)
+        try:
+            panel = None if question is None else self._board.show(question)
+            self._block = self._roomy_block(room)
+        except OSError as error:  # the machine has no memory or descriptor left
+            raise WorkerLostError(f"cannot be asked: {problem_of(error)}") from None
         self._number += 1
         mapped, descriptors, sizes = self._mapped, [], [0, 0]
         blocks = (panel, self._block)
@@ -200,12 +206,21 @@ class WorkerSeat:
         )
         self._mapped = (mapped[0] if panel is None else panel.number, self._block.number)
 
+    def _roomy_block(self, room: int) -> Block:
+        if self._block is not None and self._block.size >= room:
+            return self._block
+        larger = Block(room + room // 4, ours_alone=False)
+        if self._block is not None:
+            self._block.close()
+        return larger
+
     def _receive(self, deadline_s: float) -> Reply | None:
         assert self._process is not None, "asked of a process"
         reply = self._process.receive(deadline_s)
         if reply is not None and (reply.number != self._number or reply.status == Status.READY):
             raise WorkerLostError("spoke out of turn")
         if reply is not None:
+            self._process.rest()
             self._process.tell_output()
         return reply
 

@@ -4,6 +4,7 @@ the bit, and nothing of it is left."""
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -147,6 +148,31 @@ def test_a_worker_that_died_between_two_questions_costs_none(panel_of):
         assert panel.ask(PANEL, AT, action="signals")[1][0].ok
         os.kill(seat.process_id, signal.SIGKILL)
         assert gone(seat.process_id)
+
+
+def test_between_two_questions_a_worker_does_nothing(panel_of):
+    """F21: its threads too, however busy."""
+    seat = worker("works_on_in_the_background")
+    panel = panel_of(seat)
+    for _ in range(3):
+        assert panel.ask(PANEL, AT, action="signals")[1][0].ok
+        CLOCK.sleep_s(0.05)
+        spent = [sum(psutil.Process(seat.process_id).cpu_times()[:2]), CLOCK.sleep_s(0.3)]
+        assert sum(psutil.Process(seat.process_id).cpu_times()[:2]) == spent[0]
+
+
+def test_without_descriptors_for_a_worker_it_abstains_until_there_are_some(panel_of, monkeypatch):
+    seat = worker("exits", bars_needed=50)
+    panel = panel_of(seat, Breakout())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ALONE.ask(PANEL, AT, action="signals")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, limits[1]))
+    try:
+        _, log = panel.ask(PANEL, AT, action="signals")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "cannot be started: OSError" in log[0].detail and log[1].ok
+    assert "status 0" in panel.ask(PANEL, AT, action="signals")[1][0].detail
 
 
 def test_hanging_agents_cost_one_timeout_together(panel_of):
