@@ -30,11 +30,17 @@ def reason(parser: ArgumentParser) -> None:
 
 def bars(parser: ArgumentParser) -> None:
     """`quorum bars`."""
-    text = "list suspect symbols (the default); say that a suspect price is right, or wrong"
-    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "reject"), help=text)
+    text = "list suspect symbols (the default); say that a suspect price is right, or wrong; or that one was delisted"
+    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "reject", "delist"), help=text)
     completed_by(
-        parser.add_argument("symbol", nargs="?", default="", metavar="SYMBOL", help="of accept, reject"), nothing
+        parser.add_argument("symbol", nargs="?", default="", metavar="SYMBOL", help="of accept, reject, delist"),
+        nothing,
     )
+    parser.add_argument(
+        "--price", type=float, metavar="PRICE", help="of delist: what is paid for a share, 0 for nothing"
+    )
+    text = "of delist: from when, in UTC (default: after the symbol's last bar)"
+    completed_by(parser.add_argument("--at", type=moment, metavar="TIME", help=text), nothing)
     add_demo(parser)
 
 

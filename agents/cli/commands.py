@@ -85,9 +85,9 @@ RUNNING = (
     Command(
         "bars",
         "bars",
-        "symbols whose newest price is not believed; accept or reject it",
+        "judge prices that are not believed; tell of a delisting",
         arguments.bars,
-        ("quorum bars", "quorum bars accept AAPL"),
+        ("quorum bars", "quorum bars accept AAPL", "quorum bars delist TWTR --price 54.20"),
     ),
     Command(
         "resume",

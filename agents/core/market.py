@@ -11,6 +11,7 @@ import numpy as np
 from agents.core.arrays import Booleans, Floats, Times
 
 _NOT_GIVEN: Booleans = np.zeros((0, 0), dtype=bool)
+_NO_PRICES: Floats = np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,10 @@ class Bars:
     are unadjusted prices, `volume` units traded. `adjustment` is adjusted close / close, a positive factor of which
     only ratios carry meaning. `split` is the number of new shares for each old one that takes effect before this bar's
     open (1 = none), `dividend` the cash for each share that goes ex before this bar's open (0 = none). `exogenous` maps
-    a name to a series known at each bar's close. `suspect` marks bars whose price is not believed (none, where it is
-    left out). `version` is the newest read of files that they come from, 0 where reads are not numbered. ValueError
-    where an array has another shape or time does not rise.
+    a name to a series known at each bar's close. `delisting` is the price at which a symbol was taken off the market
+    before this bar's open (NaN = it was not, as where it is left out). `suspect` marks bars whose price is not believed
+    (none, where it is left out). `version` is the newest read of files that they come from, 0 where reads are not
+    numbered. ValueError where an array has another shape or time does not rise.
     """
 
     time: Times
@@ -39,6 +41,7 @@ class Bars:
     dividend: Floats
     exogenous: Mapping[str, Floats] = field(default_factory=dict)
     suspect: Booleans = field(default_factory=lambda: _NOT_GIVEN)
+    delisting: Floats = field(default_factory=lambda: _NO_PRICES)
     version: int = 0
 
     def __post_init__(self) -> None:
@@ -46,7 +49,9 @@ class Bars:
             object.__setattr__(self, "suspect", np.zeros(self.open.shape, dtype=bool))
         _check_axis(self.time, len(self.symbols), self.open, self.high, self.low, self.close, self.volume)
         _check_axis(self.time, len(self.symbols), self.adjustment, self.split, self.dividend, *self.exogenous.values())
-        _check_axis(self.time, len(self.symbols), self.suspect)
+        if self.delisting is _NO_PRICES:
+            object.__setattr__(self, "delisting", np.full(self.open.shape, np.nan))
+        _check_axis(self.time, len(self.symbols), self.suspect, self.delisting)
 
     def believed(self) -> Bars:
         """The same without the suspect bars: there is none in their places."""
@@ -83,7 +88,7 @@ class Bars:
 
 
 _PRICES = ("open", "high", "low", "close", "volume", "adjustment")
-_BAR_ARRAYS = ("time", "opened", "open", "high", "low", "close", "volume", "adjustment", "split", "dividend", "suspect")
+_BAR_ARRAYS = ("time", "opened", *_PRICES, "split", "dividend", "suspect", "delisting")
 
 
 class PriceLimits(NamedTuple):

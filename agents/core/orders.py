@@ -84,12 +84,12 @@ class OrderOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorporateAction:
-    """A split or dividend as it changed the live book: by `quantity_change` units and `cash`, which a split pays for
-    fractions. `ratio` is new units for each old one, 1 for a dividend."""
+    """A split, dividend or delisting as it changed the live book: by `quantity_change` units and `cash`, which a split
+    pays for fractions, a delisting for all. `ratio` is new units for each old one, 1 where nothing was split."""
 
     time: datetime
     symbol: str
-    kind: Literal["split", "dividend"]
+    kind: Literal["split", "dividend", "delisting"]
     ratio: Decimal
     quantity_change: Decimal
     cash: Decimal

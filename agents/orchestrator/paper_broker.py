@@ -111,7 +111,8 @@ class PaperBroker:
         closed = as_datetime(bars.time[0])
         if self._matched is not None and self._matched.closed == closed:
             return
-        met = {symbol for symbol, opened in zip(self._symbols, bars.open[0], strict=True) if np.isfinite(opened)}
+        ended = np.isfinite(bars.open[0]) | np.isfinite(bars.delisting[0])
+        met = {symbol for symbol, over in zip(self._symbols, ended, strict=True) if over}
         orders = sorted((o for o in self._working.values() if o.symbol in met), key=lambda order: order.symbol)
         if not orders:
             self._matched = Matched(closed, ())
@@ -120,7 +121,7 @@ class PaperBroker:
         work = desk_of(state, parameters).work
         nothing = np.zeros(len(self._symbols))
         nowhere = ActionEffects(nothing, nothing.copy(), work.shares, np.zeros_like(state.pool))
-        apply_actions(state, Actions(bars.split[0], bars.dividend[0]), parameters.lots, nowhere)
+        apply_actions(state, Actions(bars.split[0], bars.dividend[0], bars.delisting[0]), parameters.lots, nowhere)
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
         market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)

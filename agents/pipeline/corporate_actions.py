@@ -1,7 +1,8 @@
-"""splits and dividends -> positions, orders, marks and cash of all books, before the open at which they take effect."""
+"""splits, dividends, delistings -> positions, orders, marks, cash of all books, before the open at which they apply."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from agents.core.books import FIRST_SHADOW, LIVE
@@ -22,17 +23,19 @@ class Actions(NamedTuple):
     """New shares for each old one, 1 for none."""
     dividend: Floats
     """Cash for each share, 0 for none."""
+    delisting: Floats
+    """Price at which it was taken off the market, NaN for none."""
 
 
 class ActionEffects(NamedTuple):
     """What they changed in the live book; added to what is there."""
 
     split_change: Floats
-    """[S] units that a split added or took."""
+    """[S] units that a split added or took, or a delisting."""
     cash: Floats
-    """[S] dividends and cash in lieu of fractions."""
+    """[S] dividends, cash in lieu of fractions, the price of what was delisted."""
     contribution: Floats
-    """[A+1] dividends by agent."""
+    """[A+1] dividends, and what a delisting earned, by agent."""
     realised: Floats
     """[S, A+1] what positions had earned that became a mere fraction and were paid out."""
 
@@ -41,13 +44,35 @@ class ActionEffects(NamedTuple):
 def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionEffects) -> None:
     """Splits change positions, working orders, marks and holdings of all books; dividends are paid on what was held.
 
-    Fractions of a lot that a split makes are paid out at the mark (books with lots only).
+    A delisting closes the symbol in all books. Fractions of a lot that a split makes are paid out at the mark (books
+    with lots only).
     """
     for s in range(len(lots)):
         if actions.dividend[s] != 0.0:
             _pay_dividend(state, s, actions.dividend[s], effects)
         if actions.split[s] != 1.0 and actions.split[s] > 0.0:
             _split(state, s, actions.split[s], lots[s], effects)
+        if math.isfinite(actions.delisting[s]):
+            _delist(state, s, actions.delisting[s], effects)
+
+
+@compiled_inline
+def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
+    """Every book gets `price` for each share; who held how much of the live book's earns what that is off its mark."""
+    for k in range(state.pool.shape[1]):
+        if state.holding[s, k] != 0.0:
+            earned = state.holding[s, k] * (price - state.mark[s])
+            effects.contribution[k] += earned
+            state.pool[s, k] += earned
+    effects.split_change[s] -= state.position[LIVE, s]
+    effects.cash[s] += state.position[LIVE, s] * price
+    for b in range(len(state.cash)):
+        state.cash[b] += state.position[b, s] * price
+        state.position[b, s] = 0.0
+        state.pending[b, s] = 0.0
+    for a in range(state.asked.shape[1]):
+        state.asked[s, a] = 0.0
+    _realise(state, s, effects)
 
 
 @compiled_inline

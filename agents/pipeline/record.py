@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> Ord
 
 
 _FATES: dict[FillStatus, tuple[OrderState, str]] = {
-    FillStatus.NONE: ("expired", "taken back, or rounded away by a split"),
+    FillStatus.NONE: ("expired", "taken back, delisted, or rounded away by a split"),
     FillStatus.FILLED: ("filled", ""),
     FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
     FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
@@ -120,7 +120,7 @@ def outcomes_of(
             out.fill_impact[t],
             out.fill_status[t],
         )
-        opened, met = as_datetime(bars.opened[t]), np.isfinite(bars.open[t])
+        opened, met = as_datetime(bars.opened[t]), np.isfinite(bars.open[t]) | np.isfinite(bars.delisting[t])
         settled = sorted((o for o in working if met[column[o.symbol]]), key=lambda order: order.symbol)
         result.append([settle_order(order, fills, column[order.symbol], opened) for order in settled])
         working = [*(order for order in working if not met[column[order.symbol]]), *decided]
@@ -247,12 +247,13 @@ def _actions_of(out: Outputs, bars: Bars, t: int) -> list[CorporateAction]:
     actions: list[CorporateAction] = []
     opened = as_datetime(bars.opened[t])
     for s in np.nonzero((out.split_change[t] != 0.0) | (out.action_cash[t] != 0.0))[0]:
-        is_split = out.split_change[t, s] != 0.0
+        kind: Literal["split", "dividend", "delisting"] = "split" if out.split_change[t, s] != 0.0 else "dividend"
+        kind = "delisting" if np.isfinite(bars.delisting[t, s]) else kind
         actions.append(
             CorporateAction(
                 time=opened,
                 symbol=bars.symbols[s],
-                kind="split" if is_split else "dividend",
+                kind=kind,
                 ratio=to_decimal(float(bars.split[t, s])),
                 quantity_change=to_decimal(float(out.split_change[t, s])),
                 cash=to_decimal(float(out.action_cash[t, s])),

@@ -68,6 +68,8 @@ class Inputs(NamedTuple):
     """[n, S] new shares for each old one before the open, 1 for none."""
     dividend: Floats
     """[n, S] cash for each share before the open, 0 for none."""
+    delisting: Floats
+    """[n, S] the price at which the symbol was taken off the market before the open, NaN for none."""
     volatility: Floats
     """[n, S] of one bar's return, known at the close; NaN where it is not yet measurable."""
     forecast: Floats
@@ -170,6 +172,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         volume=known_volume(bars),
         split=bars.split,
         dividend=bars.dividend,
+        delisting=bars.delisting,
         volatility=volatility,
         forecast=forecast,
         correlation=correlation,

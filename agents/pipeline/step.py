@@ -42,7 +42,9 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
             work.has_bar[s] = math.isfinite(opened[s]) and math.isfinite(closed[s])
         _copy_row(state.equity, work.last_equity)
         effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t], out.realised[t])
-        apply_actions(state, Actions(inputs.split[t], inputs.dividend[t]), parameters.lots, effects)
+        apply_actions(
+            state, Actions(inputs.split[t], inputs.dividend[t], inputs.delisting[t]), parameters.lots, effects
+        )
         _settle(desk, inputs, out, t)
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t)

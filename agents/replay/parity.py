@@ -127,7 +127,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         for limit in (Clamp.STALE, Clamp.LEAVING)
     )
     bars = bars.believed()
-    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend")}
+    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend", "delisting")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(
         **grid,

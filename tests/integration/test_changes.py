@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.delistings import delist
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.errors import UsageError
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
@@ -213,6 +215,33 @@ def test_a_leaver_without_bars_is_kept_and_marked(connections):
     assert state.position[0, 0] == before
     found = world.parity(SETTINGS)
     assert (found["examples"], found["decisions"]) == ([], 220 - FIRST)
+
+
+def test_a_delisting_that_a_person_tells_closes_the_symbol(connections):
+    gone = {name: getattr(BARS, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for grid in gone.values():
+        grid[200:, 0] = np.nan
+    world = World(connections, replace(BARS, **gone))
+    world.trade(FIRST, 205, SETTINGS)
+    held = held_at(world, 204, "S0")
+    assert held != 0.0, "no bar comes any more: it is kept"
+    last = as_datetime(BARS.time[204])
+    delist(connections.trader, "S0", 12.5, last + timedelta(hours=1))
+    world.trade(205, 215, SETTINGS)
+    assert held_at(world, 205, "S0") == 0.0
+    action = world.rows("SELECT * FROM corporate_actions WHERE kind = 'delisting'")[0]
+    assert (float(action["quantity_change"]), float(action["cash"])) == (-held, held * 12.5)
+    trade = world.rows("SELECT * FROM trades WHERE trade_id LIKE 't-delisting%'")[0]
+    shares = world.rows(f"SELECT sum(contribution) AS n FROM trade_attribution WHERE trade_id = '{trade['trade_id']}'")
+    assert shares[0]["n"] == trade["pnl"]
+    found = world.parity(SETTINGS)
+    assert (found["examples"], found["decisions"]) == ([], 215 - FIRST)
+    with pytest.raises(UsageError, match="is off the market since"):
+        delist(connections.trader, "S0", 12.5, None)
+    with pytest.raises(UsageError, match="has no bars here"):
+        delist(connections.trader, "NOPE", 12.5, None)
+    with pytest.raises(UsageError, match="has bars until"):
+        delist(connections.trader, "S1", 12.5, as_datetime(BARS.time[100]))
 
 
 def uninterrupted(bars: Bars, first: int, last: int) -> MemoryJournal:

@@ -136,7 +136,7 @@ def _judged(bars: Bars, view: Integers, limits: PriceLimits, pieces: _Pieces) ->
     """The same bars, each price held against those before it as the database does when it stores them: suspect ones
     marked, adjustment, splits and dividends from what became known. The grids of `bars` are overwritten."""
     bad: list[tuple[str, BadRow]] = []
-    grids = ActionGrids(bars.adjustment, bars.split, bars.dividend)
+    grids = ActionGrids(bars.adjustment, bars.split, bars.dividend, bars.delisting)
     for s, symbol in enumerate(bars.symbols):
         rows = np.nonzero(np.isfinite(bars.close[:, s]))[0]
         if not len(rows):

@@ -16,7 +16,7 @@ import numpy as np
 from agents.core.market import MarketAction
 from agents.core.types import Bars, Floats, Times
 
-TRADED = ("split", "dividend")
+TRADED = ("split", "dividend", "delisting")
 """Kinds that change prices and positions."""
 
 
@@ -34,6 +34,7 @@ class ActionGrids(NamedTuple):
     adjustment: Floats
     split: Floats
     dividend: Floats
+    delisting: Floats
 
 
 def with_actions(bars: Bars, actions: Iterable[MarketAction], *, first: int = 0, since: Decided | None = None) -> Bars:
@@ -45,7 +46,9 @@ def with_actions(bars: Bars, actions: Iterable[MarketAction], *, first: int = 0,
     if not len(bars.time):
         return bars
     shape = bars.close.shape
-    grids = ActionGrids(np.where(np.isfinite(bars.close), 1.0, np.nan), np.ones(shape), np.zeros(shape))
+    grids = ActionGrids(
+        np.where(np.isfinite(bars.close), 1.0, np.nan), np.ones(shape), np.zeros(shape), np.full(shape, np.nan)
+    )
     column = {symbol: s for s, symbol in enumerate(bars.symbols)}
     known = sorted((a for a in actions if a.symbol in column and a.kind in TRADED), key=lambda a: (a.time, a.kind))
     for action in known:
@@ -66,6 +69,8 @@ def put_action(grids: ActionGrids, place: tuple[Times, int], action: MarketActio
         return
     if action.kind == "split":
         grids.split[row, s] *= action.value
+    elif action.kind == "delisting":
+        grids.delisting[row, s] = action.value
     else:
         grids.dividend[row, s] += action.value
 

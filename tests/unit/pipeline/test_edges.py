@@ -172,3 +172,40 @@ def run_state(bars: Bars):
     from tests.unit.pipeline.test_step import AGENTS
 
     return unpack_state(run_replay(bars).cycles[-1].state, plan(Settings(), bars.symbols), AGENTS.names)[0]
+
+
+def delisted(price: float, at: int = 200) -> Bars:
+    """The first symbol trades until bar `at`, where it is taken off the market."""
+    bars = make_bars(320, 3, 8)
+    gone = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close", "volume")}
+    for grid in gone.values():
+        grid[at:, 0] = np.nan
+    delisting = np.full(bars.close.shape, np.nan)
+    delisting[at, 0] = price
+    return replace(bars, **gone, delisting=delisting)
+
+
+@pytest.mark.parametrize("price", [0.0, 7.5, 61.25])
+def test_a_delisting_closes_every_book_at_its_price(price):
+    """Exact in the ledger, attributed to who held it, the same live and in replay; orders that worked are over."""
+    bars = delisted(price)
+    journal, live = run_replay(bars), run_live(bars, 0)
+    before, after = joined(journal, "position")[199:201, 0]
+    assert before != 0.0
+    assert after == 0.0
+    mark = bars.close[199, 0]
+    trade = next(t for cycle in journal.cycles for t in cycle.trades if t.trade_id.startswith("t-delisting"))
+    assert float(trade.exit_price) == price
+    assert float(trade.quantity) == abs(before)
+    equity = joined(journal, "equity")[:, LIVE]
+    shares = joined(journal, "contribution")
+    np.testing.assert_allclose(shares.sum(axis=1), np.diff(np.concatenate([[1e6], equity])), atol=1e-5)
+    alone = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
+    kept = run_replay(replace(bars, **alone, delisting=np.full(bars.close.shape, np.nan)))
+    loss = equity[200] - joined(kept, "equity")[200, LIVE]
+    assert loss == pytest.approx(before * (price - mark), abs=1e-6)
+    assert run_state(bars).position[:, 0].tolist() == [0.0] * len(run_state(bars).position)
+    assert [t for c in live.cycles for t in c.trades] == [t for c in journal.cycles for t in c.trades]
+    assert [a for c in live.cycles for a in c.actions] == [a for c in journal.cycles for a in c.actions]
+    assert {k: s for k, (_, s, _) in live.orders.items()} == {k: s for k, (_, s, _) in journal.orders.items()}
+    assert not [o for o, state, _ in journal.orders.values() if o.symbol == "S0" and state in ("intent", "acked")]
