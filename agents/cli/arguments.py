@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from agents.cli.options import JOBS, METHODS, add_demo, completed_by, job_names, moment, moment_after, nothing
+from agents.cli.options import JOBS, METHODS, add_demo, completed_by, job_names, moment, moment_after, nothing, symbol
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -69,10 +69,36 @@ def import_series(parser: ArgumentParser) -> None:
     parser.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
 
 
+def data(parser: ArgumentParser) -> None:
+    """`quorum data`."""
+    actions = ("list", "gaps", "corrections", "quarantine", "remove")
+    text = (
+        "list of symbols (default); gaps at times when others have bars; corrections by later files; quarantine of rows"
+        " that were refused; remove bars that no decision has used"
+    )
+    parser.add_argument("action", nargs="?", default="list", choices=actions, metavar="ACTION", help=text)
+    text = "this one only; for remove: which"
+    completed_by(parser.add_argument("symbol", nargs="?", type=symbol, metavar="SYMBOL", help=text), nothing)
+    text = "for remove: the first bar"
+    completed_by(parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help=text), nothing)
+    text = "for remove: the last bar (a date means its end)"
+    completed_by(parser.add_argument("--to", dest="end", type=moment_after, metavar="TIME", help=text), nothing)
+    parser.add_argument("--seen", action="store_true", help="for corrections: you know them now; closes their alarm")
+    parser.add_argument("--yes", action="store_true", help="for remove: do not ask")
+    add_demo(parser)
+
+
+def reset(parser: ArgumentParser) -> None:
+    """`quorum reset`."""
+    parser.add_argument("--data", action="store_true", help="forget the bars and series, too")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_demo(parser)
+
+
 def why(parser: ArgumentParser) -> None:
     """`quorum why`."""
     add_demo(parser)
-    completed_by(parser.add_argument("symbol", metavar="SYMBOL", help="such as AAPL"), nothing)
+    completed_by(parser.add_argument("symbol", type=symbol, metavar="SYMBOL", help="such as AAPL"), nothing)
     text = "the newest decision at or before this time in UTC, such as 2008-10-10 or 2008-10-10T14:30 (default: now)"
     completed_by(parser.add_argument("--at", type=moment_after, metavar="TIME", help=text), nothing)
 

@@ -115,6 +115,18 @@ LOADING = (
         arguments.import_series,
         ("quorum import-series onchain.csv", "quorum import-series headlines.csv --texts --symbol AAPL"),
     ),
+    Command(
+        "data",
+        "stored_data",
+        "what data there are: symbols, gaps, corrections; take bars back",
+        arguments.data,
+        (
+            "quorum data",
+            "quorum data gaps AAPL",
+            "quorum data corrections --seen",
+            "quorum data remove T --from 2024-01-02",
+        ),
+    ),
 )
 LOOKING = (
     Command(
@@ -210,6 +222,13 @@ STUDYING = (
     ),
 )
 KEEPING = (
+    Command(
+        "reset",
+        "reset",
+        "forget all decisions and start anew; a backup is kept",
+        arguments.reset,
+        ("quorum reset", "quorum reset --data --yes"),
+    ),
     Command(
         "services",
         "services",

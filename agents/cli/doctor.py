@@ -14,12 +14,14 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents.adapters.database.engine import normalise_url, open_engine, probe_timescaledb, transaction
+from agents.adapters.database.stored_data import StoredData
 from agents.adapters.services.programs import find_installed
 from agents.cli.screen import Screen
+from agents.cli.stored_data import without_bars
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
-from agents.core.settings import Settings, load_settings
-from agents.wiring.connections import DESK_DATABASE, services_of
+from agents.core.settings import DataSettings, Settings, load_settings
+from agents.wiring.connections import DESK_DATABASE, connect_to_read, services_of
 
 DISK_MINIMUM_GB = 2.0
 CLOCK_DRIFT_LIMIT_S = 2.0
@@ -63,6 +65,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
         ("database", _database),
         ("redis", _redis),
         ("feed", _feed),
+        ("series", _series),
     )
     for name, check in checks:
         try:
@@ -150,8 +153,26 @@ def _redis(settings: Settings) -> Finding:
 def _feed(settings: Settings) -> Finding:
     folder = settings.data.feed_folder
     if not folder.is_dir():
-        advice = "create it and put bar files there (data.feed_folder)"
-        return Finding("feed", False, f"folder {folder} does not exist; {advice}")
+        chosen = folder != DataSettings().feed_folder  # a desk of one's own is being set up; a demo needs no folder
+        advice = (
+            "create it and put bar files there (data.feed_folder)" if chosen else "a desk of yours needs it, a demo not"
+        )
+        return Finding("feed", not chosen, f"folder {folder} does not exist; {advice}")
     files = sum(path.name.endswith(BAR_FILES) for path in folder.iterdir())
     advice = "" if files else "; put CSV or Parquet bars there"
     return Finding("feed", files > 0, f"{files} bar files in {folder}{advice}")
+
+
+def _series(settings: Settings) -> Finding:
+    """Series and texts that no bar meets are read for nothing. Asks only a database that runs and is up to date."""
+    services = services_of(settings)
+    if settings.database_url is None and not services.status()[0].running:
+        return Finding("series", True, "not looked at: the database does not run")
+    connections = connect_to_read(settings, demo=False)
+    try:
+        lonely = StoredData(connections.trader).series_without_bars()
+    finally:
+        connections.close()
+    return Finding(
+        "series", not lonely, without_bars(lonely) if lonely else "all symbols of series and texts have bars"
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -14,11 +16,11 @@ from agents.adapters.files.bar_folder import read_folder
 from agents.cli.options import columns_of
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
-from agents.core.settings import Settings
+from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars
 from agents.wiring.connections import connect
 from agents.wiring.demo_desk import demo_file, demo_settings
-from agents.wiring.history import History, history_of, whole_of
+from agents.wiring.history import History, history_of, require_interval, whole_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,18 @@ class OpenHistory:
         return whole_of(self.history)
 
 
-def open_history(options: Namespace, settings: Settings, stack: ExitStack, screen: Screen) -> OpenHistory:
-    """The history that the options name; a database stays open as long as `stack`."""
+def open_history(
+    options: Namespace, settings: Settings, stack: ExitStack, screen: Screen, changes: Mapping[str, Any]
+) -> OpenHistory:
+    """The history that the options name, under the settings with `changes`; a database stays open as long as `stack`.
+    DataError where the bars are not `data.interval` apart."""
+    base = demo_settings(settings) if options.demo else settings
+    opened = _opened(options, with_changes(base, changes), stack, screen)
+    require_interval(opened.history, opened.settings)
+    return opened
+
+
+def _opened(options: Namespace, settings: Settings, stack: ExitStack, screen: Screen) -> OpenHistory:
     if options.bars == "db":
         connections = connect(settings, demo=False, say=screen.say)
         stack.callback(connections.close)
@@ -44,10 +56,7 @@ def open_history(options: Namespace, settings: Settings, stack: ExitStack, scree
         symbols = store.symbols()
         history = History(source=store, symbols=symbols, total_bars=total, start=options.start, end=options.end)
         return OpenHistory(history, settings, connections.meta)
-    if options.demo:
-        settings, path = demo_settings(settings), demo_file()
-    else:
-        path = Path(options.bars)
+    path = demo_file() if options.demo else Path(options.bars)
     screen.say(f"reading {path.name if options.demo else path}")
     folder = read_folder(path, settings.data, columns_of(options.map), SystemClock().now(), options.symbols)
     if folder.bad or folder.conflicts:

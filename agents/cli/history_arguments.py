@@ -18,6 +18,7 @@ from agents.cli.options import (
     moment_after,
     names,
     nothing,
+    symbols,
     weights_by_agent,
 )
 from agents.core.errors import UsageError
@@ -93,7 +94,7 @@ def _add_source(parser: ArgumentParser, *, own_past: bool = False) -> None:
     text = "a column's name in the files"
     completed_by(parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text), nothing)
     text = "these symbols only"
-    completed_by(parser.add_argument("--symbols", type=names, default=(), metavar="A,B", help=text), nothing)
+    completed_by(parser.add_argument("--symbols", type=symbols, default=(), metavar="A,B", help=text), nothing)
 
 
 def _add_settings(parser: ArgumentParser) -> None:

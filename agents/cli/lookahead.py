@@ -48,7 +48,7 @@ def lookahead(options: Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     agents = [_agent(name, settings.agents.own) for name in options.agent] or list(make_agents([]))
     with ExitStack() as stack:
-        opened = open_history(options, settings, stack, screen)
+        opened = open_history(options, settings, stack, screen, {})
         panel = panel_of(opened.bars())
         verdicts = [_verdict(agent, panel, screen) for agent in agents]
     screen.result([verdict.as_plain() for verdict in verdicts], _table(verdicts), *_offence_lines(verdicts))

@@ -1,6 +1,6 @@
 """What options mean that several commands have: times, pairs, lists of names; and what a shell completes for them.
 
-Only the standard library is imported: help and completion are for everyone who waits at a prompt.
+Nothing large is imported: help and completion are for everyone who waits at a prompt.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.core.errors import UsageError
+from agents.core.symbols import is_symbol
 
 METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 """How weights may be tuned; a test holds this equal to `agents.quant.allocation.Method`, which is slow to import."""
@@ -52,6 +53,18 @@ def days(text: str) -> int:
 def names(text: str) -> tuple[str, ...]:
     """A,B as a tuple."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def symbol(text: str) -> str:
+    """A symbol such as AAPL or BTC/USDT."""
+    if not is_symbol(text):
+        raise ArgumentTypeError(f"{text!r} is no symbol such as AAPL or BTC/USDT")
+    return text
+
+
+def symbols(text: str) -> tuple[str, ...]:
+    """A,B as a tuple of symbols."""
+    return tuple(symbol(name) for name in names(text))
 
 
 def weights_by_agent(text: str) -> dict[str, float]:

@@ -63,7 +63,7 @@ def replay(options: Namespace, screen: Screen) -> int:
             opened = OpenHistory(own.past.history, settings, own.database)
             changes = {"agents.static_weights": own.past.first_weights, **changes}
         else:
-            opened = open_history(options, settings, stack, screen)
+            opened = open_history(options, settings, stack, screen, changes)
         request = _request(options, opened, changes)
         replayed = _replay(options, opened, request, own, screen)
         if opened.database is not None and (changes_of(options) or options.no_tuning):

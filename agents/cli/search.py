@@ -18,7 +18,7 @@ from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.screen import Screen, new_table
 from agents.core.errors import SettingsError
-from agents.core.settings import load_settings, with_changes, worker_environment
+from agents.core.settings import load_settings, worker_environment
 from agents.replay.space import Space, space_of
 from agents.replay.trials import Conclusion, Trial
 from agents.reports.formatting import number, percent
@@ -39,9 +39,8 @@ def search(options: Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         connections = connect(settings, demo=False, say=screen.say)
         stack.callback(connections.close)
-        opened = open_history(options, settings, stack, screen)
-        settings = with_changes(opened.settings, changes_of(options))
-        runner = TrialRunner(opened.bars(), settings, space.tuning)
+        opened = open_history(options, settings, stack, screen, changes_of(options))
+        runner = TrialRunner(opened.bars(), opened.settings, space.tuning)
         job = Search(space, runner, connections.owner, connections.meta)
         stack.callback(job.close)
         if options.worker:

@@ -15,7 +15,7 @@ from agents.cli.history_arguments import changes_of
 from agents.cli.screen import Screen, new_table
 from agents.cli.search import read_space, setting_text
 from agents.core.errors import UsageError
-from agents.core.settings import load_settings, with_changes
+from agents.core.settings import load_settings
 from agents.quant.evidence import Claim
 from agents.quant.measures import plain
 from agents.replay.space import Space, candidates
@@ -30,8 +30,8 @@ def walk_forward(options: Namespace, screen: Screen) -> int:
     space = read_space(options.space) if options.space else None
     points = _points(space, options)
     with ExitStack() as stack:
-        opened = open_history(options, load_settings(options.settings), stack, screen)
-        bars, settings = opened.bars(), with_changes(opened.settings, changes_of(options))
+        opened = open_history(options, load_settings(options.settings), stack, screen, changes_of(options))
+        bars, settings = opened.bars(), opened.settings
         before = trials_before(opened.database, bars) if opened.database is not None else 0
         runner = TrialRunner(bars, settings, space.tuning if space else True)
         progress = screen.progress(stack, "folds")

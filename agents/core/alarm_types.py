@@ -45,6 +45,16 @@ class FutureRuns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCorrections:
+    """Bars of these symbols, from `first` to `last`, that a later file gave otherwise after decisions had used them."""
+
+    bars: int
+    symbols: Sequence[str]
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLimits:
     """What counts as late on a desk: a symbol without a new bar for `stale_after`, a bar that is not decided on within
     `decide_within`, a daemon that is not heard of for `silent_after`."""
@@ -77,3 +87,4 @@ class AlarmFacts:
     chain: ChainCheck | None = None
     acts_as_owner: bool = False
     suspects: Sequence[SuspectSymbol] = ()
+    corrections: OpenCorrections | None = None

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from agents.core.symbols import SYMBOL_PATTERN
+
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$")]
+Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400}
@@ -55,6 +57,25 @@ class DataSettings(Section):
     largest_move: Annotated[float, Field(gt=1, le=1000)] = 1.4
     suspect_bars: Annotated[int, Field(ge=1, le=1000)] = 3
     columns: dict[str, str] = Field(default_factory=dict)
+    aliases: dict[Symbol, Symbol] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _aliases_lead_to_names(self) -> DataSettings:
+        for alias, name in self.aliases.items():
+            if name in self.aliases:
+                raise ValueError(f"aliases: '{alias}' leads to '{name}', which is an alias itself; write its last name")
+            if alias in self.symbols:
+                raise ValueError(f"symbols: '{alias}' is an alias of '{name}' (data.aliases); write that")
+        return self
+
+    @model_validator(mode="after")
+    def _session_has_a_length(self) -> DataSettings:
+        if self.session_open == self.session_close:
+            raise ValueError(
+                f"session_open and session_close are both {self.session_open}; a 24/7 market is 00:00 to 24:00, and one"
+                " that opens on the evening before has a session_open later than its session_close"
+            )
+        return self
 
     @field_validator("timezone")
     @classmethod

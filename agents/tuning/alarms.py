@@ -49,8 +49,7 @@ def _stale_data(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
     stale = {symbol: newest for symbol, newest in facts.freshness.items() if newest is None or newest < before}
     if not stale:
         return
-    more = len(stale) - SYMBOLS_NAMED
-    names = ", ".join(list(stale)[:SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
+    names = _some(list(stale))
     oldest = min((newest for newest in stale.values() if newest is not None), default=None)
     since = f"; oldest bar {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
     yield Alarm(kind="data_stale", subject="bars", severity="high", detail=f"no fresh bars of {names}{since}")
@@ -171,6 +170,23 @@ def _late_mail(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         yield Alarm(kind="mail_late", subject="mail", severity="medium", detail=detail)
 
 
+def _corrections(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    open_ = facts.corrections
+    if open_ is not None:
+        bars = f"{open_.bars} bar{'s' if open_.bars > 1 else ''} of {_some(open_.symbols)}"
+        span = f"{open_.first:%Y-%m-%d}" + (f" to {open_.last:%Y-%m-%d}" if open_.first < open_.last else "")
+        detail = (
+            f"a later file gives {bars} ({span}) other prices than decisions have used; the first are kept. Look at"
+            " them: quorum data corrections (--seen closes this)"
+        )
+        yield Alarm(kind="data_corrected", subject="bars", severity="medium", detail=detail)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SYMBOLS_NAMED
+    return ", ".join(names[:SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _hours(duration: timedelta) -> str:
     hours = duration.total_seconds() / 3600.0
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
@@ -192,4 +208,5 @@ RULES: tuple[Rule, ...] = (
     _owner,
     _machine,
     _late_mail,
+    _corrections,
 )

@@ -160,7 +160,7 @@ def _data(facts: RuleFacts) -> Iterator[Recommendation]:
             kind="architecture",
             severity="medium",
             title=f"{rows} rows of bar files were quarantined",
-            action="SELECT * FROM bar_quarantine ORDER BY id DESC; fix the source and import the corrected file.",
+            action="Look at them: quorum data quarantine; fix the source and import the corrected file.",
             evidence={"rows": rows},
         )
 

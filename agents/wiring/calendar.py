@@ -28,11 +28,11 @@ def bars_per_year(data: DataSettings) -> float:
         interval = timedelta(seconds=INTERVALS_S[data.interval])
         return ExchangeHours(data.calendar, interval, data.stale_after_intervals).bars_per_year()
     opened, closed = (_minutes(clock) for clock in (data.session_open, data.session_close))
-    around_the_clock = closed - opened >= 24 * 60
-    days = CALENDAR_DAYS_PER_YEAR if around_the_clock else SESSION_DAYS_PER_YEAR
+    length_min = (closed - opened) % (24 * 60) or 24 * 60  # a session may open on the evening before
+    days = CALENDAR_DAYS_PER_YEAR if length_min == 24 * 60 else SESSION_DAYS_PER_YEAR
     if data.interval == "1d":
         return days
-    return days * max(1.0, (closed - opened) * 60.0 / INTERVALS_S[data.interval])
+    return days * max(1.0, length_min * 60.0 / INTERVALS_S[data.interval])
 
 
 def _minutes(clock: str) -> int:

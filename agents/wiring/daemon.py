@@ -8,6 +8,7 @@ from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.stored_data import StoredData
 from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.services.notify import notify
 from agents.core.clock import Clock
@@ -42,6 +43,10 @@ def trading_daemon(
         return Desk(orchestrator, broker, broker.match)
 
     names = ",".join(agents.names)
+    lonely = StoredData(connections.trader).series_without_bars()
+    if lonely:
+        remedy = "no agent sees them; name them in data.aliases and import them again"
+        log_event(logger, "series without bars", level=logging.WARNING, symbols=",".join(lonely), remedy=remedy)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
     around = Surroundings(
         FolderFeed(settings.data, store),

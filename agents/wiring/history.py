@@ -10,9 +10,12 @@ import numpy as np
 from agents.adapters.twins.in_memory import MemoryBars
 from agents.core.clock import INSTANT
 from agents.core.errors import DataError
+from agents.core.intervals import distances_s, mismatch
 from agents.core.ports import BarSource
 from agents.core.settings import Settings
 from agents.core.types import Bars, Times, as_datetime, as_stamp
+
+BARS_LOOKED_AT = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,16 @@ def whole_of(history: History) -> Bars:
     if low >= high:
         raise DataError(f"no bars from {history.start or 'the first'} to {history.end or 'the last'}")
     return bars.rows(low, high)
+
+
+def require_interval(history: History, settings: Settings) -> None:
+    """DataError where the bars of a history are farther apart or closer together than data.interval says."""
+    bars = history.source.after(None if history.start is None else history.start - INSTANT, limit=BARS_LOOKED_AT)
+    there = np.isfinite(bars.close)
+    time, symbol = (np.broadcast_to(axis, there.shape)[there] for axis in (bars.time[:, None], range(there.shape[1])))
+    found = mismatch(distances_s(symbol, time), settings.data.interval)
+    if found is not None:
+        raise DataError(f"the history's bars are {found} apart, but data.interval is {settings.data.interval}")
 
 
 def rows_of(history: History) -> tuple[Bars, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,5 +27,6 @@ def import_series(
     settings: Settings, connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool
 ) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
+    file = replace(file, aliases=settings.data.aliases)
     rows = read_texts(file, score_texts, settings.data.timezone) if texts else read_series(file, lag)
     return SeriesStore(connections.trader).store(rows)

@@ -11,7 +11,7 @@ from agents.adapters.database.desk_facts import freshness, newest_decision, pari
 from agents.adapters.database.engine import row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.suspect_bars import suspect_symbols
-from agents.core.alarm_types import AlarmFacts, FutureRuns, UndecidedBars, WaitingMail
+from agents.core.alarm_types import AlarmFacts, FutureRuns, OpenCorrections, UndecidedBars, WaitingMail
 from agents.core.facts import Period, SystemState
 
 _PUBLISHED = """
@@ -33,6 +33,11 @@ _REFUSED = """
     WHERE r.value NOT IN ('', 'sent')
         AND (state = 'pending' OR id = (SELECT max(id) FROM outbox WHERE attempts > 0)) ORDER BY id"""
 
+_CORRECTIONS = """
+    SELECT count(*) AS bars, array_agg(DISTINCT symbol ORDER BY symbol) AS symbols,
+           min(time) AS first, max(time) AS last
+    FROM bar_corrections WHERE NOT taken AND seen_at IS NULL HAVING count(*) > 0"""
+
 
 def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime, system: SystemState) -> AlarmFacts:
     """The desk as it is at `at`. Before its first decision, bars later than `fresh_after` should be decided on."""
@@ -41,6 +46,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
     wanted = {"after": newest.time if newest else fresh_after, "symbols": list(fresh) or None, "at": at}
     undecided, waiting = row_dicts(connection, _UNDECIDED, **wanted), row_dicts(connection, _WAITING_MAIL)
     runs = row_dicts(connection, _FUTURE_RUNS, at=at)
+    corrections = row_dicts(connection, _CORRECTIONS)
     return AlarmFacts(
         at=at,
         newest=newest,
@@ -57,4 +63,5 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         chain=open_check(connection),
         acts_as_owner=any(row["owns"] for row in read("owner")),
         suspects=suspect_symbols(connection, list(fresh)),
+        corrections=OpenCorrections(**corrections[0]) if corrections else None,
     )

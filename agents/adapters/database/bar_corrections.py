@@ -24,9 +24,10 @@ NOISE = 1e-6
 """Numbers that differ by less than this share are the same, written with more or fewer digits (a float32 has seven)."""
 
 _STORED = """
-SELECT (extract(epoch FROM time) * 1000000)::bigint, open, high, low, close, volume
+SELECT (extract(epoch FROM time) * 1000000)::bigint, open, high, low, close, volume, read_id
 FROM bars WHERE symbol = %s AND time BETWEEN %s::timestamptz AND %s::timestamptz ORDER BY time
 """
+_NEWEST_DECISION = "SELECT time, data_version FROM decisions ORDER BY time DESC LIMIT 1"
 _TAKE = """
 UPDATE bars SET bar_open = g.bar_open, available_at = g.available_at, open = g.open, high = g.high, low = g.low,
     close = g.close, volume = g.volume, adjustment = g.adjustment, split = g.split, dividend = g.dividend,
@@ -42,6 +43,18 @@ _RECORD = """
 INSERT INTO bar_corrections (symbol, time, kept, given, taken, read_id)
 VALUES (:symbol, :time, CAST(:kept AS jsonb), CAST(:given AS jsonb), :taken, :read_id) ON CONFLICT DO NOTHING
 """
+
+
+@dataclass(frozen=True, slots=True)
+class NewestDecision:
+    """What the desk decided on last: the bar's time and the read up to which it knew the data (0: not on record)."""
+
+    time: datetime
+    data_version: int
+
+    def used(self, time: datetime, read_id: int) -> bool:
+        """Whether a decision can have used a bar of that time, brought by that read; versions rise with decisions."""
+        return time <= self.time and (self.data_version == 0 or read_id <= self.data_version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +74,12 @@ def compare(connection: Connection, batch: BarBatch) -> tuple[Booleans, list[Cor
     """Which rows of the batch [n] are stored already, and those of them that differ."""
     known = np.zeros(len(batch.time), dtype=bool)
     given = np.column_stack([getattr(batch, name) for name in RAW])
-    changed: list[tuple[int, Floats]] = []
+    changed: list[tuple[int, Floats, int]] = []
     for code in range(len(batch.symbols)):
         mine: Integers = np.nonzero(batch.symbol == code)[0]
         if not len(mine):
             continue
-        time, numbers = _stored(connection, batch.symbols[code], batch.time[mine[0]], batch.time[mine[-1]])
+        time, numbers, reads = _stored(connection, batch.symbols[code], batch.time[mine[0]], batch.time[mine[-1]])
         if not len(time):
             continue
         wanted = batch.time[mine].astype("datetime64[us]").astype(np.int64)
@@ -74,9 +87,10 @@ def compare(connection: Connection, batch: BarBatch) -> tuple[Booleans, list[Cor
         there = time[place] == wanted
         known[mine[there]] = True
         differs = there & ~_same(numbers[place], given[mine])
-        changed += [(int(mine[k]), numbers[place[k]]) for k in np.nonzero(differs)[0]]
-    used_until = _used_until(connection) if changed else None
-    return known, [_correction(batch, index, kept, used_until) for index, kept in changed]
+        changed += [(int(mine[k]), numbers[place[k]], int(reads[place[k]])) for k in np.nonzero(differs)[0]]
+    row = connection.execute(text(_NEWEST_DECISION)).one_or_none() if changed else None
+    newest = None if row is None else NewestDecision(row.time, row.data_version)
+    return known, [_correction(batch, index, kept, newest, read_id) for index, kept, read_id in changed]
 
 
 def record_corrections(
@@ -107,12 +121,16 @@ def record_corrections(
         connection.execute(text(_TAKE), {**columns, "source": batch.file, "read_id": read_id})
 
 
-def _stored(connection: Connection, symbol: str, first: np.datetime64, last: np.datetime64) -> tuple[Integers, Floats]:
-    """(times in us since 1970 [m], numbers [m, 5]) of the bars that are stored; NaN for a volume that is not known."""
+def _stored(
+    connection: Connection, symbol: str, first: np.datetime64, last: np.datetime64
+) -> tuple[Integers, Floats, Integers]:
+    """(times in us since 1970 [m], numbers [m, 5], reads that brought them [m]) of the bars that are stored; NaN for a
+    volume that is not known."""
     with driver_connection(connection).cursor(binary=True) as cursor:
         rows = cursor.execute(_STORED, (symbol, f"{first}Z", f"{last}Z")).fetchall()
-    numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, len(RAW))
-    return np.array([row[0] for row in rows], dtype=np.int64), numbers
+    numbers = np.array([row[1:-1] for row in rows], dtype=np.float64).reshape(-1, len(RAW))
+    time, reads = (np.array([row[place] for row in rows], dtype=np.int64) for place in (0, -1))
+    return time, numbers, reads
 
 
 def _same(stored: Floats, given: Floats) -> Booleans:
@@ -120,13 +138,7 @@ def _same(stored: Floats, given: Floats) -> Booleans:
     return np.asarray(np.isclose(stored, given, rtol=NOISE, atol=0.0, equal_nan=True).all(axis=1))
 
 
-def _used_until(connection: Connection) -> datetime | None:
-    """The newest bar that a decision has used; None where there is no decision."""
-    used: datetime | None = connection.execute(text("SELECT max(time) FROM decisions")).scalar()
-    return used
-
-
-def _correction(batch: BarBatch, index: int, kept: Floats, used_until: datetime | None) -> Correction:
+def _correction(batch: BarBatch, index: int, kept: Floats, newest: NewestDecision | None, read_id: int) -> Correction:
     time = as_datetime(batch.time[index])
     return Correction(
         index=index,
@@ -134,7 +146,7 @@ def _correction(batch: BarBatch, index: int, kept: Floats, used_until: datetime 
         time=time,
         kept=kept,
         given=np.array([getattr(batch, name)[index] for name in RAW]),
-        taken=used_until is None or time > used_until,
+        taken=newest is None or not newest.used(time, read_id),
     )
 
 

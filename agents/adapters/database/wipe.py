@@ -25,6 +25,8 @@ JOURNAL_TABLES = (
     "paper_orders",
     "journal_chain",
     "chain_checks",
+    "late_bars",
+    "parity_checks",
 )
 META_TABLES = (
     "weight_history",
@@ -39,10 +41,28 @@ META_TABLES = (
     "system_metrics",
     "strategy_variants",
     "ml_models",
+    "outages",
 )
+DATA_TABLES = (
+    "bars",
+    "market_actions",
+    "bar_corrections",
+    "bar_reads",
+    "bar_quarantine",
+    "exogenous",
+    "exogenous_keys",
+)
+KEPT_TABLES = ("email_config", "project_tasks", "settings_tried")
+"""What a person entered, and which settings were looked at: that cannot be unseen."""
 
 
 def wipe_desk(owner: Engine) -> None:
     """Forget every decision of a desk and all that was learnt from them; the bars stay. The owner of the tables may."""
     with transaction(owner) as connection:
         connection.execute(text(f"TRUNCATE {', '.join((*JOURNAL_TABLES, *META_TABLES))} RESTART IDENTITY"))
+
+
+def wipe_data(owner: Engine) -> None:
+    """Forget bars, series, and what was read of which file, so that the feed's files are read again."""
+    with transaction(owner) as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(DATA_TABLES)} RESTART IDENTITY"))

@@ -16,7 +16,7 @@ import numpy as np
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bar_reads import FileRead
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.files.bar_files import RawTable, open_regular, parse_table, read_table
+from agents.adapters.files.bar_files import RawTable, open_regular, parse_table, read_table, size_to_hold
 from agents.adapters.files.bar_rows import BarBatch, validate_rows
 from agents.adapters.files.file_prefix import FilePrefix, read_prefix
 from agents.core.errors import AgentsError, DataError
@@ -76,7 +76,7 @@ class FileReader:
 
     def _read_packed(self, path: Path, stream: BinaryIO, at: datetime) -> Read:
         """A whole file; where bars in it are not closed yet, nothing of it counts as consumed."""
-        prefix = read_prefix(stream, _size(stream))
+        prefix = read_prefix(stream, size_to_hold(path, stream))
         table = _understood(path, partial(read_table, path, self._settings.columns))
         batch = self._judged(path, table, at)
         whole = Progress(prefix, len(table.row_numbers) + len(table.bad))

@@ -7,6 +7,7 @@ session hours give the instants). Importing this module loads pyarrow, so it is 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,15 +18,19 @@ from agents.adapters.calendars.market_hours import market_hours
 from agents.adapters.files.bar_files import JudgedRows
 from agents.adapters.files.split_ratios import exact_ratios
 from agents.core.errors import DataError
+from agents.core.intervals import distances_s, mismatch
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, DataSettings
+from agents.core.symbols import SYMBOL_PATTERN, desk_symbol, require_symbol
 from agents.core.types import Booleans, Floats, Integers, Times
 
 logger = logging.getLogger(__name__)
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-SYMBOL = r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$"
 EPOCH_UNITS = ((1e8, 1e10, "s"), (1e11, 1e13, "ms"), (1e14, 1e16, "us"), (1e17, 1e19, "ns"))
 PRICES = ("open", "high", "low", "close")
+DAY_MIN = 24 * 60
+EARLIEST, LATEST = np.datetime64("1900-01-03", "us"), np.datetime64("2099-12-29", "us")
+"""Times of bars lie between these: inside what the database takes, whatever the zone and the interval."""
 
 
 class BarColumns(NamedTuple):
@@ -47,9 +52,11 @@ class BarColumns(NamedTuple):
         return BarColumns._make(column[rows] for column in self)
 
 
-def read_columns(rows: JudgedRows, settings: DataSettings) -> BarColumns:
-    """All columns of a file. A row is refused for the first thing that is wrong with it, in the order below."""
-    bar_open, time = _instants(rows, settings)
+def read_columns(rows: JudgedRows, symbol: Integers, settings: DataSettings) -> BarColumns:
+    """All columns of a file, whose rows are of the symbols with the numbers `symbol` [n]. A row is refused for the
+    first thing that is wrong with it, in the order below; DataError where bars are farther apart or closer together
+    than the settings' interval."""
+    bar_open, time = _instants(rows, symbol, settings)
     prices = _prices(rows)
     volume = _number(rows, "volume", empty=np.nan)
     rows.refuse(np.isinf(volume) | (volume < 0.0), "volume is negative or infinite")
@@ -69,17 +76,26 @@ def read_columns(rows: JudgedRows, settings: DataSettings) -> BarColumns:
     )
 
 
-def read_symbols(rows: JudgedRows) -> tuple[Integers, list[str]]:
-    """(index of each row's symbol, the symbols); a file without that column holds one symbol, which names the file."""
+def read_symbols(rows: JudgedRows, aliases: Mapping[str, str]) -> tuple[Integers, list[str]]:
+    """(index of each row's symbol, the symbols by the desk's names); a file without that column holds one symbol, which
+    names the file: DataError where it cannot."""
     column = rows.table.columns.get("symbol")
     if column is None:
-        return np.zeros(len(rows.good), dtype=np.int64), [rows.table.file.split(".")[0].upper()]
+        name = rows.table.file.split(".")[0].upper()
+        try:
+            name = require_symbol(desk_symbol(name, aliases), f"{rows.table.file}: the file's name gives the symbol")
+        except ValueError as error:
+            raise DataError(f"{error}; rename the file or give it a column 'symbol'") from None
+        return np.zeros(len(rows.good), dtype=np.int64), [name]
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    usable = pc.fill_null(pc.match_substring_regex(texts, SYMBOL), False).to_numpy(zero_copy_only=False)
+    usable = pc.fill_null(pc.match_substring_regex(texts, SYMBOL_PATTERN), False).to_numpy(zero_copy_only=False)
     rows.refuse(~usable, "symbol is empty or holds characters that no symbol has")
     encoded = texts.dictionary_encode()
     codes: Integers = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, [str(name) for name in encoded.dictionary.to_pylist()]
+    names = [desk_symbol(str(name), aliases) for name in encoded.dictionary.to_pylist()]
+    ours = list(dict.fromkeys(names))  # two names of a file may be one of ours
+    place = {name: k for k, name in enumerate(ours)}
+    return np.array([place[name] for name in names], dtype=np.int64)[codes] if names else codes, ours
 
 
 def _prices(rows: JudgedRows) -> dict[str, Floats]:
@@ -130,9 +146,13 @@ def _number(rows: JudgedRows, name: str, *, empty: float | None = None) -> Float
     return values
 
 
-def _instants(rows: JudgedRows, settings: DataSettings) -> tuple[Times, Times]:
+def _instants(rows: JudgedRows, symbol: Integers, settings: DataSettings) -> tuple[Times, Times]:
     """(bar open, bar close) in UTC."""
     stamps, zoned = _stamps(rows)
+    strange = (stamps < EARLIEST) | (stamps > LATEST)
+    rows.refuse(strange, f"time is not between {EARLIEST.astype('M8[D]')} and {LATEST.astype('M8[D]')}")
+    stamps = np.where(strange, np.datetime64(0, "us"), stamps)
+    _require_interval(rows, symbol, stamps, settings.interval)
     interval = np.timedelta64(INTERVALS_S[settings.interval], "s").astype("timedelta64[us]")
     if settings.time_means == "session":
         return _session(rows, stamps, settings)
@@ -155,6 +175,15 @@ def _instants(rows: JudgedRows, settings: DataSettings) -> tuple[Times, Times]:
     return opened, closed
 
 
+def _require_interval(rows: JudgedRows, symbol: Integers, stamps: Times, interval: str) -> None:
+    found = mismatch(distances_s(symbol[rows.good], stamps[rows.good]), interval)
+    if found is not None:
+        raise DataError(
+            f"{rows.table.file}: its bars are {found} apart, but data.interval is {interval}; change that key, or bring"
+            f" bars of {interval}"
+        )
+
+
 def _session(rows: JudgedRows, stamps: Times, settings: DataSettings) -> tuple[Times, Times]:
     """(open, close) of the sessions on the days of `stamps`."""
     if settings.interval != "1d":
@@ -167,8 +196,11 @@ def _session(rows: JudgedRows, stamps: Times, settings: DataSettings) -> tuple[T
         opened, closed, known = market_hours(settings.calendar).sessions(days)
         _tell_outside(rows, days[inverse], known[inverse], settings)
         return opened[inverse], closed[inverse]
-    opened = _localised(days, settings.session_open, settings.timezone)[inverse]
-    return opened, _localised(days, settings.session_close, settings.timezone)[inverse]
+    opens, closes = _minutes(settings.session_open), _minutes(settings.session_close)
+    if opens >= closes:
+        opens -= DAY_MIN  # on the evening before its date
+    opened = _localised(days, opens, settings.timezone)[inverse]
+    return opened, _localised(days, closes, settings.timezone)[inverse]
 
 
 def _tell_outside(rows: JudgedRows, times: Times, inside: Booleans, settings: DataSettings) -> None:
@@ -186,11 +218,16 @@ def _tell_outside(rows: JudgedRows, times: Times, inside: Booleans, settings: Da
         )
 
 
-def _localised(days: Times, clock: str, zone: str) -> Times:
+def _minutes(clock: str) -> int:
+    hours, minutes = (int(part) for part in clock.split(":"))
+    return hours * 60 + minutes
+
+
+def _localised(days: Times, minutes: int, zone: str) -> Times:
+    """The instants (UTC) of so many minutes of local time after the midnights of `days`."""
     import pandas as pd  # its zones convert a whole column
 
-    hours, minutes = (int(part) for part in clock.split(":"))
-    local = pd.DatetimeIndex(days.astype("datetime64[us]") + np.timedelta64(hours * 60 + minutes, "m"))
+    local = pd.DatetimeIndex(days.astype("datetime64[us]") + np.timedelta64(minutes, "m"))
     utc = local.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").tz_convert("UTC")
     return np.asarray(utc.tz_localize(None).to_numpy().astype("datetime64[us]"))
 
@@ -228,7 +265,8 @@ def _iso_stamps(rows: JudgedRows, text: pa.Array) -> tuple[Times, bool]:
     except pa.ArrowInvalid:
         import pandas as pd  # it parses what it can and marks the rest; only a file with a bad time needs it
 
-        parsed = pd.to_datetime(pd.Series(text.to_pylist()), format="ISO8601", utc=True, errors="coerce")
+        dates = pc.if_else(pc.match_substring_regex(text, r"^\d"), text, "")  # to pandas "now" is a time too
+        parsed = pd.to_datetime(pd.Series(dates.to_pylist()), format="ISO8601", utc=True, errors="coerce")
         stamps = parsed.dt.tz_localize(None).to_numpy()
     return _there(rows, stamps, "time is not an ISO 8601 date or time"), zoned
 
@@ -248,6 +286,7 @@ def _epoch(rows: JudgedRows, numbers: Floats) -> Times:
     if unit is None:
         raise DataError(f"{rows.table.file}: times such as {typical:.0f} are no count of s, ms, us or ns since 1970")
     low, high = next((low, high) for low, high, name in EPOCH_UNITS if name == unit)
-    rows.refuse(~((numbers >= low) & (numbers < high)), f"time is not in {unit} like the file's other times")
-    whole = np.where(np.isfinite(numbers), numbers, 0.0).astype(np.int64)
+    inside = (numbers >= low) & (numbers < high)
+    rows.refuse(~inside, f"time is not in {unit} like the file's other times")
+    whole = np.where(inside, numbers, 0.0).astype(np.int64)
     return whole.astype(f"datetime64[{unit}]").astype("datetime64[us]")

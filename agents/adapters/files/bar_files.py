@@ -129,10 +129,16 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _unpacked(path: Path, packed: BinaryIO) -> bytes:
-    size = os.fstat(packed.fileno()).st_size
+def size_to_hold(path: Path, stream: BinaryIO) -> int:
+    """The size of a file that is to be held in memory; DataError where that is too large."""
+    size = os.fstat(stream.fileno()).st_size
     if size > FILE_LIMIT_BYTES:
         raise DataError(f"{path}: {size >> 20} MiB is over the limit of {FILE_LIMIT_BYTES >> 20} MiB; split the file")
+    return size
+
+
+def _unpacked(path: Path, packed: BinaryIO) -> bytes:
+    size = size_to_hold(path, packed)
     if not path.name.endswith(".gz"):
         return packed.read()
     parts, total = [], 0

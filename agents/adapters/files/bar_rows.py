@@ -67,8 +67,8 @@ def validate_rows(table: RawTable, settings: DataSettings, *, at: datetime) -> B
     from agents.adapters.files.bar_columns import read_columns, read_symbols  # pyarrow, for who reads a file only
 
     rows = JudgedRows(table)
-    codes, names = read_symbols(rows)
-    columns = read_columns(rows, settings)
+    codes, names = read_symbols(rows, settings.aliases)
+    columns = read_columns(rows, codes, settings)
     now = np.datetime64(at.replace(tzinfo=None), "us")
     rows.refuse(columns.bar_open > now + np.timedelta64(INTERVALS_S[settings.interval], "s"), "lies in the future")
     delay = np.timedelta64(round(settings.publication_delay_s * 1e6), "us")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.adapters.files.bar_files import parse_any, read_bytes
 from agents.core.errors import DataError
+from agents.core.symbols import EVERY_SYMBOL, desk_symbol, is_symbol, require_symbol
 from agents.core.types import Booleans, Floats
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ TEXT_COLUMNS = ("title", "headline", "text")
 class SeriesFile:
     """A file to read, the columns in it (our name -> the file's), and the symbol that all of it is about.
 
-    `symbol` "*" stands for every symbol, None for a file with a column `symbol`.
+    `symbol` "*" stands for every symbol, None for a file with a column `symbol`; `aliases` are data.aliases.
     """
 
     path: Path
     columns: Mapping[str, str]
     symbol: str | None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,8 @@ def _column(table: pa.Table, columns: Mapping[str, str], name: str) -> str | Non
 
 
 def _keys(file: SeriesFile, table: pa.Table) -> pd.DataFrame:
-    """Symbol and time of every row; a time that cannot be read is missing."""
+    """Symbol, by the desk's name, and time of every row; a time that cannot be read, or whose row names no symbol, is
+    missing."""
     import pandas as pd  # it parses what it can and marks the rest
 
     if "time" not in table.column_names:
@@ -159,5 +162,16 @@ def _keys(file: SeriesFile, table: pa.Table) -> pd.DataFrame:
     if file.symbol is None and "symbol" not in table.column_names:
         raise DataError(f"{file.path}: has no column 'symbol'; say which with --symbol ('*' for all)")
     times = pd.to_datetime(pd.Series(table.column("time").to_pylist()), format="ISO8601", utc=True, errors="coerce")
-    symbols = table.column("symbol").to_pylist() if file.symbol is None else [file.symbol] * len(times)
-    return pd.DataFrame({"symbol": [str(symbol) for symbol in symbols], "time": times})
+    if file.symbol is not None:
+        return pd.DataFrame({"symbol": _named(file, file.symbol), "time": times})
+    names = [desk_symbol(str(name or "").strip(), file.aliases) for name in table.column("symbol").to_pylist()]
+    known = [name == EVERY_SYMBOL or is_symbol(name) for name in names]
+    return pd.DataFrame({"symbol": names, "time": times.where(pd.Series(known, dtype=bool))})
+
+
+def _named(file: SeriesFile, name: str) -> str:
+    """The symbol that a user says all of a file is about; DataError where it is none."""
+    try:
+        return name if name == EVERY_SYMBOL else require_symbol(desk_symbol(name, file.aliases), "--symbol")
+    except ValueError as error:
+        raise DataError(f"{file.path.name}: {error}") from None

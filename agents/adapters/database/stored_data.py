@@ -1,0 +1,104 @@
+"""What data a desk has: symbols, gaps, corrections, refused rows, series without bars; and taking bars back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Engine, text
+
+from agents.adapters.database.engine import Row, row_dicts, transaction
+from agents.core.symbols import EVERY_SYMBOL
+
+_USED = """EXISTS (SELECT 1 FROM (SELECT time, data_version FROM decisions ORDER BY time DESC LIMIT 1) d
+    WHERE b.time <= d.time AND (d.data_version = 0 OR b.read_id <= d.data_version))"""
+"""Whether a decision can have used a bar `b`. Data versions rise with the decisions, so the newest one tells."""
+
+_GAPS = """
+WITH axis AS (SELECT time, row_number() OVER (ORDER BY time) AS place FROM (SELECT DISTINCT time FROM bars) t),
+steps AS (
+    SELECT symbol, time, lag(time) OVER w AS last_before,
+           place - lag(place) OVER w - 1 AS missing
+    FROM bars JOIN axis USING (time) WINDOW w AS (PARTITION BY symbol ORDER BY time))
+SELECT symbol, last_before, time AS first_after, missing FROM steps
+WHERE missing > 0 AND (CAST(:symbol AS text) IS NULL OR symbol = :symbol)
+"""
+_SYMBOLS = """
+WITH gaps AS (SELECT symbol, sum(missing)::bigint AS missing FROM ({gaps}) g GROUP BY symbol),
+open AS (SELECT symbol, count(*) AS corrections FROM bar_corrections WHERE NOT taken AND seen_at IS NULL GROUP BY 1)
+SELECT symbol, min(time) AS first, max(time) AS last, count(*) AS bars, coalesce(max(gaps.missing), 0) AS missing,
+       count(*) FILTER (WHERE suspect) AS suspect, coalesce(max(open.corrections), 0) AS corrections
+FROM bars LEFT JOIN gaps USING (symbol) LEFT JOIN open USING (symbol) GROUP BY symbol ORDER BY symbol
+"""
+_CORRECTIONS = """
+SELECT symbol, time, kept, given, taken, seen_at, file, c.recorded_at
+FROM bar_corrections c JOIN bar_reads r ON r.id = c.read_id
+WHERE CAST(:symbol AS text) IS NULL OR symbol = :symbol ORDER BY c.id DESC LIMIT :limit
+"""
+_QUARANTINE = """
+SELECT file, row_number AS row, reason, content, recorded_at FROM bar_quarantine ORDER BY id DESC LIMIT :limit
+"""
+_CHOSEN = """symbol = :symbol AND (CAST(:start AS timestamptz) IS NULL OR time >= :start)
+    AND (CAST(:end AS timestamptz) IS NULL OR time <= :end)"""
+_COUNT = """
+SELECT count(*) AS bars, count(*) FILTER (WHERE {used}) AS used, max(time) FILTER (WHERE {used}) AS used_until
+FROM bars b WHERE {chosen}
+"""
+_REMOVE = "DELETE FROM {table} b WHERE {chosen} AND NOT {used}"
+_LONELY = """
+SELECT DISTINCT symbol FROM exogenous e WHERE symbol <> :every AND EXISTS (SELECT 1 FROM bars)
+    AND NOT EXISTS (SELECT 1 FROM bars b WHERE b.symbol = e.symbol) ORDER BY symbol
+"""
+
+
+class StoredData:
+    """The data of one desk's database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def _rows(self, query: str, **parameters: object) -> list[Row]:
+        with transaction(self._engine) as connection:
+            return row_dicts(connection, query, **parameters)
+
+    def symbols(self) -> list[Row]:
+        """A row for each symbol: first and last bar, bars, those that others have and it lacks in between, suspect
+        ones, and corrections that nobody has seen yet."""
+        return self._rows(_SYMBOLS.format(gaps=_GAPS), symbol=None)
+
+    def gaps(self, symbol: str | None) -> list[Row]:
+        """Where a symbol has no bar at times between its first and last at which another symbol has one."""
+        return self._rows(_GAPS + "ORDER BY symbol, time", symbol=symbol)
+
+    def corrections(self, symbol: str | None, limit: int) -> list[Row]:
+        """Bars that a later file gave otherwise, newest first: the numbers kept and given, and whether they were
+        taken."""
+        return self._rows(_CORRECTIONS, symbol=symbol, limit=limit)
+
+    def corrections_seen(self, at: datetime) -> int:
+        """A person has seen all corrections that were not taken; how many were new to them."""
+        query = "UPDATE bar_corrections SET seen_at = :at WHERE NOT taken AND seen_at IS NULL"
+        with transaction(self._engine) as connection:
+            return connection.execute(text(query), {"at": at}).rowcount
+
+    def quarantine(self, limit: int) -> list[Row]:
+        """Rows of files that were refused, newest first."""
+        return self._rows(_QUARANTINE, limit=limit)
+
+    def series_without_bars(self) -> Sequence[str]:
+        """Symbols of series and texts that no bar has; none where there are no bars at all."""
+        return [row["symbol"] for row in self._rows(_LONELY, every=EVERY_SYMBOL)]
+
+    def chosen(self, symbol: str, start: datetime | None, end: datetime | None) -> Row:
+        """How many bars a symbol has from `start` to `end`, how many of them a decision can have used, and up to
+        when."""
+        return self._rows(_COUNT.format(chosen=_CHOSEN, used=_USED), symbol=symbol, start=start, end=end)[0]
+
+    def remove(self, symbol: str, start: datetime | None, end: datetime | None) -> int:
+        """Take back the bars from `start` to `end`, and what was known of splits and dividends in them, as far as no
+        decision can have used them; how many bars. The owner of the tables may."""
+        bounds = {"symbol": symbol, "start": start, "end": end}
+        with transaction(self._engine) as connection:
+            for table in ("market_actions", "bars"):
+                removed = connection.execute(text(_REMOVE.format(table=table, chosen=_CHOSEN, used=_USED)), bounds)
+            return removed.rowcount

@@ -1,0 +1,132 @@
+"""`quorum data`: what data the desk has, what is wrong with them, and taking an import back."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+
+from agents.adapters.database.engine import Row
+from agents.adapters.database.stored_data import StoredData
+from agents.cli.confirm import confirmed
+from agents.cli.screen import Screen, rows_table
+from agents.core.clock import SystemClock
+from agents.core.errors import UsageError
+from agents.core.settings import load_settings
+from agents.wiring.connections import Connections, connect_to_read
+
+SHOWN = 1000
+"""At most so many rows of corrections and of the quarantine are shown."""
+CELL_CHARACTERS = 48
+
+
+def data(options: Namespace, screen: Screen) -> int:
+    """One of the actions; exit status 1 where nothing was removed."""
+    if options.action != "remove" and (options.start or options.end):
+        raise UsageError(f"--from and --to belong to remove, not to {options.action}")
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    try:
+        return ACTIONS[options.action](options, screen, connections)
+    finally:
+        connections.close()
+
+
+def _list(_options: Namespace, screen: Screen, connections: Connections) -> int:
+    stored = StoredData(connections.trader)
+    rows, lonely = stored.symbols(), stored.series_without_bars()
+    shown = [{**row, "first": f"{row['first']:%Y-%m-%d}", "last": f"{row['last']:%Y-%m-%d %H:%M}"} for row in rows]
+    columns = ("symbol", "first", "last", "bars", "missing", "suspect", "corrections")
+    remarks = [Text(without_bars(lonely))] if lonely else []
+    screen.result({"symbols": rows, "series_without_bars": lonely}, rows_table("Bars", shown, columns), *remarks)
+    return 0
+
+
+def without_bars(symbols: Sequence[str]) -> str:
+    """The remark on series that no bar meets."""
+    return (
+        f"there are series or texts of {', '.join(symbols)}, but no bars under that name, so no agent sees them;"
+        " if the desk calls it otherwise, say so in [data.aliases] and import them again"
+    )
+
+
+def _gaps(options: Namespace, screen: Screen, connections: Connections) -> int:
+    rows = StoredData(connections.trader).gaps(options.symbol)
+    shown = [
+        {**row, **{name: f"{row[name]:%Y-%m-%d %H:%M}" for name in ("last_before", "first_after")}} for row in rows
+    ]
+    screen.result(rows, rows_table("Gaps", shown, ("symbol", "last_before", "first_after", "missing")))
+    return 0
+
+
+def _corrections(options: Namespace, screen: Screen, connections: Connections) -> int:
+    stored = StoredData(connections.trader)
+    rows = stored.corrections(options.symbol, SHOWN)
+    lines = []
+    for row in rows:
+        differ = [name for name in row["kept"] if row["kept"][name] != row["given"][name]]
+        changes = "; ".join(f"{name} {_text(row['kept'][name])} -> {_text(row['given'][name])}" for name in differ)
+        state = "taken" if row["taken"] else "kept, seen" if row["seen_at"] else "kept"
+        lines.append(
+            {"symbol": row["symbol"], "bar": f"{row['time']:%Y-%m-%d %H:%M}", "state": state, "change": changes}
+        )
+    seen = stored.corrections_seen(SystemClock().now()) if options.seen else 0
+    remark = [Text(f"{seen} corrections are marked as seen; their alarm closes")] if options.seen else []
+    table = rows_table("Corrections by later files", lines, ("symbol", "bar", "state", "change"))
+    screen.result({"corrections": rows, "marked_seen": seen}, table, *remark)
+    return 0
+
+
+def _text(value: float | None) -> str:
+    return "none" if value is None else f"{value:.10g}"
+
+
+def _quarantine(_options: Namespace, screen: Screen, connections: Connections) -> int:
+    rows = StoredData(connections.trader).quarantine(SHOWN)
+    shown = [{**row, "content": _short(row["content"])} for row in rows]
+    screen.result(rows, rows_table("Refused rows, newest first", shown, ("file", "row", "reason", "content")))
+    return 0
+
+
+def _short(content: str) -> str:
+    visible = json.dumps(content, ensure_ascii=False)[1:-1]
+    return visible if len(visible) <= CELL_CHARACTERS else visible[: CELL_CHARACTERS - 1] + "…"
+
+
+def _remove(options: Namespace, screen: Screen, connections: Connections) -> int:
+    """Only bars that no decision has used: what was decided must be computed again from the same data."""
+    if options.symbol is None:
+        raise UsageError("say which symbol: quorum data remove SYMBOL [--from TIME] [--to TIME]")
+    stored = StoredData(connections.trader)
+    chosen = stored.chosen(options.symbol, options.start, options.end)
+    if not chosen["bars"]:
+        raise UsageError(f"there are no such bars of {options.symbol}; see: quorum data list")
+    if chosen["used"]:
+        raise UsageError(_why_not(options.symbol, chosen))
+    if not confirmed(options, screen, f"remove {chosen['bars']:,} bars of {options.symbol}"):
+        return 1
+    removed = StoredData(connections.owner).remove(options.symbol, options.start, options.end)
+    screen.result(
+        {"symbol": options.symbol, "removed": removed},
+        f"removed {removed:,} bars of {options.symbol}; the files that brought them are read again when they change",
+    )
+    return 0
+
+
+def _why_not(symbol: str, chosen: Row) -> str:
+    until = f"{chosen['used_until']:%Y-%m-%d %H:%M}"
+    return (
+        f"{chosen['used']:,} of these {chosen['bars']:,} bars of {symbol}, up to {until} UTC, may have been used by"
+        f" decisions, which could not be checked without them; nothing was removed. Bars after that can be (--from),"
+        " or forget all decisions, too: quorum reset"
+    )
+
+
+ACTIONS: dict[str, Callable[[Namespace, Screen, Connections], int]] = {
+    "list": _list,
+    "gaps": _gaps,
+    "corrections": _corrections,
+    "quarantine": _quarantine,
+    "remove": _remove,
+}

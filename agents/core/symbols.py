@@ -1,0 +1,32 @@
+"""What a symbol may look like, wherever one comes from: rows and names of files, settings, the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+SYMBOL_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$"
+"""Letters, digits and a few marks, so that no report, file name or query can take a symbol for something else."""
+EVERY_SYMBOL = "*"
+"""Stands for every symbol in a series that is about the whole market."""
+_SYMBOL = re.compile(SYMBOL_PATTERN.removesuffix("$"))
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a text can be a symbol."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+def require_symbol(text: str, where: str) -> str:
+    """`text`; ValueError, which names where it stands, unless it can be a symbol."""
+    if not is_symbol(text):
+        raise ValueError(
+            f"{where}: {text!r} is no symbol; one has up to 32 letters, digits and . _ / ^ : - in it, such as AAPL or"
+            " BTC/USDT"
+        )
+    return text
+
+
+def desk_symbol(text: str, aliases: Mapping[str, str]) -> str:
+    """The desk's name of what a file calls `text` (data.aliases: a file's name -> ours)."""
+    return aliases.get(text, text)
