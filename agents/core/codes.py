@@ -50,6 +50,7 @@ class NoTrade(Code):
     BUFFER = 4, "inside the buffer"
     TOO_SMALL = 5, "below the minimum trade"
     LOT = 6, "less than one lot"
+    SUSPECT = 7, "price suspect: position held"
 
 
 class Clamp(Code):
@@ -82,3 +83,4 @@ class FillStatus(Code):
     HALTED = 6, "rejected: symbol halted"
     UNKNOWN_SYMBOL = 7, "rejected: unknown symbol"
     PAID_PARTLY = 8, "partial: the rest exceeded the buying power"
+    SUSPECT = 9, "expired: the price is suspect"

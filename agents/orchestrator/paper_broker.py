@@ -20,6 +20,7 @@ from agents.pipeline.market import known_volume
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import settle_order
 from agents.pipeline.state import State, copy_state
+from agents.pipeline.suspect_prices import offer_exits, refuse_entries
 
 CASH = "cash"
 """The one currency of a paper account: that of its prices."""
@@ -107,7 +108,6 @@ class PaperBroker:
     def match(self, bars: Bars) -> None:
         """Fill the working orders at the one bar of `bars`; a bar shown again changes nothing, so that a cycle which
         failed half-way can be tried again."""
-        bars = bars.believed()
         closed = as_datetime(bars.time[0])
         if self._matched is not None and self._matched.closed == closed:
             return
@@ -125,10 +125,12 @@ class PaperBroker:
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
         market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)
-        market = MarketAtOpen(bars.open[0], state.mark, work.depth)
+        market = MarketAtOpen(work.open, state.mark, work.depth)
         cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
         book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
+        offer_exits(book, bars.open[0], bars.suspect[0], state.mark, work.open)
         match_orders(book, market, parameters, work.fills, True)
+        refuse_entries(book, bars.suspect[0], work.open, work.fills)
         opened = as_datetime(bars.opened[0])
         answers = [settle_order(order, work.fills, self._symbols.index(order.symbol), opened) for order in orders]
         self._matched = Matched(closed, tuple(answers))

@@ -107,6 +107,12 @@ class Work(NamedTuple):
 
     has_bar: Booleans
     """[S]"""
+    suspect: Booleans
+    """[S] there is a bar, and its price is not believed."""
+    may_only_shrink: Booleans
+    """[S] suspect, or too old to trade on."""
+    open: Floats
+    """[S] prices at which the orders of the book at hand may be filled."""
     before: Floats
     """[S] the live book's position before the bar's fills."""
     depth: Depth
@@ -135,6 +141,9 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
     floats, integers = iter(np.zeros((15, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
     work = Work(
         has_bar=np.zeros(symbols, dtype=np.bool_),
+        suspect=np.zeros(symbols, dtype=np.bool_),
+        may_only_shrink=np.zeros(symbols, dtype=np.bool_),
+        open=np.zeros(symbols),
         before=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),

@@ -88,6 +88,7 @@ def _pay_dividend(state: State, s: int, dividend: float, effects: ActionEffects)
 @compiled_inline
 def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffects) -> None:
     state.mark[s] /= ratio
+    state.doubt[s] /= ratio
     for b in range(len(state.cash)):
         held = state.position[b, s] * ratio
         state.pending[b, s] *= ratio

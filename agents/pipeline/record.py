@@ -98,6 +98,7 @@ _FATES: dict[FillStatus, tuple[OrderState, str]] = {
     FillStatus.FILLED: ("filled", ""),
     FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
     FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
+    FillStatus.SUSPECT: ("expired", str(FillStatus.SUSPECT)),
     FillStatus.PAID_PARTLY: ("expired", "the rest expired: not enough buying power"),
 }
 

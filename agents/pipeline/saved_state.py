@@ -40,7 +40,8 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...]) -> tupl
         if int(saved["format"][0]) != STATE_FORMAT:
             raise JournalError(f"the stored state has format {saved['format'][0]}, this version reads {STATE_FORMAT}")
         old_symbols, old_agents = tuple(saved["symbols"].tolist()), tuple(saved["agents"].tolist())
-        state = State(**{name: saved[name] for name in State._fields})
+        nothing = np.full(len(old_symbols), np.nan)  # in states of before there was no doubt
+        state = State(**{name: saved.get(name, nothing) for name in State._fields})
         cash = str(saved["ledger_cash"][0])
     for s, symbol in enumerate(old_symbols):
         if symbol in plan.leaving or symbol not in plan.symbols:
@@ -89,7 +90,7 @@ def _on_new_axes(
         elif name in ("asked", "holding", "pool"):
             columns = (take_a, put_a) if name == "asked" else (take_h, put_h)
             target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
-        elif name in ("mark", "volatility"):
+        elif name in ("mark", "doubt", "volatility"):
             target[put_s] = source[take_s]
         elif name in ("cash", "equity", "peak", "risk_state"):
             target[put_b] = source[take_b]

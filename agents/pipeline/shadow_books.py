@@ -31,6 +31,9 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
             signal.forecast[s] = value if math.isfinite(value) else 0.0
         target_positions(signal, market, book, desk.parameters.sizing.buffer, targets)
         for s in range(symbols):
+            if desk.work.suspect[s]:
+                book.order[s] = 0.0
+                continue
             if not market.has_bar[s]:
                 continue  # an order works until its symbol's next bar
             if market.leaving[s]:

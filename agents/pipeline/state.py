@@ -29,7 +29,9 @@ class State(NamedTuple):
     pool: Floats
     """[S, A+1] money that open positions of the live book have earned, by who earned it."""
     mark: Floats
-    """[S] last close as traded, NaN before the first."""
+    """[S] last believed close as traded, NaN before the first."""
+    doubt: Floats
+    """[S] close of the newest suspect bar after that one, NaN for none."""
     volatility: Floats
     """[S] of one bar's return, as known at the last decision."""
     cash: Floats
@@ -80,6 +82,8 @@ class Inputs(NamedTuple):
     """[A] in force for the live book."""
     stale: Booleans
     """[n, S] the bar is too old to trade on: positions may only shrink."""
+    suspect: Booleans
+    """[n, S] the bar's price is not believed."""
     leaving: Booleans
     """[n, S] the symbol is taken out of the universe: positions are closed."""
     external: bool
@@ -107,7 +111,7 @@ class Outputs(NamedTuple):
     position: Floats
     """[n, S] signed units after the bar's fills."""
     mark: Floats
-    """[n, S] last close as traded."""
+    """[n, S] last close as traded; while a later price is suspect, the more cautious of both."""
     fill_quantity: Floats
     """[n, S] signed units, 0 for none."""
     fill_price: Floats
@@ -151,6 +155,7 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
         holding=np.zeros((symbols, agents + 1)),
         pool=np.zeros((symbols, agents + 1)),
         mark=np.full(symbols, np.nan),
+        doubt=np.full(symbols, np.nan),
         volatility=np.full(symbols, np.nan),
         cash=np.full(books, initial_cash),
         equity=np.full(books, initial_cash),
@@ -164,7 +169,6 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
 
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
     """Bars, none of them stale, whose orders the step's own matcher fills; the other arguments as in `Inputs`."""
-    bars = bars.believed()
     none = np.zeros(bars.open.shape)
     return Inputs(
         open=bars.open,
@@ -178,6 +182,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         correlation=correlation,
         weights=weights,
         stale=np.zeros(bars.open.shape, dtype=bool),
+        suspect=bars.suspect,
         leaving=np.zeros(bars.open.shape, dtype=bool),
         external=False,
         broker_fills=BrokerFills(none, none, none),

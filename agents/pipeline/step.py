@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from agents.core.books import EQUAL, FIRST, FIRST_SHADOW, LIVE
-from agents.core.types import Floats, Integers
+from agents.core.types import Floats, Integers, NoTrade
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
 from agents.pipeline.bar import BarFills, MarketAtClose, MarketAtOpen, StepDesk, book_of, desk_of
 from agents.pipeline.combine import combine
@@ -19,6 +19,7 @@ from agents.pipeline.parameters import Parameters
 from agents.pipeline.risk import control_risk_state, next_risk_state
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
+from agents.pipeline.suspect_prices import cautious_price, offer_exits, refuse_entries
 from agents.quant.compiled import compiled_bare, compiled_inline
 
 NOTHING_HELD = 1e-9
@@ -40,6 +41,8 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         opened, closed = inputs.open[t], inputs.close[t]
         for s in range(len(opened)):
             work.has_bar[s] = math.isfinite(opened[s]) and math.isfinite(closed[s])
+            work.suspect[s] = work.has_bar[s] and inputs.suspect[t, s]
+            work.may_only_shrink[s] = inputs.stale[t, s] or work.suspect[s]
         _copy_row(state.equity, work.last_equity)
         effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t], out.realised[t])
         apply_actions(
@@ -49,7 +52,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t)
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal.unit_weight)
-        market = MarketAtClose(state.mark, work.has_bar, inputs.stale[t], inputs.leaving[t])
+        market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
         _decide_books(desk, inputs, out, t, market)
         decide_shadows(desk, inputs.forecast[t], market)
         _copy_row(inputs.volatility[t], state.volatility)
@@ -60,22 +63,24 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
     """Fill every book's working orders at the open; the live book's fills may come from a broker instead."""
     state, work, parameters = desk.state, desk.work, desk.parameters
     fills = work.fills
-    market = MarketAtOpen(inputs.open[t], state.mark, work.depth)
+    market = MarketAtOpen(work.open, state.mark, work.depth)
     market_depth(inputs.volume[t], state.volatility, parameters, work.depth)
     _copy_row(state.position[LIVE], work.before)
     for b in range(len(state.cash)):
         has_account = b < FIRST_SHADOW
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
+        offer_exits(book, inputs.open[t], work.suspect, state.mark, work.open)
         if b == LIVE and inputs.external:
             _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
             _copy_row(inputs.broker_fills.price[t], fills.price)
             _copy_row(inputs.broker_fills.fee[t], fills.fee)
         elif not match_orders(book, market, parameters, fills, has_account):
             continue
+        refuse_entries(book, work.suspect, work.open, fills)
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]
-            book.order[s] = 0.0 if math.isfinite(market.price[s]) else book.order[s] - filled
+            book.order[s] = 0.0 if math.isfinite(inputs.open[t, s]) else book.order[s] - filled
             if filled != 0.0:
                 held = book.position[s] + filled
                 book.position[s] = 0.0 if abs(held) < NOTHING_HELD else held
@@ -108,7 +113,7 @@ def _note_fills(fills: BarFills, external: bool, out: Outputs, t: int) -> None:
 def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
     """Split the live book's P&L of the bar, count the shadows' hits, and move the marks to the close."""
     state, work = desk.state, desk.work
-    opened, closed, mark = inputs.open[t], inputs.close[t], state.mark
+    opened, closed, mark, doubt = inputs.open[t], inputs.close[t], state.mark, state.doubt
     before, filled, price, fee = work.before, out.fill_quantity[t], out.fill_price[t], out.fill_fee[t]
     contribution, realised, hits, calls = out.contribution[t], out.realised[t], out.hits[t], out.calls[t]
     for s in range(len(before)):
@@ -117,7 +122,15 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
         if before[s] != 0.0 or filled[s] != 0.0:
             change = PositionChange(before[s], filled[s], price[s], fee[s])
             shares = Shares(state.asked[s], state.holding[s], state.pool[s], contribution, realised[s])
-            attribute_bar(change, BarPrices(mark[s], opened[s], closed[s]), shares, work.shares)
+            counted = cautious_price(before[s], mark[s], doubt[s])
+            prices = BarPrices(counted, opened[s], closed[s])
+            if work.suspect[s]:
+                counts = cautious_price(state.position[LIVE, s], mark[s], closed[s])
+                prices = BarPrices(counted, counts, counts)
+            attribute_bar(change, prices, shares, work.shares)
+        if work.suspect[s]:
+            doubt[s] = closed[s]
+            continue
         moved = closed[s] - opened[s]
         if moved != 0.0:
             for a in range(len(hits)):
@@ -125,7 +138,7 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
                 if gain != 0.0:
                     calls[a] += 1
                     hits[a] += 1 if gain > 0.0 else 0
-        mark[s] = closed[s]
+        mark[s], doubt[s] = closed[s], math.nan
 
 
 @compiled_inline
@@ -138,7 +151,7 @@ def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
         value = state.cash[b]
         for s in range(len(mark)):
             if position[s] != 0.0:
-                value += position[s] * mark[s]
+                value += position[s] * cautious_price(position[s], mark[s], state.doubt[s])
         equity[b] = value
         peak[b] = max(peak[b], value)
         if b < FIRST_SHADOW:
@@ -187,9 +200,11 @@ def _note_decision(desk: StepDesk, out: Outputs, t: int) -> None:
     _copy_row(targets.clamps, out.clamps[t])
     _copy_row(targets.no_trade, out.no_trade[t])
     for s in range(len(state.mark)):
+        out.mark[t, s] = cautious_price(state.position[LIVE, s], state.mark[s], state.doubt[s])
+        if work.suspect[s] and targets.no_trade[s] != NoTrade.TRADED:
+            out.no_trade[t, s] = NoTrade.SUSPECT
         out.order[t, s] = state.pending[LIVE, s] if work.has_bar[s] else 0.0  # else it was decided at an earlier bar
     _copy_row(state.position[LIVE], out.position[t])
-    _copy_row(state.mark, out.mark[t])
 
 
 @compiled_inline

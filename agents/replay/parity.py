@@ -126,7 +126,6 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         np.array([str(limit) in clamps for clamps in recorded.clamps.ravel()], dtype=bool).reshape(rows, symbols)
         for limit in (Clamp.STALE, Clamp.LEAVING)
     )
-    bars = bars.believed()
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend", "delisting")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(
@@ -137,6 +136,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         correlation=np.zeros((rows, agents, agents)),
         weights=np.zeros(agents),
         stale=stale,
+        suspect=bars.suspect[memory:],
         leaving=leaving,
         external=True,
         broker_fills=BrokerFills(fills["quantity"], fills["price"], fills["fee"]),

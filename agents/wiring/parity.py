@@ -124,7 +124,7 @@ class _BatchReader:
         bars, memory = _bars_of(store, recorded, self._lead)
         before = self._history.version_before(first)
         since = None if before is None else Decided(as_stamp(before[0]), before[1])
-        return store.taken_by(bars, memory, since).believed(), memory
+        return store.taken_by(bars, memory, since), memory
 
     def _warm_up(self) -> Floats:
         """Opinions on the bars that a desk was shown before its first decision, if it began before they were kept."""
