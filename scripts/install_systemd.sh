@@ -25,6 +25,7 @@ After=network-online.target quorum-services.service
 Wants=network-online.target quorum-services.service
 StartLimitIntervalSec=600
 StartLimitBurst=10
+OnFailure=quorum-failed@%n.service
 
 [Service]
 Type=notify
@@ -74,6 +75,7 @@ services() {
 [Unit]
 Description=Quorum: its embedded PostgreSQL and Redis, where DATABASE_URL and REDIS_URL name none
 After=network-online.target
+OnFailure=quorum-failed@%n.service
 
 [Service]
 Type=notify
@@ -95,7 +97,26 @@ WantedBy=$target
 UNIT
 }
 
+# A daemon that does not come up again, or cannot: the journal's last lines of it, and a mail where one is configured.
+failed() {
+    cat <<UNIT
+[Unit]
+Description=Quorum: tell that %i has failed
+
+[Service]
+Type=oneshot
+ExecStart=$root/.venv/bin/quorum failed %i
+WorkingDirectory=$root
+EnvironmentFile=-$root/.env
+TimeoutStartSec=120
+UMask=0077
+NoNewPrivileges=yes
+$( [ "$kind" = system ] && printf 'User=%s\nSupplementaryGroups=systemd-journal\n' "$account" )
+UNIT
+}
+
 write_units() {  # FOLDER
+    failed >"$1/quorum-failed@.service"
     services >"$1/quorum-services.service"
     unit quorum-trading "the trading daemon" trade >"$1/quorum-trading.service"
     unit quorum-meta "analyzer, optimizer, reports" meta >"$1/quorum-meta.service"

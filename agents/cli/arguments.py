@@ -103,6 +103,11 @@ def why(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("--at", type=moment_after, metavar="TIME", help=text), nothing)
 
 
+def failed(parser: ArgumentParser) -> None:
+    """`quorum failed`."""
+    completed_by(parser.add_argument("unit", metavar="UNIT", help="such as quorum-trading.service"), nothing)
+
+
 def psql(parser: ArgumentParser) -> None:
     """`quorum psql`."""
     add_demo(parser)

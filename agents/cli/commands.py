@@ -244,6 +244,13 @@ KEEPING = (
         ("quorum doctor", "quorum doctor --json"),
     ),
     Command(
+        "failed",
+        "failed",
+        "tell that a systemd unit has failed, by mail where configured",
+        arguments.failed,
+        ("quorum failed quorum-trading.service",),
+    ),
+    Command(
         "verify",
         "integrity",
         "check that nothing on record was changed, and name what was",

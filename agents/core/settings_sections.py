@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from agents.core.symbols import SYMBOL_PATTERN
 
@@ -198,4 +199,13 @@ class MetaSettings(Section):
     tick_s: Positive = 30.0
     own_process: bool = True
     keep_metrics_days: Annotated[int, Field(ge=1)] = 400
+    ping_url: SecretStr = SecretStr("")
     demo_every_days: Positive = 7.0
+
+    @field_validator("ping_url")
+    @classmethod
+    def _web_address(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("expected an address such as https://hc-ping.com/...")
+        return value

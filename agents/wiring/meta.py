@@ -19,6 +19,7 @@ from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.database.report_store import ReportStore, forget_old_metrics
 from agents.adapters.mail.mailer import SmtpMailer
+from agents.adapters.mail.ping import Pinger
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.alarm_types import AlarmLimits
 from agents.core.clock import Clock, SystemClock
@@ -44,6 +45,7 @@ from agents.wiring.reporting import Composed, Reporting, compose_report, period_
 from agents.wiring.scheduled_jobs import scheduled_jobs
 
 logger = logging.getLogger(__name__)
+GRAVE = ("critical", "high")
 DECIDE_WITHIN = timedelta(minutes=15)
 """A bar that has been known for longer and is not decided on is an alarm."""
 
@@ -145,18 +147,29 @@ class MetaPlane:
             return write_report(self.reports, self.outbox, self.reporting, now)
         raise UsageError(f"no job is named '{name}'; known are {', '.join(JOBS)}")
 
+    @cached_property
+    def pinger(self) -> Pinger | None:
+        """Tells the user's own watchman that all is well; None where the settings name none."""
+        url = self.settings.meta.ping_url.get_secret_value()
+        return Pinger(url) if url else None
+
     def watch(self, at: datetime) -> None:
-        """Alarms, a heartbeat, and waiting mail."""
-        open_now = self.raise_alarms(at)
+        """Alarms, a heartbeat, waiting mail, and a ping where nothing is badly wrong."""
+        wrong = self.raise_alarms(at)
+        open_now = len(wrong)
         self.reports.record_metrics(at, {"meta.heartbeat": 1.0, "alarms.open": float(open_now)})
         deliver(self.outbox, SmtpMailer(), at)
+        if self.pinger is not None and not any(alarm.severity in GRAVE for alarm in wrong):
+            problem = self.pinger.ping()
+            if problem:
+                log_event(logger, "the ping was not taken", level=logging.WARNING, problem=problem)
 
-    def raise_alarms(self, at: datetime) -> int:
-        """Compare what is wrong at `at` with the open alarms, and write and log the edges; how many are open."""
+    def raise_alarms(self, at: datetime) -> list[Alarm]:
+        """Compare what is wrong at `at` with the open alarms, and write and log the edges; what is wrong."""
         wrong = self.wrong_at(at)
         opened, closed = self.reports.sync_alarms(at, wrong)
         log_alarms(opened, closed)
-        return len(wrong)
+        return wrong
 
     def wrong_at(self, at: datetime) -> list[Alarm]:
         """What is wrong at `at`, worst first."""

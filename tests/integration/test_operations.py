@@ -3,8 +3,16 @@ alarms on decisions that do not come."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -15,14 +23,20 @@ from agents.adapters.database.engine import open_engine
 from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.report_store import ReportStore
+from agents.adapters.mail.ping import Pinger
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.alarm_types import AlarmLimits
 from agents.core.clock import SystemClock
-from agents.core.meta_types import Heartbeat, ScheduledJob
+from agents.core.errors import SettingsError
+from agents.core.meta_types import Alarm, Heartbeat, MailSettings, ScheduledJob
+from agents.core.settings import Settings, with_changes
 from agents.orchestrator.pulse import BEAT_S, DaemonPulse
 from agents.tuning.alarms import desk_alarms, job_alarms
 from agents.tuning.job_runner import JobRunner
+from agents.wiring.connections import Connections
+from agents.wiring.meta import MetaPlane
 from tests.conftest import SERVICES
+from tests.program import ROOT, call
 
 NOW = datetime(2026, 3, 27, 0, 0, 5, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -163,8 +177,6 @@ def test_a_clock_an_hour_back_doubles_and_skips_nothing(store, back):
 @pytest.mark.parametrize("day", ["2026-03-28", "2026-10-24", "2026-03-07", "2026-10-31"])
 def test_the_zone_of_the_machine_moves_no_due_time(store, monkeypatch, zone, day):
     """E05, E06: over the nights on which the clocks of the machine's zone change."""
-    import time
-
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
@@ -232,3 +244,128 @@ def test_a_pulse_does_not_mind_a_database_that_is_away(caplog):
     pulse.beat()
     pulse.end()
     broken.dispose()
+
+
+# ---------------------------------------------------------------- the dead man's ping, and units that fail
+
+
+class Watchman:
+    """A web server on loopback that answers as it is told and keeps what it was asked for."""
+
+    def __init__(self, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", drip_s=0.0):
+        self.answer, self.drip_s, self.asked = answer, drip_s, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/geheim-4711?x=1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                with connection:
+                    self.asked.append(connection.recv(4096).split(b"\r\n")[0])
+                    for byte in self.answer:
+                        connection.send(bytes([byte]))
+                        time.sleep(self.drip_s)
+
+
+@pytest.fixture
+def watchman():
+    """Makes servers, and closes them."""
+    made = []
+
+    def make(*arguments):
+        made.append(Watchman(*arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.listener.close()
+
+
+@pytest.fixture
+def plane(owner, trader, meta, redis_url):
+    """A meta plane whose desk has nothing yet."""
+    made = MetaPlane(Settings(desk={"name": "t"}), Connections(owner, trader, meta, redis_url, (), {}), SystemClock())
+    yield made
+    made.jobs.release()
+    made.cache.close()
+
+
+def test_a_ping_is_a_get_of_the_whole_address(watchman):
+    there = watchman()
+    assert Pinger(there.url).ping() == ""
+    assert there.asked == [b"GET /geheim-4711?x=1 HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "drip_s", "said"),
+    [
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", 0.0, "status 500"),
+        (b"HTTP/1.1 302 There\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", 0.0, "status 302"),
+        (b"nonsense\r\n\r\n", 0.0, "127.0.0.1: "),
+        (b"x" * 600, 0.05, "no answer within 0.5 s"),
+    ],
+)
+def test_a_ping_that_fails_is_one_line_without_the_address(watchman, answer, drip_s, said):
+    problem = Pinger(watchman(answer, drip_s).url, deadline_s=0.5).ping()
+    assert said in problem and "geheim" not in problem
+    assert "ConnectionRefused" in Pinger("http://127.0.0.1:1/geheim").ping()
+
+
+def test_the_ping_comes_only_while_nothing_is_badly_wrong(plane, monkeypatch, watchman):
+    there = watchman()
+    asked = replace(plane, settings=with_changes(plane.settings, {"meta.ping_url": there.url}))
+    calm = [Alarm(kind="redis_down", subject="redis", severity="medium", detail="x")]
+    bad = [Alarm(kind="risk_state", subject="halted", severity="critical", detail="x")]
+    for wrong, pings in (([], 1), (calm, 2), (bad, 2), ([*calm, *bad], 2), ([], 3)):
+        monkeypatch.setattr(MetaPlane, "wrong_at", lambda _plane, _at, found=wrong: found)
+        asked.watch(SystemClock().now())
+        assert len(there.asked) == pings
+    asked.cache.close()
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "file:///etc/passwd", "nonsense", "http://"])
+def test_a_ping_address_is_a_web_address(url):
+    with pytest.raises(SettingsError, match="ping_url") as caught:
+        with_changes(Settings(), {"meta.ping_url": url})
+    assert "hc-ping.com" in str(caught.value)
+
+
+def test_a_unit_that_failed_is_a_mail_with_the_desks_name(plane, tmp_path, redis_url, database):
+    """As systemd calls it (OnFailure=), against a server that refuses: one line, and the exit status that tells."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("QUORUM_")}
+    environment |= {"DATABASE_URL": SERVICES.database_url(database, "quorum_owner"), "REDIS_URL": redis_url}
+    silent = call("failed", "quorum-trading.service", "--json", cwd=tmp_path, environment=environment)
+    assert json.loads(silent.stdout) == {"unit": "quorum-trading.service", "mailed": False}
+    plane.outbox.store_mail_settings(
+        MailSettings(
+            server="127.0.0.1",
+            port=1,
+            security="starttls",
+            account="",
+            sender="a@b.c",
+            secret_file=None,
+            recipients=("x@y.z",),
+            mode="every_report",
+            frequency_s=7200,
+            quiet_hours=None,
+        )
+    )
+    refused = call("failed", "quorum-trading.service", cwd=tmp_path, environment=environment, code=1)
+    assert "quorum-trading.service was not sent" in refused.stderr
+
+
+def test_every_daemon_has_its_on_failure():
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "install_systemd.sh"), "print", "user"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    units = dict(re.findall(r"==> \S*/(\S+) <==\n(.*?)(?=\n==> |\Z)", done.stdout, re.DOTALL))
+    assert set(units) >= {"quorum-trading.service", "quorum-meta.service", "quorum-failed@.service"}
+    for name, unit in units.items():
+        if name != "quorum-failed@.service":
+            assert "OnFailure=quorum-failed@%n.service" in unit.split("[Service]")[0], name
+    assert re.search(r"ExecStart=\S+/quorum failed %i\n", units["quorum-failed@.service"])
