@@ -10,6 +10,7 @@ from agents.core.types import Floats
 from agents.pipeline.attribution import attribute_cash
 from agents.pipeline.orders import round_to_lot
 from agents.pipeline.state import State
+from agents.pipeline.suspect_prices import cautious_price
 from agents.quant.compiled import compiled_bare, compiled_inline
 
 NO_FRACTION = 1e-9
@@ -59,9 +60,10 @@ def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionE
 @compiled_inline
 def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
     """Every book gets `price` for each share; who held how much of the live book's earns what that is off its mark."""
+    counted = cautious_price(state.position[LIVE, s], state.mark[s], state.doubt[s])
     for k in range(state.pool.shape[1]):
         if state.holding[s, k] != 0.0:
-            earned = state.holding[s, k] * (price - state.mark[s])
+            earned = state.holding[s, k] * (price - counted)
             effects.contribution[k] += earned
             state.pool[s, k] += earned
     effects.split_change[s] -= state.position[LIVE, s]
@@ -94,7 +96,8 @@ def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffect
         state.pending[b, s] *= ratio
         if b < FIRST_SHADOW and held != 0.0:
             whole = round_to_lot(held, lot)
-            cash = (held - whole) * state.mark[s] if abs(held - whole) > NO_FRACTION else 0.0
+            paid = cautious_price(held, state.mark[s], state.doubt[s])
+            cash = (held - whole) * paid if abs(held - whole) > NO_FRACTION else 0.0
             state.cash[b] += cash
             state.pending[b, s] = round_to_lot(state.pending[b, s], lot)
             if b == LIVE:

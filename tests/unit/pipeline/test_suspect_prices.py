@@ -20,9 +20,9 @@ AT = 40
 """The suspect bar."""
 
 
-def traded(side: float, wrong: float, *, turn: bool = False):
+def traded(side: float, wrong: float, *, turn: bool = False, after: str = ""):
     """One agent that is long (or short) of one symbol; at bar AT the price is `wrong` times what it is, and not believed.
-    With `turn` it changes sides at the bar before."""
+    With `turn` it changes sides at the bar before; `after` says what happens to the symbol at the next bar."""
     bars = make_bars(60, 1, seed=3)
     suspect = np.zeros(bars.open.shape, dtype=bool)
     suspect[AT] = True
@@ -35,6 +35,10 @@ def traded(side: float, wrong: float, *, turn: bool = False):
     if turn:
         forecast[AT - 1 :] *= -1.0
     world = replace(bars, **prices, suspect=suspect)
+    if after == "split":
+        world.split[AT + 1] = 1.5
+    if after == "delisting":
+        world.delisting[AT + 1] = 20.0
     inputs = matched_inputs(world, np.full((60, 1), 0.02), forecast, np.ones((60, 1, 1)), np.ones(1))
     state, out = new_state(1, 1, PARAMETERS.initial_cash), new_outputs(60, 1, 1)
     run_bars(state, inputs, PARAMETERS, out)
@@ -79,8 +83,8 @@ def test_at_a_suspect_bar_only_exits_are_filled_at_the_cautious_price(side, wron
 
 
 @pytest.mark.parametrize("wrong", [10.0, 0.1])
-@pytest.mark.parametrize("turn", [False, True])
-def test_the_contributions_still_add_up_to_the_books_profit(wrong, turn):
-    _, out = traded(1.0, wrong, turn=turn)
+@pytest.mark.parametrize(("turn", "after"), [(False, ""), (True, ""), (False, "split"), (False, "delisting")])
+def test_the_contributions_still_add_up_to_the_books_profit(wrong, turn, after):
+    _, out = traded(1.0, wrong, turn=turn, after=after)
     profit = np.diff(np.concatenate([[PARAMETERS.initial_cash], out.equity[:, LIVE]]))
     np.testing.assert_allclose(out.contribution.sum(axis=1), profit, atol=1e-6)
