@@ -12,6 +12,7 @@ from agents.core.types import Floats, Times
 from agents.reports.formatting import money, percent
 
 WIDTH_INCHES, HEIGHT_INCHES, DPI = 6.0, 2.5, 150
+DATES_AT_MOST = 6
 PAGE_INCHES = 10.5
 """The width of a page on a desk, as against that of a mail."""
 INK, MUTED, GRID, PAPER = "#1f2933", "#7b8794", "#e4e7eb", "#ffffff"
@@ -167,6 +168,12 @@ def _legend(axes: Any, columns: int, *, below: bool = False) -> None:
 
 
 def _png(figure: Any) -> bytes:
+    from matplotlib.dates import AutoDateLocator
+
+    for axes in figure.axes:
+        locator = axes.xaxis.get_major_locator()
+        if isinstance(locator, AutoDateLocator):  # whole dates are long: more of them run into each other
+            locator.maxticks = dict.fromkeys(locator.maxticks, DATES_AT_MOST)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
