@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from tests.board.cases import NotSurvivedError, Run, answered_by, case
+from tests.board.cases import NotSurvivedError, Run, case
 from tests.board.oracles import equals
 from tests.board.scenes import BARS_IN_ALL, control, finish
 from tests.board.world import BARS
@@ -351,7 +351,3 @@ def _(run: Run) -> None:
     desk.feed(80, LAST)
     finish(run, wait_only=True)
     assert str(BARS.time[-1])[:10] == str(desk.scalar("SELECT max(time)::date FROM decisions"))
-
-
-_SCHEMA = "tests/integration/test_schema.py"
-answered_by("C16", 2, "Apache's edition of TimescaleDB", "no feature is used that it lacks", _SCHEMA)

@@ -1,0 +1,122 @@
+"""Removes one safeguard after the other from a copy of the program: the rows of the board that guard it must turn red.
+A row that stays green tests nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.board.world import ROOT
+
+COPIED = ("agents", "migrations", "scripts", "templates", "tests", "alembic.ini", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One safeguard: where it is, and what stands there without it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    red: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "an order that the broker does not know counts as placed",
+        "agents/orchestrator/orchestrator.py",
+        'state="not_placed"',
+        'state="acked"',
+        ("A02",),
+    ),
+    Mutant(
+        "the paper venue forgets what it accepted",
+        "agents/adapters/brokers/paper_venue.py",
+        "return row is not None",
+        "return False",
+        ("A03", "A04"),
+    ),
+    Mutant(
+        "the answer to a lost COMMIT is not looked up",
+        "agents/adapters/database/journal.py",
+        "if newest == last:",
+        "if False:",
+        ("C01",),
+    ),
+    Mutant(
+        "half a line of a file counts",
+        "agents/adapters/feeds/file_reading.py",
+        'piece[: piece.rfind(b"\\n") + 1]',
+        "piece",
+        ("G03",),
+    ),
+    Mutant(
+        "a copy of the weights carries no checksum and no key",
+        "agents/core/weight_sets.py",
+        'if body["key"] != key or digest != _digest(body):',
+        "if False:",
+        ("D07",),
+    ),
+    Mutant(
+        "a bar is decided upon as soon as one symbol has it",
+        "agents/orchestrator/attendance.py",
+        "if missing.any() and not waiting.overdue[t]:",
+        "if False:",
+        ("G14",),
+    ),
+)
+
+
+def try_mutants(only: list[str], seed: int) -> int:
+    """Try each mutant on its rows (those of `only` where some are named); 1 where a row stays green."""
+    green = 0
+    for mutant in MUTANTS:
+        rows = [row for row in mutant.red if not only or row in only]
+        if not rows:
+            continue
+        verdicts = _verdicts(mutant, rows, seed)
+        for row in rows:
+            red = verdicts.get(row) == "FAIL"
+            green += not red
+            print(f"{'red' if red else 'GREEN':6} {row}  {mutant.name}: {verdicts.get(row, 'no result')}", flush=True)
+    print(f"\n{'every safeguard is guarded' if not green else f'{green} rows stay green without their safeguard'}")
+    return 1 if green else 0
+
+
+def _verdicts(mutant: Mutant, rows: list[str], seed: int) -> dict[str, str]:
+    """What the board says of a copy of the program without this safeguard."""
+    folder = Path(tempfile.mkdtemp(prefix="mutant-"))
+    try:
+        for name in COPIED:
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, folder / name)
+        file = folder / mutant.file
+        text = file.read_text()
+        assert text.count(mutant.old) == 1, f"{mutant.file}: {mutant.old!r} stands there {text.count(mutant.old)} times"
+        file.write_text(text.replace(mutant.old, mutant.new))
+        results = folder / "results.json"
+        command = [sys.executable, "scripts/fault_board.py", "--jobs", "1", "--seed", str(seed), "--json", str(results)]
+        subprocess.run(
+            [*command, "--case", *rows],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        tries = json.loads(results.read_text()) if results.exists() else []
+        return {row: _worst([r["verdict"] for r in tries if r["id"] == row]) for row in rows}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _worst(verdicts: list[str]) -> str:
+    return next((word for word in ("FAIL", "INVALID", "PASS") if word in verdicts), "no result")
