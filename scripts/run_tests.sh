@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what it needs, then checks and tests.
-#   scripts/run_tests.sh                    everything: ruff, mypy, import-linter, and all tests, on every core
+#   scripts/run_tests.sh                    everything: ruff, mypy, import-linter, all tests, on every core, and a dozen faults
 #   scripts/run_tests.sh quick              in a minute: ruff, mypy, import-linter, and the unit tests that are not slow
 #   scripts/run_tests.sh PYTEST ARGUMENTS   only these tests, in one process, such as: tests/unit/pipeline/test_step.py -x
 # A search for rare failures with random examples, many of them: scripts/run_tests.sh --hypothesis-profile=explore tests/unit
@@ -21,4 +21,6 @@ if [ "${1:-}" = quick ]; then
     shift
     exec "$bin/python" -m pytest "${parallel[@]}" -m "not slow" tests/unit tests/test_tidy.py "$@"
 fi
-exec "$bin/python" -m pytest "${parallel[@]}"
+"$bin/python" -m pytest "${parallel[@]}"
+echo "== fault board, short form"
+exec "$bin/python" scripts/fault_board.py --quick

@@ -64,8 +64,7 @@ class Servers:
         self._stop_abandoned()
         self.services.up(_say)
         self._remove_leftovers()
-        if not self._durable:
-            self._forget_durability()
+        self._set_durability()
         self.services.ensure_database(TEMPLATE)  # and with it the roles
         owner = open_engine(self.services.database_url(TEMPLATE, "quorum_owner"))
         upgrade(owner, interval_s=86400)
@@ -139,10 +138,12 @@ class Servers:
             self.services.drop_database(name)
         self.empty_redis()
 
-    def _forget_durability(self) -> None:
+    def _set_durability(self) -> None:
         with self.superuser() as session:
             for setting in HASTE:
-                session.execute(f"ALTER SYSTEM SET {setting} = off")
+                session.execute(
+                    f"ALTER SYSTEM RESET {setting}" if self._durable else f"ALTER SYSTEM SET {setting} = off"
+                )
             session.execute("SELECT pg_reload_conf()")
 
 

@@ -57,7 +57,7 @@ class World:
     """The servers of one worker of the board. A case may kill them: the next one starts them again."""
 
     def __init__(self) -> None:
-        self.servers = Servers(state_dir() / "board", durable=True)
+        self.servers = Servers(state_dir(), durable=True)
         self.servers.start()
 
     def close(self) -> None:
