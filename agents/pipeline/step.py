@@ -66,17 +66,23 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
     market = MarketAtOpen(work.open, state.mark, work.depth)
     market_depth(inputs.volume[t], state.volatility, parameters, work.depth)
     _copy_row(state.position[LIVE], work.before)
+    _copy_row(inputs.open[t], work.open)
+    doubted = False
+    for s in range(len(work.suspect)):
+        doubted = doubted or work.suspect[s]
     for b in range(len(state.cash)):
         has_account = b < FIRST_SHADOW
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
-        offer_exits(book, inputs.open[t], work.suspect, state.mark, work.open)
+        if doubted:
+            offer_exits(book, inputs.open[t], work.suspect, state.mark, work.open)
         if b == LIVE and inputs.external:
             _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
             _copy_row(inputs.broker_fills.price[t], fills.price)
             _copy_row(inputs.broker_fills.fee[t], fills.fee)
         elif not match_orders(book, market, parameters, fills, has_account):
             continue
-        refuse_entries(book, work.suspect, work.open, fills)
+        if doubted:
+            refuse_entries(book, work.suspect, work.open, fills)
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]
