@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import Boolean, DateTime, Double, Integer, Numeric, Text
@@ -143,7 +145,15 @@ def name_of(name: str, row: Row) -> str:
 
 
 def _line(converters: Sequence[Callable[[Any], object]], row: Row) -> bytes:
+    if _plain(converters, tuple(map(type, row))):
+        return ascii(row).encode()
     return ascii(tuple([f(v) for f, v in zip(converters, row, strict=True)])).encode()
+
+
+@lru_cache(maxsize=256)
+def _plain(converters: Sequence[Callable[[Any], object]], types: tuple[type, ...]) -> bool:
+    """Whether converting values of these types changes none, which is so for nearly all rows that a decision writes."""
+    return all(kind in _KEPT.get(convert, ()) for convert, kind in zip(converters, types, strict=True))
 
 
 def _real(value: float | None) -> float | None:
@@ -171,6 +181,13 @@ def _numbers(value: str) -> list[tuple[str, str]]:
     return sorted((name, format(number, "f")) for name, number in parsed.items())
 
 
+_KEPT: dict[Callable[[Any], object], tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    str: (str,),
+    _real: (float, NoneType),
+}
+"""Converter -> the types of values that it returns as they are."""
 _BY_TYPE: tuple[tuple[type, Callable[[Any], object]], ...] = (
     (Boolean, bool),
     (Integer, int),
