@@ -111,6 +111,7 @@ def failed(parser: ArgumentParser) -> None:
 def psql(parser: ArgumentParser) -> None:
     """`quorum psql`."""
     add_demo(parser)
+    parser.add_argument("--owner", action="store_true", help="with all rights (default: read only)")
     parser.add_argument(
         "arguments", nargs="*", metavar="-- ARGS", help="what psql itself is told, as in -- -c 'SELECT 1'"
     )

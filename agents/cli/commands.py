@@ -180,7 +180,7 @@ LOOKING = (
     Command(
         "psql",
         "status",
-        "open psql on the desk's database",
+        "open psql on the desk's database, to look around",
         arguments.psql,
         ("quorum psql", "quorum psql --demo -- -c 'SELECT * FROM v_equity LIMIT 5'"),
     ),

@@ -61,12 +61,13 @@ def psql(options: Namespace, screen: Screen) -> int:
     """Becomes psql on the desk's database; with --json only says how it would be called."""
     connections = connect_to_read(load_settings(options.settings), demo=options.demo)
     connections.close()
-    command = [*connections.psql, *options.arguments]
+    opened = connections.psql_as_owner() if options.owner else (connections.psql, connections.psql_environment)
+    command = [*opened[0], *options.arguments]
     if options.json:
         screen.result({"command": command})
         return 0
     try:
-        return subprocess.call(command, env=child_environment(**connections.psql_environment))
+        return subprocess.call(command, env=child_environment(**opened[1]))
     except FileNotFoundError:
         raise UsageError(f"{command[0]} was not found; install the package postgresql-client") from None
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import TRADING_PATIENCE_S, first_line, normalise_url, open_engine, transaction
 from agents.adapters.database.migrate import is_current, upgrade
-from agents.adapters.database.roles import META, READER, TRADER, grant_missing_rights, require_roles
+from agents.adapters.database.roles import META, OWNER, READER, TRADER, grant_missing_rights, require_roles
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.errors import ServiceError
 from agents.core.log import log_event
@@ -43,6 +43,11 @@ class Connections:
     redis_url: str
     psql: tuple[str, ...]
     psql_environment: Mapping[str, str]
+
+    def psql_as_owner(self) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """Command line and environment of psql with all rights, for a person who has to change something."""
+        command = tuple(OWNER if word == READER else word for word in self.psql)
+        return command, {name: value for name, value in self.psql_environment.items() if name != "PGOPTIONS"}
 
     def close(self) -> None:
         """Drop all sessions."""
