@@ -13,6 +13,7 @@ from agents.adapters.database.engine import normalise_url
 from agents.adapters.database.migrate import MIGRATION_LOCK, newest_revision
 from agents.adapters.database.roles import grant_rights
 from agents.adapters.database.tables import metadata
+from agents.core.killpoint import killpoint
 
 
 def include_name(
@@ -39,6 +40,7 @@ def migrate(connection: Connection) -> None:
             context.run_migrations()
             if context.get_context().get_current_revision() == newest_revision():
                 grant_rights(connection)
+            killpoint("migration.before_commit")
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))

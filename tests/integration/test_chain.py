@@ -16,11 +16,14 @@ from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.tables import metadata
 from agents.adapters.database.wipe import JOURNAL_TABLES
+from agents.core.clock import SimulatedClock
 from agents.core.errors import JournalError
 from agents.core.types import as_datetime
+from agents.wiring.connections import Connections
 from agents.wiring.integrity import check_record, require_intact
+from agents.wiring.meta import MetaPlane
 from tests.conftest import SERVERS, SERVICES
-from tests.integration.test_parity import BARS, LiveDesk
+from tests.integration.test_parity import BARS, SETTINGS, LiveDesk
 
 FIRST, RESTART, LAST = 250, 285, 310
 NOW = as_datetime(BARS.time[LAST]) + timedelta(hours=1)
@@ -199,6 +202,25 @@ def test_a_desk_whose_record_was_changed_does_not_trade_until_a_person_accepts(c
     assert check_record(trader, NOW, whole=True).differences == [], "what is accepted is known"
     with trader.connect() as connection:
         assert open_check(connection) is None
+
+
+def test_the_nights_job_finds_it_and_an_alarm_lasts_until_it_is_dealt_with(copied, trader):
+    meta = open_engine(SERVICES.database_url(copied, "quorum_meta"))
+    plane = MetaPlane(SETTINGS, Connections(trader, trader, meta, SERVICES.redis_url, (), {}), SimulatedClock(NOW))
+    assert plane.run_job("parity_check", NOW)["chain_differences"] == 0
+    first = "(SELECT min(client_order_id) FROM orders)"
+    damage(copied, f"UPDATE orders SET quantity = quantity + 1 WHERE client_order_id = {first}")
+    assert plane.run_job("parity_check", NOW)["chain_differences"] == 1
+    alarm = "SELECT severity, detail FROM alarms WHERE kind = 'journal_changed' AND closed_at IS NULL"
+    plane.raise_alarms(NOW)
+    severity, detail = one(trader, alarm)
+    assert severity == "critical"
+    assert detail.startswith("a row is not what was recorded (orders 2001-") and "quorum verify" in detail
+    check_record(trader, NOW, whole=True, accepted="as the broker's statement says")
+    plane.raise_alarms(NOW)
+    assert one(trader, alarm) is None
+    plane.cache.close()
+    meta.dispose()
 
 
 def test_what_was_recorded_without_links_is_sealed_when_the_desk_is_taken_up(copied, trader):

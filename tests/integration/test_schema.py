@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -153,6 +154,29 @@ def test_two_migrators_at_once(services):
     answers = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], answers
     SERVICES.drop_database("quorum_two")
+
+
+def test_a_migration_that_is_killed_leaves_nothing_half_done(services):
+    """A11: the next start finds the old schema, whole, and brings it to the newest."""
+    name = "quorum_killed_migration"
+    SERVICES.drop_database(name)
+    SERVICES.ensure_database(name)
+    owner = open_engine(SERVICES.database_url(name, "quorum_owner"))
+    run_alembic(owner, command.upgrade, "0005")
+    code = (
+        "import sys; from agents.adapters.database.engine import open_engine; from agents.adapters.database.migrate import"
+        " upgrade; upgrade(open_engine(sys.argv[1]), interval_s=86400)"
+    )
+    environment = {**os.environ, "KILLPOINT": "migration.before_commit:1"}
+    killed = subprocess.run([sys.executable, "-c", code, str(owner.url)], cwd=ROOT, env=environment, check=False)
+    assert killed.returncode == -9
+    with owner.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0005"
+        assert connection.execute(text("SELECT to_regclass('journal_chain')")).scalar() is None
+    assert upgrade(owner, interval_s=86400)
+    run_alembic(owner, command.check)
+    owner.dispose()
+    SERVICES.drop_database(name)
 
 
 def test_readme_queries_word_for_word(owner):
