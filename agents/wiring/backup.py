@@ -19,7 +19,7 @@ from agents.adapters.database.manifest import Contents, contents_of, read_manife
 from agents.adapters.services.dumps import DatabaseServer
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import Settings
-from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, services_of
+from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, services_of, without_secrets
 
 SUPERUSER = "postgres"
 
@@ -106,11 +106,10 @@ def _server(settings: Settings, demo: bool) -> tuple[DatabaseServer, URL]:
         programs = embedded.psql().parent
         return DatabaseServer(conninfo, None, "postgres", programs), make_url(embedded.database_url(name, SUPERUSER))
     url = make_url(normalise_url(settings.database_url.get_secret_value()))
-    plain = url.set(drivername="postgresql", password=None, database=None).render_as_string(hide_password=False)
-    always = str(url.database)
+    plain, secret = without_secrets(url._replace(database=None))
+    always, password = str(url.database), secret.get("PGPASSWORD")
     url = url.set(database=f"{url.database}_demo") if demo else url
     prefix = next(iter(sorted(services_of(settings).prefix.glob("usr/lib/postgresql/*/bin"), reverse=True)), None)
-    password = str(url.password) if url.password else None
     return DatabaseServer(plain, password, _maintenance(plain, password, always), prefix), url
 
 

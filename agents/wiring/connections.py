@@ -157,7 +157,7 @@ def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
 def _on_own_server(settings: Settings, owner: Engine, redis_url: str) -> Connections:
     """Sessions of the user's login that act with the rights of Quorum's roles; with the owner's only where the settings
     allow it."""
-    shown, environment = _without_secrets(owner.url)
+    shown, environment = without_secrets(owner.url)
     if require_roles(owner, allow_owner=settings.database.allow_owner):
         trader, meta = (_as_role(owner, role) for role in (TRADER, META))
         environment["PGOPTIONS"] = f"-c role={READER}"
@@ -170,7 +170,7 @@ def _on_own_server(settings: Settings, owner: Engine, redis_url: str) -> Connect
     return Connections(owner, trader, meta, redis_url, ("psql", shown), environment)
 
 
-def _without_secrets(url: URL) -> tuple[str, dict[str, str]]:
+def without_secrets(url: URL) -> tuple[str, dict[str, str]]:
     """A URL as psql takes it, which every process of the machine may see, and the environment with its password."""
     password = str(url.password or "")
     bare = url.set(drivername="postgresql").difference_update_query(("sslpassword",))

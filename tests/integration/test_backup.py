@@ -13,9 +13,11 @@ from sqlalchemy import text
 from agents.adapters.database.chain_store import ChainStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.services import dumps
+from agents.adapters.services.dumps import DatabaseServer
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
+from agents.wiring import backup as wiring
 from agents.wiring.backup import Occasion, backup, restore
 from tests.conftest import SERVERS, SERVICES
 from tests.integration.test_parity import BARS, LiveDesk
@@ -129,3 +131,28 @@ def test_a_program_of_an_older_version_is_named_with_the_remedy(drilled, tmp_pat
     ):
         backup(occasion(), file, verify=True)
     assert not file.exists()
+
+
+def test_no_command_line_shows_the_password(monkeypatch, tmp_path):
+    """Every process of a machine sees the command lines of the others."""
+    url = SecretStr("postgresql://u:canary@127.0.0.1:1/d?sslmode=disable")
+    server, opened = wiring._server(
+        Settings(database_url=url, redis_url=SecretStr("redis://h"), state_dir=tmp_path), False
+    )
+    assert "canary" not in server.conninfo
+    assert server.password == "canary"
+    assert opened.database == "d"
+    seen = {}
+    monkeypatch.setattr(DatabaseServer, "_program", lambda _self, name: Path(name))
+    monkeypatch.setattr(
+        dumps.subprocess, "run", lambda command, env, **_: seen.update(command=command, env=env) or Done
+    )
+    server._run("pg_dump", "d", [])
+    assert "canary" not in " ".join(seen["command"])
+    assert seen["env"]["PGPASSWORD"] == "canary"
+
+
+class Done:
+    """A program that ended well."""
+
+    returncode, stderr = 0, ""
