@@ -70,7 +70,8 @@ def upgrade() -> None:
         CREATE FUNCTION refuse_all_but() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF TG_OP = 'DELETE' OR (to_jsonb(OLD) - TG_ARGV) IS DISTINCT FROM (to_jsonb(NEW) - TG_ARGV) THEN
-                RAISE EXCEPTION 'of a row of % only % may change; corrections are new rows', TG_TABLE_NAME, TG_ARGV;
+                RAISE EXCEPTION 'of a row of % only % may change; corrections are new rows', TG_TABLE_NAME,
+                    array_to_string(TG_ARGV, ', ');
             END IF;
             RETURN NEW;
         END $$""")

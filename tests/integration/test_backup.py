@@ -14,13 +14,13 @@ from agents.adapters.database.chain_store import ChainStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.services import dumps
 from agents.adapters.services.dumps import DatabaseServer
+from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import Settings
-from agents.core.types import as_datetime
 from agents.wiring import backup as wiring
 from agents.wiring.backup import Occasion, backup, restore
 from tests.conftest import SERVERS, SERVICES
-from tests.integration.test_parity import BARS, LiveDesk
+from tests.integration.test_parity import LiveDesk
 from tests.program import call
 
 FIRST, HALF, LAST = 120, 130, 140
@@ -52,7 +52,7 @@ def trade(first: int, last: int, *, put: bool = False) -> None:
 def occasion(database: str = NAME) -> Occasion:
     url = SecretStr(SERVICES.database_url(database, "postgres"))
     settings = Settings(database_url=url, redis_url=SecretStr(SERVICES.redis_url), state_dir=SERVICES.root)
-    return Occasion(settings, False, as_datetime(BARS.time[-1]), print)
+    return Occasion(settings, False, SystemClock().now(), print)
 
 
 def decisions() -> tuple[int, list]:
@@ -93,7 +93,10 @@ def test_a_backup_of_a_trading_desk_takes_its_place_again(drilled, tmp_path):
     assert decisions() == (LAST + 2 - FIRST, []), "the restored desk goes on from its last decision"
 
     kept = Path(done["kept"])
-    assert json.loads((kept.parent / (kept.name + ".json")).read_text())["rows"]["decisions"] == LAST - FIRST
+    told = kept.with_name(kept.name + ".json")
+    assert json.loads(told.read_text())["rows"]["decisions"] == LAST - FIRST
+    kept.unlink()
+    told.unlink()
     with SERVERS.superuser() as session:
         left = session.execute("SELECT datname FROM pg_database WHERE datname ~ '_(verify|restore)_'").fetchall()
     assert left == [], "no database is left beside"

@@ -12,6 +12,7 @@ from agents.adapters.database.chain_rows import (
     Driver,
     all_keys,
     blocks_of_links,
+    chained_state,
     head_at,
     last_decided,
     listed_rows,
@@ -33,7 +34,7 @@ def check_chain(connection: Driver, after: Head = GENESIS) -> ChainReport:
     """
     differences = _anchor(connection, after)
     since = last_decided(connection, after.seq)
-    head, newest_state = after, None
+    head = after
     listed: dict[str, set[str]] = {chained.name: set() for chained in LISTED}
     for links in blocks_of_links(connection, after):
         decided = [link.time for link in links if link.kind == "decision"]
@@ -43,14 +44,12 @@ def check_chain(connection: Driver, after: Head = GENESIS) -> ChainReport:
             differences += _link_itself(head, link)
             differences += _rows_of(link, timed, found)
             head = Head(link.seq, link.digest)
-            newest_state = link.state or newest_state
             for name, keys in link.keys.items():
                 listed[name].update(keys)
         differences += _without_link(timed, set(decided))
         since = decided[-1] if decided else since
     differences += _without_link(timed_rows(connection, since, None), set())
-    if newest_state is not None:
-        differences += _state(newest_state, state_now(connection))
+    differences += _state(connection)
     if after == GENESIS:
         differences += _unlisted(connection, listed)
     return ChainReport(from_seq=after.seq, to_seq=head.seq, digest=head.digest, differences=sorted(set(differences)))
@@ -143,12 +142,15 @@ def _without_link(timed: Mapping[str, Mapping[datetime, Any]], decided: set[date
     ]
 
 
-def _state(chained: bytes, now: bytes | None) -> list[ChainDifference]:
-    if now is None:
-        return [ChainDifference("desk_state", "", "missing")]
-    half = len(now) // 2
-    parts = (("desk_state", chained[:half], now[:half]), ("positions", chained[half:], now[half:]))
-    return [ChainDifference(table, "after the newest decision", "changed") for table, was, is_ in parts if was != is_]
+def _state(connection: Driver) -> list[ChainDifference]:
+    """The desk's state and positions against the newest link that knows them, however long ago that was checked."""
+    chained = chained_state(connection)
+    if chained is None:
+        return []
+    (seq, was), now = chained, state_now(connection) or b""
+    half, key = len(was) // 2, f"after link {seq}"
+    parts = (("desk_state", was[:half], now[:half]), ("positions", was[half:], now[half:]))
+    return [ChainDifference(table, key, "changed") for table, before, after in parts if before != after]
 
 
 def _unlisted(connection: Driver, listed: Mapping[str, set[str]]) -> list[ChainDifference]:

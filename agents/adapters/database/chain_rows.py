@@ -19,6 +19,7 @@ _LINKS = """
 SELECT seq, kind, time, covers, tags, state, content, digest FROM journal_chain WHERE seq > %s ORDER BY seq LIMIT %s
 """
 _LAST_DECIDED = "SELECT max(time) FROM journal_chain WHERE kind = 'decision' AND seq <= %s"
+_CHAINED_STATE = "SELECT seq, state FROM journal_chain WHERE state IS NOT NULL ORDER BY seq DESC LIMIT 1"
 _STATE = "SELECT state FROM desk_state"
 _POSITIONS = "SELECT symbol, quantity, cost, carried, opened_at FROM positions"
 TIMED = tuple(chained for chained in CHAINED if chained.time is not None)
@@ -94,6 +95,12 @@ def all_keys(connection: Driver, name: str) -> set[str]:
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(f"SELECT {columns} FROM {chained.table}{final}")  # noqa: S608 - our own names
         return {key_of(name, row) for row in rows}
+
+
+def chained_state(connection: Driver) -> tuple[int, bytes] | None:
+    """The newest link that knows the desk's state, and the digests that it holds."""
+    row = connection.execute(_CHAINED_STATE).fetchone()
+    return None if row is None else (row[0], bytes(row[1]))
 
 
 def state_now(connection: Driver) -> bytes | None:
