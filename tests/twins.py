@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
-from agents.core.ports import Resumption, RiskEvent
+from agents.core.ports import Command, Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
     CycleRecord,
@@ -20,7 +20,6 @@ from agents.core.types import (
     Order,
     OrderOutcome,
     OrderState,
-    RiskState,
     WeightSet,
     WeightsLevel,
     as_datetime,
@@ -35,7 +34,8 @@ class MemoryJournal:
         self.orders: dict[str, tuple[Order, OrderState, str]] = {}
         self.fills: dict[str, Fill] = {}
         self.risk_events: list[RiskEvent] = []
-        self._commands: list[RiskState] = []
+        self._commands: list[Command] = []
+        self._obeyed: list[tuple[datetime | None, Command]] = []
 
     def last(self) -> Resumption | None:
         if not self.cycles:
@@ -48,16 +48,20 @@ class MemoryJournal:
             data_version=newest.data_version,
         )
 
-    def record(self, cycle: CycleRecord) -> None:
+    def record(self, cycle: CycleRecord, obeyed: Sequence[Command] | None = None) -> bool:
         last = self.last()
         if last is not None and as_datetime(cycle.time[0]) <= last.time:
             if as_datetime(cycle.time[-1]) == last.time:
-                return
+                return True
             raise JournalError(f"decisions up to {last.time} are recorded; {cycle.time[0]} does not follow")
+        if obeyed is not None and list(obeyed) != self._commands:
+            return False
+        self._obey(obeyed or (), last.time if last else None)
         self.cycles.append(cycle)
         for order in cycle.orders:
             self.orders[order.client_order_id] = (order, "intent", "")
         self.record_outcomes(as_datetime(cycle.time[-1]), cycle.outcomes)
+        return True
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         for outcome in outcomes:
@@ -84,13 +88,20 @@ class MemoryJournal:
     def record_risk_event(self, event: RiskEvent) -> None:
         self.risk_events.append(event)
         if not event.applied:
-            self._commands.append(event.after)
+            self._commands.append(Command(len(self.risk_events), event.after))
 
-    def pending_command(self) -> RiskState | None:
-        return self._commands[-1] if self._commands else None
+    def pending_commands(self) -> list[Command]:
+        return list(self._commands)
 
-    def mark_commands_obeyed(self, at: datetime) -> None:
-        self._commands.clear()
+    def obey(self, commands: Sequence[Command], *, after: datetime) -> None:
+        self._obey(commands, after)
+
+    def obeyed_since(self, decision: datetime) -> list[Command]:
+        return [command for after, command in self._obeyed if after == decision]
+
+    def _obey(self, commands: Sequence[Command], after: datetime | None) -> None:
+        self._obeyed += [(after, command) for command in commands]
+        self._commands = [command for command in self._commands if command not in commands]
 
 
 class MemoryPaperVenue:

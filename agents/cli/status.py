@@ -32,10 +32,12 @@ def status(options: Namespace, screen: Screen) -> int:
         reader = DeskReader(connections.trader)
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
+        document["waiting_commands"] = reader.waiting_commands()
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
         *alarm_tables(document),
+        *_command_tables(document["waiting_commands"]),
         *summary_tables(document),
         _positions_table(document["positions"]),
         rows_table("Health", health, ("what", "value")),
@@ -85,6 +87,13 @@ def _connected(options: Namespace) -> Iterator[Connections]:
         yield connections
     finally:
         connections.close()
+
+
+def _command_tables(waiting: list[Row]) -> list[Table | Text]:
+    """What a person ordered and the desk has not obeyed; nothing where there is none."""
+    if not waiting:
+        return []
+    return [rows_table("Ordered, not obeyed yet (no desk runs?)", waiting, ("ordered_at", "state", "reason"))]
 
 
 # ---------------------------------------------------------------- figures

@@ -14,7 +14,7 @@ from agents.core.clock import SystemClock
 from agents.core.log import configure_logging
 from agents.core.settings import load_settings
 from agents.core.types import RiskState
-from agents.wiring.connections import connect
+from agents.wiring.connections import connect, connect_as_it_is
 from agents.wiring.desk_record import desk_journal, order_risk_state
 from agents.wiring.integrity import require_intact
 
@@ -71,7 +71,7 @@ def demo(options: Namespace, screen: Screen) -> int:
 
 
 def halt(options: Namespace, screen: Screen) -> int:
-    """Positions only shrink from the next decision on."""
+    """Positions only shrink from now on, and what works at the broker is taken back."""
     return _order_risk_state(options, screen, RiskState.HALTED)
 
 
@@ -81,14 +81,14 @@ def resume(options: Namespace, screen: Screen) -> int:
 
 
 def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
-    connections = connect(load_settings(options.settings), demo=False, say=lambda _line: None)
+    connections = connect_as_it_is(load_settings(options.settings))
     try:
         before = order_risk_state(connections, state, options.reason)
     finally:
         connections.close()
     screen.result(
         {"from": str(before), "to": str(state), "reason": options.reason},
-        f"from the next decision on: {state} (now {before})",
+        f"ordered: {state} (now {before}); a running desk obeys within one poll, else the next one that starts",
     )
     return 0
 

@@ -143,6 +143,14 @@ class RiskEvent:
     applied: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A person's order to be in this risk state, by its number on record."""
+
+    id: int
+    state: RiskState
+
+
 class Journal(Protocol):
     """The record of everything decided; each call is one transaction that happens wholly or not at all."""
 
@@ -150,8 +158,12 @@ class Journal(Protocol):
         """The newest decision, None for a new desk."""
         ...
 
-    def record(self, cycle: CycleRecord) -> None:
-        """Commit decisions with all that belongs to them; repeating the same cycle changes nothing."""
+    def record(self, cycle: CycleRecord, obeyed: Sequence[Command] | None = None) -> bool:
+        """Commit decisions with all that belongs to them; repeating the same cycle changes nothing.
+
+        With them it is committed that the commands `obeyed` were obeyed: False, and nothing is recorded, where there is
+        another one by now. None: nobody commands here.
+        """
         ...
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
@@ -171,12 +183,16 @@ class Journal(Protocol):
         """Commit a change of the risk state, or a person's order to change it."""
         ...
 
-    def pending_command(self) -> RiskState | None:
-        """The newest risk state that a person ordered and the desk has not obeyed yet."""
+    def pending_commands(self) -> Sequence[Command]:
+        """What a person ordered and the desk has not obeyed yet, oldest first."""
         ...
 
-    def mark_commands_obeyed(self, at: datetime) -> None:
-        """The pending commands are part of a recorded decision now."""
+    def obey(self, commands: Sequence[Command], *, after: datetime) -> None:
+        """Commit that these were obeyed after the decision at `after` and before the next one."""
+        ...
+
+    def obeyed_since(self, decision: datetime) -> Sequence[Command]:
+        """What was obeyed after the decision at this time and before the next one, oldest first."""
         ...
 
 

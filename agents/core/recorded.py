@@ -62,8 +62,8 @@ class Recorded:
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
     `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
     [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
-    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk state that
-    a person ordered and this decision was the first to obey.
+    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk states
+    that a person ordered, in their order, and this decision was the first to be under.
     """
 
     time: Times
@@ -85,4 +85,4 @@ class Recorded:
     data_version: Integers
     failed: Booleans
     fills: Sequence[RecordedFill]
-    commands: Mapping[int, RiskState]
+    commands: Mapping[int, Sequence[RiskState]]

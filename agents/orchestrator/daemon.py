@@ -120,6 +120,7 @@ class TradingDaemon:
         desk = self._desk or self._open(now)
         if desk is None:
             return 0
+        desk.orchestrator.obey_commands(desk.broker, now)
         self._look_back()
         decisions = 0
         news = self._bars.after(self._last, limit=BACKLOG_BARS, known=desk.orchestrator.data_version)

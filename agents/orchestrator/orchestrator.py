@@ -21,7 +21,7 @@ from agents.core.books import LIVE
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.ports import Broker, Journal, RiskEvent
+from agents.core.ports import Broker, Command, Journal, RiskEvent
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -35,6 +35,7 @@ from agents.core.types import (
     to_decimal,
     to_float,
 )
+from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
@@ -49,6 +50,8 @@ from agents.trading.guard import AgentPanel, raw_forecasts
 
 logger = logging.getLogger(__name__)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+COMMANDS_WHILE_DECIDING = 10
+"""So often a decision is made anew because a person said something meanwhile."""
 
 
 class View(NamedTuple):
@@ -68,6 +71,8 @@ class Decision(NamedTuple):
     cycle: CycleRecord
     state: State
     ledger: Ledger
+    obeyed: RiskState
+    """What the desk was before it, with a person's commands."""
 
 
 class Orchestrator:
@@ -110,6 +115,7 @@ class Orchestrator:
             self._require_agreement()
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
             self._decided_at, self.data_version = last.time, last.data_version
+            obey_again(self._journal, self._state, self.plan.symbols, self._decided_at)
             self._resolve_orders(broker, at)
             return last.time
         if len(window.time):
@@ -131,14 +137,25 @@ class Orchestrator:
             return sent
         weights = self._weights.current(at)
         outcomes = list(broker.poll(self._decided_at))
-        command = self._journal.pending_command()
         view = self._view(window, weights, at)
-        decision = self._decide(bar, view, outcomes, command, stale=stale)
-        self._record(decision, view, command, at)
+        for _ in range(COMMANDS_WHILE_DECIDING):
+            commands = self._journal.pending_commands()
+            decision = self._decide(bar, view, outcomes, commands, stale=stale)
+            if self._record(decision, view, commands):
+                break
+            log_event(logger, "a person's command came while deciding; deciding anew")
+        else:
+            raise JournalError("a person's commands come faster than the desk can obey them; give the last one again")
         self._unsent = decision.cycle
         self._send(decision.cycle.orders, broker, at)
         self._unsent = None
         return decision.cycle
+
+    def obey_commands(self, broker: Broker, at: datetime) -> None:
+        """Between two decisions: be what a person ordered. A desk without a decision obeys with its first one."""
+        if self._decided_at != BEFORE_ALL:
+            pause = Pause(after=self._decided_at, at=at)
+            self._state = obey_waiting(self._journal, broker, self._state, self.plan.symbols, pause)
 
     def _view(self, window: Bars, weights: WeightSet, at: datetime) -> View:
         """What the agents say of the last bar of `window`, in the common unit, and how much the symbols move."""
@@ -162,15 +179,16 @@ class Orchestrator:
         return View(opinions, raw, correlation[-1:], volatility, note)
 
     def _decide(
-        self, bar: Bars, view: View, outcomes: list[OrderOutcome], command: RiskState | None, *, stale: bool
+        self, bar: Bars, view: View, outcomes: list[OrderOutcome], commands: Sequence[Command], *, stale: bool
     ) -> Decision:
         """Settle, attribute and decide on a copy of the state; nothing is changed yet."""
         plan, names = self.plan, self._agents.names
         weights = view.opinions.weights[0].weights
         vector = np.array([to_float(weights[name]) for name in names])
         state = copy_state(self._state)
-        if command is not None:
-            obey(state, command)
+        for command in commands:
+            obey(state, command.state)
+        obeyed = RiskState(state.risk_state[LIVE])
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
             stale=np.full(bar.open.shape, stale),
             leaving=np.isin(plan.symbols, plan.leaving)[None, :],
@@ -184,17 +202,18 @@ class Orchestrator:
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
         if self._decided_at == BEFORE_ALL:
             cycle = replace(cycle, warm_up=WarmUp(names, plan.symbols, self._history))
-        return Decision(cycle, state, ledger)
+        return Decision(cycle, state, ledger, obeyed)
 
-    def _record(self, decision: Decision, view: View, command: RiskState | None, at: datetime) -> None:
-        """Commit the decision; from then on it is this desk's state."""
+    def _record(self, decision: Decision, view: View, commands: Sequence[Command]) -> bool:
+        """Commit the decision, and that it obeyed the commands; from then on it is this desk's state. False, and
+        nothing has happened, where there is a newer command."""
         killpoint("decision.before_commit")
-        self._journal.record(decision.cycle)
-        if command is not None:
-            self._journal.mark_commands_obeyed(at)
-        self._note_risk(self._state, decision.state, decision.cycle)
+        if not self._journal.record(decision.cycle, commands):
+            return False
+        self._note_risk(decision)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
         self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
+        return True
 
     def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:
         """Weights in force for `symbol` (the same for all symbols so far): Redis, else database, else static, else
@@ -209,6 +228,9 @@ class Orchestrator:
         if not orders:
             return
         killpoint("order.before_send")
+        if any(command.state is RiskState.HALTED for command in self._journal.pending_commands()):
+            self._keep_back(orders, at)
+            return
         try:
             answers = list(broker.place(orders))
         except Exception as error:
@@ -220,7 +242,8 @@ class Orchestrator:
             ]
         killpoint("order.before_ack_commit")
         self._journal.record_outcomes(at, answers)
-        self._drop_pending([a.client_order_id for a in answers if a.state == "rejected"], orders)
+        rejected = [a.client_order_id for a in answers if a.state == "rejected"]
+        drop_pending(self._state, rejected, self.plan.symbols, orders)
         for order, answer in zip(orders, answers, strict=True):
             if answer.state == "unknown":
                 self._resolve(order, broker, at)
@@ -239,14 +262,19 @@ class Orchestrator:
                 state="not_placed",
                 reason="the broker does not know it",
             )
-            self._drop_pending([order.client_order_id], [order])
+            drop_pending(self._state, [order.client_order_id], self.plan.symbols, [order])
         log_event(logger, "order resolved", order=order.client_order_id, state=outcome.state)
         self._journal.record_outcomes(at, [outcome])
 
-    def _drop_pending(self, ids: Sequence[str], orders: Sequence[Order]) -> None:
-        for order in orders:
-            if order.client_order_id in ids:
-                self._state.pending[LIVE, self.plan.symbols.index(order.symbol)] = 0.0
+    def _keep_back(self, orders: Sequence[Order], at: datetime) -> None:
+        """A person halted the desk between the decision and the sending: nothing leaves."""
+        ids = [order.client_order_id for order in orders]
+        log_event(logger, "halted before sending; nothing is sent", level=logging.WARNING, orders=len(ids))
+        why = "a person halted the desk before it was sent"
+        self._journal.record_outcomes(
+            at, [OrderOutcome(client_order_id=key, state="not_placed", reason=why) for key in ids]
+        )
+        drop_pending(self._state, ids, self.plan.symbols, orders)
 
     def _require_agreement(self) -> None:
         for s, symbol in enumerate(self.plan.symbols):
@@ -258,13 +286,14 @@ class Orchestrator:
                     " the journal was changed by hand or damaged, so this desk does not trade"
                 )
 
-    def _note_risk(self, before: State, after: State, cycle: CycleRecord) -> None:
-        was, now = RiskState(before.risk_state[LIVE]), RiskState(after.risk_state[LIVE])
+    def _note_risk(self, decision: Decision) -> None:
+        """A change that the desk made itself; a person's is on record as the command."""
+        was, now = decision.obeyed, RiskState(decision.state.risk_state[LIVE])
         if was == now:
             return
-        reason = f"drawdown {1.0 - after.equity[LIVE] / after.peak[LIVE]:.1%}"
+        reason = f"drawdown {1.0 - decision.state.equity[LIVE] / decision.state.peak[LIVE]:.1%}"
         log_event(logger, "risk state changed", level=logging.WARNING, before=was, after=now, reason=reason)
-        at = as_datetime(cycle.time[-1])
+        at = as_datetime(decision.cycle.time[-1])
         self._journal.record_risk_event(
             RiskEvent(at=at, before=was, after=now, reason=reason, actor="desk", applied=True)
         )

@@ -55,6 +55,7 @@ class PaperBroker:
         self._account = account
         self._working = {order.client_order_id: order for order in working}
         self._halted = halted
+        self._cancelled: set[str] = set()
         self._matched: Matched | None = None
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
@@ -79,7 +80,8 @@ class PaperBroker:
         return FillStatus.HALTED if order.symbol in self._halted else None
 
     def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
-        cancelled = [key for key in client_order_ids if self._working.pop(key, None) is not None]
+        self._cancelled |= {key for key in client_order_ids if self._working.pop(key, None) is not None}
+        cancelled = [key for key in client_order_ids if key in self._cancelled]  # also when asked again
         return [OrderOutcome(client_order_id=key, state="expired", reason="cancelled") for key in cancelled]
 
     def poll(self, since: datetime) -> list[OrderOutcome]:

@@ -162,8 +162,8 @@ def _run_again(
         short = window[-(len(batch.on_record) + t + 1) :]
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
-        if t in recorded.commands:
-            obey(state, recorded.commands[t])
+        for command in recorded.commands.get(t, ()):
+            obey(state, command)
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)

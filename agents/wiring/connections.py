@@ -102,6 +102,15 @@ def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
     return connect(settings, demo=demo, say=lambda _line: None)
 
 
+def connect_as_it_is(settings: Settings) -> Connections:
+    """As `connect`, whatever schema the database has: for a word that must not wait for a migration. ServiceError where
+    the database cannot be reached."""
+    owner = open_engine(_with_password(_owner_url(settings, False)), application="quorum-owner")
+    if settings.database_url is None and not services_of(settings).status()[0].running:
+        services_of(settings).up(lambda _line: None, by_others=not settings.keep_servers)
+    return _connections(settings, owner, False)
+
+
 def ensure_database(url: str, beside: str = "postgres") -> None:
     """Make the database of `url` and its extension, from a session on the database `beside` of the same server;
     ServiceError where that fails."""

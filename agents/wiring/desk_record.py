@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.exc import ProgrammingError
+
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.core.clock import SystemClock
+from agents.core.errors import ServiceError
 from agents.core.ports import RiskEvent
 from agents.core.types import RiskState
 from agents.wiring.connections import Connections
@@ -25,8 +28,16 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
 
 
 def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
-    """A person's halt or resume, obeyed at the next decision; returns the state until then."""
-    before = DeskReader(connections.trader).risk_state() or RiskState.ACTIVE
+    """A person's halt or resume, obeyed by a running desk within one poll; returns the state until then.
+
+    ServiceError where the database holds no desk. Its schema may be an older one.
+    """
+    try:
+        before = DeskReader(connections.trader).risk_state() or RiskState.ACTIVE
+    except ProgrammingError:
+        raise ServiceError(
+            f"database {connections.trader.url.database!r} holds no desk yet; run: quorum trade"
+        ) from None
     event = RiskEvent(at=SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False)
     PostgresJournal(connections.trader).record_risk_event(event)
     return before

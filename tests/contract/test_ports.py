@@ -52,7 +52,7 @@ def journal(request):
 def test_a_new_desk_has_no_last_decision(journal):
     assert journal.last() is None
     assert list(journal.open_orders()) == []
-    assert journal.pending_command() is None
+    assert list(journal.pending_commands()) == []
 
 
 def test_what_is_recorded_is_where_the_desk_resumes(journal):
@@ -115,14 +115,33 @@ def test_commands_are_pending_until_obeyed(journal):
         at=T0, before=RiskState.HALTED, after=RiskState.ACTIVE, reason="checked", actor="person", applied=False
     )
     journal.record_risk_event(resume)
-    assert journal.pending_command() is RiskState.ACTIVE
-    journal.mark_commands_obeyed(T0)
-    assert journal.pending_command() is None
+    (command,) = journal.pending_commands()
+    assert command.state is RiskState.ACTIVE
+    journal.obey([command], after=T0)
+    assert list(journal.pending_commands()) == []
+    assert list(journal.obeyed_since(T0)) == [command]
     reduce = RiskEvent(
         at=T0, before=RiskState.ACTIVE, after=RiskState.REDUCING, reason="drawdown", actor="desk", applied=True
     )
     journal.record_risk_event(reduce)
-    assert journal.pending_command() is None
+    assert list(journal.pending_commands()) == []
+
+
+def test_a_decision_obeys_the_commands_it_knew_and_no_others(journal):
+    halt = RiskEvent(
+        at=T0, before=RiskState.ACTIVE, after=RiskState.HALTED, reason="test", actor="person", applied=False
+    )
+    first, second = cycles()[:2]
+    journal.record_risk_event(halt)
+    known = list(journal.pending_commands())
+    journal.record_risk_event(halt)
+    assert not journal.record(first, known), "another command came meanwhile"
+    assert journal.last() is None
+    assert len(journal.pending_commands()) == 2
+    assert journal.record(first, journal.pending_commands())
+    assert list(journal.pending_commands()) == []
+    assert journal.record(second, [])
+    assert list(journal.obeyed_since(as_datetime(second.time[0]))) == []
 
 
 def test_only_one_process_holds_a_desk(trader):

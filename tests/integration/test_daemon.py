@@ -33,6 +33,7 @@ from agents.wiring.daemon import paper_broker
 from agents.wiring.desk import plan_of
 from tests.conftest import SERVICES
 from tests.market import all_agents, batch_of, decide_on, make_bars
+from tests.program import call
 from tests.servers import start_redis
 from tests.twins import MemoryJournal
 from tests.unit.pipeline.test_step import T0
@@ -289,7 +290,9 @@ def test_a_halted_desk_waits_for_a_person(daemon):
             check=True,
             timeout=WAIT_S,
         )
-    assert json.loads(done.stdout)["health"]["risk_state"] == "active"
+    shown = json.loads(done.stdout)
+    assert shown["health"]["risk_state"] == "active", "no desk runs that could obey"
+    assert [(row["state"], row["reason"]) for row in shown["waiting_commands"]] == [("halted", "test")]
     daemon.write(csv_of(BARS, 70, 90))
     daemon.start()
     daemon.wait_for(90)
@@ -320,6 +323,40 @@ def test_a_halted_desk_waits_for_a_person(daemon):
     daemon.stop()
     assert daemon.scalar("SELECT risk_state FROM decisions ORDER BY time DESC LIMIT 1") == "active"
     assert_sound(daemon)
+
+
+@pytest.mark.fault
+def test_a_halt_between_bars_is_obeyed_at_the_next_poll_and_takes_back_what_works(daemon):
+    """F22: no new bar comes; `status` shows it at once, before and after a restart."""
+    daemon.write(csv_of(BARS, 0, bars_until_orders_work()))
+    daemon.start()
+    daemon.wait_for(bars_until_orders_work())
+    assert daemon.scalar("SELECT count(*) FROM orders WHERE state IN ('intent', 'acked')") > 0
+    call("halt", "--reason", "test", cwd=daemon.folder, environment=daemon.environment)
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + 10.0
+    while daemon.scalar("SELECT risk_state FROM v_health") != "halted":
+        assert clock.monotonic_s() < deadline, "within one poll"
+        clock.sleep_s(0.05)
+    assert daemon.scalar("SELECT count(*) FROM orders WHERE state IN ('intent', 'acked')") == 0
+    assert daemon.scalar("SELECT count(*) FROM orders WHERE state = 'expired' AND reason = 'cancelled'") > 0
+    shown = json.loads(call("status", "--json", cwd=daemon.folder, environment=daemon.environment).stdout)
+    assert shown["health"]["risk_state"] == "halted"
+    assert shown["waiting_commands"] == []
+    assert daemon.stop()[0] == 0
+    daemon.write(csv_of(BARS, bars_until_orders_work(), 110))
+    daemon.start()
+    daemon.wait_for(110)
+    assert daemon.stop()[0] == 0
+    states = [row[0] for row in daemon.rows("SELECT risk_state FROM decisions ORDER BY time")]
+    assert set(states[: bars_until_orders_work()]) == {"active"}
+    assert set(states[bars_until_orders_work() :]) == {"halted"}
+    assert_sound(daemon)
+
+
+def bars_until_orders_work() -> int:
+    """So many bars, that the last decision of their replay made orders."""
+    return next(t + 1 for t, cycle in enumerate(expected_of(BARS).cycles) if t > 40 and cycle.orders)
 
 
 @pytest.mark.fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -52,6 +52,10 @@ SETTINGS = Settings(
     desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"false_changes_per_year": 0.9}
 )
 
+HALT, RESUME = RiskState.HALTED, RiskState.ACTIVE
+BETWEEN_BARS = {180: (HALT,), 184: (RESUME,), 188: (HALT, RESUME, HALT), 192: (RESUME, HALT, RESUME)}
+"""Bar -> what a person orders after its decision, each obeyed before the next."""
+
 
 class LiveDesk:
     """A desk that trades bar by bar, with a restart, a halt and a resume by a person, a stale bar, and the optimizer every tenth day."""
@@ -82,21 +86,19 @@ class LiveDesk:
             at = as_datetime(BARS.time[t])
             self.clock.advance_to(at)
             if t in (170, 175):
-                states = [RiskState.HALTED, RiskState.ACTIVE]
-                event = RiskEvent(
-                    at=at,
-                    before=states[t == 170],
-                    after=states[t == 175],
-                    reason="test",
-                    actor="person",
-                    applied=False,
-                )
-                self.journal.record_risk_event(event)
+                self.command(at, RiskState.HALTED if t == 170 else RiskState.ACTIVE)
             decide_on(desk, broker, self.store.window(until=at, count=desk.bars_needed), at, stale=t == 200)
+            for state in BETWEEN_BARS.get(t, ()):
+                self.command(at, state)
+                desk.obey_commands(broker, at)
             if t % 10 == 0 and t > 200:
                 due = at + timedelta(hours=1)
                 self.plane.run_job("weight_optimizer", due, due)
         self.journal.release()
+
+    def command(self, at: datetime, state: RiskState) -> None:
+        event = RiskEvent(at=at, before=state, after=state, reason="test", actor="person", applied=False)
+        self.journal.record_risk_event(event)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ For parity checks, and for replays of the desk's own past under other settings.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -48,15 +48,18 @@ ORDER BY f.time, f.symbol
 """An order works until the next bar of its symbol, at most so long."""
 _COMMANDS = """
 SELECT to_state, obeyed_at FROM (
-    SELECT e.id, e.to_state, coalesce(
-        (SELECT min(d.time) FROM decisions d WHERE d.time <= e.applied_at AND d.recorded_at >= e.applied_at
-             AND d.recorded_at < e.applied_at + interval '1 hour'),
-        (SELECT max(d.time) FROM decisions d WHERE d.time <= e.applied_at)) AS obeyed_at
+    SELECT e.id, e.to_state, CASE WHEN e.obeyed_after IS NOT NULL
+        THEN (SELECT min(d.time) FROM decisions d WHERE d.time > e.obeyed_after)
+        ELSE coalesce(
+            (SELECT min(d.time) FROM decisions d WHERE d.time <= e.applied_at AND d.recorded_at >= e.applied_at
+                 AND d.recorded_at < e.applied_at + interval '1 hour'),
+            (SELECT max(d.time) FROM decisions d WHERE d.time <= e.applied_at)) END AS obeyed_at
     FROM risk_events e WHERE e.actor = 'person' AND e.applied_at IS NOT NULL) c
 WHERE obeyed_at > :since AND obeyed_at <= :until ORDER BY id
 """
-"""A person's command was obeyed by the first decision recorded after it was seen, of the bars that were closed then;
-on a simulated clock, which `recorded_at` does not follow, by the last of those bars."""
+"""A person's command counts from the decision after the one that it was obeyed after. On old records it was obeyed by
+the first decision recorded after it was seen, of the bars that were closed then; on a simulated clock, which
+`recorded_at` does not follow, by the last of those bars."""
 _WEIGHTS_THAT_DIFFER = """
 SELECT d.time, w.version, d.weights::text AS traded, w.agent_weights::text AS published
 FROM decisions d JOIN weight_history w ON w.version = d.weights_version
@@ -151,7 +154,7 @@ class DeskHistory:
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,
-            commands={place.time[row.obeyed_at]: RiskState.of(row.to_state) for row in commands},
+            commands=_commands(commands, place),
         )
 
     def traded_weights_that_differ(self, after: datetime | None, until: datetime) -> list[WeightsTraded]:
@@ -182,6 +185,14 @@ class DeskHistory:
         texts = {name: json.dumps(report[name]) for name in ("counts", "examples", "slippage")}
         with transaction(self._engine) as connection:
             connection.execute(text(_RECORD_CHECK), {**values, **counts, **texts})
+
+
+def _commands(rows: Iterable[Any], place: _Place) -> dict[int, tuple[RiskState, ...]]:
+    found: dict[int, tuple[RiskState, ...]] = {}
+    for row in rows:
+        t = place.time[row.obeyed_at]
+        found[t] = (*found.get(t, ()), RiskState.of(row.to_state))
+    return found
 
 
 def _fills_between(connection: Connection, since: datetime, until: datetime) -> list[RecordedFill]:

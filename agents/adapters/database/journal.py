@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.chain_store import seal_unchained
 from agents.adapters.database.chain_writes import cycle_links, outcome_links, read_on_record
+from agents.adapters.database.commands import mark_obeyed, read_obeyed_since, read_pending
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
@@ -21,7 +22,7 @@ from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.ports import Resumption, RiskEvent
+from agents.core.ports import Command, Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
     CycleRecord,
@@ -30,12 +31,13 @@ from agents.core.types import (
     OrderOutcome,
     OrderState,
     Position,
-    RiskState,
     WarmUp,
     as_datetime,
 )
 
 logger = logging.getLogger(__name__)
+BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+"""After this stands what was obeyed by a desk's first decision."""
 PIPELINE_ROWS = 2000
 """Up to this many rows a cycle is sent as one pipeline of INSERTs, above it by COPY."""
 _NEWEST_DECISIONS = "SELECT time FROM decisions WHERE time <= :until ORDER BY time DESC LIMIT :count"
@@ -52,7 +54,6 @@ _RISK_EVENT = """
 INSERT INTO risk_events (time, from_state, to_state, reason, actor, applied_at)
 VALUES (:at, :before, :after, :reason, :actor, CASE WHEN :applied THEN now() END)
 """
-_PENDING_COMMAND = "SELECT to_state FROM risk_events WHERE applied_at IS NULL ORDER BY id DESC LIMIT 1"
 
 _LAST = """
 SELECT s.time, s.state, coalesce(d.data_version, 0) AS data_version
@@ -94,7 +95,7 @@ class PostgresJournal:
         time = require_utc(row.time, "time")
         return Resumption(time=time, state=bytes(row.state), positions=positions, data_version=row.data_version)
 
-    def record(self, cycle: CycleRecord) -> None:
+    def record(self, cycle: CycleRecord, obeyed: Sequence[Command] | None = None) -> bool:
         first, last = as_datetime(cycle.time[0]), as_datetime(cycle.time[-1])
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
@@ -104,8 +105,12 @@ class PostgresJournal:
             if newest is not None and newest >= first:
                 if newest == last:
                     _require_same(connection, cycle.state, newest)
-                    return  # recorded before: the answer to that COMMIT was lost
+                    return True  # recorded before: the answer to that COMMIT was lost
                 raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
+            if obeyed is not None and read_pending(connection) != list(obeyed):
+                return False
+            if obeyed:
+                mark_obeyed(connection, obeyed, newest or BEFORE_ALL)
             links = cycle_links(cycle, (*before, *after), on_record)
             with nullcontext() if large else connection.pipeline():
                 for part in before:
@@ -117,6 +122,7 @@ class PostgresJournal:
                     insert_rows(connection, part, large=large)
                 insert_rows(connection, links, large=large)
                 write_state(connection, last, cycle.state, cycle.warm_up)
+        return True
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         outcomes = list(outcomes)
@@ -177,14 +183,17 @@ class PostgresJournal:
         with transaction(self._engine) as connection:
             connection.execute(text(_RISK_EVENT), values)
 
-    def pending_command(self) -> RiskState | None:
+    def pending_commands(self) -> list[Command]:
         with self.writer.session() as connection:
-            row = connection.execute(_PENDING_COMMAND).fetchone()
-        return RiskState.of(row[0]) if row else None
+            return read_pending(connection)
 
-    def mark_commands_obeyed(self, at: datetime) -> None:
-        with transaction(self._engine) as connection:
-            connection.execute(text("UPDATE risk_events SET applied_at = :at WHERE applied_at IS NULL"), {"at": at})
+    def obey(self, commands: Sequence[Command], *, after: datetime) -> None:
+        with self.writer.transaction() as connection:
+            mark_obeyed(connection, commands, after)
+
+    def obeyed_since(self, decision: datetime) -> list[Command]:
+        with self.writer.session() as connection:
+            return read_obeyed_since(connection, decision)
 
 
 def _require_same(connection: Driver, state: bytes, newest: datetime) -> None:

@@ -28,6 +28,10 @@ SELECT (SELECT count(*) FROM decisions) AS decisions,
        (SELECT coalesce(sum(fee), 0) FROM fills) AS fees,
        (SELECT coalesce(sum(spread_cost + impact_cost), 0) FROM fills) AS slippage
 """
+_WAITING_COMMANDS = """
+SELECT time AS ordered_at, to_state AS state, reason FROM risk_events
+WHERE actor = 'person' AND applied_at IS NULL ORDER BY id
+"""
 _REMAINDER = "SELECT sum(contribution) AS contribution FROM bar_contributions WHERE agent_name = :remainder"
 _TUNING = """
 SELECT count(*) AS decisions,
@@ -103,9 +107,13 @@ class DeskReader:
         return self.rows(_TUNING)[0]
 
     def risk_state(self) -> RiskState | None:
-        """The state after the newest decision; None before the first one."""
+        """The state that the desk is in now; None before its first decision."""
         words = self.health()["risk_state"]
         return RiskState.of(words) if words else None
+
+    def waiting_commands(self) -> list[Row]:
+        """What a person ordered and no desk has obeyed yet, oldest first."""
+        return self.rows(_WAITING_COMMANDS)
 
     def health(self) -> Row:
         """The one row of v_health."""

@@ -109,10 +109,11 @@ class FlakyJournal(MemoryJournal):
         super().__init__()
         self.connection = connection
 
-    def record(self, cycle):
+    def record(self, cycle, obeyed=None):
         self.connection.working = False  # one transaction: it is not lost half-way
-        super().record(cycle)
+        done = super().record(cycle, obeyed)
         self.connection.working = True
+        return done
 
     def record_outcomes(self, at, outcomes):
         self.connection.use("answers")

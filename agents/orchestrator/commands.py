@@ -1,0 +1,61 @@
+"""What a desk does when a person halts or resumes it between two decisions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from agents.core.books import LIVE
+from agents.core.log import log_event
+from agents.core.ports import Broker, Journal
+from agents.core.types import Order, RiskState
+from agents.pipeline.state import State, copy_state, obey
+
+logger = logging.getLogger(__name__)
+
+
+class Pause(NamedTuple):
+    """A moment `at` after the decision at `after` and before the next one."""
+
+    after: datetime
+    at: datetime
+
+
+def obey_waiting(journal: Journal, broker: Broker, state: State, symbols: Sequence[str], pause: Pause) -> State:
+    """The state under what a person ordered since the last decision, once that is on record; `state` itself where
+    nothing waits. Who halts takes back first what works at the broker; where that or the record fails, all is done
+    again the next time."""
+    commands = journal.pending_commands()
+    if not commands:
+        return state
+    changed = copy_state(state)
+    for command in commands:
+        obey(changed, command.state)
+    if changed.risk_state[LIVE] == RiskState.HALTED:
+        working = [order for order, _ in journal.open_orders()]
+        cancelled = list(broker.cancel([order.client_order_id for order in working]))
+        journal.record_outcomes(pause.at, cancelled)
+        drop_pending(changed, [answer.client_order_id for answer in cancelled], symbols, working)
+    journal.obey(commands, after=pause.after)
+    words = ",".join(str(command.state) for command in commands)
+    log_event(logger, "a person's command is obeyed", level=logging.WARNING, state=words, after=pause.after)
+    return changed
+
+
+def obey_again(journal: Journal, state: State, symbols: Sequence[str], after: datetime) -> None:
+    """Change the state that was kept with the decision at `after` by what was obeyed since."""
+    commands = journal.obeyed_since(after)
+    for command in commands:
+        obey(state, command.state)
+    if any(command.state is RiskState.HALTED for command in commands):
+        working = {order.symbol for order, _ in journal.open_orders()}
+        state.pending[LIVE, [symbol not in working for symbol in symbols]] = 0.0
+
+
+def drop_pending(state: State, ids: Sequence[str], symbols: Sequence[str], orders: Sequence[Order]) -> None:
+    """Of `orders` those with these ids will not be filled."""
+    for order in orders:
+        if order.client_order_id in ids:
+            state.pending[LIVE, symbols.index(order.symbol)] = 0.0
