@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 from agents.core.clock import require_utc
@@ -19,6 +19,7 @@ SUM_TOLERANCE = Decimal("1e-9")
 WEIGHT_STEP = Decimal("0.000001")
 SAME_NUMBER = Decimal("1e-10")
 TEXT_LIMIT_BYTES = 100_000
+LARGEST_VERSION = 2**63
 
 
 def require_usable(weights: WeightSet, agents: Sequence[str], at: datetime) -> WeightSet:
@@ -33,7 +34,7 @@ def require_usable(weights: WeightSet, agents: Sequence[str], at: datetime) -> W
     if weights.valid_until is not None and weights.valid_until <= at:
         raise InvalidWeightsError(f"weights version {weights.version} were valid until {weights.valid_until}")
     for name, weight in weights.weights.items():
-        if not weight.is_finite() or weight < 0:
+        if not weight.is_finite() or not 0 <= weight <= 1:
             raise InvalidWeightsError(f"weights version {weights.version}: {name} has weight {weight}")
     total = sum(weights.weights.values(), Decimal(0))
     if abs(total - 1) > SUM_TOLERANCE:
@@ -133,18 +134,28 @@ def from_text(text: str | bytes, key: str) -> WeightSet:
         digest = body.pop("sha256")
         if body["key"] != key or digest != _digest(body):
             raise InvalidWeightsError("the cached weights carry another key or a wrong checksum")
+        until = body["valid_until"]
         return WeightSet(
-            version=int(body["version"]),
+            version=_require_version(body["version"]),
             weights={str(name): Decimal(weight) for name, weight in body["weights"].items()},
             created_at=require_utc(datetime.fromisoformat(body["created_at"]), "created_at"),
-            valid_until=datetime.fromisoformat(body["valid_until"]) if body["valid_until"] else None,
+            valid_until=require_utc(datetime.fromisoformat(until), "valid_until")
+            if (until := body["valid_until"])
+            else None,
             level=WeightsLevel.REDIS,
             reason=str(body["reason"]),
         )
     except InvalidWeightsError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InvalidWeightsError(f"the cached weights cannot be read: {type(error).__name__}") from None
+
+
+def _require_version(value: object) -> int:
+    """As a version counts: ValueError for a fraction, a truth value, or what the database could not hold."""
+    if type(value) is not int or not 0 <= value < LARGEST_VERSION:
+        raise ValueError("a version is a whole number")
+    return value
 
 
 def _digest(body: Mapping[str, object]) -> str:

@@ -328,9 +328,10 @@ def test_a_halted_desk_waits_for_a_person(daemon):
 @pytest.mark.fault
 def test_a_halt_between_bars_is_obeyed_at_the_next_poll_and_takes_back_what_works(daemon):
     """F22: no new bar comes; `status` shows it at once, before and after a restart."""
-    daemon.write(csv_of(BARS, 0, bars_until_orders_work()))
+    bars = bars_until_orders_work()
+    daemon.write(csv_of(BARS, 0, bars))
     daemon.start()
-    daemon.wait_for(bars_until_orders_work())
+    daemon.wait_for(bars)
     assert daemon.scalar("SELECT count(*) FROM orders WHERE state IN ('intent', 'acked')") > 0
     call("halt", "--reason", "test", cwd=daemon.folder, environment=daemon.environment)
     clock = SystemClock()
@@ -344,19 +345,20 @@ def test_a_halt_between_bars_is_obeyed_at_the_next_poll_and_takes_back_what_work
     assert shown["health"]["risk_state"] == "halted"
     assert shown["waiting_commands"] == []
     assert daemon.stop()[0] == 0
-    daemon.write(csv_of(BARS, bars_until_orders_work(), 110))
+    daemon.write(csv_of(BARS, bars, 110))
     daemon.start()
     daemon.wait_for(110)
     assert daemon.stop()[0] == 0
     states = [row[0] for row in daemon.rows("SELECT risk_state FROM decisions ORDER BY time")]
-    assert set(states[: bars_until_orders_work()]) == {"active"}
-    assert set(states[bars_until_orders_work() :]) == {"halted"}
+    assert set(states[:bars]) == {"active"}
+    assert set(states[bars:]) == {"halted"}
     assert_sound(daemon)
 
 
 def bars_until_orders_work() -> int:
     """So many bars, that the last decision of their replay made orders."""
-    return next(t + 1 for t, cycle in enumerate(expected_of(BARS).cycles) if t > 40 and cycle.orders)
+    decided = {order.decision_time for cycle in expected_of(BARS).cycles for order in cycle.orders}
+    return next(t + 1 for t in range(40, 100) if as_datetime(BARS.time[t]) in decided)
 
 
 @pytest.mark.fault

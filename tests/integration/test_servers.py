@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import signal
@@ -11,8 +13,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+import redis
 from sqlalchemy import Engine, text
 
+from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.bounded import BoundedConnection
 from agents.adapters.database.engine import driver_connection, open_engine, transaction
 from agents.adapters.database.locked_session import LockedSession
@@ -20,6 +24,9 @@ from agents.adapters.database.writer import DeskWriter
 from agents.adapters.services.keeper import ServerKeeper
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError, ServiceError
+from agents.core.types import WeightsLevel
+from agents.core.weight_sets import to_text
+from agents.orchestrator.weights_in_force import DeskWeights
 from tests.conftest import SERVICES
 from tests.faults import (
     DEADLOCK,
@@ -34,6 +41,8 @@ from tests.faults import (
     refused,
 )
 from tests.program import ROOT, run, start
+from tests.twins import MemoryWeightStore
+from tests.unit.orchestrator.test_weights import GOOD
 
 CLOCK = SystemClock()
 PATIENCE_S = 0.6
@@ -289,3 +298,55 @@ def wait_until(condition, timeout_s: float = 60.0) -> bool:
             return False
         CLOCK.sleep_s(0.1)
     return True
+
+
+# ---------------------------------------------------------------- Redis says anything
+
+
+def signed(**changes: object) -> str:
+    """The text of a set as the meta plane writes it, with a checksum that fits, but other values."""
+    body = json.loads(to_text(GOOD, KEY))
+    body.pop("sha256")
+    body |= changes
+    return json.dumps({**body, "sha256": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()})
+
+
+KEY = "quorum:desk:weights"
+NAMES = list(GOOD.weights)
+RUBBISH = {
+    "naive valid_until": signed(valid_until="2999-01-01T00:00:00"),
+    "naive created_at": signed(created_at="2026-01-01T00:00:00"),
+    "no date": signed(valid_until="never"),
+    "5,000 digits": '{"version": ' + "9" * 5000 + "}",
+    "a version for no database": signed(version=2**63),
+    "half a version": signed(version=1.5),
+    "true": signed(version=True),
+    "infinite": '{"version": 1e400, "key": "x", "sha256": "x"}',
+    "overflow": signed(weights=dict.fromkeys(NAMES, "9e999999")),
+    "signalling": signed(weights=dict.fromkeys(NAMES, "sNaN")),
+    "negative": signed(weights={**dict.fromkeys(NAMES, "0.5"), NAMES[0]: "-0.5"}),
+    "half": signed(weights={NAMES[0]: "1"}),
+    "a list": signed(weights=[1, 2]),
+    "not text": b"\xff\xfe\x00",
+    "much": b"9" * 10_000_000,
+    "deep": "[" * 50_000,
+}
+
+
+@pytest.mark.parametrize("content", RUBBISH.values(), ids=RUBBISH)
+@pytest.mark.parametrize("announced", [b"9" * 5000, b"-1", b"\xff", b"7"])
+def test_nothing_in_redis_ends_the_desk(redis_url, content, announced):
+    """D03, D04: what is not what the meta plane writes is refused as a whole; the database's weights are in force."""
+    store, at = MemoryWeightStore(), CLOCK.now()
+    store.publish(GOOD.weights, at=at, method="equal", reason="start")
+    cache = RedisWeightCache(redis_url, "desk", CLOCK)
+    weights = DeskWeights(NAMES, store, cache, {}, 3600.0)
+    assert cache.announced() is None  # subscribes
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(KEY, content)
+        client.publish(f"{KEY}:announce", announced)
+    assert weights.current(at).level is WeightsLevel.DATABASE
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(KEY, content)
+    assert weights.current(at).weights == GOOD.weights
+    cache.close()

@@ -14,10 +14,11 @@ from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.log import log_event
 from agents.core.types import WeightSet
-from agents.core.weight_sets import from_text, to_text
+from agents.core.weight_sets import TEXT_LIMIT_BYTES, from_text, to_text
 
 REDIS_TIMEOUT_S = 0.2
 BREAKER_S = 5.0
+VERSION_DIGITS = 19
 Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class RedisWeightCache:
         self._closed_until_s = 0.0
 
     def read(self) -> WeightSet | None:
-        content: Any = self._guarded(lambda: self._client.get(self._key))
-        return None if content is None else from_text(content, self._key)
+        # At most so much of it: whoever put a gigabyte there does not make the desk read it.
+        content: Any = self._guarded(lambda: self._client.getrange(self._key, 0, TEXT_LIMIT_BYTES))
+        return from_text(content, self._key) if content else None
 
     def write(self, weights: WeightSet) -> bool:
         def put() -> bool:
@@ -73,7 +75,7 @@ class RedisWeightCache:
             newest = None
             while (message := self._subscription.get_message(timeout=0.0)) is not None:
                 data = message.get("data", b"")
-                if isinstance(data, bytes) and data.isdigit():
+                if isinstance(data, bytes) and data.isdigit() and len(data) <= VERSION_DIGITS:
                     newest = int(data)
             return newest
 
@@ -96,7 +98,7 @@ class RedisWeightCache:
             return None
         try:
             return call()
-        except (redis.RedisError, OSError, UnicodeDecodeError) as error:
+        except Exception as error:  # anything may answer there, and nothing that it says may end the desk
             log_event(
                 logger,
                 "redis is out of order; weights come from the database",
