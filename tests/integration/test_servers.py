@@ -43,6 +43,7 @@ from tests.faults import (
 from tests.program import ROOT, run, start
 from tests.twins import MemoryWeightStore
 from tests.unit.orchestrator.test_weights import GOOD
+from tests.unit.pipeline.test_step import T0
 
 CLOCK = SystemClock()
 PATIENCE_S = 0.6
@@ -303,16 +304,18 @@ def wait_until(condition, timeout_s: float = 60.0) -> bool:
 # ---------------------------------------------------------------- Redis says anything
 
 
+KEY = "quorum:desk:weights"
+NAMES = list(GOOD)
+
+
 def signed(**changes: object) -> str:
     """The text of a set as the meta plane writes it, with a checksum that fits, but other values."""
-    body = json.loads(to_text(GOOD, KEY))
+    body = json.loads(to_text(MemoryWeightStore().publish(GOOD, at=T0, method="equal", reason="start"), KEY))
     body.pop("sha256")
     body |= changes
     return json.dumps({**body, "sha256": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()})
 
 
-KEY = "quorum:desk:weights"
-NAMES = list(GOOD.weights)
 RUBBISH = {
     "naive valid_until": signed(valid_until="2999-01-01T00:00:00"),
     "naive created_at": signed(created_at="2026-01-01T00:00:00"),
@@ -338,7 +341,7 @@ RUBBISH = {
 def test_nothing_in_redis_ends_the_desk(redis_url, content, announced):
     """D03, D04: what is not what the meta plane writes is refused as a whole; the database's weights are in force."""
     store, at = MemoryWeightStore(), CLOCK.now()
-    store.publish(GOOD.weights, at=at, method="equal", reason="start")
+    store.publish(GOOD, at=at, method="equal", reason="start")
     cache = RedisWeightCache(redis_url, "desk", CLOCK)
     weights = DeskWeights(NAMES, store, cache, {}, 3600.0)
     assert cache.announced() is None  # subscribes
@@ -348,5 +351,5 @@ def test_nothing_in_redis_ends_the_desk(redis_url, content, announced):
     assert weights.current(at).level is WeightsLevel.DATABASE
     with redis.Redis.from_url(redis_url) as client:
         client.set(KEY, content)
-    assert weights.current(at).weights == GOOD.weights
+    assert weights.current(at).weights == GOOD
     cache.close()
