@@ -19,6 +19,7 @@ from agents.core.clock import SystemClock
 from agents.core.ports import RiskEvent
 from agents.core.settings import Settings
 from agents.core.types import Order, OrderOutcome, RiskState, as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.wiring.daemon import paper_broker
@@ -77,7 +78,7 @@ class Desk:
     def open(self) -> None:
         """Take the desk up, as a start does."""
         agents = all_agents(self.clock)
-        weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
+        weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), StandIn({}, 0.05), 3600.0)
         self.desk = Orchestrator(plan_of(Settings(), BARS.symbols), agents, weights, self.journal)
         self.broker = paper_broker(self.desk, self.journal)
         place = self.broker.place

@@ -14,7 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from sqlalchemy import text
 
+from agents.adapters.database.engine import open_engine, transaction
 from agents.adapters.services.apt import KEYRING, DebianSource, fetch_packages
 from agents.adapters.services.debian import fetch_prefix
 from agents.adapters.services.embedded import EmbeddedServices
@@ -107,6 +109,73 @@ def test_an_interrupted_first_start_begins_anew(fresh):
 def test_a_long_state_directory_gets_a_short_socket(services):
     deep = EmbeddedServices(Path("/tmp") / ("x" * 120))
     assert len(str(deep.run)) < 60
+
+
+def test_a_temporary_folder_with_a_long_name_changes_nothing(services, monkeypatch, tmp_path):
+    before = EmbeddedServices(Path("/tmp") / ("x" * 120)).run
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("y" * 200)))
+    assert EmbeddedServices(Path("/tmp") / ("x" * 120)).run == before
+
+
+def test_a_state_directory_with_an_odd_name_works(fresh):
+    """A space, a comma, a quote, a percent sign, a letter beyond ASCII: in paths, lists, URLs and settings files."""
+    odd = EmbeddedServices(fresh.root / "it's, my #1 (50%) état")
+    odd.prefix = fresh.prefix
+    try:
+        odd.up(quiet)
+        odd.up(quiet)
+        odd.ensure_database("quorum")
+        engine = open_engine(odd.database_url("quorum", "quorum_owner"))
+        with transaction(engine) as connection:
+            assert connection.execute(text("SELECT current_database()")).scalar() == "quorum"
+        engine.dispose()
+        client = redis.Redis.from_url(odd.redis_url)
+        assert client.ping()
+        client.close()
+        assert (odd.root / "logs" / "redis.log").exists()
+        assert sorted(odd.down()) == ["postgresql", "redis"]
+    finally:
+        odd.down()
+        shutil.rmtree(odd.run, ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a$b", "a`b", "a\\b", "a:b"])
+def test_a_state_directory_that_the_programs_cannot_take_is_one_line(tmp_path, name):
+    with pytest.raises(ServiceError, match="in its name, .* set QUORUM_STATE_DIR"):
+        EmbeddedServices(tmp_path / name).up(quiet)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_state_directory_behind_a_link_is_one_with_its_target(fresh, tmp_path):
+    (tmp_path / "link").symlink_to(fresh.root)
+    assert EmbeddedServices(tmp_path / "link").run == fresh.run
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "folder of another user"])
+def test_what_others_put_at_the_sockets_place_is_refused_and_not_touched(fresh, tmp_path, kind):
+    deep = EmbeddedServices(fresh.root / ("x" * 120))
+    deep.prefix = fresh.prefix
+    target = tmp_path / "victim"
+    target.mkdir(mode=0o755)
+    before = target.stat()
+    try:
+        if kind == "link":
+            deep.run.symlink_to(target)
+        elif kind == "file":
+            deep.run.write_text("")
+        elif os.geteuid() == 0:
+            deep.run.mkdir()
+            os.chown(deep.run, 12345, 12345)
+        else:
+            pytest.skip("only root makes another user's folder")
+        with pytest.raises(ServiceError, match="is a link or somebody else's; remove it"):
+            deep.up(quiet)
+        assert (target.stat().st_mode, target.stat().st_uid) == (before.st_mode, before.st_uid)
+    finally:
+        if deep.run.is_dir() and not deep.run.is_symlink():
+            deep.run.rmdir()
+        else:
+            deep.run.unlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the servers to another user")

@@ -25,7 +25,7 @@ from agents.adapters.services.keeper import ServerKeeper
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError, ServiceError
 from agents.core.types import WeightsLevel
-from agents.core.weight_sets import to_text
+from agents.core.weight_sets import StandIn, to_text
 from agents.orchestrator.weights_in_force import DeskWeights
 from tests.conftest import SERVICES
 from tests.faults import (
@@ -343,7 +343,7 @@ def test_nothing_in_redis_ends_the_desk(redis_url, content, announced):
     store, at = MemoryWeightStore(), CLOCK.now()
     store.publish(GOOD, at=at, method="equal", reason="start")
     cache = RedisWeightCache(redis_url, "desk", CLOCK)
-    weights = DeskWeights(NAMES, store, cache, {}, 3600.0)
+    weights = DeskWeights(NAMES, store, cache, StandIn({}, 0.05), 3600.0)
     assert cache.announced() is None  # subscribes
     with redis.Redis.from_url(redis_url) as client:
         client.set(KEY, content)

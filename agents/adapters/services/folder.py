@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +26,10 @@ CLOCK = SystemClock()
 SERVICE_USERS = ("quorum", "postgres", "nobody")
 ROOT_STATE_DIR = Path("/var/lib/quorum")
 SOCKET_PATH_LIMIT = 100
+PLAIN = re.compile(r"[A-Za-z0-9._/+-]+")
+UNFIT = frozenset('"$`\\:\n')
+"""pg_ctl passes paths through a shell; the loader's list of folders is separated by colons."""
+SHARED_PLACES = (Path("/dev/shm"), Path("/tmp"))  # noqa: S108 - guarded by `_require_own_run`
 START_TIMEOUT_S = 60
 
 
@@ -31,7 +37,7 @@ class StateFolder:
     """Where the servers of one state directory keep what they have; None: the user's own state directory."""
 
     def __init__(self, state_dir: Path | None = None) -> None:
-        self.root = (state_dir or default_state_dir()).absolute()
+        self.root = (state_dir or default_state_dir()).resolve()  # as /proc names it, also behind a link
         self.data = self.root / "postgres"
         self.logs = self.root / "logs"
         self.run = _socket_folder(self.root)
@@ -62,6 +68,11 @@ class StateFolder:
 
     def require(self) -> None:
         """The folder itself; ServiceError where it cannot be written."""
+        if wrong := sorted(set(str(self.root)) & UNFIT):
+            raise ServiceError(
+                f"state directory {self.root} has {' and '.join(map(repr, wrong))} in its name, which PostgreSQL's"
+                " programs cannot take; set QUORUM_STATE_DIR to one without"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             (self.root / "lock").touch()
@@ -76,12 +87,24 @@ class StateFolder:
         if owner is not None:
             self.root.chmod(0o755)
             _require_reachable(self.root, owner)
+        self._require_own_run(owner)
         for folder in (self.logs, self.run):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             give(folder)
-        if self.run.stat().st_uid != (owner.pw_uid if owner else os.geteuid()):
-            raise ServiceError(f"socket directory {self.run} belongs to somebody else; remove it")
+
+    def _require_own_run(self, owner: pwd.struct_passwd | None) -> None:
+        """Beside others' files a link or a folder may wait for us at the sockets' place: neither is touched."""
+        try:
+            found = self.run.lstat()
+        except FileNotFoundError:
+            return
+        ours = {os.geteuid(), *([owner.pw_uid] if owner else [])}
+        if stat.S_ISLNK(found.st_mode) or not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours:
+            raise ServiceError(
+                f"the sockets' place {self.run} is a link or somebody else's; remove it, or set QUORUM_STATE_DIR to"
+                " a shorter path"
+            )
 
     def run_as_service(self, command: list[str], failed: str) -> None:
         """Run a program as the user who runs the servers; ServiceError with its last words where it fails."""
@@ -185,11 +208,15 @@ def _process_state(pid: int) -> str:
 
 
 def _socket_folder(root: Path) -> Path:
-    """A folder whose socket paths fit into the 107 bytes that the kernel allows."""
-    if len(str(root / "run" / ".s.PGSQL.5432.lock")) <= SOCKET_PATH_LIMIT:
+    """A folder whose sockets' paths fit into the 107 bytes that the kernel allows, and into a URL and a list of hosts.
+
+    It depends on nothing but `root`: a service with a private /tmp finds it too.
+    """
+    if len(str(root / "run" / ".s.PGSQL.5432.lock").encode()) <= SOCKET_PATH_LIMIT and PLAIN.fullmatch(str(root)):
         return root / "run"
     digest = hashlib.sha256(str(root).encode()).hexdigest()[:10]
-    return Path(tempfile.gettempdir()) / f"quorum-{os.geteuid()}-{digest}"
+    shared = next((place for place in SHARED_PLACES if place.is_dir()), SHARED_PLACES[-1])
+    return shared / f"quorum-{os.geteuid()}-{digest}"
 
 
 def _require_reachable(folder: Path, owner: pwd.struct_passwd) -> None:

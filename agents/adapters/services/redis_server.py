@@ -15,7 +15,7 @@ unixsocket {run}/redis.sock
 unixsocketperm 700
 daemonize yes
 pidfile {run}/redis.pid
-logfile {logs}/redis.log
+logfile "{logs}/redis.log"
 dir {run}
 save ""
 appendonly no
