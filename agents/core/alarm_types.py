@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agents.core.endurance import Outage
 from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.integrity import ChainCheck
 from agents.core.meta_types import Heartbeat
@@ -70,7 +71,8 @@ class AlarmFacts:
     `unknown_orders` are ids of all orders whose outcome is not known, oldest first; `heartbeats` those of the other
     daemons; `refused` maps a recipient of the newest mails to why a server does not take mail for it; `chain` is a
     check of the journal that found differences; `acts_as_owner`: the session has all rights;
-    `suspects` are symbols whose newest price is not believed."""
+    `suspects` are symbols whose newest price is not believed; `outages` are lasting ones that were over lately, the
+    newest first."""
 
     at: datetime
     newest: NewestDecision | None
@@ -88,3 +90,4 @@ class AlarmFacts:
     acts_as_owner: bool = False
     suspects: Sequence[SuspectSymbol] = ()
     corrections: OpenCorrections | None = None
+    outages: Sequence[Outage] = ()

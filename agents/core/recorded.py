@@ -63,7 +63,8 @@ class Recorded:
     `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
     [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
     may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk states
-    that a person ordered, in their order, and this decision was the first to be under.
+    that a person ordered, in their order, and this decision was the first to be under; `taken_back` maps it to the
+    symbols (places on that axis) whose orders, still working before it, a person's halt took back.
     """
 
     time: Times
@@ -86,3 +87,4 @@ class Recorded:
     failed: Booleans
     fills: Sequence[RecordedFill]
     commands: Mapping[int, Sequence[RiskState]]
+    taken_back: Mapping[int, Sequence[int]]

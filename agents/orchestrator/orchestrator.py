@@ -21,6 +21,7 @@ from agents.core.books import LIVE
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
+from agents.core.orders import KEPT_BACK
 from agents.core.ports import Broker, Command, Journal, RiskEvent
 from agents.core.types import (
     Bars,
@@ -270,9 +271,8 @@ class Orchestrator:
         """A person halted the desk between the decision and the sending: nothing leaves."""
         ids = [order.client_order_id for order in orders]
         log_event(logger, "halted before sending; nothing is sent", level=logging.WARNING, orders=len(ids))
-        why = "a person halted the desk before it was sent"
         self._journal.record_outcomes(
-            at, [OrderOutcome(client_order_id=key, state="not_placed", reason=why) for key in ids]
+            at, [OrderOutcome(client_order_id=key, state="not_placed", reason=KEPT_BACK) for key in ids]
         )
         drop_pending(self._state, ids, self.plan.symbols, orders)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.core.books import LIVE
 from agents.core.killpoint import killpoint
+from agents.core.orders import CANCELLED
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
 from agents.pipeline.bar import Book, MarketAtOpen, desk_of
@@ -82,7 +83,7 @@ class PaperBroker:
     def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
         self._cancelled |= {key for key in client_order_ids if self._working.pop(key, None) is not None}
         cancelled = [key for key in client_order_ids if key in self._cancelled]  # also when asked again
-        return [OrderOutcome(client_order_id=key, state="expired", reason="cancelled") for key in cancelled]
+        return [OrderOutcome(client_order_id=key, state="expired", reason=CANCELLED) for key in cancelled]
 
     def poll(self, since: datetime) -> list[OrderOutcome]:
         """What the bar shown last made of the orders, where it closed after `since`."""

@@ -164,6 +164,7 @@ def _run_again(
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         for command in recorded.commands.get(t, ()):
             obey(state, command)
+        state.pending[LIVE, list(recorded.taken_back.get(t, ()))] = 0.0
         now = inputs._replace(weights=recorded.weights[t])
         run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)

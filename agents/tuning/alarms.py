@@ -187,6 +187,19 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def _outages(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    """What the database could not be told while it lasted, for an hour after."""
+    newest = {outage.plane: outage for outage in reversed(facts.outages)}
+    for plane, outage in newest.items():
+        yield Alarm(
+            kind="outage",
+            subject=plane,
+            severity="medium",
+            detail=f"could not work from {outage.began_at:%Y-%m-%d %H:%M} to {outage.ended_at:%H:%M} UTC"
+            f" ({outage.attempts} attempts): {outage.reason}",
+        )
+
+
 def _hours(duration: timedelta) -> str:
     hours = duration.total_seconds() / 3600.0
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} days"
@@ -198,6 +211,7 @@ RULES: tuple[Rule, ...] = (
     _suspect_prices,
     _undecided_bars,
     _silent_daemons,
+    _outages,
     _future_runs,
     _refused_recipients,
     _risk_state,

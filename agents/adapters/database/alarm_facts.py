@@ -10,6 +10,7 @@ from agents.adapters.database.chain_store import open_check
 from agents.adapters.database.desk_facts import freshness, newest_decision, parity, reader
 from agents.adapters.database.engine import row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
+from agents.adapters.database.outages import recent_outages
 from agents.adapters.database.suspect_bars import suspect_symbols
 from agents.core.alarm_types import AlarmFacts, FutureRuns, OpenCorrections, UndecidedBars, WaitingMail
 from agents.core.facts import Period, SystemState
@@ -61,6 +62,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         future_runs=FutureRuns(**runs[0]) if runs else None,
         refused={row["address"]: row["why"] for row in row_dicts(connection, _REFUSED)},
         chain=open_check(connection),
+        outages=recent_outages(connection, at),
         acts_as_owner=any(row["owns"] for row in read("owner")),
         suspects=suspect_symbols(connection, list(fresh)),
         corrections=OpenCorrections(**corrections[0]) if corrections else None,

@@ -48,8 +48,11 @@ _QUERIES = {
         FROM (SELECT book, time_bucket('1 day', time) AS day, last(equity, time) AS equity FROM equity
               WHERE (book NOT LIKE '%:%' OR book LIKE 'control:%') AND time <= :at GROUP BY 1, 2) d GROUP BY book""",
     "newest": """
-        SELECT time, equity, cash, risk_state, weights_level FROM decisions
-        WHERE time <= :at ORDER BY time DESC LIMIT 1""",
+        SELECT d.time, d.equity, d.cash, coalesce(
+            (SELECT e.to_state FROM risk_events e WHERE e.actor = 'person' AND e.applied_at IS NOT NULL
+                AND e.time <= :at AND e.obeyed_after = d.time ORDER BY e.id DESC LIMIT 1),
+            d.risk_state) AS risk_state, d.weights_level
+        FROM decisions d WHERE d.time <= :at ORDER BY d.time DESC LIMIT 1""",
     "positions": """
         SELECT symbol, quantity, average_entry_price, mark, value, unrealised_pnl
         FROM v_positions ORDER BY abs(value) DESC NULLS LAST""",

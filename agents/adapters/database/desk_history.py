@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
+from agents.core.orders import CANCELLED, KEPT_BACK
 from agents.core.recorded import CheckedState, Recorded, RecordedFill, RecordedSpan, RecordedWeights, WeightsTraded
 from agents.core.types import Booleans, Fill, Floats, RiskState
 
@@ -60,6 +61,12 @@ WHERE obeyed_at > :since AND obeyed_at <= :until ORDER BY id
 """A person's command counts from the decision after the one that it was obeyed after. On old records it was obeyed by
 the first decision recorded after it was seen, of the bars that were closed then; on a simulated clock, which
 `recorded_at` does not follow, by the last of those bars."""
+_TAKEN_BACK = """
+SELECT symbol, settled_at FROM (
+    SELECT o.symbol, (SELECT min(d.time) FROM decisions d WHERE d.time > o.decision_time) AS settled_at
+    FROM orders o WHERE o.state IN ('expired', 'not_placed') AND o.reason = ANY(:reasons)) t
+WHERE settled_at > :since AND settled_at <= :until
+"""
 _WEIGHTS_THAT_DIFFER = """
 SELECT d.time, w.version, d.weights::text AS traded, w.agent_weights::text AS published
 FROM decisions d JOIN weight_history w ON w.version = d.weights_version
@@ -79,6 +86,9 @@ VALUES (
     CAST(:slippage AS jsonb), :state)
 ON CONFLICT (checked_to) DO NOTHING
 """
+
+
+Item = TypeVar("Item")
 
 
 class _Place(NamedTuple):
@@ -135,7 +145,9 @@ class DeskHistory:
                 details = cursor.execute(_DETAILS, bounds).fetchall()
                 failures = cursor.execute(_FAILURES, bounds).fetchall()
             fills = _fills_between(connection, *bounds)
-            commands = connection.execute(text(_COMMANDS), {"since": since, "until": bounds[1]}).all()
+            span = {"since": since, "until": bounds[1]}
+            commands = connection.execute(text(_COMMANDS), span).all()
+            taken_back = connection.execute(text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK]}).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},
             {name: s for s, name in enumerate(symbols)},
@@ -154,7 +166,10 @@ class DeskHistory:
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,
-            commands=_commands(commands, place),
+            commands=_grouped((place.time[row.obeyed_at], RiskState.of(row.to_state)) for row in commands),
+            taken_back=_grouped(
+                (place.time[row.settled_at], place.symbol[row.symbol]) for row in taken_back if row.symbol in symbols
+            ),
         )
 
     def traded_weights_that_differ(self, after: datetime | None, until: datetime) -> list[WeightsTraded]:
@@ -187,11 +202,10 @@ class DeskHistory:
             connection.execute(text(_RECORD_CHECK), {**values, **counts, **texts})
 
 
-def _commands(rows: Iterable[Any], place: _Place) -> dict[int, tuple[RiskState, ...]]:
-    found: dict[int, tuple[RiskState, ...]] = {}
-    for row in rows:
-        t = place.time[row.obeyed_at]
-        found[t] = (*found.get(t, ()), RiskState.of(row.to_state))
+def _grouped(pairs: Iterable[tuple[int, Item]]) -> dict[int, tuple[Item, ...]]:
+    found: dict[int, tuple[Item, ...]] = {}
+    for t, item in pairs:
+        found[t] = (*found.get(t, ()), item)
     return found
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents.core.alarm_types import AlarmFacts, AlarmLimits, FutureRuns, UndecidedBars, WaitingMail
+from agents.core.endurance import Outage
 from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.meta_types import Alarm, Heartbeat, JobRun, ScheduledJob
 from agents.core.types import RiskState, WeightsLevel
@@ -60,7 +61,9 @@ DIFFERS = ParityCheck(
     examples=[],
     slippage={},
 )
+OUTAGE = Outage(plane="trading", began_at=NOW - timedelta(hours=2), ended_at=NOW, attempts=9, reason="away")
 WRONG = [
+    ({"outages": [OUTAGE, replace(OUTAGE, reason="before")]}, "outage", "medium"),
     ({"freshness": {"A": NOW - timedelta(days=9)}}, "data_stale", "high"),
     ({"freshness": {"A": None}}, "data_stale", "high"),
     (
