@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -142,7 +144,8 @@ def _redis(settings: Settings) -> Finding:
             status.running,
             status.detail if status.running else "does not run; run: quorum services up",
         )
-    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2)
+    url, once = settings.redis_url.get_secret_value(), Retry(NoBackoff(), 0)
+    client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=once)
     try:
         client.ping()
     finally:

@@ -44,6 +44,7 @@ class KeyValueFormatter(logging.Formatter):
 
 def configure_logging(file: Path | None, *, level: str = "info", console: bool = True) -> None:
     """Send the `agents` loggers to `file` (rotating) and, where `console`, to stderr; calling again replaces both."""
+    logging.raiseExceptions = False  # a full disk below the log ends nothing, and shows nobody a traceback
     logger = logging.getLogger("agents")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -9,6 +9,7 @@ from pathlib import Path
 from agents.adapters.services.folder import CLOCK, START_TIMEOUT_S, Say, StateFolder, working_folder, write_private
 from agents.core.errors import ServiceError
 
+ANSWER_S = 2.0
 SETTINGS = """
 port 0
 unixsocket {run}/redis.sock
@@ -72,8 +73,11 @@ class RedisServer:
     def version(self) -> str:
         """Asked of the running server; ServiceError where it does not answer."""
         import redis  # here: a command that only reads the database starts sooner without it
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        client = redis.Redis(unix_socket_path=str(self._socket), socket_timeout=2.0)
+        address, once = str(self._socket), Retry(NoBackoff(), 0)  # else a frozen one is asked eleven times
+        client = redis.Redis(unix_socket_path=address, socket_timeout=ANSWER_S, retry=once)
         try:
             return str(client.info("server")["redis_version"])
         except (redis.RedisError, OSError) as error:
