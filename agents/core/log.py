@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import re
@@ -48,7 +49,8 @@ def configure_logging(file: Path | None, *, level: str = "info", console: bool =
     logger = logging.getLogger("agents")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):
+            handler.close()
     logger.setLevel(level.upper())
     logger.propagate = False
     formatter = KeyValueFormatter()

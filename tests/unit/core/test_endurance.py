@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.endurance import DEFECT_PAUSE_S, OUTSIDE_PAUSE_S, Endurance, Outage, is_outside, reason_of
 from agents.core.errors import DataError, JournalError, ServiceError
+from agents.core.log import configure_logging, log_event
 from tests.program import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -167,3 +169,16 @@ def test_a_second_signal_ends_it_at_once():
     process.communicate(timeout=5.0)
     assert process.returncode == 1
     assert SystemClock().monotonic_s() - started_s < 0.4, "before its grace was over"
+
+
+def test_a_full_disk_below_the_log_ends_nothing_and_shows_no_traceback(capsys):
+    """K03: /dev/full answers every write as a full disk does."""
+    before = logging.raiseExceptions
+    try:
+        configure_logging(Path("/dev/full"), console=False)
+        log_event(logging.getLogger("agents.test"), "said into the void")
+    finally:
+        configure_logging(None, console=False)
+        logging.getLogger("agents").propagate = True
+        logging.raiseExceptions = before
+    assert capsys.readouterr().err == ""
