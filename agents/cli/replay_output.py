@@ -62,11 +62,11 @@ def _decision_columns(chunk: ChunkResult) -> Columns:
 
 
 def _fill_columns(chunk: ChunkResult) -> Columns:
-    """The live book's fills of the chunk, at the open of their bar."""
+    """The live book's fills of the chunk."""
     fills = chunk.fills
     rows = chunk.first + fills.bar - chunk.base
     return {
-        "time": chunk.bars.opened[rows],
+        "time": np.where(chunk.at_close[rows, fills.symbol], chunk.bars.time[rows], chunk.bars.opened[rows]),
         "symbol": [chunk.bars.symbols[s] for s in fills.symbol],
         **{name: getattr(fills, name) for name in FILL_COLUMNS},
     }

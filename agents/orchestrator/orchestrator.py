@@ -40,7 +40,7 @@ from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_w
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of, volume_note
+from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
@@ -131,7 +131,8 @@ class Orchestrator:
         asking the broker what it has.
         """
         self._at = at
-        bar = window.rows(len(window.time) - 1, len(window.time))
+        last = len(window.time) - 1
+        bar = tradable(window, self.plan.publication_delay_s).rows(last, last + 1)
         if self._unsent is not None and self._unsent.time[0] == bar.time[0]:
             self._resolve_orders(broker, at)
             sent, self._unsent = self._unsent, None

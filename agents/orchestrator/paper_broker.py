@@ -19,7 +19,7 @@ from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_acti
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.market import known_volume
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.record import settle_order
+from agents.pipeline.record import meets_close, settle_order
 from agents.pipeline.state import State, copy_state
 from agents.pipeline.suspect_prices import offer_exits, refuse_entries
 
@@ -52,6 +52,7 @@ class PaperBroker:
     ) -> None:
         self._symbols = plan.symbols
         self._parameters = plan.parameters
+        self._delay_s = plan.publication_delay_s
         self._venue = venue
         self._account = account
         self._working = {order.client_order_id: order for order in working}
@@ -128,14 +129,19 @@ class PaperBroker:
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
         market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)
+        opened = as_datetime(bars.opened[0])
+        late = {order.symbol for order in orders if meets_close(order, opened, self._delay_s)}
+        prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], bars.open[0])
         market = MarketAtOpen(work.open, state.mark, work.depth)
         cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
         book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
-        offer_exits(book, bars.open[0], bars.suspect[0], state.mark, work.open)
+        offer_exits(book, prices, bars.suspect[0], state.mark, work.open)
         match_orders(book, market, parameters, work.fills, True)
         refuse_entries(book, bars.suspect[0], work.open, work.fills)
-        opened = as_datetime(bars.opened[0])
-        answers = [settle_order(order, work.fills, self._symbols.index(order.symbol), opened) for order in orders]
+        answers = [
+            settle_order(o, work.fills, self._symbols.index(o.symbol), closed if o.symbol in late else opened)
+            for o in orders
+        ]
         self._matched = Matched(closed, tuple(answers))
         for answer in answers:
             del self._working[answer.client_order_id]

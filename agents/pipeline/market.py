@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from agents.core.types import Bars, Floats, Panel
+from agents.core.types import Bars, Booleans, Floats, Panel
 from agents.quant.indicators import volatility
 
 
@@ -22,6 +24,27 @@ def panel_of(bars: Bars) -> Panel:
         volume=bars.volume,
         exogenous=bars.exogenous,
     )
+
+
+def tradable(bars: Bars, delay_s: float) -> Bars:
+    """The bars as orders meet them, where a bar is published `delay_s` seconds after its close: a symbol's order is
+    decided when its bar before was available, so where the next one had opened by then, the first price that the data
+    have for it is that bar's close, which stands for its open."""
+    if delay_s == 0.0:
+        return bars
+    return replace(bars, open=np.where(opened_before(bars, delay_s), bars.close, bars.open))
+
+
+def opened_before(bars: Bars, delay_s: float) -> Booleans:
+    """Which bars [T, S] opened before the bar before of their symbol was published, `delay_s` seconds after its
+    close."""
+    if delay_s == 0.0:
+        return np.zeros(bars.open.shape, dtype=bool)
+    there, stamps = np.isfinite(bars.close), bars.time.astype("datetime64[us]").astype(np.int64)
+    never = np.iinfo(np.int64).min // 2
+    newest = np.maximum.accumulate(np.where(there, stamps[:, None], never), axis=0)
+    published = np.vstack([np.full((1, len(bars.symbols)), never), newest[:-1]]) + round(delay_s * 1e6)
+    return there & (bars.opened.astype("datetime64[us]").astype(np.int64)[:, None] < published)
 
 
 def known_volume(bars: Bars) -> Floats:

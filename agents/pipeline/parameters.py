@@ -76,5 +76,7 @@ class DeskPlan:
     """Bars over which the volatility of a bar's return is measured."""
     scale_window_bars: int
     """Bars over which an agent's usual forecast is measured."""
+    publication_delay_s: float = 0.0
+    """Seconds after its close at which a bar can be used."""
     leaving: tuple[str, ...] = ()
     """Those of its symbols that a person has taken out of the universe while the desk held them: they are closed."""

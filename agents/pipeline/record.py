@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -67,8 +67,14 @@ def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
     return result
 
 
-def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> OrderOutcome:
-    """The matcher's verdict on a working order of the symbol in column `s`, at the bar that opened at `opened`.
+def meets_close(order: Order, opened: datetime, delay_s: float) -> bool:
+    """Whether a bar had opened before the data of an order's decision were there, `delay_s` after their bar: then the
+    order meets that bar's close (`market.tradable`)."""
+    return delay_s > 0.0 and opened < order.decision_time + timedelta(seconds=delay_s)
+
+
+def settle_order(order: Order, fills: BarFills, s: int, at: datetime) -> OrderOutcome:
+    """The matcher's verdict on a working order of the symbol in column `s`, at a bar which it met at `at`.
 
     The unfilled rest of a one-bar order has expired, and so has an order that was taken back before, since positions
     may only shrink, or that a split rounded away (no status)."""
@@ -79,7 +85,7 @@ def settle_order(order: Order, fills: BarFills, s: int, opened: datetime) -> Ord
             Fill(
                 fill_id=f"{order.client_order_id}.1",
                 client_order_id=order.client_order_id,
-                time=opened,
+                time=at,
                 symbol=order.symbol,
                 side=order.side,
                 quantity=to_decimal(abs(quantity)),
@@ -104,7 +110,7 @@ _FATES: dict[FillStatus, tuple[OrderState, str]] = {
 
 
 def outcomes_of(
-    out: Outputs, bars: Bars, working: Sequence[Order], orders: Sequence[Sequence[Order]]
+    out: Outputs, bars: Bars, working: Sequence[Order], orders: Sequence[Sequence[Order]], delay_s: float
 ) -> tuple[list[list[OrderOutcome]], list[Order]]:
     """What the step's own matcher did at each of the n bars with the orders that worked then: those `working` before
     the first bar, and those decided at each of the n bars. Each meets the next bar of its symbol.
@@ -121,9 +127,11 @@ def outcomes_of(
             out.fill_impact[t],
             out.fill_status[t],
         )
-        opened, met = as_datetime(bars.opened[t]), np.isfinite(bars.open[t]) | np.isfinite(bars.delisting[t])
+        opened, closed = as_datetime(bars.opened[t]), as_datetime(bars.time[t])
+        met = np.isfinite(bars.open[t]) | np.isfinite(bars.delisting[t])
         settled = sorted((o for o in working if met[column[o.symbol]]), key=lambda order: order.symbol)
-        result.append([settle_order(order, fills, column[order.symbol], opened) for order in settled])
+        moments = [closed if meets_close(order, opened, delay_s) else opened for order in settled]
+        result.append([settle_order(o, fills, column[o.symbol], at) for o, at in zip(settled, moments, strict=True)])
         working = [*(order for order in working if not met[column[order.symbol]]), *decided]
     return result, list(working)
 

@@ -30,7 +30,7 @@ from agents.core.types import (
 )
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, known_volume, panel_of
+from agents.pipeline.market import bar_volatility, known_volume, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs, obey
 from agents.pipeline.step import run_rows
@@ -112,7 +112,7 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
     out, model = _run_again(batch, plan, state, inputs, there)
     _compare_rows(recorded, there, inputs.forecast, out, parity)
-    bars = batch.bars.rows(batch.memory, len(batch.bars.time))
+    bars = tradable(batch.bars, plan.publication_delay_s).rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
     parity.decisions += len(recorded.time)
 
@@ -126,6 +126,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         np.array([str(limit) in clamps for clamps in recorded.clamps.ravel()], dtype=bool).reshape(rows, symbols)
         for limit in (Clamp.STALE, Clamp.LEAVING)
     )
+    bars = tradable(bars, plan.publication_delay_s)
     grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend", "delisting")}
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(

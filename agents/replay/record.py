@@ -34,7 +34,7 @@ from agents.core.types import (
 )
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of, volume_note
+from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, outcomes_of
 from agents.pipeline.saved_state import unpack_state
@@ -92,8 +92,9 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
     if last is None:
         opinions = raw_forecasts(prepared.signals)[max(0, start - plan.scale_window_bars) : start]
         first_row = FirstRow(volume_note(bars.rows(0, start + 1)), WarmUp(names, bars.symbols, opinions))
+    met = tradable(bars, plan.publication_delay_s)
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        segment = Segment(bars.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), first_row)
+        segment = Segment(met.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), first_row)
         first_row = FirstRow("", None)
         state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
@@ -140,7 +141,7 @@ def _run_segment(
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)
-    outcomes, still = outcomes_of(out, segment, working, orders)
+    outcomes, still = outcomes_of(out, segment, working, orders, plan.publication_delay_s)
     signals = [_rows(s, rows) for s in prepared.signals]
     opinions = Opinions(
         agents=names,

@@ -23,6 +23,7 @@ from agents.core.ports import BarSource
 from agents.core.replay_types import Fills, Run
 from agents.core.types import (
     Bars,
+    Booleans,
     Floats,
     Signals,
     WeightSet,
@@ -32,7 +33,7 @@ from agents.core.types import (
 )
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, panel_of, volume_note
+from agents.pipeline.market import bar_volatility, opened_before, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import Inputs, Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
@@ -69,6 +70,8 @@ class ChunkResult:
     fills: Fills
     base: int
     """Bars of the run before this chunk's new ones."""
+    at_close: Booleans
+    """[T, S] where orders met the close of their bar, not its open."""
 
 
 Observer = Callable[[ChunkResult], None]
@@ -151,9 +154,10 @@ def simulate(
             if done - shown >= total_bars // SHOWN_TIMES:
                 shown = done
                 watchers.progress(done, total_bars, as_datetime(bars.time[stop - 1]), float(out.equity[stop - 1, LIVE]))
+        at_close = opened_before(bars, plan.publication_delay_s)
         base, fills = rows.bars, rows.add(bars, lead, out, row_weights)
         for observe in watchers.observers:
-            observe(ChunkResult(bars, lead, signals, inputs.forecast, out, fills, base))
+            observe(ChunkResult(bars, lead, signals, inputs.forecast, out, fills, base, at_close))
         watchers.progress(done, total_bars, as_datetime(bars.time[-1]), float(out.equity[-1, LIVE]))
         previous = out
         if lead:
@@ -181,7 +185,8 @@ class _ChunkReader:
             for values in scale_forecasts(known, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
         )
         volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)
-        return signals, matched_inputs(bars, volatility, forecast, correlation, np.zeros(len(signals)))
+        met = tradable(bars, plan.publication_delay_s)
+        return signals, matched_inputs(met, volatility, forecast, correlation, np.zeros(len(signals)))
 
 
 class _Opinions:

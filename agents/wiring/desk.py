@@ -68,6 +68,7 @@ def plan_of(settings: Settings, symbols: tuple[str, ...], leaving: tuple[str, ..
         parameters=parameters_of(settings, symbols),
         volatility_window_bars=settings.combine.volatility_window_bars,
         scale_window_bars=settings.combine.scale_window_bars,
+        publication_delay_s=settings.data.publication_delay_s,
         leaving=leaving,
     )
 
