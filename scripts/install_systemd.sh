@@ -47,7 +47,24 @@ OOMPolicy=continue
 TasksMax=512
 UMask=0077
 NoNewPrivileges=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+$( [ "$kind" = system ] && confined )
+
+[Install]
+WantedBy=$target
+UNIT
+}
+
+confined() {  # what needs mount namespaces and an account of its own: a user's own manager may not always make them
+    cat <<UNIT
+User=$account
 PrivateTmp=yes
+PrivateDevices=yes
 ProtectSystem=full
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -55,16 +72,9 @@ ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictNamespaces=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-$( [ "$kind" = system ] && printf 'User=%s\nPrivateDevices=yes\nCapabilityBoundingSet=\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n' "$account" )
-
-[Install]
-WantedBy=$target
+CapabilityBoundingSet=
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 UNIT
 }
 

@@ -238,7 +238,7 @@ user_units() {  # the same desk for an ordinary login, without root
     inside systemctl disable --now quorum-trading quorum-meta quorum-services >>"$root.log" 2>&1
     inside loginctl enable-linger quorum
     local login="XDG_RUNTIME_DIR=/run/user/$(inside id -u quorum) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(inside id -u quorum)/bus"
-    sleep 3
+    sleep 3  # its manager starts
     expect "user units: installed by an ordinary user" as_quorum "$login ./scripts/install_systemd.sh user"
     recovers "user units: the desk trades on" 180
     as_quorum "$login systemctl --user kill --signal=KILL quorum-trading"
