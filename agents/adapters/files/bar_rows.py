@@ -22,6 +22,10 @@ NEUTRAL = {"split": 1.0, "dividend": 0.0}
 """What stands in a grid of these where there is no bar; elsewhere it is NaN."""
 
 
+CLOCK_MAY_BE_BACK = np.timedelta64(1, "D")
+"""A bar that far in the future waits, and is not refused: the clock may have been set back, by an hour or a zone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarBatch:
     """Good bars of one file, sorted by symbol and time, one row each; `symbol` [n] are indexes into `symbols`.
@@ -70,7 +74,8 @@ def validate_rows(table: RawTable, settings: DataSettings, *, at: datetime) -> B
     codes, names = read_symbols(rows, settings.aliases)
     columns = read_columns(rows, codes, settings)
     now = np.datetime64(at.replace(tzinfo=None), "us")
-    rows.refuse(columns.bar_open > now + np.timedelta64(INTERVALS_S[settings.interval], "s"), "lies in the future")
+    ahead = np.timedelta64(INTERVALS_S[settings.interval], "s") + CLOCK_MAY_BE_BACK
+    rows.refuse(columns.bar_open > now + ahead, "lies in the future")
     delay = np.timedelta64(round(settings.publication_delay_s * 1e6), "us")
     not_closed = rows.good & (columns.time + delay > now)
 

@@ -101,3 +101,12 @@ def test_names():
 def test_beyond_what_the_library_knows_age_goes_by_the_clock():
     at = datetime(2090, 1, 2, tzinfo=UTC)
     assert calendar_of(DataSettings(calendar="XNYS")).stale_before(at) == at - timedelta(days=2)
+
+
+def test_a_clock_that_is_an_hour_back_loses_no_bar(tmp_path):
+    """Seen: a minute bar of the true present lay in the future of such a clock, was refused, and never read again."""
+    table = parse_table(tmp_path / "a.csv", (HEAD + "A,2024-03-01T15:00:00Z,10,11,9,10,100\n").encode(), {})
+    minutes = DataSettings(interval="1m", time_means="open")
+    batch = validate_rows(table, minutes, at=datetime(2024, 3, 1, 14, 1, tzinfo=UTC))
+    assert (batch.not_closed, list(batch.bad)) == (1, [])
+    assert batch.next_close == datetime(2024, 3, 1, 15, 1, tzinfo=UTC)
