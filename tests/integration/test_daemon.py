@@ -477,3 +477,19 @@ def test_a_desk_that_goes_on_or_whose_symbols_are_named_does_not_wait_for_more_f
     daemon.wait_for(40)
     assert daemon.stop()[0] == 0
     assert "waits for all of its files" not in (daemon.folder / "logs" / "orchestrator.log").read_text()
+
+
+def test_a_renamed_symbol_goes_on_under_its_alias(daemon):
+    """The files call S1 NEW from day 60 on: with the alias the desk trades as if nothing had been renamed."""
+    daemon.write(csv_of(BARS, 0, 60))
+    daemon.start()
+    daemon.wait_for(60)
+    assert daemon.stop()[0] == 0
+    (daemon.folder / "quorum.toml").write_text(SETTINGS + '[data.aliases]\nNEW = "S1"\n')
+    daemon.write(csv_of(BARS, 60, 110).replace("S1,", "NEW,"))
+    daemon.start()
+    daemon.wait_for(110)
+    assert daemon.stop()[0] == 0
+    fills = [(f.fill_id, f.quantity, f.price) for f in expected_of(BARS).fills.values()]
+    assert sorted(daemon.rows("SELECT fill_id, quantity, price FROM fills")) == sorted(fills)
+    assert daemon.rows("SELECT DISTINCT symbol FROM bars ORDER BY 1") == [("S0",), ("S1",)]
