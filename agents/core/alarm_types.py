@@ -56,6 +56,17 @@ class OpenCorrections:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LateBars:
+    """Bars of these symbols that came in the last day, after the decision that should have seen them; at `undecided`
+    of their times nobody decided at all."""
+
+    bars: int
+    symbols: Sequence[str]
+    undecided: int
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLimits:
     """What counts as late on a desk: a symbol without a new bar for `stale_after`, a bar that is not decided on within
     `decide_within`, a daemon that is not heard of for `silent_after`."""
@@ -90,4 +101,5 @@ class AlarmFacts:
     acts_as_owner: bool = False
     suspects: Sequence[SuspectSymbol] = ()
     corrections: OpenCorrections | None = None
+    late_bars: LateBars | None = None
     outages: Sequence[Outage] = ()

@@ -182,6 +182,16 @@ def _corrections(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         yield Alarm(kind="data_corrected", subject="bars", severity="medium", detail=detail)
 
 
+def _late_bars(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    late = facts.late_bars
+    if late is not None:
+        bars = f"{late.bars} bar{'s' if late.bars > 1 else ''} of {_some(late.symbols)}"
+        detail = f"{bars}, up to {late.newest:%Y-%m-%d %H:%M} UTC, came after their decision"
+        if late.undecided:
+            detail += f"; {late.undecided} of their times were never decided on"
+        yield Alarm(kind="bars_late", subject="bars", severity="high" if late.undecided else "medium", detail=detail)
+
+
 def _some(names: Sequence[str]) -> str:
     more = len(names) - SYMBOLS_NAMED
     return ", ".join(names[:SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -210,6 +220,7 @@ RULES: tuple[Rule, ...] = (
     _stale_data,
     _suspect_prices,
     _undecided_bars,
+    _late_bars,
     _silent_daemons,
     _outages,
     _future_runs,

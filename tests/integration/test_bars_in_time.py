@@ -6,9 +6,15 @@ from itertools import count
 
 import pytest
 
+from agents.adapters.database.alarm_facts import read_alarm_facts
+from agents.adapters.database.engine import transaction
 from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.core.ports import Arrival
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.meta import MetaPlane
+from agents.wiring.parity import CheckedDesk, check_parity
 from tests.daemons import HandClock, day, line, moment, running, walk
+from tests.unit.tuning.test_alarms import SYSTEM
 
 SYMBOLS = ("A", "B", "C")
 WARM_UP, DECISIONS, FRESH = 320, 20, 2
@@ -50,6 +56,15 @@ def start(services, tmp_path, monkeypatch):
     return run
 
 
+def differences(desk) -> int:
+    """Between what was decided and what parity computes from what each decision could see."""
+    plane = MetaPlane(desk.settings, desk.connections, desk.clock, with_pictures=False)
+    checked = CheckedDesk(desk.settings, desk.connections.meta, plane.store, tuning_of(desk.settings))
+    found = check_parity(checked, desk.clock.now(), keep=False)
+    plane.cache.close()
+    return found["differences"]
+
+
 def trade_day_by_day(desk, delay_s: float) -> None:
     """Each day at the close: A's file grows, and after `delay_s` B's and C's."""
     history(desk)
@@ -87,3 +102,7 @@ def test_files_that_come_one_after_the_other_are_one_decision(start):
         trade_day_by_day(hasty, 4.0)
         assert bars_missed(hasty) == 2 * DECISIONS
         assert hasty.equities() != expected
+        with transaction(hasty.connections.meta) as connection:
+            late = read_alarm_facts(connection, hasty.clock.now(), hasty.clock.now(), SYSTEM).late_bars
+        assert (late.symbols, late.undecided) == (["B", "C"], 0)
+        assert differences(hasty) == 0, "late bars are no part of earlier decisions"

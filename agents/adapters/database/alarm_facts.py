@@ -12,7 +12,7 @@ from agents.adapters.database.engine import row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.outages import recent_outages
 from agents.adapters.database.suspect_bars import suspect_symbols
-from agents.core.alarm_types import AlarmFacts, FutureRuns, OpenCorrections, UndecidedBars, WaitingMail
+from agents.core.alarm_types import AlarmFacts, FutureRuns, LateBars, OpenCorrections, UndecidedBars, WaitingMail
 from agents.core.facts import Period, SystemState
 
 _PUBLISHED = """
@@ -38,6 +38,10 @@ _CORRECTIONS = """
     SELECT count(*) AS bars, array_agg(DISTINCT symbol ORDER BY symbol) AS symbols,
            min(time) AS first, max(time) AS last
     FROM bar_corrections WHERE NOT taken AND seen_at IS NULL HAVING count(*) > 0"""
+_LATE_BARS = """
+    SELECT count(*) AS bars, array_agg(DISTINCT symbol ORDER BY symbol) AS symbols, max(time) AS newest,
+           count(DISTINCT time) FILTER (WHERE NOT decided) AS undecided
+    FROM late_bars WHERE arrived_at > now() - interval '1 day' HAVING count(*) > 0"""
 
 
 def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime, system: SystemState) -> AlarmFacts:
@@ -47,7 +51,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
     wanted = {"after": newest.time if newest else fresh_after, "symbols": list(fresh) or None, "at": at}
     undecided, waiting = row_dicts(connection, _UNDECIDED, **wanted), row_dicts(connection, _WAITING_MAIL)
     runs = row_dicts(connection, _FUTURE_RUNS, at=at)
-    corrections = row_dicts(connection, _CORRECTIONS)
+    corrections, late = row_dicts(connection, _CORRECTIONS), row_dicts(connection, _LATE_BARS)
     return AlarmFacts(
         at=at,
         newest=newest,
@@ -66,4 +70,5 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         acts_as_owner=any(row["owns"] for row in read("owner")),
         suspects=suspect_symbols(connection, list(fresh)),
         corrections=OpenCorrections(**corrections[0]) if corrections else None,
+        late_bars=LateBars(**late[0]) if late else None,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.core.alarm_types import AlarmFacts, AlarmLimits, FutureRuns, UndecidedBars, WaitingMail
+from agents.core.alarm_types import AlarmFacts, AlarmLimits, FutureRuns, LateBars, UndecidedBars, WaitingMail
 from agents.core.endurance import Outage
 from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.meta_types import Alarm, Heartbeat, JobRun, ScheduledJob
@@ -94,6 +94,8 @@ WRONG = [
     ({"heartbeats": [heartbeat(state="stopped")]}, "daemon_silent", "critical"),
     ({"future_runs": FutureRuns(runs=4, latest=NOW + timedelta(days=365))}, "clock", "high"),
     ({"refused": {"x@y.z": "550 no such user"}}, "mail_refused", "medium"),
+    ({"late_bars": LateBars(bars=1, symbols=["A"], undecided=0, newest=NOW)}, "bars_late", "medium"),
+    ({"late_bars": LateBars(bars=9, symbols=["A", "B"], undecided=4, newest=NOW)}, "bars_late", "high"),
     ({"waiting_mail": WaitingMail(mails=3, oldest=NOW - timedelta(hours=9))}, "mail_late", "medium"),
 ]
 
