@@ -327,6 +327,7 @@ def test_services_and_doctor(folder, demo):
         "database",
         "redis",
         "feed",
+        "series",
     }
     assert all(check["ok"] for check in checks), checks
     assert "apache edition" in str(checks) or "timescale edition" in str(checks)

@@ -61,7 +61,8 @@ def meta(database):
 @pytest.fixture
 def plane(owner, trader, meta, redis_url):
     """A desk that has traded 150 bars, and its meta plane at the last of them."""
-    BarsStore(trader).load(batch_of(BARS))
+    store = BarsStore(trader)
+    store.load(batch_of(BARS))
     settings = Settings(desk={"name": "t"}, data={"clock": "bars"})
     connections = Connections(owner, trader, meta, redis_url, (), {})
     agents = app.agents_of(settings, SystemClock())
@@ -69,7 +70,8 @@ def plane(owner, trader, meta, redis_url):
     weights = app.desk_weights(settings, connections, agents)
     with desk_journal(connections) as journal:
         desk = RecordedDesk(app.plan_of(settings, BARS.symbols), agents, weights.current, journal)
-        record_history(BARS, desk, SimulatedTime(clock), lambda *_: None)
+        bars = store.after(None, limit=len(BARS.time))  # as a desk reads them: with the version of the data
+        record_history(bars, desk, SimulatedTime(clock), lambda *_: None)
     made = meta_app.MetaPlane(settings, connections, clock)
     yield made
     made.jobs.release()
