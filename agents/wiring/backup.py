@@ -17,11 +17,14 @@ from agents.adapters.database.chain_store import ChainStore
 from agents.adapters.database.engine import first_line, normalise_url, open_engine
 from agents.adapters.database.manifest import Contents, contents_of, read_manifest, write_manifest
 from agents.adapters.services.dumps import DatabaseServer
+from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import Settings
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, services_of, without_secrets
 
 SUPERUSER = "postgres"
+ENDING_S = 3.0
+"""Sessions of a program that has just ended may be seen for a moment longer."""
 
 
 class Occasion(NamedTuple):
@@ -164,9 +167,18 @@ def _holds_something(server: DatabaseServer, name: str) -> bool:
 
 def _require_unused(server: DatabaseServer, name: str) -> None:
     """UsageError where somebody has a session on it: a running daemon would go on with what it remembers."""
-    query = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    query = (
+        "SELECT DISTINCT application_name FROM pg_stat_activity"
+        " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + ENDING_S
     with server.connect() as session:
-        users = sorted(row[0] or "another program" for row in session.execute(query, (name,)).fetchall())
+        while True:
+            users = sorted(row[0] or "another program" for row in session.execute(query, (name,)).fetchall())
+            if not users or clock.monotonic_s() > deadline_s:
+                break
+            clock.sleep_s(0.1)
     if users:
         raise UsageError(f"the database {name!r} is in use by {', '.join(users)}; stop the daemons first")
 

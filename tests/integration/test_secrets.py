@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from agents.adapters.database.engine import normalise_url
-from agents.wiring.connections import _without_secrets
+from agents.wiring.connections import without_secrets
 from tests.conftest import SERVICES
 from tests.program import call, run
 
@@ -145,6 +145,6 @@ def test_no_error_has_a_password(tmp_path, redis_url, url, command):
     ],
 )
 def test_psql_is_given_the_password_by_its_environment(url, shown):
-    command, environment = _without_secrets(make_url(normalise_url(url)))
+    command, environment = without_secrets(make_url(normalise_url(url)))
     assert command.replace("%2F", "/") == shown
     assert environment == {"PGPASSWORD": CANARY}
