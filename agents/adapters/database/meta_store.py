@@ -16,7 +16,7 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
 from agents.core.meta_ports import PastChange
-from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
+from agents.core.meta_types import AgentDays, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
 from agents.core.weight_sets import StandIn, in_force, largest_move
@@ -120,8 +120,8 @@ class MetaStore:
             version = _insert_decision(connection, decision)
         killpoint("weights.before_redis")
         newest = self._weights.newest()
-        if newest is not None and decision.status in IN_FORCE:
-            self._cache.write(newest)  # of a repeated run too: whoever died before this line is repaired here
+        if newest is not None and decision.status != "trial":
+            self._cache.write(newest)  # also where this run holds: whoever died before this line is repaired here
         return version
 
     def unscored_changes(self, *, before: datetime) -> list[PastChange]:
