@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Is the guard calibrated? How often it moves weights for nothing, and how long it takes to move them for something.
 
-    scripts/calibrate_guard.py                      the table in ARCHITECTURE.md
+    scripts/calibrate_guard.py                      the table in docs/mathematics.md
     scripts/calibrate_guard.py --seeds 20 --years 2 a quick look
 
 *False changes*: agents of equal skill (annual Sharpe 0 or 0.5), looked at every day, starting from equal weights; a
