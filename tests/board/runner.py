@@ -81,7 +81,7 @@ def _run_body(case: Case, world: World, seed: int) -> Result:
 def _run_tests(case: Case, seed: int) -> Result:
     """The tests of the suite that answer a row; each must be there and pass."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", "--no-header", *case.tests],
+        [sys.executable, "-m", "pytest", "-n0", "--no-header", *case.tests],
         cwd=ROOT,
         capture_output=True,
         text=True,
