@@ -15,7 +15,7 @@ import psycopg
 
 from tests.board.cases import NotSurvivedError, Run, case
 from tests.board.oracles import equals
-from tests.board.scenes import BARS_IN_ALL, control, finish
+from tests.board.scenes import BARS_IN_ALL, control, finish, same_but_for_unsent
 from tests.board.world import BARS
 from tests.fault_proxy import Proxy
 from tests.faults import (
@@ -46,15 +46,6 @@ def through_proxy(run: Run) -> Iterator[Proxy]:
             yield proxy
         finally:
             run.desk.close()
-
-
-def same_but_for_unsent(run: Run) -> None:
-    """As the control, or, where one decision's orders never left, as the control until then."""
-    lost = run.desk.rows("SELECT DISTINCT decision_time FROM orders WHERE state = 'not_placed'")
-    if not lost:
-        equals(run.desk, control(run.world))
-        return
-    assert len(lost) == 1, f"orders of {len(lost)} decisions were not placed"
 
 
 @case("C01", 1, "COMMIT reaches the server, its answer is lost", "found out by key; one row each", quick=True, seeds=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,7 @@ def _run_tests(case: Case, seed: int) -> Result:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "--no-header", *case.tests],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.board.cases import NotSurvivedError, Run
-from tests.board.oracles import record, sound
+from tests.board.oracles import equals, record, sound
 from tests.board.world import BARS, Desk, Supervisor, World
 
 BARS_IN_ALL = len(BARS.time)
@@ -51,6 +51,16 @@ def finish(run: Run, *, wait_only: bool = False, within_s: float = 120.0) -> Non
     code = desk.trading.stop(within_s=15.0)
     assert code == 0, f"the daemon ended with {code}: {desk.said()[-800:]}"
     sound(desk)
+
+
+def same_but_for_unsent(run: Run, deaths: int = 1) -> None:
+    """As the control; or, where a death fell between a decision and its sending, with the orders of so many decisions
+    never placed, and from there on a life of its own."""
+    lost = run.desk.rows("SELECT DISTINCT decision_time FROM orders WHERE state = 'not_placed'")
+    if not lost:
+        equals(run.desk, control(run.world))
+        return
+    assert len(lost) <= deaths, f"orders of {len(lost)} decisions were not placed, after {deaths} deaths"
 
 
 def final_equity(record: dict[str, list[tuple[object, ...]]]) -> float:
