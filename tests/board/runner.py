@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def _run_body(case: Case, world: World, seed: int) -> Result:
         except Exception:
             kept, detail = False, traceback.format_exc(limit=-3)
         finally:
+            said = run.desk.said() + run.desk.said("meta")
+            run.alarms |= set(re.findall(r"msg=ALARM kind=(\w+)", said))
             run.desk.close()
             world.mend()
     shutil.rmtree(folder, ignore_errors=True)
