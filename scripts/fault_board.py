@@ -90,7 +90,7 @@ def _board(chosen: list[str], options: argparse.Namespace) -> int:
         print(f"\n{r['verdict']} {r['id']} --seed {r['seed']}: {CASES[r['id']].fault}\n{r['detail'][-1500:]}")
     for case in sorted(missing):
         print(f"\nno result of {case}: its worker ended")
-    good = len(results) - len(bad)
+    good = len({r["id"] for r in results} - {r["id"] for r in bad})
     print(
         f"\n{good} of {len(chosen)} rows pass ({len(results)} tries)" if not missing else "\nthe board is not complete"
     )
