@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
+from agents.core.errors import UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import load_settings
 from agents.core.types import RiskState
@@ -81,6 +82,8 @@ def resume(options: Namespace, screen: Screen) -> int:
 
 
 def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
+    if not options.reason.strip():
+        raise UsageError("--reason is empty; say in a few words why, it is kept on record")
     connections = connect_as_it_is(load_settings(options.settings))
     try:
         before = order_risk_state(connections, state, options.reason)

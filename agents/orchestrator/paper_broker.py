@@ -21,7 +21,7 @@ from agents.pipeline.market import known_volume
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import meets_close, settle_order
 from agents.pipeline.state import State, copy_state
-from agents.pipeline.suspect_prices import offer_exits, refuse_entries
+from agents.pipeline.suspect_prices import believed_opens, expire_at_doubt
 
 CASH = "cash"
 """The one currency of a paper account: that of its prices."""
@@ -135,9 +135,9 @@ class PaperBroker:
         market = MarketAtOpen(work.open, state.mark, work.depth)
         cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
         book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
-        offer_exits(book, prices, bars.suspect[0], state.mark, work.open)
+        believed_opens(prices, bars.suspect[0], work.open)
         match_orders(book, market, parameters, work.fills, True)
-        refuse_entries(book, bars.suspect[0], work.open, work.fills)
+        expire_at_doubt(order, bars.suspect[0], work.fills)
         answers = [
             settle_order(o, work.fills, self._symbols.index(o.symbol), closed if o.symbol in late else opened)
             for o in orders

@@ -19,7 +19,7 @@ from agents.pipeline.parameters import Parameters
 from agents.pipeline.risk import control_risk_state, next_risk_state
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
-from agents.pipeline.suspect_prices import cautious_price, offer_exits, refuse_entries
+from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
 from agents.quant.compiled import compiled_bare, compiled_inline
 
 NOTHING_HELD = 1e-9
@@ -74,7 +74,7 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         has_account = b < FIRST_SHADOW
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
         if doubted:
-            offer_exits(book, inputs.open[t], work.suspect, state.mark, work.open)
+            believed_opens(inputs.open[t], work.suspect, work.open)
         if b == LIVE and inputs.external:
             _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
             _copy_row(inputs.broker_fills.price[t], fills.price)
@@ -82,7 +82,7 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         elif not match_orders(book, market, parameters, fills, has_account):
             continue
         if doubted:
-            refuse_entries(book, work.suspect, work.open, fills)
+            expire_at_doubt(book.order, work.suspect, fills)
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]

@@ -1,11 +1,11 @@
-"""A bar whose price is not believed: what a position is worth meanwhile, and which orders it may fill."""
+"""A bar whose price is not believed: what a position is worth meanwhile, and that no order is filled at it."""
 
 from __future__ import annotations
 
 import math
 
 from agents.core.types import Booleans, FillStatus, Floats
-from agents.pipeline.bar import BarFills, Book
+from agents.pipeline.bar import BarFills
 from agents.quant.compiled import compiled_inline
 
 
@@ -20,25 +20,16 @@ def cautious_price(position: float, mark: float, doubt: float) -> float:
 
 
 @compiled_inline
-def offer_exits(book: Book, opened: Floats, suspect: Booleans, mark: Floats, price: Floats) -> None:
-    """`price` [S] at which a book's orders may be filled at the open: at a suspect bar only what closes the position,
-    at the more cautious of the last believed close and the open; NaN where nothing may. Such orders are cut to that
-    part."""
+def believed_opens(opened: Floats, suspect: Booleans, price: Floats) -> None:
+    """`price` [S] at which orders may be filled at the open: NaN at a suspect bar, where nobody knows what a fill would
+    have cost; one at the wrong price would be a loss, or a gain, for good."""
     for s in range(len(opened)):
-        price[s] = opened[s]
-        if not suspect[s]:
-            continue
-        order, held = book.order[s], book.position[s]
-        if order * held < 0.0:
-            book.order[s] = math.copysign(min(abs(order), abs(held)), order)
-            price[s] = cautious_price(held, mark[s], opened[s])
-        else:
-            price[s] = math.nan
+        price[s] = math.nan if suspect[s] else opened[s]
 
 
 @compiled_inline
-def refuse_entries(book: Book, suspect: Booleans, price: Floats, fills: BarFills) -> None:
-    """Give the orders that a suspect bar did not fill their status: they have expired."""
-    for s in range(len(price)):
-        if suspect[s] and book.order[s] != 0.0 and not math.isfinite(price[s]):
+def expire_at_doubt(order: Floats, suspect: Booleans, fills: BarFills) -> None:
+    """The orders that met a suspect bar have expired: an exit is decided on again at its close."""
+    for s in range(len(order)):
+        if suspect[s] and order[s] != 0.0:
             fills.status[s] = FillStatus.SUSPECT

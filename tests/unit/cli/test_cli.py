@@ -20,6 +20,7 @@ from agents.cli.parser import parse, parser_for
 from agents.quant.allocation import Method
 from agents.trading.registry import AGENTS
 from agents.tuning import job_runner
+from tests.program import call
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPUTING = {
@@ -163,3 +164,9 @@ def test_all_commands_are_offered(tmp_path):
 def test_the_script_for_a_shell_is_printed_as_it_is(capsys, shell):
     assert main(["completion", shell]) == 0
     assert "_ARGCOMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_a_persons_order_needs_a_reason(command, tmp_path):
+    said = call(command, "--reason", "  ", cwd=tmp_path, environment={}, code=2).stderr
+    assert "--reason is empty" in said
