@@ -43,6 +43,7 @@ from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings, with_changes
 from agents.core.types import Bars, Panel, as_datetime
+from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
@@ -254,7 +255,7 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     settings = Settings()
     agents = agents_of(settings, clock)
     plan = plan_of(settings, bars.symbols)
-    weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), {}, 3600.0)
+    weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), StandIn({}, 0.05), 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
     broker = paper_broker(desk, journal)
     source = MemoryBars(bars)
