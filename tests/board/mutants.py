@@ -1,6 +1,7 @@
 """Removes one safeguard after the other from a copy of the program: the rows of the board that guard it must turn red.
 A row that stays green tests nothing. Safeguards that another one covers are not
-listed: a lost COMMIT that nobody looks up is found when the desk is taken up again, half a line is no whole row."""
+listed: a lost COMMIT that nobody looks up is found when the desk is taken up again, half a line is no whole row, and a
+copy of weights is compared with the database's."""
 
 from __future__ import annotations
 
@@ -43,13 +44,6 @@ MUTANTS = (
         "return row is not None",
         "return False",
         ("A03", "A04"),
-    ),
-    Mutant(
-        "a copy of the weights carries no checksum and no key",
-        "agents/core/weight_sets.py",
-        'if body["key"] != key or digest != _digest(body):',
-        "if False:",
-        ("D07",),
     ),
     Mutant(
         "a bar is decided upon as soon as one symbol has it",
