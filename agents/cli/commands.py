@@ -78,7 +78,7 @@ RUNNING = (
     Command(
         "halt",
         "trading",
-        "let positions only shrink from the next decision on",
+        "let positions only shrink, and take back what works",
         arguments.reason,
         ("quorum halt --reason 'exchange trouble'",),
     ),

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -143,37 +143,31 @@ def _said_in_time(run: Run, said: int, since: float) -> float:
     return after
 
 
-def _frozen(run: Run, pids: list[int]) -> None:
-    """Freeze server processes until the daemon has said so."""
+def _trade_through_a_freeze(run: Run, frozen_pids: Callable[[], list[int]]) -> None:
+    """Freeze server processes under a trading desk until the daemon has said so; then it goes on."""
+    desk = run.desk
+    desk.feed(0, 70)
+    desk.start()
+    desk.wait(70)
+    pids = frozen_pids()
     with frozen(*pids):
-        begun, said = time.monotonic(), len(run.desk.said())
-        run.desk.feed(70, 75)
+        begun, said = time.monotonic(), len(desk.said())
+        desk.feed(70, 75)
         run.proof(f"{sum(is_frozen(pid) for pid in pids)} of {len(pids)} server processes stand still")
         run.proof(f"a line after {_said_in_time(run, said, begun):.1f} s")
+    desk.feed(75, LAST)
+    finish(run)
+    same_but_for_unsent(run)
 
 
 @case("C05", 2, "one of the desk's backends frozen", "a line within 10 s, the session given up, trading goes on")
 def _(run: Run) -> None:
-    desk = run.desk
-    desk.feed(0, 70)
-    desk.start()
-    desk.wait(70)
-    _frozen(run, _backends(run))
-    desk.feed(75, LAST)
-    finish(run)
-    same_but_for_unsent(run)
+    _trade_through_a_freeze(run, lambda: _backends(run))
 
 
 @case("C06", 2, "the whole server frozen", "a line within 10 s, trading goes on when it wakes", quick=True)
 def _(run: Run) -> None:
-    desk = run.desk
-    desk.feed(0, 70)
-    desk.start()
-    desk.wait(70)
-    _frozen(run, server_pids(run.world.services))
-    desk.feed(75, LAST)
-    finish(run)
-    same_but_for_unsent(run)
+    _trade_through_a_freeze(run, lambda: server_pids(run.world.services))
 
 
 @case("C06b", 2, "SIGTERM while the whole server is frozen", "the daemon ends within 10 s")

@@ -1,4 +1,8 @@
-"""Which tables and columns the chain of hashes covers, and a row of them as bytes, written or read back."""
+"""Which tables and columns the chain of hashes covers, and a row of them as bytes, written or read back.
+
+The columns stand here although `journal_rows` names them too: links of years ago were made of them in this order, which
+must not follow a change of how rows are written.
+"""
 
 from __future__ import annotations
 
