@@ -124,7 +124,7 @@ class TradingDaemon:
         self._look_back()
         decisions = 0
         news = self._bars.after(self._last, limit=BACKLOG_BARS, known=desk.orchestrator.data_version)
-        self._refresh_window(news.version)
+        self._refresh_window(desk, news.version)
         for t, attendance in enumerate(self._complete(news)):
             if self._stopping.is_set():
                 break
@@ -168,8 +168,8 @@ class TradingDaemon:
         self._waiting_told = True
 
     def _look_back(self) -> None:
-        """Where bars came that earlier decisions lacked: tell so, and read the window again, with them."""
-        if self._desk is None or self._last is None or self._attendance is None:
+        """Tell of bars that earlier decisions lacked; `_refresh_window` brings them into the window."""
+        if self._last is None:
             return
         late = self._bars.note_late(self._last)
         if late:
@@ -183,17 +183,17 @@ class TradingDaemon:
                 first=min(bar.time for bar in late).isoformat(),
                 never_decided_on=_names(time.isoformat() for time in undecided),
             )
-            self._window = self._bars.window(until=self._last, count=self._desk.orchestrator.bars_needed)
-            self._attendance = self._attendance.seen_in(self._window)
 
-    def _refresh_window(self, version: int) -> None:
+    def _refresh_window(self, desk: Desk, version: int) -> None:
         """Read the window again, as it is known now, where something about bars that were decided on became known: a
         split, a dividend, a late bar."""
-        if self._desk is None or self._last is None or self._window is None or version == self._window.version:
+        if self._last is None or self._window is None or version == self._window.version:
             return
         if self._bars.changed(self._window.version, self._last):
-            needed = self._desk.orchestrator.bars_needed
+            needed = desk.orchestrator.bars_needed
             self._window = self._bars.as_of(version).window(until=self._last, count=needed)
+            assert self._attendance is not None
+            self._attendance = self._attendance.seen_in(self._window)
 
     def _complete(self, news: Bars) -> list[Attendance]:
         """The attendance after each bar time of `news` that may be decided upon now."""

@@ -49,15 +49,15 @@ def trading_daemon(
         log_event(logger, "series without bars", level=logging.WARNING, symbols=",".join(lonely), remedy=remedy)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
     around = Surroundings(
-        FolderFeed(settings.data, store),
-        store,
-        calendar_of(settings.data),
-        open_desk,
-        lambda: journal.last() is None,
-        notify,
-        DaemonPulse(HeartbeatTable(connections.trader), "trading", clock),
-        tending(settings, clock),
-        endurance_of("trading", clock, connections.trader),
+        feed=FolderFeed(settings.data, store),
+        bars=store,
+        calendar=calendar_of(settings.data),
+        open_desk=open_desk,
+        is_new=lambda: journal.last() is None,
+        notify=notify,
+        pulse=DaemonPulse(HeartbeatTable(connections.trader), "trading", clock),
+        tend=tending(settings, clock),
+        endurance=endurance_of("trading", clock, connections.trader),
     )
     return TradingDaemon(around, settings.data, clock)
 
