@@ -96,6 +96,7 @@ def made_days(returns: np.ndarray) -> AgentDays:
         turnover=np.abs(returns),
         correlation_sums=np.ones((6, *shape)),
         brier_sums=np.ones((2, *shape)),
+        trade_shares=np.empty((3, 0)),
     )
 
 

@@ -26,8 +26,8 @@ for variable in [v for v in os.environ if v.startswith("QUORUM_")]:
 for variable in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(variable, None)
 
-TOGETHER = {"tests/acceptance/test_demo.py"}
-"""Modules with an expensive fixture that all their tests use: the demo is run once."""
+TOGETHER = {"tests/acceptance/test_demo.py", "tests/integration/test_seed_queries.py"}
+"""Modules with an expensive fixture that all their tests use: it is made once."""
 SERVERS = Servers(state_dir())
 SERVICES = SERVERS.services
 

@@ -17,7 +17,7 @@ WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
 WIDE, ONLY_IF_WIDE = 95, ("factor", "IC")
 """Columns that a terminal narrower than so many characters does not show."""
 NEWEST = (
-    "SELECT * FROM agent_performance WHERE window_days = :w AND date = (SELECT max(date) FROM agent_performance)"
+    "SELECT * FROM agent_scorecards WHERE window_days = :w AND date = (SELECT max(date) FROM agent_scorecards)"
     " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name"
 )
 

@@ -75,7 +75,8 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
     def publish(self, decision: WeightDecision) -> int | None:
         """Commit the decision, then, where its weights are in force, give the cache its copy and announce it.
 
-        Returns the version; None where the run `decided_for` had committed one before.
+        Returns the version; None where the run `decided_for` had committed one before, and for a trial, which is kept
+        apart from what was in force.
         """
         ...
 

@@ -25,7 +25,8 @@ class AgentDays:
     the agent's contribution to the live book (money). `calls` are symbol-bars on which the shadow book held
     something that moved, `hits` those that moved its way. `correlation_sums` [6, D, A] are n, sum x, sum y, sum xx,
     sum yy, sum xy of (strength x confidence, the symbol's next return); `brier_sums` [2, D, A] are n and the sum of
-    (stated confidence - came true)^2.
+    (stated confidence - came true)^2. `trade_shares` [3, N] are the agents' parts of closed trades, in the order in
+    which these closed: day (since 1970), place of the agent, money; a part of nothing is none.
     """
 
     date: Times
@@ -39,12 +40,13 @@ class AgentDays:
     turnover: Floats
     correlation_sums: Floats
     brier_sums: Floats
+    trade_shares: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """One agent over one window (days; 0 = all history) ending on `date`. `figures` maps the names of
-    agent_performance to a number, or None where it is undefined; `undefined` says why."""
+    agent_scorecards to a number, or None where it is undefined; `undefined` says why."""
 
     date: date
     agent_name: str

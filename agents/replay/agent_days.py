@@ -43,6 +43,7 @@ class AgentDayTable:
         self._returns = np.empty((0, len(agents)))
         self._table = np.empty((_FIGURES, 0, len(agents)))
         self._counts = np.empty((_PNL, 0, len(agents)), dtype=np.int64)
+        self._shares = [np.empty((3, 0))]
         self._days = 0
         self._seen = 0
         self._before = 0
@@ -106,8 +107,15 @@ class AgentDayTable:
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
         self._counts[:, first_day : last_day + 1] = table[:_PNL]
+        self._shares.append(self._shares_of(max(self._floor, self._seen), stop))
         added, self._days, self._seen = last_day + 1 - self._days, last_day + 1, stop
         return added
+
+    def _shares_of(self, start: int, stop: int) -> Floats:
+        """[3, N]: what each agent had of the trades that closed at these rows."""
+        shares = self._out.realised[start:stop, :, : len(self._agents)]
+        t, s, a = np.nonzero(np.abs(shares) >= SMALLEST_SHARE)
+        return np.array([self._opened_day[start:stop][t], a, shares[t, s, a]], dtype=np.float64)
 
     @property
     def seen(self) -> int:
@@ -137,6 +145,8 @@ class AgentDayTable:
         """All days up to `last`, as views."""
         n = int(np.searchsorted(self._date[: self._days], last, side="right"))
         table = self._table[:, :n]
+        self._shares = [np.concatenate(self._shares, axis=1)] if len(self._shares) > 1 else self._shares
+        shares = self._shares[0]
         return AgentDays(
             date=self._date[:n],
             agents=self._agents,
@@ -149,6 +159,7 @@ class AgentDayTable:
             turnover=table[_TURNOVER],
             correlation_sums=table[_SUMS:_BRIER],
             brier_sums=table[_BRIER:],
+            trade_shares=shares[:, : int(np.searchsorted(shares[0], last.astype(np.int64), side="right"))],
         )
 
 

@@ -111,6 +111,7 @@ def analyze(
         return []
     last = date.fromisoformat(str(days.date[-1]))
     per_year = periods_per_year(days.date.astype("datetime64[us]"))
+    shares = [days.trade_shares[:, days.trade_shares[1] == k] for k in range(len(days.agents))]
     cards = []
     for window in windows:
         first = 0 if window == 0 else int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(window - 1, "D")))
@@ -120,6 +121,7 @@ def analyze(
         sums = _window_sums(days, first)
         for k, name in enumerate(days.agents):
             raw = _figures(_own(days, k, first), sums[:, k], per_year, shapes[k], Trials(trials, best_by_chance))
+            raw |= _trade_figures(shares[k], days.date[first])
             undefined = {key: _why(key, raw) for key, value in raw.items() if not math.isfinite(value)}
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
             cards.append(
@@ -197,8 +199,22 @@ def _figures(
     }
 
 
+def _trade_figures(shares: Floats, first: np.datetime64) -> dict[str, float]:
+    """Of the desk's closed trades, by an agent's own part of each: one that it gained with is won."""
+    start = int(np.searchsorted(shares[0], first.astype("datetime64[D]").astype(np.int64)))
+    money = shares[2, start:]
+    outcomes = wins_and_losses(money)
+    return {
+        "trade_win_rate": float(np.mean(money > 0.0)) if len(money) else math.nan,
+        "trade_profit_factor": outcomes.profit_factor,
+        "longest_winning_trades": float(outcomes.longest_wins),
+        "longest_losing_trades": float(outcomes.longest_losses),
+    }
+
+
 WHOLE_NUMBERS = frozenset(
     {"total_signals", "total_trades", "longest_wins", "longest_losses", "max_drawdown_bars", "number_of_trials"}
+    | {"longest_winning_trades", "longest_losing_trades"}
 )
 
 
@@ -208,6 +224,10 @@ def _number(key: str, value: float) -> float | int:
 
 def _why(key: str, raw: Mapping[str, float]) -> str:
     """Why a figure has no value."""
+    if key == "trade_win_rate" or (key == "trade_profit_factor" and not math.isfinite(raw["trade_win_rate"])):
+        return "no trade closed in this window that it had a part in"
+    if key == "trade_profit_factor":
+        return "no losing trade in this window" if raw["trade_win_rate"] > 0.0 else "no winning trade in this window"
     if raw["total_signals"] == 0:
         return "no signals in this window"
     if key == "win_rate":

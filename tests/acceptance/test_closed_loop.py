@@ -160,9 +160,9 @@ def test_the_loop(stack, database, tmp_path):
     assert added.difference > 0
     assert "Right" in made.text and "standard errors" in made.text
     assert "cid:weights" in made.html and "Content-ID: <weights>" in content
-    newest = "date = (SELECT max(date) FROM agent_performance)"
+    newest = "date = (SELECT max(date) FROM agent_scorecards)"
     cards = {
-        r["agent_name"]: r for r in reader.rows(f"SELECT * FROM agent_performance WHERE window_days = 0 AND {newest}")
+        r["agent_name"]: r for r in reader.rows(f"SELECT * FROM agent_scorecards WHERE window_days = 0 AND {newest}")
     }
     assert cards["Right"]["sharpe_ratio"] > 0 > cards["Wrong"]["sharpe_ratio"]
     assert cards["Right"]["information_coefficient"] > 0 > cards["Wrong"]["information_coefficient"]

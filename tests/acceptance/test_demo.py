@@ -44,7 +44,7 @@ TABLES = {
     "positions": "*",
     "weight_history": "version, timestamp, decided_for, agent_weights, status, reason, inputs_hash, sharpe_improvement, causes, evidence",
     "agent_days": "*",
-    "agent_performance": "date, agent_name, window_days, sharpe_ratio, sharpe_low, win_rate, pnl, verdict",
+    "agent_scorecards": "date, agent_name, window_days, sharpe_ratio, sharpe_low, win_rate, pnl, verdict",
     "job_runs": "job, due_at, status, missed",
     "project_reports": "period_start, period_end, generated_at",
     "improvement_suggestions WHERE kind = 'strategy'": "fingerprint, kind, severity, title, state, created_at",
@@ -125,7 +125,7 @@ def test_both_planes_were_driven_and_the_report_is_named(folder, demo, engine):
         silent = connection.execute(
             text("SELECT count(*) FROM weight_history WHERE reason = '' OR evidence IS NULL")
         ).scalar()
-        cards = connection.execute(text("SELECT count(*) FROM agent_performance")).scalar()
+        cards = connection.execute(text("SELECT count(*) FROM agent_scorecards")).scalar()
         later = connection.execute(text("SELECT count(*) FROM weight_history WHERE timestamp > '2013-03-02'")).scalar()
     assert {job for job, *_ in runs} == {"performance_analyzer", "weight_optimizer", "project_manager"}
     assert all(rows == distinct and good for _, rows, distinct, good in runs)

@@ -163,13 +163,13 @@ def test_days_from_before_an_agent_was_added_are_read_whole_however_often(plane,
 def test_the_analyzer_is_idempotent(plane, owner):
     first = plane.run_job("performance_analyzer", END)
     reader = DeskReader(owner)
-    query = "SELECT date, agent_name, window_days, sharpe_ratio, win_rate, undefined, verdict FROM agent_performance ORDER BY 1, 2, 3"
+    query = "SELECT date, agent_name, window_days, sharpe_ratio, win_rate, undefined, verdict FROM agent_scorecards ORDER BY 1, 2, 3"
     rows = reader.rows(query)
     assert first["agents_analyzed"] == 6
     assert len(rows) == 6 * 4
     assert plane.run_job("performance_analyzer", END) == first
     assert reader.rows(query) == rows
-    silent = reader.rows("SELECT * FROM agent_performance WHERE agent_name = 'OnChainAnalyst' AND window_days = 0")[0]
+    silent = reader.rows("SELECT * FROM agent_scorecards WHERE agent_name = 'OnChainAnalyst' AND window_days = 0")[0]
     assert silent["sharpe_ratio"] is None and silent["undefined"]["sharpe_ratio"] == "no signals in this window"
     assert silent["periods_per_year"] == pytest.approx(365.25, rel=0.01), "these bars are daily without weekends"
 

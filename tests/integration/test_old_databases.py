@@ -54,6 +54,8 @@ DECISIONS = {"desk": 256, "demo": 150}
 NAME = "quorum_of_old"
 BECAME = {"bar_files": "SELECT sha256, file, rows_read, rows_loaded, rows_equal, rows_quarantined FROM bar_reads"}
 """Tables that are no more -> where their rows are now."""
+RENAMED = {"agent_performance": "agent_scorecards"}
+"""Tables whose rows are the same under another name."""
 _IDENTITIES = """
 SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 WHERE a.attidentity <> '' AND c.relnamespace = 'public'::regnamespace
@@ -112,7 +114,8 @@ def test_nothing_of_an_old_database_is_lost(old, request):
     assert len(kept["decisions"]) == DECISIONS[request.node.callspec.params["old"]]
 
     assert upgrade(old, interval_s=86400)
-    now = rows_of(old, {table: BECAME.get(table, query) for table, query in every.items()})
+    moved = BECAME | {table: f"SELECT {quoted[table]} FROM {name}" for table, name in RENAMED.items()}
+    now = rows_of(old, {table: moved.get(table, query) for table, query in every.items()})
     for table, rows in kept.items():
         if table in BECAME:
             assert len(now[table]) == len(rows), table
@@ -131,6 +134,49 @@ def test_nothing_of_an_old_database_is_lost(old, request):
     }
     run_alembic(old, command.upgrade, "head")
     assert is_current(old)
+
+
+@pytest.mark.parametrize("old", ["demo"], indirect=True)
+def test_old_scorecards_and_trials_answer_the_queries_of_the_first_day(old):
+    """Seen: one row for each of four windows, undefined ratios first, and a method that was only tried as the newest
+    weights. A trial is kept apart, word for word, and goes back to its version."""
+    with old.begin() as connection:
+        connection.execute(text(_TRY.format(version="1000", seconds=1)))
+        connection.execute(text(_TRY.format(version="1001", seconds=2)))
+    history = "SELECT * FROM weight_history ORDER BY version"
+    before = rows_of(old, {"h": history, "trials": "SELECT * FROM weight_history WHERE status = 'trial'"})
+    assert len(before["trials"]) == 2
+
+    upgrade(old, interval_s=86400)
+    with old.connect() as connection:
+        newest = connection.execute(text(README_QUERIES[0])).one()
+        in_force = dict(connection.execute(text("SELECT agent_name, weight::float8 FROM v_weights_current")).all())
+        assert newest.agent_weights == in_force
+        tried = connection.execute(text("SELECT id, method, agent_weights FROM weight_trials ORDER BY id")).all()
+        assert [(row.id, row.method) for row in tried] == [(1000, "hrp"), (1001, "hrp")]
+        cards = connection.execute(
+            text(
+                "SELECT date, agent_name, sharpe_ratio FROM agent_scorecards WHERE window_days = 30 ORDER BY 1, 3 DESC"
+            )
+        )
+        defined = [tuple(row) for row in cards if row.sharpe_ratio is not None]
+        shown = connection.execute(text("SELECT date, agent_name, sharpe_ratio, rank FROM agent_performance"))
+        rows = sorted(shown, key=lambda row: (row.date, row.rank))
+        assert [tuple(row)[:3] for row in rows] == defined
+        assert len(defined) > 10
+        firsts = {row.date: row.agent_name for row in rows if row.rank == 1}
+        assert len(firsts) == len({row.date for row in rows})
+
+    run_alembic(old, command.downgrade, "0005")
+    assert rows_of(old, {"h": history})["h"] == before["h"]
+
+
+_TRY = """
+INSERT INTO weight_history (version, timestamp, agent_weights, previous_weights, method, status, reason, sample_size)
+OVERRIDING SYSTEM VALUE
+SELECT {version}, max(timestamp) + interval '{seconds} s', '{{"A": 0.9, "B": 0.1}}', NULL, 'hrp', 'trial', 'looked', 40
+FROM weight_history
+"""
 
 
 @pytest.mark.parametrize("old", ["desk"], indirect=True)

@@ -129,7 +129,7 @@ def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
     cards = {
         (r["agent_name"], r["window_days"]): r
         for r in DeskReader(owner).rows(
-            "SELECT * FROM agent_performance WHERE date = (SELECT max(date) FROM agent_performance)"
+            "SELECT * FROM agent_scorecards WHERE date = (SELECT max(date) FROM agent_scorecards)"
         )
     }
     assert len(cards) == len(replayed.scorecards) == 24

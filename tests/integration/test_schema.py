@@ -35,6 +35,8 @@ VIEWS = (
     "v_why_weight",
     "v_tuning_value_added",
     "v_health",
+    "v_trade_signals",
+    "agent_performance",
 )
 
 APPEND_ONLY = ("decisions", "fills", "corporate_actions", "trades", "trade_attribution")

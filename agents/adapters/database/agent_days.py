@@ -96,6 +96,14 @@ FROM agent_days d JOIN unnest(%s::text[]) WITH ORDINALITY AS a(agent_name, place
 WHERE d.date >= %s ORDER BY d.date, a.place
 """
 """Day, place of the agent, and the _FIGURES."""
+_READ_SHARES = """
+SELECT ((t.closed_at AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::float8, (a.place - 1)::float8,
+       c.contribution::float8
+FROM trades t JOIN trade_attribution c USING (trade_id)
+    JOIN unnest(%s::text[]) WITH ORDINALITY AS a(agent_name, place) USING (agent_name)
+WHERE t.closed_at >= %s AND c.contribution <> 0 ORDER BY t.closed_at, t.symbol, a.place
+"""
+"""Day, place of the agent, its part of a closed trade."""
 
 
 class AgentDaysTable:
@@ -105,6 +113,7 @@ class AgentDaysTable:
         self._engine = engine
         self._agents = tuple(agents)
         self._rows = np.empty((0, 2 + len(_FIGURES)))
+        self._shares = np.empty((0, 3))
         self._refreshed_to: datetime | None = None
 
     def refresh(self) -> int:
@@ -143,6 +152,7 @@ class AgentDaysTable:
             turnover=figures["turnover"],
             correlation_sums=grids[_FIGURES.index("ic_count") : _FIGURES.index("ic_xy") + 1],
             brier_sums=grids[_FIGURES.index("brier_count") : _FIGURES.index("brier_sum") + 1],
+            trade_shares=self._shares[self._shares[:, 0] <= (last - DAY_ZERO).days].T,
         )
 
     def _read_new(self) -> None:
@@ -153,8 +163,11 @@ class AgentDaysTable:
         first = DAY_ZERO + timedelta(days=int(days[0])) if len(kept) else DAY_ZERO
         with transaction(self._engine) as connection, driver_connection(connection).cursor(binary=True) as cursor:
             rows = cursor.execute(_READ, (list(self._agents), first)).fetchall()
+            shares = cursor.execute(_READ_SHARES, (list(self._agents), _midnight(first))).fetchall()
         new = np.array(rows, dtype=np.float64).reshape(-1, self._rows.shape[1])
         self._rows = np.concatenate([kept, new]) if len(kept) else new
+        known = self._shares[self._shares[:, 0] < (first - DAY_ZERO).days]
+        self._shares = np.concatenate([known, np.array(shares, dtype=np.float64).reshape(-1, 3)])
 
 
 def _midnight(day: date) -> datetime:

@@ -86,7 +86,7 @@ _QUERIES = {
         SELECT no_trade AS reason, count(*) AS times FROM decision_details
         WHERE time > :start AND time <= :at AND no_trade <> '' GROUP BY 1 ORDER BY 2 DESC LIMIT 6""",
     "scorecards": """
-        SELECT * FROM agent_performance WHERE date = (SELECT max(date) FROM agent_performance WHERE date <= (:at)::date)
+        SELECT * FROM agent_scorecards WHERE date = (SELECT max(date) FROM agent_scorecards WHERE date <= (:at)::date)
         ORDER BY window_days, sharpe_ratio DESC NULLS LAST, agent_name""",
     "contributions": """
         SELECT agent_name, sum(contribution) AS contribution FROM bar_contributions WHERE time > :start AND time <= :at
@@ -96,7 +96,7 @@ _QUERIES = {
         SELECT timestamp, agent_weights FROM weight_history
         WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at ORDER BY version""",
     "tuner": """
-        SELECT count(*) FILTER (WHERE status <> 'trial') AS decisions,
+        SELECT count(*) AS decisions,
                count(*) FILTER (WHERE status = 'apply') AS changes,
                count(*) FILTER (WHERE status = 'hold') AS holds,
                count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
@@ -141,7 +141,7 @@ _QUERIES = {
 
 _WEIGHT_HISTORY = f"""
     SELECT {DECISION_COLUMNS}, realised_improvement, realised_at FROM weight_history
-    WHERE timestamp <= :at AND status <> 'trial' ORDER BY version DESC LIMIT :history"""
+    WHERE timestamp <= :at ORDER BY version DESC LIMIT :history"""
 
 
 def read_desk_facts(connection: Connection, period: Period, system: SystemState) -> DeskFacts:

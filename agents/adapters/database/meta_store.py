@@ -25,7 +25,9 @@ _SETTINGS_TRIED = """
 SELECT count(DISTINCT settings_hash) FROM settings_tried WHERE last_bar >= (SELECT min(date) FROM agent_days)
 """
 _METHODS_TRIED = """
-SELECT count(DISTINCT method) FROM weight_history WHERE sample_size IS NOT NULL AND method <> :method
+SELECT count(DISTINCT method) FROM (
+    SELECT method, sample_size FROM weight_history UNION ALL SELECT method, sample_size FROM weight_trials) tried
+WHERE sample_size IS NOT NULL AND method <> :method
 """
 _WEIGHTS_BEFORE = """
 SELECT previous_weights FROM weight_history
@@ -49,6 +51,15 @@ SELECT coalesce(max(version), 0) + 1, CAST(:at AS timestamptz), CAST(:decided_fo
        CAST(:return_improvement AS float8), CAST(:causes AS jsonb), CAST(:evidence AS jsonb)
 FROM weight_history
 ON CONFLICT (decided_for) DO NOTHING RETURNING version
+"""  # noqa: S608 - our own names
+_TRIAL_COLUMNS = (
+    "timestamp, agent_weights, previous_weights, method, reason, window_days, sample_size, trials, inputs_hash,"
+    " sharpe_improvement, return_improvement, causes, evidence"
+)
+_INSERT_TRIAL = f"""
+INSERT INTO weight_trials ({_TRIAL_COLUMNS})
+VALUES (:at, CAST(:weights AS jsonb), CAST(:previous AS jsonb), :method, :reason, :window_days, :sample_size, :trials,
+        :inputs_hash, :sharpe_improvement, :return_improvement, CAST(:causes AS jsonb), CAST(:evidence AS jsonb))
 """  # noqa: S608 - our own names
 _CARD_KEYS = ("date", "agent_name", "window_days")
 
@@ -117,10 +128,13 @@ class MetaStore:
     def publish(self, decision: WeightDecision) -> int | None:
         killpoint("weights.before_commit")
         with transaction(self._engine) as connection:
+            if decision.status == "trial":
+                connection.execute(text(_INSERT_TRIAL), _values(decision))
+                return None
             version = _insert_decision(connection, decision)
         killpoint("weights.before_redis")
         newest = self._weights.newest()
-        if newest is not None and decision.status != "trial":
+        if newest is not None:
             self._cache.write(newest)  # also where this run holds: whoever died before this line is repaired here
         return version
 
@@ -155,7 +169,7 @@ def _scorecard_row(card: Scorecard) -> dict[str, Any]:
 def _scorecard_upsert(columns: Sequence[str]) -> str:
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in _CARD_KEYS)
     return (
-        f"INSERT INTO agent_performance ({', '.join(columns)})"  # noqa: S608 - our own names
+        f"INSERT INTO agent_scorecards ({', '.join(columns)})"  # noqa: S608 - our own names
         f" VALUES ({', '.join(f':{column}' for column in columns)})"
         f" ON CONFLICT ({', '.join(_CARD_KEYS)}) DO UPDATE SET {changes}, recorded_at = now()"
     )
@@ -163,7 +177,13 @@ def _scorecard_upsert(columns: Sequence[str]) -> str:
 
 def _insert_decision(connection: Connection, decision: WeightDecision) -> int | None:
     """The new version; None where the run `decided_for` has made one before."""
-    values = {
+    lock_versions(connection)
+    version = connection.execute(text(_INSERT_DECISION), _values(decision)).scalar()
+    return None if version is None else int(version)
+
+
+def _values(decision: WeightDecision) -> dict[str, Any]:
+    return {
         "at": decision.at,
         "decided_for": decision.decided_for,
         "weights": weights_json(decision.weights),
@@ -180,9 +200,6 @@ def _insert_decision(connection: Connection, decision: WeightDecision) -> int | 
         "causes": json.dumps(decision.causes),
         "evidence": json.dumps(decision.evidence),
     }
-    lock_versions(connection)
-    version = connection.execute(text(_INSERT_DECISION), values).scalar()
-    return None if version is None else int(version)
 
 
 def _floats(weights: Mapping[str, Any]) -> dict[str, float]:

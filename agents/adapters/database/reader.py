@@ -40,7 +40,7 @@ SELECT count(*) AS decisions,
        count(*) FILTER (WHERE status = 'fallback') AS fallbacks,
        (SELECT reason FROM weight_history WHERE status IN ('apply', 'revert')
         ORDER BY version DESC LIMIT 1) AS last_reason
-FROM weight_history WHERE status <> 'trial'
+FROM weight_history
 """
 _DECISION = """
 SELECT d.*, x.* FROM decision_details x JOIN decisions d USING (time)

@@ -16,6 +16,8 @@ OWNER, TRADER, META, READER = "quorum_owner", "quorum_trader", "quorum_meta", "q
 ROLES = (TRADER, META, READER)
 SECRET = ("email_config", "outbox")
 """Tables that only the meta plane reads."""
+VIEWS_OF_ANOTHER_NAME = ("agent_performance",)
+"""Views of ours that do not begin with v_."""
 ADD, KEEP = "INSERT", "INSERT, UPDATE"
 
 RIGHTS: dict[str, dict[str, str]] = {
@@ -36,9 +38,10 @@ RIGHTS: dict[str, dict[str, str]] = {
     },
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",
-        **dict.fromkeys(("parity_checks", "settings_tried", "chain_checks", "outages", "system_metrics"), ADD),
+        **dict.fromkeys(("parity_checks", "settings_tried", "weight_trials", "chain_checks"), ADD),
+        **dict.fromkeys(("outages", "system_metrics"), ADD),
         "heartbeats": KEEP,
-        **dict.fromkeys(("agent_days", "agent_performance", "alarms", "job_runs", "outbox", "email_config"), KEEP),
+        **dict.fromkeys(("agent_days", "agent_scorecards", "alarms", "job_runs", "outbox", "email_config"), KEEP),
         **dict.fromkeys(("project_tasks", "project_reports", "improvement_suggestions"), KEEP),
         **dict.fromkeys(("strategy_variants", "ml_models"), KEEP),
     },
@@ -116,7 +119,7 @@ def grant_rights(connection: Connection) -> None:
     named = {table for rights in RIGHTS.values() for table in rights}
     for name, kind in connection.execute(text(_NAMES)).all():
         if kind == "v":
-            if name.startswith("v_"):
+            if name.startswith("v_") or name in VIEWS_OF_ANOTHER_NAME:
                 connection.execute(text(f'GRANT SELECT ON "{name}" TO {everyone}'))
         elif name in named:
             _grant_table(connection, name)

@@ -570,9 +570,26 @@ weight_history = Table(
     Column("realised_at", MOMENT, comment="when realised_improvement was measured"),
     _recorded_at(),
     _sane_time("timestamp"),
-    _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial', 'trial')"),
+    _check("status_known", "status IN ('apply', 'hold', 'fallback', 'revert', 'initial')"),
     UniqueConstraint("decided_for"),
     Index("ix_weight_history_timestamp", "timestamp"),
+)
+
+weight_trials = Table(
+    "weight_trials",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("timestamp"),
+    Column("agent_weights", JSONB, nullable=False, comment="what the method would choose"),
+    Column("previous_weights", JSONB),
+    _text("method"),
+    _text("reason"),
+    *(Column(name, Integer) for name in ("window_days", "sample_size", "trials")),
+    _text("inputs_hash", nullable=True),
+    *(_number(name, nullable=True) for name in ("sharpe_improvement", "return_improvement")),
+    *(Column(name, JSONB) for name in ("causes", "evidence")),
+    _recorded_at(),
+    _sane_time("timestamp"),
 )
 
 agent_days = Table(
@@ -591,8 +608,8 @@ agent_days = Table(
     ),
 )
 
-agent_performance = Table(
-    "agent_performance",
+agent_scorecards = Table(
+    "agent_scorecards",
     metadata,
     Column("date", Date, primary_key=True),
     Column("agent_name", Text, primary_key=True),
@@ -628,8 +645,10 @@ agent_performance = Table(
     Column("undefined", JSONB, comment="figure -> why it is NULL"),
     _text("verdict", nullable=True),
     _recorded_at(),
+    *(_number(name, nullable=True) for name in ("trade_win_rate", "trade_profit_factor")),
+    *(Column(name, Integer) for name in ("longest_winning_trades", "longest_losing_trades")),
     _check("win_rate_range", "win_rate BETWEEN 0 AND 1"),
-    Index("ix_agent_performance_agent_name", "agent_name", "date"),
+    Index("ix_agent_scorecards_agent_name", "agent_name", "date"),
 )
 
 project_tasks = Table(

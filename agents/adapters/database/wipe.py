@@ -31,7 +31,8 @@ JOURNAL_TABLES = (
 META_TABLES = (
     "weight_history",
     "agent_days",
-    "agent_performance",
+    "weight_trials",
+    "agent_scorecards",
     "project_reports",
     "outbox",
     "improvement_suggestions",

@@ -44,6 +44,7 @@ def make_days(count=400, *, seed=0, skills=(3.0, -3.0, 0.0, 0.0)):
         turnover=np.abs(returns),
         correlation_sums=np.zeros((6, *shape)),
         brier_sums=np.zeros((2, *shape)),
+        trade_shares=np.empty((3, 0)),
     )
 
 
