@@ -23,6 +23,7 @@ from agents.cli.stored_data import without_bars
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import DataSettings, Settings, load_settings
+from agents.trading.names import chosen_names, registered_names
 from agents.wiring.connections import DESK_DATABASE, connect_to_read, services_of
 
 DISK_MINIMUM_GB = 2.0
@@ -57,6 +58,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
     findings = [_python()]
     try:
         settings = load_settings(settings_file)
+        chosen_names(registered_names(), settings.agents.enabled, settings.agents.own)
     except AgentsError as error:
         return [*findings, Finding("settings", False, str(error))]
     findings.append(Finding("settings", True, "all keys known and in range"))

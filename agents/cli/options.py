@@ -5,16 +5,14 @@ Nothing large is imported: help and completion are for everyone who waits at a p
 
 from __future__ import annotations
 
-import ast
 from argparse import Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import UTC, datetime, time
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from agents.core.errors import UsageError
 from agents.core.symbols import is_symbol
+from agents.trading.names import registered_names
 
 METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 """How weights may be tuned; a test holds this equal to `agents.quant.allocation.Method`, which is slow to import."""
@@ -111,20 +109,11 @@ def job_names(**_: Any) -> list[str]:
 def agent_names(prefix: str = "", **_: Any) -> list[str]:
     """Names of the registry's agents; behind a comma those that are not on the list yet."""
     before = prefix[: prefix.rfind(",") + 1]
-    return [before + name for name in _registered() if name not in names(before)]
+    return [before + name for name in registered_names() if name not in names(before)]
 
 
 def agents_to_weigh(prefix: str = "", **_: Any) -> list[str]:
     """The same with what follows a name in A=W,B=W."""
     before = prefix[: prefix.rfind(",") + 1]
     weighted = [pair.partition("=")[0] for pair in names(before)]
-    return [f"{before}{name}=" for name in _registered() if name not in weighted]
-
-
-def _registered() -> list[str]:
-    """The keys of the registry's table, read from its source: importing it would start the compiler."""
-    package = find_spec("agents.trading")
-    registry = Path(package.origin).with_name("registry.py") if package and package.origin else None
-    tree = ast.parse(registry.read_text(encoding="utf-8") if registry else "")
-    tables = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)]
-    return [str(key.value) for table in tables for key in table.keys if isinstance(key, ast.Constant)]
+    return [f"{before}{name}=" for name in registered_names() if name not in weighted]

@@ -28,8 +28,6 @@ from agents.wiring.trial_runner import TrialRunner
 
 TRIALS_SHOWN = 12
 END_WAIT_S = 10.0
-BREAK_HERE = "\u200b"
-"""A space of no width: a long key may be broken after its dots."""
 
 
 def search(options: Namespace, screen: Screen) -> int:
@@ -37,7 +35,7 @@ def search(options: Namespace, screen: Screen) -> int:
     space, settings = read_space(options.space), load_settings(options.settings)
     require_optuna()
     with ExitStack() as stack:
-        connections = connect(settings, demo=False, say=screen.say)
+        connections = connect(settings, demo=options.demo, say=screen.say)
         stack.callback(connections.close)
         opened = open_history(options, settings, stack, screen, changes_of(options))
         runner = TrialRunner(opened.bars(), opened.settings, space.tuning)
@@ -105,7 +103,7 @@ def _tables(conclusion: Conclusion) -> list[Table | Text]:
     """The best settings, those in use, and the verdict."""
     keys = list(conclusion.best.changes)
     table = new_table(f"Best of {len(conclusion.trials):,} settings")
-    for column in ("place", *(key.replace(".", f".{BREAK_HERE}") for key in keys), "Sharpe", "by period"):
+    for column in ("place", *(key.replace(".", ".\n") for key in keys), "Sharpe", "by period"):
         table.add_column(column, justify="right")
     table.add_row(*_cells("in use", conclusion.base, keys), end_section=True)
     for trial in conclusion.trials[:TRIALS_SHOWN]:

@@ -23,6 +23,7 @@ from agents.core.settings import child_environment, load_settings
 from agents.core.types import REMAINDER, Floats, Times
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.reports.formatting import exact, literal, money, number, percent, quantity, signed_money
+from agents.trading.names import chosen_names, registered_names
 from agents.wiring.connections import Connections, connect_to_read
 
 
@@ -82,7 +83,9 @@ def _reader(options: Namespace) -> Iterator[DeskReader]:
 
 @contextmanager
 def _connected(options: Namespace) -> Iterator[Connections]:
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    settings = load_settings(options.settings)
+    chosen_names(registered_names(), settings.agents.enabled, settings.agents.own)  # a typo is refused here too
+    connections = connect_to_read(settings, demo=options.demo)
     try:
         yield connections
     finally:

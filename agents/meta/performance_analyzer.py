@@ -29,7 +29,8 @@ class PerformanceAnalyzerAgent:
     def execute(self, at: datetime | None = None, windows: Sequence[int] = WINDOWS_DAYS) -> dict[str, Any]:
         """Write the scorecards up to `at` (UTC, aware; default: now) over `windows` (days; 0 is all history).
 
-        Returns agents_analyzed, top_performers, underperformers, date, days and scorecards. Twice changes nothing.
+        Returns agents_analyzed, top_performers and underperformers (names), date, days and scorecards. Twice changes
+        nothing.
         """
         if self._desk is not None:
             return update_scorecards(self._desk, self._thresholds or Thresholds(), at or self._desk.now(), windows)

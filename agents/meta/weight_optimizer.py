@@ -28,8 +28,9 @@ class WeightOptimizerAgent:
     def execute(self, at: datetime | None = None, decided_for: datetime | None = None) -> dict[str, Any]:
         """Decide at `at` (UTC, aware; default: now) for the due time `decided_for` (None: a person asked).
 
-        Returns weights_updated, old_weights, new_weights, improvement (annual sharpe_improvement and
-        return_improvement, expected and net of turnover), decision, reason, version and method.
+        Returns weights_updated, old_weights, new_weights, improvement (expected and net of turnover: sharpe_improvement
+        is annual, return_improvement a fraction of capital a year; `units` says so), decision, reason, version and
+        method.
         """
         if self._desk is not None:
             return decide_weights(self._desk, self._tuning or Tuning(), at or self._desk.now(), decided_for)

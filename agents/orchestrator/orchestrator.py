@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from agents.core.types import (
     to_float,
 )
 from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
+from agents.orchestrator.cycle_parts import Decision, View
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
@@ -55,27 +55,6 @@ COMMANDS_WHILE_DECIDING = 10
 """So often a decision is made anew because a person said something meanwhile."""
 
 
-class View(NamedTuple):
-    """What a decision at one bar sees: opinions, the forecasts [<= scale window, A, S] that their scale is taken from,
-    their correlation [1, A, A], the volatility of one bar [1, S], and what a desk's first decision says beside."""
-
-    opinions: Opinions
-    history: Floats
-    correlation: Floats
-    volatility: Floats
-    note: str
-
-
-class Decision(NamedTuple):
-    """A decision that is not recorded yet, and what the desk is after it."""
-
-    cycle: CycleRecord
-    state: State
-    ledger: Ledger
-    obeyed: RiskState
-    """What the desk was before it, with a person's commands."""
-
-
 class Orchestrator:
     """One live or paper desk. `recover` once, then `run_cycle` for each new bar, oldest first."""
 
@@ -89,6 +68,7 @@ class Orchestrator:
         self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
         self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
         self._at = self._decided_at = BEFORE_ALL
+        self._pinned: WeightSet | None = None
         self.data_version: int | None = None
         """What the last decision knew of bars, splits and dividends; None before the first."""
         self._unsent: CycleRecord | None = None
@@ -137,9 +117,9 @@ class Orchestrator:
             self._resolve_orders(broker, at)
             sent, self._unsent = self._unsent, None
             return sent
-        weights = self._weights.current(at)
+        pinned = self._pinned = self._weights.current(at)
         outcomes = list(broker.poll(self._decided_at))
-        view = self._view(window, weights, at)
+        view = self._view(window, pinned, at)
         for _ in range(COMMANDS_WHILE_DECIDING):
             commands = self._journal.pending_commands()
             decision = self._decide(bar, view, outcomes, commands, stale=stale)
@@ -185,7 +165,7 @@ class Orchestrator:
     ) -> Decision:
         """Settle, attribute and decide on a copy of the state; nothing is changed yet."""
         plan, names = self.plan, self._agents.names
-        weights = view.opinions.weights[0].weights
+        weights = self._weights_of_cycle()
         vector = np.array([to_float(weights[name]) for name in names])
         state = copy_state(self._state)
         for command in commands:
@@ -217,12 +197,19 @@ class Orchestrator:
         self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
         return True
 
+    def _weights_of_cycle(self) -> Mapping[str, Decimal]:
+        """What every symbol reads: the step has one set of weights for all of them."""
+        found = [self._get_agent_weights(symbol) for symbol in self.plan.symbols]
+        assert all(weights == found[0] for weights in found)
+        return found[0]
+
     def _get_agent_weights(self, symbol: str) -> Mapping[str, Decimal]:
-        """Weights in force for `symbol` (the same for all symbols so far): Redis, else database, else static, else
-        equal. KeyError for a symbol that this desk does not trade."""
+        """Weights in force for `symbol`: those of the version that its newest cycle pinned, whatever was published
+        since; before the first cycle from Redis, else database, else static, else equal. KeyError for a symbol that
+        this desk does not trade."""
         if symbol not in self.plan.symbols:
             raise KeyError(symbol)
-        return self._weights.current(self._at).weights
+        return (self._pinned or self._weights.current(self._at)).weights
 
     # ------------------------------------------------------------ parts of a cycle
 

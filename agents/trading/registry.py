@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agents.core.errors import SettingsError
 from agents.core.ports import Agent
 from agents.trading.breakout import Breakout
 from agents.trading.mean_reversion import MeanReversion
+from agents.trading.names import chosen_names
 from agents.trading.onchain_analyst import OnChainAnalyst
 from agents.trading.sentiment_analyst import SentimentAnalyst
 from agents.trading.technical_analyst import TechnicalAnalyst
@@ -26,13 +26,7 @@ AGENTS: dict[str, Callable[[], Agent]] = {
 def agent_names(enabled: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:
     """The names of a desk's agents (none named: all): ours in the table's order, then the user's `own` by name;
     SettingsError for a name that is unknown, or that both have."""
-    known = (*AGENTS, *sorted(own))
-    wanted = set(enabled) or set(known)
-    for name in sorted(set(own) & set(AGENTS)):
-        raise SettingsError(f"agents.own.{name}: an agent that comes with Quorum has this name; choose another")
-    for name in sorted(wanted - set(known)):
-        raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(known)}")
-    return tuple(name for name in known if name in wanted)
+    return chosen_names(AGENTS, enabled, own)
 
 
 def make_agents(names: Iterable[str]) -> tuple[Agent, ...]:

@@ -57,8 +57,8 @@ def update_scorecards(
 ) -> dict[str, Any]:
     """Bring the agent days up to date and write one scorecard for each agent and window; twice changes nothing.
 
-    Returns agents_analyzed, top_performers and underperformers (names, best and worst first), date, days, and the
-    scorecards of the longest window.
+    Returns agents_analyzed (names), top_performers and underperformers (names, best and worst first), date, days, and
+    the scorecards of the longest window.
     """
     added = desk.refresh_days()
     days = desk.agent_days(until=at)
@@ -69,7 +69,7 @@ def update_scorecards(
     log_event(
         logger,
         "analyzed",
-        agents=outcome["agents_analyzed"],
+        agents=len(outcome["agents_analyzed"]),
         days=len(days.date),
         new_days=added,
         top=",".join(outcome["top_performers"]),
@@ -84,7 +84,7 @@ def _outcome(days: AgentDays, cards: Sequence[Scorecard]) -> dict[str, Any]:
         whole, key=lambda c: c.figures["sharpe_ratio"] if c.figures["sharpe_ratio"] is not None else -math.inf
     )
     return {
-        "agents_analyzed": len(whole),
+        "agents_analyzed": [c.agent_name for c in whole],
         "top_performers": [c.agent_name for c in reversed(ranked) if c.verdict.startswith("top")],
         "underperformers": [c.agent_name for c in ranked if c.verdict.startswith("under")],
         "date": whole[0].date.isoformat() if whole else None,

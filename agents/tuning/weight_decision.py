@@ -26,6 +26,10 @@ from agents.quant.returns import periods_per_year, sharpe_ratio
 
 logger = logging.getLogger(__name__)
 SEED = 20240118
+IMPROVEMENT_UNITS = {
+    "sharpe_improvement": "annual Sharpe ratio",
+    "return_improvement": "fraction of the agents' capital a year (0.01 is one percent)",
+}
 LEAST_STEP = 0.001
 """Less than this of a day's step is nothing left of it."""
 
@@ -68,8 +72,8 @@ def decide_weights(
 ) -> dict[str, Any]:
     """Propose, let the guard judge, publish, and score what past changes brought. One decision for each due time.
 
-    Returns weights_updated, old_weights, new_weights, improvement (annual sharpe_improvement and return_improvement,
-    expected and net of turnover), decision, reason, version and method.
+    Returns weights_updated, old_weights, new_weights, improvement (sharpe_improvement and return_improvement, expected
+    and net of turnover, in the `units` beside them), decision, reason, version and method.
     """
     inputs = read_inputs(desk, tuning, at)
     decision = decide(inputs, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
@@ -109,6 +113,7 @@ def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet)
         "improvement": {
             "sharpe_improvement": decision.sharpe_improvement or 0.0,
             "return_improvement": decision.return_improvement or 0.0,
+            "units": dict(IMPROVEMENT_UNITS),
         },
         "decision": decision.status,
         "reason": decision.reason,

@@ -92,7 +92,7 @@ def headline(job: str, outcome: dict[str, Any]) -> str:
     """One line on what a job did."""
     if job == "performance_analyzer":
         return (
-            f"{outcome['agents_analyzed']} agents over {outcome['days']} days;"
+            f"{len(outcome['agents_analyzed'])} agents over {outcome['days']} days;"
             f" top: {', '.join(outcome['top_performers']) or 'none'};"
             f" under: {', '.join(outcome['underperformers']) or 'none'}"
         )

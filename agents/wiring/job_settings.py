@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from importlib.metadata import version as package_version
+from importlib.resources import files
 from typing import Any
 
 from agents.core.ports import Agent
@@ -14,6 +15,8 @@ from agents.quant.allocation import Limits
 from agents.trading.registry import AGENTS, agent_names
 from agents.tuning.scorecards import Thresholds
 from agents.tuning.weight_decision import Tuning
+
+LEXICON = "vader_lexicon.txt"
 
 
 def thresholds_of(settings: Settings) -> Thresholds:
@@ -54,9 +57,14 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
     release = package_version("vaderSentiment")
     lexicon = {
         "name": "vader-sentiment",
-        "sha256": hashlib.sha256(release.encode()).hexdigest(),
+        "sha256": hashlib.sha256(files("vaderSentiment").joinpath(LEXICON).read_bytes()).hexdigest(),
         "format": "lexicon",
-        "parameters": {"package": "vaderSentiment", "release": release, "used_by": "SentimentAnalyst"},
+        "parameters": {
+            "package": "vaderSentiment",
+            "release": release,
+            "file": LEXICON,
+            "used_by": "SentimentAnalyst",
+        },
     }
     return variants, [lexicon]
 

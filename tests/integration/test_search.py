@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.migrate import upgrade
@@ -120,6 +121,27 @@ def test_two_workers_by_hand_give_what_one_process_gives(folder, redis_url, serv
     counted = store.tried_on(*span)
     engine.dispose()
     assert counted == 13, "twelve settings and those in use"
+
+
+@pytest.mark.slow
+def test_a_search_on_the_demo_counts_on_the_demo(folder, redis_url, services):
+    """Seen: its trials were counted on the desk, whose later claims had to be that much stronger."""
+    (folder / "SPACE.toml").write_text(
+        '[search]\nmethod = "grid"\ntuning = false\n[space]\n"execution.buffer" = [0.1]\n'
+    )
+    database = fresh(services, "quorum_tests_search3")
+    fresh(services, f"{database}_demo")
+    process = quorum(folder, database, redis_url, "search", "SPACE.toml", "--demo", "--workers", "1")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err[-2000:]
+    assert "execution." in out and "\u200b" not in out
+    counted = []
+    for name in (database, f"{database}_demo"):
+        engine = open_engine(SERVICES.database_url(name, "quorum_owner"))
+        with engine.connect() as connection:
+            counted.append(connection.execute(text("SELECT count(*) FROM settings_tried")).scalar())
+        engine.dispose()
+    assert counted == [0, 2], "one setting and the one in use"
 
 
 def runner(settings: Settings | None = None) -> TrialRunner:

@@ -170,3 +170,20 @@ def test_the_script_for_a_shell_is_printed_as_it_is(capsys, shell):
 def test_a_persons_order_needs_a_reason(command, tmp_path):
     said = call(command, "--reason", "  ", cwd=tmp_path, environment={}, code=2).stderr
     assert "--reason is empty" in said
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_a_typo_among_the_agents_is_refused_by_every_command(command, tmp_path):
+    """Seen: both showed a desk, or called the settings good, that no daemon would start with."""
+    (tmp_path / "quorum.toml").write_text('[agents]\nenabled = ["TrendFolower"]\n')
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "QUORUM_STATE_DIR": str(tmp_path / "state")}
+    done = call(command, cwd=tmp_path, environment=environment, code=None)
+    assert done.returncode in (1, 2)
+    assert "agents.enabled: no agent is named 'TrendFolower'; known are TechnicalAnalyst" in done.stdout + done.stderr
+
+
+def test_a_long_heading_breaks_into_lines_that_can_be_copied():
+    """Seen: spaces of no width in the headings of a search, which broke every key that was copied from there."""
+    assert not [
+        file for file in (ROOT / "agents").rglob("*.py") if "200b" in file.read_text() or "\u200b" in file.read_text()
+    ]
