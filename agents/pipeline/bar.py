@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_SHADOW
 from agents.core.types import Booleans, Floats, Integers
 from agents.pipeline.parameters import Parameters
 from agents.pipeline.state import State
@@ -151,7 +150,7 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
         targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
         weights=np.zeros(agents),
         shares=np.zeros(agents + 1),
-        last_equity=np.zeros(FIRST_SHADOW + agents),
+        last_equity=np.zeros(len(state.cash)),
     )
     return StepDesk(state, parameters, work)
 

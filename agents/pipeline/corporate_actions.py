@@ -59,7 +59,8 @@ def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionE
 
 @compiled_inline
 def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
-    """Every book gets `price` for each share; who held how much of the live book's earns what that is off its mark."""
+    """Every book gets `price` for each share; who held how much of the live book's earns what that is off its mark. The
+    benchmark puts the money into the other symbols."""
     counted = cautious_price(state.position[LIVE, s], state.mark[s], state.doubt[s])
     for k in range(state.pool.shape[1]):
         if state.holding[s, k] != 0.0:
@@ -74,6 +75,7 @@ def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
         state.pending[b, s] = 0.0
     for a in range(state.asked.shape[1]):
         state.asked[s, a] = 0.0
+    state.listed[s], state.rebalancing[1] = 0.0, 1.0
     _realise(state, s, effects)
 
 
@@ -94,7 +96,7 @@ def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffect
     for b in range(len(state.cash)):
         held = state.position[b, s] * ratio
         state.pending[b, s] *= ratio
-        if b < FIRST_SHADOW and held != 0.0:
+        if (b < FIRST_SHADOW or b >= FIRST_SHADOW + state.asked.shape[1]) and held != 0.0:
             whole = round_to_lot(held, lot)
             paid = cautious_price(held, state.mark[s], state.doubt[s])
             cash = (held - whole) * paid if abs(held - whole) > NO_FRACTION else 0.0

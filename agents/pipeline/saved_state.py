@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_SHADOW, LIVE
+from agents.core.books import FIRST_BENCHMARK, LIVE, beside_names, book_names
 from agents.core.errors import JournalError
-from agents.core.types import Floats
+from agents.core.types import Floats, RiskState
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.parameters import DeskPlan, FillModel
 from agents.pipeline.state import State, new_state
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
+BOOKS_OF_BEFORE = ("equal", "first", "inverse_volatility")
+"""The controls of states of format 1, which do not name their books."""
 
 
 def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], ledger: Ledger) -> bytes:
@@ -24,37 +27,61 @@ def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], 
         format=np.array([STATE_FORMAT]),
         symbols=np.array(symbols, dtype=np.str_),
         agents=np.array(agents, dtype=np.str_),
+        books=np.array(_books(agents, len(state.cash)), dtype=np.str_),
         ledger_cash=np.array([str(ledger.cash)], dtype=np.str_),
         **state._asdict(),
     )
     return buffer.getvalue()
 
 
-def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...]) -> tuple[State, str]:
-    """(state, the ledger's cash) on the axes of `plan` and `agents`, where what is new starts empty.
+def _books(agents: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names of the first `count` books of a desk with these agents."""
+    return (*book_names("live", agents), *beside_names(agents))[:count]
+
+
+def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, beside: bool = False) -> tuple[State, str]:
+    """(state, the ledger's cash) on the axes of `plan` and `agents`, where what is new starts empty; `beside` asks for
+    the books that tell what each agent adds.
 
     A symbol that is not in the plan any more, or is leaving, is closed at its last price, with costs, in the controls
-    and shadows: they must not drop what they hold. A new book starts with the initial cash. JournalError where the
-    format is another one, or where a symbol would be dropped that the live book holds."""
+    and shadows: they must not drop what they hold. A new shadow starts with the initial cash, a new control with the
+    live book's equity in cash, a new book beside the desk as a copy of the live one: it differs from now on. The books
+    of a state of format 1, which had fewer, are taken so too. JournalError where the format is a later one, or where a
+    symbol would be dropped that the live book holds."""
     with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
-        if int(saved["format"][0]) != STATE_FORMAT:
-            raise JournalError(f"the stored state has format {saved['format'][0]}, this version reads {STATE_FORMAT}")
+        form = int(saved["format"][0])
+        if not 1 <= form <= STATE_FORMAT:
+            raise JournalError(f"the stored state has format {form}, this version reads up to {STATE_FORMAT}")
         old_symbols, old_agents = tuple(saved["symbols"].tolist()), tuple(saved["agents"].tolist())
-        nothing = np.full(len(old_symbols), np.nan)  # in states of before there was no doubt
-        state = State(**{name: saved.get(name, nothing) for name in State._fields})
+        empty = new_state(len(old_agents), len(old_symbols), 0.0)._asdict()  # of what older versions did not know
+        state = State(**{name: saved[name] if name in saved else empty[name] for name in State._fields})
+        old_books = (
+            tuple(saved["books"].tolist())
+            if form > 1
+            else ("live", *(f"control:{name}" for name in BOOKS_OF_BEFORE), *(f"shadow:{name}" for name in old_agents))
+        )
         cash = str(saved["ledger_cash"][0])
     for s, symbol in enumerate(old_symbols):
         if symbol in plan.leaving or symbol not in plan.symbols:
-            _close_beside(state, s, plan.parameters.fill_model)
+            _close_beside(state, s, old_books, plan.parameters.fill_model)
         if symbol not in plan.symbols and state.position[LIVE, s] != 0.0:
             raise JournalError(f"{symbol} has an open position and cannot leave the desk's symbols; add it again")
-    if (old_symbols, old_agents) == (plan.symbols, agents):
+    books = _books(agents, len(book_names("", agents)) + (len(beside_names(agents)) if beside else 0))
+    if (old_symbols, old_agents, old_books) == (plan.symbols, agents, books):
         return state, cash
-    axes = (old_symbols, plan.symbols), (old_agents, agents)
-    return _on_new_axes(state._asdict(), *axes, plan.parameters.initial_cash), cash
+    axes = _Axes((old_symbols, plan.symbols), (old_agents, agents), (old_books, books))
+    return _on_new_axes(state._asdict(), axes, plan.parameters.initial_cash), cash
 
 
-def _close_beside(state: State, s: int, model: FillModel) -> None:
+class _Axes(NamedTuple):
+    """Names before and now."""
+
+    symbols: tuple[tuple[str, ...], tuple[str, ...]]
+    agents: tuple[tuple[str, ...], tuple[str, ...]]
+    books: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _close_beside(state: State, s: int, books: tuple[str, ...], model: FillModel) -> None:
     """Close one symbol in all books but the live one, at its last price: half the spread and the fees are paid. What
     that cost is part of the next bar's return."""
     for b in range(1, len(state.cash)):
@@ -63,24 +90,18 @@ def _close_beside(state: State, s: int, model: FillModel) -> None:
         if held == 0.0:
             continue
         value = abs(held) * float(state.mark[s])
-        least = model.minimum_commission if b < FIRST_SHADOW else 0.0
+        least = 0.0 if books[b].startswith("shadow:") else model.minimum_commission
         state.cash[b] += held * float(state.mark[s]) - value * model.half_spread - max(least, value * model.commission)
         state.position[b, s] = 0.0
 
 
-def _on_new_axes(
-    values: dict[str, Floats],
-    symbols: tuple[tuple[str, ...], tuple[str, ...]],
-    agents: tuple[tuple[str, ...], tuple[str, ...]],
-    initial_cash: float,
-) -> State:
-    fresh = new_state(len(agents[1]), len(symbols[1]), initial_cash)
-    common_symbols = [s for s in symbols[0] if s in symbols[1]]
-    common_agents = [a for a in agents[0] if a in agents[1]]
-    take_s, put_s = ([axis.index(s) for s in common_symbols] for axis in symbols)
-    take_a, put_a = ([axis.index(a) for a in common_agents] for axis in agents)
-    base = FIRST_SHADOW
-    take_b, put_b = [[*range(base), *(base + a for a in side)] for side in (take_a, put_a)]
+def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) -> State:
+    symbols, agents, books = axes
+    beside = len(books[1]) - len(book_names("", agents[1]))
+    fresh = new_state(len(agents[1]), len(symbols[1]), initial_cash, beside)
+    take_s, put_s = _places(symbols)
+    take_a, put_a = _places(agents)
+    take_b, put_b = _places(books)
     take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
     rows = {"position": (take_b, put_b), "pending": (take_b, put_b)}
     for name, target in fresh._asdict().items():
@@ -90,13 +111,39 @@ def _on_new_axes(
         elif name in ("asked", "holding", "pool"):
             columns = (take_a, put_a) if name == "asked" else (take_h, put_h)
             target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
-        elif name in ("mark", "doubt", "volatility"):
+        elif name in ("mark", "doubt", "volatility", "listed"):
             target[put_s] = source[take_s]
         elif name in ("cash", "equity", "peak", "risk_state"):
             target[put_b] = source[take_b]
+        elif name in ("rebalancing", "squares"):
+            target[:] = source
         else:
             target[put_a] = source[take_a]
     fresh.first_weights[~np.isfinite(fresh.first_weights)] = 0.0
     lost = fresh.position[0] - fresh.holding.sum(axis=1)
     fresh.holding[:, -1] += lost
+    _begin(fresh, axes)
     return fresh
+
+
+def _places(names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[list[int], list[int]]:
+    """Where the names that were and are, were and are."""
+    common = [name for name in names[0] if name in names[1]]
+    before, now = ([axis.index(name) for name in common] for axis in names)
+    return before, now
+
+
+def _begin(state: State, axes: _Axes) -> None:
+    """Books that were not there: a control begins with the live book's equity, what is beside the desk with all that
+    the desk has."""
+    for b, name in enumerate(axes.books[1]):
+        if name in axes.books[0] or name.startswith("shadow:"):
+            continue
+        state.cash[b] = state.equity[b] = state.peak[b] = state.equity[LIVE]
+        state.risk_state[b] = state.risk_state[LIVE]
+        if not name.startswith("control:"):
+            state.cash[b], state.peak[b] = state.cash[LIVE], state.peak[LIVE]
+            state.position[b], state.pending[b] = state.position[LIVE], state.pending[LIVE]
+        elif b >= FIRST_BENCHMARK:
+            state.risk_state[b] = RiskState.ACTIVE
+            state.rebalancing[1] = 1.0

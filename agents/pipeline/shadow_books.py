@@ -1,5 +1,7 @@
-"""Shadow books: each agent alone, at unit size (constant capital, no lots, no limits), so that every agent is measured,
-whatever its weight. The inverse-volatility control weighs agents by their shadows' volatilities."""
+"""Shadow books: each agent alone, at unit size (constant capital, no lots, no caps), so that every agent is measured by
+what the desk could do, whatever its weight: at its costs, in its directions (a desk that may not sell short has shadows
+that are only long), and not while the market is closed to it. The desk's own halts do not hold them: they would freeze
+the evidence. The inverse-volatility control weighs agents by their shadows' volatilities."""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ MINIMUM_WEIGHT = 10.0
 
 @compiled_inline
 def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> None:
-    """Each agent's forecast [S, A] to the orders of its shadow; an abstention asks for no position."""
+    """Each agent's forecast [S, A] to the orders of its shadow; an abstention asks for no position. On a bar that is
+    too old to trade on, a position may only shrink."""
     state, capital = desk.state, desk.parameters.initial_cash
     signal, targets = desk.work.signal, desk.work.targets
     symbols, agents = forecast.shape
+    may_short = desk.parameters.limits.allow_short
     for a in range(agents):
         book = book_of(state, FIRST_SHADOW + a, capital)
         for s in range(symbols):
@@ -36,12 +40,16 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
                 continue
             if not market.has_bar[s]:
                 continue  # an order works until its symbol's next bar
+            book.order[s] = 0.0
+            weight, current = targets.weight[s], targets.current[s]
+            if not may_short:
+                weight = max(0.0, weight)
+            if market.stale[s]:
+                weight = min(max(0.0, current), max(min(0.0, current), weight))
             if market.leaving[s]:
                 book.order[s] = -book.position[s]
-            elif targets.no_trade[s] == NoTrade.TRADED:
-                book.order[s] = targets.weight[s] * capital / market.price[s] - book.position[s]
-            else:
-                book.order[s] = 0.0
+            elif weight != current and (targets.no_trade[s] == NoTrade.TRADED or weight != targets.weight[s]):
+                book.order[s] = weight * capital / market.price[s] - book.position[s]
 
 
 @compiled_inline

@@ -1,7 +1,7 @@
 """What one bar leaves to the next, what goes into the step, and what comes out of it.
 
 NamedTuples of arrays, since compiled code takes them as they are. n bars, B books in the order of `core.books`,
-A agents, S symbols. In A+1 columns the last is the remainder: what no agent asked for.
+A agents, S symbols, V books beside the desk. In A+1 columns the last is the remainder: what no agent asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_SHADOW
-from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
+from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW
+from agents.core.types import Bars, Booleans, Floats, Integers, RiskState, Times
 from agents.pipeline.market import known_volume
 
 
@@ -48,6 +48,13 @@ class State(NamedTuple):
     """[A] sum of those weights."""
     first_weights: Floats
     """[A] in force at the first decision, NaN before."""
+    listed: Floats
+    """[S] 1 from a symbol's first bar on until it is delisted or leaves the universe, else 0."""
+    rebalancing: Floats
+    """[2] the month of the benchmark's last rebalancing, since 1970 (NaN before the first); 1 where one is due."""
+    squares: Floats
+    """[3] what the benchmark's volatility is scaled by: sums of squared returns of the live book and of `hold`, since
+    the live one moved first, and their number; at each new month the older ones count for less."""
 
 
 class BrokerFills(NamedTuple):
@@ -80,6 +87,10 @@ class Inputs(NamedTuple):
     """[n, A, A] of the agents' forecasts."""
     weights: Floats
     """[A] in force for the live book."""
+    beside: Floats
+    """[V, A] the weights of the books beside the desk; V is 0 but where it is asked what agents add."""
+    month: Integers
+    """[n] of the bars' closes, since 1970."""
     stale: Booleans
     """[n, S] the bar is too old to trade on: positions may only shrink."""
     suspect: Booleans
@@ -145,9 +156,9 @@ class Outputs(NamedTuple):
     """[n, A] shadow positions that moved."""
 
 
-def new_state(agents: int, symbols: int, initial_cash: float) -> State:
-    """A desk before its first bar: every book has `initial_cash` and nothing else."""
-    books = FIRST_SHADOW + agents
+def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -> State:
+    """A desk before its first bar, with so many books beside it: every book has `initial_cash` and nothing else."""
+    books = FIRST_SHADOW + agents + beside
     return State(
         position=np.zeros((books, symbols)),
         pending=np.zeros((books, symbols)),
@@ -164,6 +175,9 @@ def new_state(agents: int, symbols: int, initial_cash: float) -> State:
         shadow_variance=np.zeros(agents),
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
+        listed=np.zeros(symbols),
+        rebalancing=np.array([np.nan, 1.0]),
+        squares=np.zeros(3),
     )
 
 
@@ -181,6 +195,8 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         forecast=forecast,
         correlation=correlation,
         weights=weights,
+        beside=np.zeros((0, len(weights))),
+        month=months_of(bars.time),
         stale=np.zeros(bars.open.shape, dtype=bool),
         suspect=bars.suspect,
         leaving=np.zeros(bars.open.shape, dtype=bool),
@@ -189,17 +205,29 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
     )
 
 
+def months_of(time: Times) -> Integers:
+    """The months of some times [n], since 1970."""
+    return time.astype("datetime64[M]").astype(np.int64)
+
+
+def has_account(b: int, agents: int) -> bool:
+    """Whether a book has an account of its own, with lots and limits: all but the shadows."""
+    return b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
+
+
 def obey(state: State, command: RiskState) -> None:
-    """Halt or resume the live book and its controls, as a person commands; a resume measures drawdown from here."""
-    books = slice(0, FIRST_SHADOW)
+    """Halt or resume the live book and those that follow it, as a person commands; a resume measures drawdown from
+    here."""
+    agents = state.asked.shape[1]
+    books = [b for b in range(len(state.cash)) if has_account(b, agents) and not FIRST_BENCHMARK <= b < FIRST_SHADOW]
     state.risk_state[books] = command
     if command is RiskState.ACTIVE:
         state.peak[books] = state.equity[books]
 
 
-def new_outputs(bars: int, agents: int, symbols: int) -> Outputs:
+def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Outputs:
     """Room for the results of `bars` bars."""
-    books = FIRST_SHADOW + agents
+    books = FIRST_SHADOW + agents + beside
     shapes = {
         "contribution": (bars, agents + 1),
         "realised": (bars, symbols, agents + 1),

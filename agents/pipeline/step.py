@@ -1,16 +1,18 @@
 """The compiled step: settle what was ordered, mark, attribute, decide. Live calls it with one bar, replay with many.
 
-The live book and its controls differ in their weights only; the shadows trade one agent each (`shadow_books`).
+The live book, the controls of other weights and the books beside the desk differ in their weights only; the benchmark
+holds (`benchmark`), the shadows trade one agent each (`shadow_books`).
 """
 
 from __future__ import annotations
 
 import math
 
-from agents.core.books import EQUAL, FIRST, FIRST_SHADOW, LIVE
+from agents.core.books import EQUAL, FIRST, FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.core.types import Floats, Integers, NoTrade
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
 from agents.pipeline.bar import BarFills, MarketAtClose, MarketAtOpen, StepDesk, book_of, desk_of
+from agents.pipeline.benchmark import decide_benchmark, learn_squares, repeat_unfilled
 from agents.pipeline.combine import combine
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
@@ -54,6 +56,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal.unit_weight)
         market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
         _decide_books(desk, inputs, out, t, market)
+        decide_benchmark(desk, market, inputs.month[t])
         decide_shadows(desk, inputs.forecast[t], market)
         _copy_row(inputs.volatility[t], state.volatility)
 
@@ -67,11 +70,11 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
     market_depth(inputs.volume[t], state.volatility, parameters, work.depth)
     _copy_row(state.position[LIVE], work.before)
     _copy_row(inputs.open[t], work.open)
-    doubted = False
+    doubted, agents = False, len(inputs.weights)
     for s in range(len(work.suspect)):
         doubted = doubted or work.suspect[s]
     for b in range(len(state.cash)):
-        has_account = b < FIRST_SHADOW
+        has_account = b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
         if doubted:
             believed_opens(inputs.open[t], work.suspect, work.open)
@@ -83,6 +86,8 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
             continue
         if doubted:
             expire_at_doubt(book.order, work.suspect, fills)
+        if FIRST_BENCHMARK <= b < FIRST_SHADOW:
+            repeat_unfilled(state, fills)
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]
@@ -150,7 +155,7 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
 @compiled_inline
 def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
     """Mark every book to market; drawdown from that sets the next risk state."""
-    state, parameters = desk.state, desk.parameters
+    state, parameters, agents = desk.state, desk.parameters, desk.state.asked.shape[1]
     mark, equity, peak, risk_state = state.mark, state.equity, state.peak, state.risk_state
     for b in range(len(equity)):
         position = state.position[b]
@@ -160,24 +165,29 @@ def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
                 value += position[s] * cautious_price(position[s], mark[s], state.doubt[s])
         equity[b] = value
         peak[b] = max(peak[b], value)
-        if b < FIRST_SHADOW:
+        if b < FIRST_BENCHMARK or b >= FIRST_SHADOW + agents:
             risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], parameters.limits)
             if b != LIVE:
                 risk_state[b] = control_risk_state(risk_state[b], risk_state[LIVE])
     _copy_row(equity, out.equity[t])
     _copy_row(state.cash, out.cash[t])
+    learn_squares(state, desk.work.last_equity)
     learn_variance(state, desk.work.last_equity, parameters.initial_cash, out.shadow_return[t])
     out.risk_state[t] = risk_state[LIVE]
 
 
 @compiled_inline
 def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: MarketAtClose) -> None:
-    """Orders of the live book and of the controls; they differ in their weights only."""
+    """Orders of the live book, the controls of other weights and the books beside; only their weights differ."""
     state, work, parameters = desk.state, desk.work, desk.parameters
     weights, signal = work.weights, work.signal
-    for b in range(FIRST_SHADOW):
+    first_beside = FIRST_SHADOW + len(weights)
+    for k in range(FIRST_BENCHMARK + len(inputs.beside)):
+        b = k if k < FIRST_BENCHMARK else first_beside + k - FIRST_BENCHMARK
         if b == LIVE:
             _copy_row(inputs.weights, weights)
+        elif b >= first_beside:
+            _copy_row(inputs.beside[b - first_beside], weights)
         elif b == EQUAL:
             weights[:] = 1.0
         elif b == FIRST:

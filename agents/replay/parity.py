@@ -32,7 +32,7 @@ from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, known_volume, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs, obey
+from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, months_of, new_outputs, obey
 from agents.pipeline.step import run_rows
 
 KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
@@ -136,6 +136,8 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         forecast=np.zeros((rows, symbols, agents)),
         correlation=np.zeros((rows, agents, agents)),
         weights=np.zeros(agents),
+        beside=np.zeros((0, agents)),
+        month=months_of(bars.time[memory:]),
         stale=stale,
         suspect=bars.suspect[memory:],
         leaving=leaving,

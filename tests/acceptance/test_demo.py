@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import open_engine
+from agents.core.books import CONTROLS
 from agents.core.clock import SystemClock
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE
 from tests.conftest import SERVICES
@@ -96,7 +97,7 @@ def test_the_demo_trades_real_history_through_all_agents(demo):
     assert demo["counts"]["decisions"] == DECISIONS
     assert demo["counts"]["trades"] > 1000
     assert demo["period"][0].startswith("2000-03-01")
-    assert set(demo["controls"]) == {"equal", "first", "inverse_volatility"}
+    assert set(demo["controls"]) == set(CONTROLS)
     agents = {row["agent_name"]: row for row in demo["agents"]}
     assert len(agents) == 7, "six agents and the remainder"
     total = sum(row["contribution"] for row in agents.values())
