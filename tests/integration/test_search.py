@@ -127,7 +127,7 @@ def test_two_workers_by_hand_give_what_one_process_gives(folder, redis_url, serv
 def test_a_search_on_the_demo_counts_on_the_demo(folder, redis_url, services):
     """Seen: its trials were counted on the desk, whose later claims had to be that much stronger."""
     (folder / "SPACE.toml").write_text(
-        '[search]\nmethod = "grid"\ntuning = false\n[space]\n"execution.buffer" = [0.1]\n'
+        '[search]\nmethod = "grid"\ntuning = false\n[space]\n"execution.buffer" = [0.37]\n'
     )
     database = fresh(services, "quorum_tests_search3")
     fresh(services, f"{database}_demo")
