@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def start(*arguments: str, cwd: Path, environment: Mapping[str, str], program: t
         )
     finally:
         signal.signal(signal.SIGINT, ours)
+
+
+@contextmanager
+def running(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The command as a running process while the block runs; where the block fails, what the process said is told."""
+    process = start(*arguments, cwd=cwd, environment=environment)
+    try:
+        yield process
+    except BaseException as error:
+        process.kill()
+        error.add_note(f"{' '.join(arguments)} said:\n" + "\n".join(process.communicate()))
+        raise
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def run(*arguments: str, cwd: Path, environment: Mapping[str, str], code: int | None = 0, **more) -> Outcome:

@@ -1,4 +1,4 @@
-"""Servers that stand still, die, refuse and come back: what each costs, what is said, and what goes on."""
+"""Servers that stand still, refuse and come back: what each costs, what is said, and what goes on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -21,7 +19,6 @@ from agents.adapters.database.bounded import BoundedConnection
 from agents.adapters.database.engine import driver_connection, open_engine, transaction
 from agents.adapters.database.locked_session import LockedSession
 from agents.adapters.database.writer import DeskWriter
-from agents.adapters.services.keeper import ServerKeeper
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError, ServiceError
 from agents.core.types import WeightsLevel
@@ -33,14 +30,9 @@ from tests.faults import (
     READ_ONLY,
     all_sessions_taken,
     frozen,
-    frozen_redis,
-    frozen_server,
     is_frozen,
-    kill_redis,
-    kill_server,
     refused,
 )
-from tests.program import ROOT, run, start
 from tests.twins import MemoryWeightStore
 from tests.unit.orchestrator.test_weights import GOOD
 from tests.unit.pipeline.test_step import T0
@@ -205,100 +197,6 @@ def test_sessions_everywhere_are_bounded(hasty):
     with transaction(hasty) as connection:
         assert isinstance(driver_connection(connection), BoundedConnection)
         assert isinstance(driver_connection(connection), psycopg.Connection)
-
-
-# ---------------------------------------------------------------- who keeps the embedded servers up
-
-
-def quiet(_line: str) -> None:
-    return None
-
-
-@pytest.mark.fault
-def test_a_dead_server_is_started_again_by_one_keeper_and_not_after_a_person_stopped_it(fresh):
-    fresh.up(quiet)
-    keeper, clock = ServerKeeper(fresh, CLOCK), CLOCK
-    kill_server(fresh)
-    kill_redis(fresh)
-    with fresh.supervising() as ours:
-        assert ours
-        assert subprocess_looks(fresh) == "left to others", "another process supervises"
-        assert fresh.postgres.pid() is None
-    keeper.look()
-    assert all(server.running for server in fresh.status())
-    before = fresh.postgres.pid()
-    clock.sleep_s(2.1)
-    keeper.look()
-    assert fresh.postgres.pid() == before, "what runs is left alone"
-    fresh.down()
-    clock.sleep_s(2.1)
-    keeper.look()
-    assert not any(server.running for server in fresh.status()), "a person's word"
-    fresh.up(quiet)
-    assert all(server.running for server in fresh.status())
-
-
-def subprocess_looks(services) -> str:
-    """What another process' keeper does about the dead servers."""
-    code = (
-        "import sys; from pathlib import Path; from agents.adapters.services.embedded import EmbeddedServices;"
-        "from agents.adapters.services.keeper import ServerKeeper; from agents.core.clock import SystemClock;"
-        "s = EmbeddedServices(Path(sys.argv[1])); s.prefix = Path(sys.argv[2]); ServerKeeper(s, SystemClock()).look();"
-        "print('started' if s.postgres.pid() else 'left to others')"
-    )
-    command = [sys.executable, "-c", code, str(services.root), str(SERVICES.prefix)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
-
-
-@pytest.mark.fault
-@pytest.mark.slow
-def test_a_server_that_stands_still_is_ended_and_started_again(fresh):
-    """C06 where nobody sends SIGCONT: with less patience than the user's."""
-    fresh.up(quiet)
-    keeper, before = ServerKeeper(fresh, CLOCK, frozen_s=0.5), (fresh.postgres.pid(), fresh.redis.pid())
-    with frozen_server(fresh), frozen_redis(fresh):
-        while {fresh.postgres.pid(), fresh.redis.pid()} & set(before):
-            keeper.mend()
-            CLOCK.sleep_s(0.3)
-        after = fresh.postgres.pid(), fresh.redis.pid()
-    assert None not in after
-    assert set(after).isdisjoint(before)
-    assert all(server.running for server in fresh.status())
-
-
-@pytest.mark.fault
-@pytest.mark.slow
-def test_services_run_keeps_both_up_for_everybody_and_stops_in_time(fresh, tmp_path):
-    """As the unit quorum-services does: a killed server is back by itself, and other commands leave it to that process."""
-    environment = {**os.environ, "QUORUM_STATE_DIR": str(fresh.root)}
-    process = start("services", "run", cwd=tmp_path, environment=environment)
-    try:
-        assert wait_until(lambda: all(server.running for server in fresh.status()))
-        kill_server(fresh)
-        kill_redis(fresh)
-        assert wait_until(lambda: all(server.running for server in fresh.status()))
-        run("services", "up", cwd=tmp_path, environment=environment)
-        assert all(server.running for server in fresh.status())
-        with frozen_server(fresh):
-            started_s = CLOCK.monotonic_s()
-            process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=30.0)
-            assert CLOCK.monotonic_s() - started_s < 10.0
-        assert process.returncode == 0, err
-        assert fresh.postgres.pid() is None
-        assert fresh.redis.pid() is None
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_until(condition, timeout_s: float = 60.0) -> bool:
-    deadline = CLOCK.monotonic_s() + timeout_s
-    while not condition():
-        if CLOCK.monotonic_s() > deadline:
-            return False
-        CLOCK.sleep_s(0.1)
-    return True
 
 
 # ---------------------------------------------------------------- Redis says anything

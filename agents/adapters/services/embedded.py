@@ -72,13 +72,18 @@ class EmbeddedServices:
             CLOCK.sleep_s(0.1)
         self.start(say)
 
-    def start(self, say: Say) -> None:
-        """As `up`, for the process that keeps the servers up."""
+    def start(self, say: Say, *, postgres: bool = True, redis: bool = True) -> None:
+        """As `up`, for the process that keeps the servers up, and only those that are asked for. One that does not
+        start does not keep the other from it."""
         with self._folder.lock(say):
             self._folder.make()
             programs = find_programs(self.prefix, say)
-            self.postgres.start(programs.postgres, say)
-            self.redis.start(programs.redis, say)
+            try:
+                if postgres:
+                    self.postgres.start(programs.postgres, say)
+            finally:
+                if redis:
+                    self.redis.start(programs.redis, say)
 
     def down(self) -> list[str]:
         """Stop what runs, until the next `up`; returns the names of the servers that were stopped."""

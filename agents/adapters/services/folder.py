@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import pwd
 import re
+import signal
 import stat
 import subprocess
 import tempfile
@@ -31,6 +33,7 @@ UNFIT = frozenset('"$`\\:\n')
 """pg_ctl passes paths through a shell; the loader's list of folders is separated by colons."""
 SHARED_PLACES = (Path("/dev/shm"), Path("/tmp"))  # noqa: S108 - guarded by `_require_own_run`
 START_TIMEOUT_S = 60
+KILL_S = 1.0
 
 
 class StateFolder:
@@ -111,19 +114,22 @@ class StateFolder:
         owner = service_user()
         identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
         with tempfile.TemporaryFile() as output:
-            result = subprocess.run(
-                command,
-                env=child_environment(LC_ALL="C.UTF-8"),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
-                timeout=START_TIMEOUT_S * 2,
-                start_new_session=True,
-                umask=0o077,
-                **identity,  # type: ignore[call-overload]  # the three identity arguments have different types
-            )
+            try:
+                result = subprocess.run(
+                    command,
+                    env=child_environment(LC_ALL="C.UTF-8"),
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    check=False,
+                    timeout=START_TIMEOUT_S * 2,
+                    start_new_session=True,
+                    umask=0o077,
+                    **identity,  # type: ignore[call-overload]  # the three identity arguments have different types
+                )
+            except subprocess.TimeoutExpired as error:
+                raise ServiceError(f"{failed}: no end within {error.timeout:g} s; see {self.logs}") from None
             if result.returncode != 0:
                 output.seek(0)
                 lines = output.read().decode(errors="replace").strip().splitlines()
@@ -186,25 +192,42 @@ def service_user() -> pwd.struct_passwd | None:
 def wait_gone(pid: int, name: str, logs: Path, timeout_s: float = START_TIMEOUT_S) -> None:
     """Return once the process has ended; ServiceError where that takes longer."""
     deadline = CLOCK.monotonic_s() + timeout_s
-    while Path(f"/proc/{pid}").exists() and _process_state(pid) != "Z":
+    while not _is_gone(pid):
         if CLOCK.monotonic_s() > deadline:
             raise ServiceError(f"{name} (pid {pid}) did not stop within {timeout_s:g} s; see {logs}")
         CLOCK.sleep_s(0.05)
 
 
-def working_folder(process: Path) -> str:
-    """The working folder of a process, given as its folder in /proc; empty where it is gone or not ours to see."""
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL, and a moment for the kernel to take the processes down, so that who looks next sees them gone."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    deadline_s = CLOCK.monotonic_s() + KILL_S
+    while not all(_is_gone(pid) for pid in pids) and CLOCK.monotonic_s() < deadline_s:
+        CLOCK.sleep_s(0.01)
+
+
+def processes_in(folder: Path, program: str) -> list[int]:
+    """The processes of this program that work in this folder."""
+    return [int(p.name) for p in Path("/proc").glob("[0-9]*") if works_in(int(p.name), folder, program)]
+
+
+def works_in(pid: int, folder: Path, program: str) -> bool:
+    """Whether the process lives, works in this folder and is this program; no, where it is not ours to see."""
+    process = Path(f"/proc/{pid}")
     try:
-        return str((process / "cwd").readlink())
+        return (process / "cwd").readlink() == folder and (process / "comm").read_text().strip() == program
     except OSError:
-        return ""
+        return False
 
 
-def _process_state(pid: int) -> str:
+def _is_gone(pid: int) -> bool:
+    """Also one that waits for its parent only."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (OSError, IndexError):
-        return "Z"
+        return True
 
 
 def _socket_folder(root: Path) -> Path:

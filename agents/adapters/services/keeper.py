@@ -51,13 +51,12 @@ class ServerKeeper:
         if services.stopped_by_hand:
             return
         self._end_frozen()
-        dead = [
-            name for name, pid in (("PostgreSQL", services.postgres.pid()), ("Redis", services.redis.pid())) if not pid
-        ]
-        if not dead:
+        postgres, redis = services.postgres.pid() is None, services.redis.pid() is None
+        if not (postgres or redis):
             return
-        log_event(logger, "a server is not there; starting it", level=logging.WARNING, server=" and ".join(dead))
-        services.start(lambda line: log_event(logger, line))
+        dead = " and ".join(name for name, is_dead in (("PostgreSQL", postgres), ("Redis", redis)) if is_dead)
+        log_event(logger, "a server is not there; starting it", level=logging.WARNING, server=dead)
+        services.start(lambda line: log_event(logger, line), postgres=postgres, redis=redis)
         log_event(logger, "the servers run again")
 
     def _end_frozen(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
-import signal
 from pathlib import Path
 
 import psycopg
@@ -18,14 +16,19 @@ from agents.adapters.services.folder import (
     Say,
     StateFolder,
     give,
+    kill_all,
+    processes_in,
     service_user,
-    working_folder,
+    works_in,
     write_private,
 )
 from agents.core.errors import ServiceError
 
 ROLES = ("quorum_owner", "quorum_trader", "quorum_meta", "quorum_reader")
 SUPERUSER = "postgres"
+PROGRAM = "postgres"
+ORPHANS_S = 3.0
+"""So long a dead server's sessions may take to notice; one that computes or stands still never does."""
 CREATE_LOCK = 7710001
 SETTINGS = """
 listen_addresses = ''
@@ -74,16 +77,13 @@ class PostgresServer:
         """The postmaster of our data directory; None for no, a dead or somebody else's process."""
         try:
             pid = int((self._folder.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        return pid if str(self._folder.data).encode() in command else None
+        return pid if works_in(pid, self._folder.data, PROGRAM) else None
 
     def kill(self) -> None:
         """End all its processes at once, as a power cut does; the next start recovers what was committed."""
-        for process in self._processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+        kill_all(self._processes())
 
     def version(self) -> str:
         """Asked of the running server; psycopg.Error where it does not answer."""
@@ -131,19 +131,22 @@ class PostgresServer:
         return False
 
     def _clear_stale_pid_file(self) -> None:
-        """Remove the lock files of a dead server, once the last of its backends is gone: they share its memory."""
-        data, run = self._folder.data, self._folder.run
-        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
+        """Remove the lock files of a dead server, once the last of its backends is gone: they share its memory. Who
+        stays is ended, as the server itself does with all of them where one has crashed."""
+        data, run, began_s = self._folder.data, self._folder.run, CLOCK.monotonic_s()
         while self._processes():
-            if CLOCK.monotonic_s() > deadline:
+            waited_s = CLOCK.monotonic_s() - began_s
+            if waited_s > START_TIMEOUT_S:
                 raise ServiceError(f"processes of a dead PostgreSQL still use {data}; end them and try again")
+            if waited_s > ORPHANS_S:
+                self.kill()
             CLOCK.sleep_s(0.05)
         for stale in (data / "postmaster.pid", run / ".s.PGSQL.5432.lock", run / ".s.PGSQL.5432"):
             stale.unlink(missing_ok=True)
 
-    def _processes(self) -> list[Path]:
-        """The server's processes as their folders in /proc; they all work in its data directory."""
-        return [p for p in Path("/proc").glob("[0-9]*") if working_folder(p) == str(self._folder.data)]
+    def _processes(self) -> list[int]:
+        """The server's processes; they all work in its data directory."""
+        return processes_in(self._folder.data, PROGRAM)
 
     def _init_cluster(self, binaries: Path) -> None:
         """The cluster appears in one rename, so that an interrupted one is never used."""

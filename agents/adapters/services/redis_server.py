@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
-from agents.adapters.services.folder import CLOCK, START_TIMEOUT_S, Say, StateFolder, working_folder, write_private
+from agents.adapters.services.folder import (
+    CLOCK,
+    START_TIMEOUT_S,
+    Say,
+    StateFolder,
+    kill_all,
+    processes_in,
+    works_in,
+    write_private,
+)
 from agents.core.errors import ServiceError
 
 ANSWER_S = 2.0
+PROGRAM = "redis-server"
 SETTINGS = """
 port 0
 unixsocket {run}/redis.sock
@@ -34,41 +42,28 @@ class RedisServer:
 
     def start(self, binaries: Path, say: Say) -> None:
         """Make it answer; ServiceError where it does not."""
-        try:
-            self.version()
+        if self._answers():
             return
-        except ServiceError:
-            pass
         say("starting Redis")
         run, logs = self._folder.run, self._folder.logs
         configuration = run / "redis.conf"
         write_private(configuration, SETTINGS.format(run=run, logs=logs))
         self._socket.unlink(missing_ok=True)
         self._folder.run_as_service([str(binaries / "redis-server"), str(configuration)], "Redis did not start")
-        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
-        while True:
-            try:
-                self.version()
-                return
-            except ServiceError as error:
-                if CLOCK.monotonic_s() > deadline:
-                    raise ServiceError(f"Redis did not answer ({error}); see {logs}/redis.log") from None
-                CLOCK.sleep_s(0.05)
+        if not self._answers():
+            raise ServiceError(f"Redis ended while it started; see {logs}/redis.log")
 
     def pid(self) -> int | None:
         """The server of our state directory; None for no, a dead or somebody else's process."""
         try:
             pid = int((self._folder.run / "redis.pid").read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        ours = b"redis-server" in command and working_folder(Path(f"/proc/{pid}")) == str(self._folder.run)
-        return pid if ours else None
+        return pid if works_in(pid, self._folder.run, PROGRAM) else None
 
     def kill(self) -> None:
         """End it at once; there is nothing in it that the database does not have."""
-        if (pid := self.pid()) is not None:
-            os.kill(pid, signal.SIGKILL)
+        kill_all(processes_in(self._folder.run, PROGRAM))
 
     def version(self) -> str:
         """Asked of the running server; ServiceError where it does not answer."""
@@ -84,3 +79,19 @@ class RedisServer:
             raise ServiceError(str(error)) from None
         finally:
             client.close()
+
+    def _answers(self) -> bool:
+        """True once the running server answers; False when there is none, also when it dies while we wait."""
+        deadline_s = CLOCK.monotonic_s() + START_TIMEOUT_S
+        while pids := processes_in(self._folder.run, PROGRAM):
+            try:
+                self.version()
+                return True
+            except ServiceError as error:
+                if CLOCK.monotonic_s() > deadline_s:
+                    raise ServiceError(
+                        f"Redis (pid {pids[0]}) runs but does not answer ({error}); end it and try again; see"
+                        f" {self._folder.logs}/redis.log"
+                    ) from None
+                CLOCK.sleep_s(0.05)
+        return False
