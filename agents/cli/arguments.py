@@ -28,22 +28,6 @@ def reason(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
 
 
-def bars(parser: ArgumentParser) -> None:
-    """`quorum bars`."""
-    text = "list suspect symbols (the default); say that a suspect price is right, or wrong; or that one was delisted"
-    parser.add_argument("action", nargs="?", default="list", choices=("list", "accept", "reject", "delist"), help=text)
-    completed_by(
-        parser.add_argument("symbol", nargs="?", default="", metavar="SYMBOL", help="of accept, reject, delist"),
-        nothing,
-    )
-    parser.add_argument(
-        "--price", type=float, metavar="PRICE", help="of delist: what is paid for a share, 0 for nothing"
-    )
-    text = "of delist: from when, in UTC (default: after the symbol's last bar)"
-    completed_by(parser.add_argument("--at", type=moment, metavar="TIME", help=text), nothing)
-    add_demo(parser)
-
-
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
     text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"
@@ -67,25 +51,6 @@ def import_series(parser: ArgumentParser) -> None:
     text = "for files without a column symbol; '*' means every symbol"
     completed_by(parser.add_argument("--symbol", help=text), nothing)
     parser.add_argument("--texts", action="store_true", help="the files hold texts, which are scored")
-
-
-def data(parser: ArgumentParser) -> None:
-    """`quorum data`."""
-    actions = ("list", "gaps", "corrections", "quarantine", "remove")
-    text = (
-        "list of symbols (default); gaps at times when others have bars; corrections by later files; quarantine of rows"
-        " that were refused; remove bars that no decision has used"
-    )
-    parser.add_argument("action", nargs="?", default="list", choices=actions, metavar="ACTION", help=text)
-    text = "this one only; for remove: which"
-    completed_by(parser.add_argument("symbol", nargs="?", type=symbol, metavar="SYMBOL", help=text), nothing)
-    text = "for remove: the first bar"
-    completed_by(parser.add_argument("--from", dest="start", type=moment, metavar="TIME", help=text), nothing)
-    text = "for remove: the last bar (a date means its end)"
-    completed_by(parser.add_argument("--to", dest="end", type=moment_after, metavar="TIME", help=text), nothing)
-    parser.add_argument("--seen", action="store_true", help="for corrections: you know them now; closes their alarm")
-    parser.add_argument("--yes", action="store_true", help="for remove: do not ask")
-    add_demo(parser)
 
 
 def reset(parser: ArgumentParser) -> None:

@@ -6,7 +6,8 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agents.cli import arguments, history_arguments
+from agents.cli import actions, arguments, history_arguments
+from agents.cli.actions import Action
 from agents.cli.options import add_demo
 
 SPACE_EXAMPLE = """
@@ -31,7 +32,8 @@ for good, put the script where the shell looks for it:
 
 class Command(NamedTuple):
     """A command: its name, the module of `agents.cli` whose function of that name runs it, its purpose (starts small,
-    no full stop), how it adds its arguments, examples, and what else its help says."""
+    no full stop), how it adds its arguments, examples, and what else its help says. Where it has `actions`, the word
+    behind it names one, and that one's arguments, examples and help take the place of its own."""
 
     name: str
     module: str
@@ -39,6 +41,7 @@ class Command(NamedTuple):
     add_arguments: Callable[[ArgumentParser], None]
     examples: tuple[str, ...]
     more: str = ""
+    actions: tuple[Action, ...] = ()
 
     @property
     def function(self) -> str:
@@ -85,9 +88,10 @@ RUNNING = (
     Command(
         "bars",
         "bars",
-        "judge prices that are not believed; tell of a delisting",
-        arguments.bars,
-        ("quorum bars", "quorum bars accept AAPL", "quorum bars delist TWTR --price 54.20"),
+        "judge doubtful prices; tell of a delisting or a new name",
+        actions.BARS[0].add_arguments,
+        ("quorum bars", "quorum bars accept AAPL", "quorum bars accept --help"),
+        actions=actions.BARS,
     ),
     Command(
         "resume",
@@ -118,14 +122,10 @@ LOADING = (
     Command(
         "data",
         "stored_data",
-        "what data there are: symbols, gaps, corrections; take bars back",
-        arguments.data,
-        (
-            "quorum data",
-            "quorum data gaps AAPL",
-            "quorum data corrections --seen",
-            "quorum data remove T --from 2024-01-02",
-        ),
+        "what data there are, gaps, refused files; take bars back",
+        actions.DATA[0].add_arguments,
+        ("quorum data", "quorum data gaps AAPL", "quorum data remove --help"),
+        actions=actions.DATA,
     ),
 )
 LOOKING = (

@@ -173,7 +173,7 @@ def _series(settings: Settings) -> Finding:
     services = services_of(settings)
     if settings.database_url is None and not services.status()[0].running:
         return Finding("series", True, "not looked at: the database does not run")
-    connections = connect_to_read(settings, demo=False)
+    connections = connect_to_read(settings, demo=False, say=lambda _line: None)
     try:
         lonely = StoredData(connections.trader).series_without_bars()
     finally:

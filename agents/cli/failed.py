@@ -31,7 +31,7 @@ def failed(options: Namespace, screen: Screen) -> int:
     said = f"{options.unit} has failed on {socket.gethostname()} and will not be started again by itself"
     screen.say(said)
     settings = load_settings(options.settings)
-    connections = connect_to_read(settings, demo=False)
+    connections = connect_to_read(settings, demo=False, say=screen.say)
     try:
         mail = PostgresOutbox(connections.meta).mail_settings()
     finally:

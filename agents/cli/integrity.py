@@ -18,7 +18,7 @@ SHOWN = 50
 
 def verify(options: Namespace, screen: Screen) -> int:
     """Compute every link of the journal's chain again; names the rows that differ."""
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
         now = SystemClock().now()
         report = check_record(connections.trader, now, whole=not options.new, accepted=options.accept)

@@ -26,7 +26,7 @@ DUE_COLUMNS = ("next_due",)
 def jobs(options: Namespace, screen: Screen) -> int:
     """Pace, lateness and the newest runs; the demo's jobs ran on a simulated clock, so none of them is due."""
     settings = load_settings(options.settings)
-    connections = connect_to_read(settings, demo=options.demo)
+    connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         store = PostgresJobStore(connections.meta)
         now = None if options.demo else SystemClock().now()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agents import __version__
+from agents.cli.actions import Action
 from agents.cli.commands import COMMANDS, GROUPS, Command
 
 MISUSE = 2
@@ -51,18 +52,40 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     parsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     named = _command_word(words)
     for command in COMMANDS.values():
+        action = _action_among(command, words) if command.name == named else None
+        shown = action or command
         own = parsers.add_parser(
             command.name,
+            prog=f"quorum {command.name}" + (f" {action.name}" if action else ""),
             help=command.purpose,
-            description=_description(command),
-            epilog=_examples(command),
+            description=_description(shown.purpose, command.actions if action is None else ()),
+            epilog=_examples(shown.examples, command.more),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if command.name == named:
-            command.add_arguments(own)
+            _add_action(own, command, action)
+            shown.add_arguments(own)
             _add_common(own)
             own.set_defaults(command=command, parser=own)
     return parser
+
+
+def _action_among(command: Command, words: Sequence[str]) -> Action | None:
+    """The action that a command line names: a word behind the command that is one, and no option's value."""
+    behind = words[list(words).index(command.name) + 1 :]
+    actions = {action.name: action for action in command.actions}
+    pairs = zip(("", *behind), behind, strict=False)
+    return next((actions[word] for before, word in pairs if word in actions and before != "--settings"), None)
+
+
+def _add_action(parser: argparse.ArgumentParser, command: Command, action: Action | None) -> None:
+    """The word for what a command with several actions does."""
+    if action is not None:
+        parser.add_argument("action", choices=(action.name,), metavar=action.name, help=argparse.SUPPRESS)
+    elif command.actions:
+        names = [each.name for each in command.actions]
+        text = f"one of the above (default: {names[0]})"
+        parser.add_argument("action", nargs="?", choices=names, default=names[0], metavar="ACTION", help=text)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -90,14 +113,18 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
 
 
-def _description(command: Command) -> str:
-    sentence = command.purpose[0].upper() + command.purpose[1:]
-    return sentence if sentence.endswith("?") else f"{sentence}."
+def _description(purpose: str, actions: Sequence[Action]) -> str:
+    sentence = purpose[0].upper() + purpose[1:]
+    lines = [sentence if sentence.endswith("?") else f"{sentence}."]
+    if actions:
+        lines += ["", "actions (each has its own help):"]
+        lines += [f"  {action.name:<{NAME_CHARACTERS}}  {action.purpose}" for action in actions]
+    return "\n".join(lines)
 
 
-def _examples(command: Command) -> str:
-    title = "examples" if len(command.examples) > 1 else "example"
-    return "\n".join([f"{title}:", *(f"  {example}" for example in command.examples), command.more])
+def _examples(examples: Sequence[str], more: str) -> str:
+    title = "examples" if len(examples) > 1 else "example"
+    return "\n".join([f"{title}:", *(f"  {example}" for example in examples), more])
 
 
 def _refuse(parser: argparse.ArgumentParser, word: str) -> NoReturn:

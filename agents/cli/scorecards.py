@@ -26,7 +26,7 @@ def agents(options: Namespace, screen: Screen) -> int:
     """The newest scorecards over one window."""
     if options.window not in WINDOWS_DAYS:
         raise UsageError(f"--window {options.window}: windows are 7, 30, 90 and 0 for all history")
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
         rows = DeskReader(connections.meta).rows(NEWEST, w=options.window)
     finally:

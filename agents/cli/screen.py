@@ -18,8 +18,6 @@ from agents.reports.formatting import cell, literal
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-PIPE_WIDTH = 110
-"""Columns of a table where stdout is no terminal."""
 SHORT_CHARACTERS = 24
 """A column whose values are no longer than this is not broken into lines."""
 
@@ -35,7 +33,7 @@ class Screen:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.out = Console(highlight=False, width=None if Console().is_terminal else PIPE_WIDTH)
+        self.out = Console(highlight=False)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:

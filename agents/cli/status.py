@@ -29,7 +29,7 @@ from agents.wiring.connections import Connections, connect_to_read
 
 def status(options: Namespace, screen: Screen) -> int:
     """Figures of every book, agents, positions and health."""
-    with _connected(options) as connections:
+    with _connected(options, screen) as connections:
         reader = DeskReader(connections.trader)
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
@@ -49,7 +49,7 @@ def status(options: Namespace, screen: Screen) -> int:
 def why(options: Namespace, screen: Screen) -> int:
     """One decision about a symbol, with every vote, the order and its fills."""
     at = options.at or SystemClock().now()
-    with _reader(options) as reader:
+    with _reader(options, screen) as reader:
         decision = reader.why(options.symbol, at)
         known = reader.symbols() if decision is None else []
     if decision is not None:
@@ -62,7 +62,7 @@ def why(options: Namespace, screen: Screen) -> int:
 
 def psql(options: Namespace, screen: Screen) -> int:
     """Becomes psql on the desk's database; with --json only says how it would be called."""
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     connections.close()
     opened = connections.psql_as_owner() if options.owner else (connections.psql, connections.psql_environment)
     command = [*opened[0], *options.arguments]
@@ -76,16 +76,16 @@ def psql(options: Namespace, screen: Screen) -> int:
 
 
 @contextmanager
-def _reader(options: Namespace) -> Iterator[DeskReader]:
-    with _connected(options) as connections:
+def _reader(options: Namespace, screen: Screen) -> Iterator[DeskReader]:
+    with _connected(options, screen) as connections:
         yield DeskReader(connections.trader)
 
 
 @contextmanager
-def _connected(options: Namespace) -> Iterator[Connections]:
+def _connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
     settings = load_settings(options.settings)
     chosen_names(registered_names(), settings.agents.enabled, settings.agents.own)  # a typo is refused here too
-    connections = connect_to_read(settings, demo=options.demo)
+    connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         yield connections
     finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from rich.table import Table
 from rich.text import Text
 
 from agents.adapters.database.engine import Row
@@ -14,7 +16,9 @@ from agents.cli.confirm import confirmed
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
-from agents.core.settings import load_settings
+from agents.core.ports import MarketCalendar
+from agents.core.settings import DataSettings, load_settings
+from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections, connect_to_read
 
 SHOWN = 1000
@@ -22,24 +26,38 @@ SHOWN = 1000
 CELL_CHARACTERS = 48
 
 
+class Source(NamedTuple):
+    """The desk's database, and what its settings say of data."""
+
+    connections: Connections
+    data: DataSettings
+
+    @property
+    def calendar(self) -> MarketCalendar:
+        """When its bars close."""
+        return calendar_of(self.data)
+
+
 def data(options: Namespace, screen: Screen) -> int:
     """One of the actions; exit status 1 where nothing was removed."""
-    if options.action != "remove" and (options.start or options.end):
-        raise UsageError(f"--from and --to belong to remove, not to {options.action}")
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    settings = load_settings(options.settings)
+    connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
-        return ACTIONS[options.action](options, screen, connections)
+        return ACTIONS[options.action](options, screen, Source(connections, settings.data))
     finally:
         connections.close()
 
 
-def _list(_options: Namespace, screen: Screen, connections: Connections) -> int:
-    stored = StoredData(connections.trader)
-    rows, lonely = stored.symbols(), stored.series_without_bars()
+def _list(options: Namespace, screen: Screen, source: Source) -> int:
+    stored = StoredData(source.connections.trader)
+    rows, lonely, refused = stored.symbols(source.calendar), stored.series_without_bars(), stored.refused_files()
     shown = [{**row, "first": f"{row['first']:%Y-%m-%d}", "last": f"{row['last']:%Y-%m-%d %H:%M}"} for row in rows]
-    columns = ("symbol", "first", "last", "bars", "missing", "suspect", "corrections")
+    columns = ["symbol", "first", "last", "bars", "missing", "suspect", "corrections"]
+    columns += ["suspect_ever", "corrections_ever"] if options.history else []
     remarks = [Text(without_bars(lonely))] if lonely else []
-    screen.result({"symbols": rows, "series_without_bars": lonely}, rows_table("Bars", shown, columns), *remarks)
+    remarks += [Text(f"{len(refused)} files of the folder are refused; see: quorum data quarantine")] if refused else []
+    document = {"symbols": rows, "series_without_bars": lonely, "refused_files": refused}
+    screen.result(document, rows_table("Bars", shown, columns), *remarks)
     return 0
 
 
@@ -51,17 +69,18 @@ def without_bars(symbols: Sequence[str]) -> str:
     )
 
 
-def _gaps(options: Namespace, screen: Screen, connections: Connections) -> int:
-    rows = StoredData(connections.trader).gaps(options.symbol)
+def _gaps(options: Namespace, screen: Screen, source: Source) -> int:
+    rows = StoredData(source.connections.trader).gaps(options.symbol, source.calendar)
     shown = [
         {**row, **{name: f"{row[name]:%Y-%m-%d %H:%M}" for name in ("last_before", "first_after")}} for row in rows
     ]
-    screen.result(rows, rows_table("Gaps", shown, ("symbol", "last_before", "first_after", "missing")))
+    by = f"by the calendar {source.data.calendar}" if source.data.calendar else "where others have a bar"
+    screen.result(rows, rows_table(f"Gaps, {by}", shown, ("symbol", "last_before", "first_after", "missing")))
     return 0
 
 
-def _corrections(options: Namespace, screen: Screen, connections: Connections) -> int:
-    stored = StoredData(connections.trader)
+def _corrections(options: Namespace, screen: Screen, source: Source) -> int:
+    stored = StoredData(source.connections.trader)
     rows = stored.corrections(options.symbol, SHOWN)
     lines = []
     for row in rows:
@@ -82,10 +101,17 @@ def _text(value: float | None) -> str:
     return "none" if value is None else f"{value:.10g}"
 
 
-def _quarantine(_options: Namespace, screen: Screen, connections: Connections) -> int:
-    rows = StoredData(connections.trader).quarantine(SHOWN)
+def _quarantine(_options: Namespace, screen: Screen, source: Source) -> int:
+    """Files that were refused as a whole come first: nothing of them is there."""
+    stored = StoredData(source.connections.trader)
+    files, rows = stored.refused_files(), stored.quarantine(SHOWN)
+    tables: list[Table | Text] = []
+    if files:
+        remedy = "A file is looked at again when it changes: mend it as its reason says, or take it out of the folder."
+        tables = [rows_table("Refused files", files, ("file", "reason", "refused_at")), Text(remedy)]
     shown = [{**row, "content": _short(row["content"])} for row in rows]
-    screen.result(rows, rows_table("Refused rows, newest first", shown, ("file", "row", "reason", "content")))
+    tables.append(rows_table("Refused rows, newest first", shown, ("file", "row", "reason", "content")))
+    screen.result({"files": files, "rows": rows}, *tables)
     return 0
 
 
@@ -94,11 +120,9 @@ def _short(content: str) -> str:
     return visible if len(visible) <= CELL_CHARACTERS else visible[: CELL_CHARACTERS - 1] + "…"
 
 
-def _remove(options: Namespace, screen: Screen, connections: Connections) -> int:
+def _remove(options: Namespace, screen: Screen, source: Source) -> int:
     """Only bars that no decision has used: what was decided must be computed again from the same data."""
-    if options.symbol is None:
-        raise UsageError("say which symbol: quorum data remove SYMBOL [--from TIME] [--to TIME]")
-    stored = StoredData(connections.trader)
+    stored = StoredData(source.connections.trader)
     chosen = stored.chosen(options.symbol, options.start, options.end)
     if not chosen["bars"]:
         raise UsageError(f"there are no such bars of {options.symbol}; see: quorum data list")
@@ -106,7 +130,7 @@ def _remove(options: Namespace, screen: Screen, connections: Connections) -> int
         raise UsageError(_why_not(options.symbol, chosen))
     if not confirmed(options, screen, f"remove {chosen['bars']:,} bars of {options.symbol}"):
         return 1
-    removed = StoredData(connections.owner).remove(options.symbol, options.start, options.end)
+    removed = StoredData(source.connections.owner).remove(options.symbol, options.start, options.end)
     screen.result(
         {"symbol": options.symbol, "removed": removed},
         f"removed {removed:,} bars of {options.symbol}; the files that brought them are read again when they change",
@@ -123,7 +147,7 @@ def _why_not(symbol: str, chosen: Row) -> str:
     )
 
 
-ACTIONS: dict[str, Callable[[Namespace, Screen, Connections], int]] = {
+ACTIONS: dict[str, Callable[[Namespace, Screen, Source], int]] = {
     "list": _list,
     "gaps": _gaps,
     "corrections": _corrections,

@@ -17,7 +17,7 @@ OUTCOMES = {"accept": "accepted, and a task now", "dismiss": "dismissed", "add":
 
 def todo(options: Namespace, screen: Screen) -> int:
     """Lists what is open, or decides about one of them."""
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
         to_do = ToDo(connections.meta)
         if options.action == "list":

@@ -41,7 +41,7 @@ def weights(options: Namespace, screen: Screen) -> int:
         }
         change[options.action](options, screen)
         return 0
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo)
+    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
         reader = DeskReader(connections.meta)
         if options.action == "show":

@@ -29,6 +29,10 @@ class ServiceError(AgentsError):
     """PostgreSQL, TimescaleDB or Redis is missing, unreachable or unfit."""
 
 
+class SilentServiceError(ServiceError):
+    """A server is there, and does not answer: it stands still, or has far too much to do."""
+
+
 class JournalError(AgentsError):
     """The record of decisions contradicts itself; trading must not go on."""
 

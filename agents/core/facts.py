@@ -86,7 +86,7 @@ class NewestDecision:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuspectSymbol:
     """A symbol whose newest bar, of `time`, is not believed; `price` is its close, `accepted` that of the last bar that
-    is, `bars` how many are not believed since."""
+    is, `bars` how many are not believed since, or since a person's last "no"; `word` is that person's on the newest."""
 
     symbol: str
     time: datetime
@@ -94,6 +94,7 @@ class SuspectSymbol:
     accepted_at: datetime
     accepted: float
     bars: int
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

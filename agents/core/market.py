@@ -104,9 +104,9 @@ class MarketAction(NamedTuple):
     the first bar that trades with it).
 
     `value` is the number of new shares for an old one ("split"), cash for an old share ("dividend"), or the price at
-    which it was taken off ("delisting") or which a person "accepted" or "rejected" of a suspect bar. `factor` is what
-    prices from then on are multiplied by to be like those before. `read_id` is the read of files after which it was
-    known.
+    which it was taken off ("delisting") or which a person "accepted" or "rejected" of a suspect bar, or of which they
+    have "withdrawn" their acceptance (the last word about a bar counts). `factor` is what prices from then on are
+    multiplied by to be like those before. `read_id` is the read of files after which it was known.
     """
 
     symbol: str

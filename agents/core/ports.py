@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+import numpy as np
+
 from agents.core.meta_types import Heartbeat
 from agents.core.types import (
     Bars,
@@ -114,6 +116,10 @@ class MarketCalendar(Protocol):
 
     def expects(self, time: Times) -> Booleans:
         """Which of these times [T] are the close of a bar of this market, for certain."""
+        ...
+
+    def closes(self, first: np.datetime64, last: np.datetime64, /) -> Times | None:
+        """When bars of this market close from `first` to `last`, in order; None where nobody knows."""
         ...
 
     def stale_before(self, at: datetime) -> datetime:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agents.core.alarm_types import AlarmFacts, AlarmLimits
-from agents.core.meta_types import SEVERITIES, Alarm, Heartbeat, JobRun, ScheduledJob
+from agents.core.meta_types import SEVERITIES, Alarm, Heartbeat, JobRun, ScheduledJob, Severity
 from agents.core.types import RiskState, WeightsLevel
 from agents.tuning.schedule import lateness
 
@@ -97,7 +97,14 @@ def _suspect_prices(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
             f"{suspect.price:g} of {suspect.time:%Y-%m-%d %H:%M} does not fit {suspect.accepted:g} before, so it is not"
             f" traded; look, then `quorum bars accept {suspect.symbol}` or reject"
         )
-        yield Alarm(kind="price_suspect", subject=suspect.symbol, severity="high", detail=detail)
+        severity: Severity = "high"
+        if suspect.word == "rejected":  # a person knows, and has said what they think
+            detail = (
+                f"{suspect.price:g} of {suspect.time:%Y-%m-%d %H:%M} was rejected by a person; {suspect.symbol} is"
+                f" traded again once a bar fits {suspect.accepted:g}, or bars from then on agree"
+            )
+            severity = "low"
+        yield Alarm(kind="price_suspect", subject=suspect.symbol, severity=severity, detail=detail)
 
 
 def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:

@@ -13,13 +13,21 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL, make_url
 
 from agents.adapters.database.bounded import PATIENCE_S
-from agents.adapters.database.engine import TRADING_PATIENCE_S, first_line, normalise_url, open_engine, transaction
+from agents.adapters.database.engine import (
+    TRADING_PATIENCE_S,
+    first_line,
+    normalise_url,
+    open_engine,
+    safe_url,
+    transaction,
+)
 from agents.adapters.database.migrate import is_current, upgrade
 from agents.adapters.database.roles import META, OWNER, READER, TRADER, grant_missing_rights, require_roles
 from agents.adapters.services.embedded import EmbeddedServices
-from agents.core.errors import ServiceError
+from agents.core.errors import ServiceError, SilentServiceError
 from agents.core.log import log_event
 from agents.core.settings import INTERVALS_S, Settings
+from agents.core.waiting import told_when_slow
 
 logger = logging.getLogger(__name__)
 DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
@@ -87,19 +95,24 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
         owner.dispose()
 
 
-def connect_to_read(settings: Settings, *, demo: bool) -> Connections:
+def connect_to_read(settings: Settings, *, demo: bool, say: Say) -> Connections:
     """As `connect`, for a command that only reads the database: where that answers and has the newest schema, neither
-    Redis nor the servers' programs are looked at."""
+    Redis nor the servers' programs are looked at. A server that does not answer is a ServiceError at once."""
     owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
     try:
-        connections = _connections(settings, owner, demo)
-        if is_current(connections.trader):
-            return connections
+        with told_when_slow(say, f"waiting for PostgreSQL ({safe_url(owner)})"):
+            connections = _connections(settings, owner, demo)
+            if is_current(connections.trader):
+                return connections
         connections.close()
+    except SilentServiceError as error:
+        raise ServiceError(
+            f"PostgreSQL does not answer: it stands still or has too much to do ({error}); see: quorum services status"
+        ) from None
     except ServiceError:
         pass  # it does not run or does not exist yet: `connect` mends that, or says what is wrong
     owner.dispose()
-    return connect(settings, demo=demo, say=lambda _line: None)
+    return connect(settings, demo=demo, say=say)
 
 
 def connect_as_it_is(settings: Settings) -> Connections:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.renames import Renames
 from agents.adapters.database.series_store import SeriesReport, SeriesStore
 from agents.adapters.feeds.file_reading import import_file
 from agents.adapters.files.series_files import SeriesFile, read_series, read_texts
@@ -27,6 +28,6 @@ def import_series(
     settings: Settings, connections: Connections, file: SeriesFile, *, lag: timedelta, texts: bool
 ) -> SeriesReport:
     """Load one file of exogenous series, or of dated texts, which are scored."""
-    file = replace(file, aliases=settings.data.aliases)
+    file = replace(file, aliases={**Renames(connections.trader).all(), **settings.data.aliases})
     rows = read_texts(file, score_texts, settings.data.timezone) if texts else read_series(file, lag)
     return SeriesStore(connections.trader).store(rows)

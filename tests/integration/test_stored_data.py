@@ -17,6 +17,7 @@ from agents.adapters.database.stored_data import StoredData
 from agents.adapters.database.tables import metadata
 from agents.adapters.database.wipe import DATA_TABLES, JOURNAL_TABLES, KEPT_TABLES, META_TABLES
 from agents.adapters.feeds.file_reading import import_file
+from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.files.series_files import SeriesFile, read_series
 from agents.cli.main import main
 from agents.core.alarm_types import AlarmLimits
@@ -24,10 +25,12 @@ from agents.core.errors import ServiceError
 from agents.core.facts import SystemState
 from agents.core.settings import DataSettings
 from agents.tuning.alarms import desk_alarms
+from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from tests.conftest import SERVICES
 
 NOW = datetime(2024, 12, 1, tzinfo=UTC)
+ANY_HOURS = calendar_of(DataSettings())
 HEAD = "symbol,time,open,high,low,close,volume\n"
 SYSTEM = SystemState(
     cpu_percent=1.0, load_1m=0.1, cpus=2, memory_percent=1.0, disk_free_bytes=10**12, database_bytes=1,
@@ -51,7 +54,7 @@ def desk(owner, trader, tmp_path):
     return StoredData(owner)
 
 
-def decide_until(engine, day, version):
+def decide_until(engine, day, version, symbols=("A", "B", "T", "LATE")):
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -59,6 +62,14 @@ def decide_until(engine, day, version):
                 " reason, data_version) VALUES (:time, 0, 'equal', '{}', 'active', 1, 1, 0, '', :version)"
             ),
             {"time": f"2024-01-{day:02d}T21:00Z", "version": version},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO decision_details (time, symbol, combined, multiplier, raw_weight, target_weight, clamps,"
+                " no_trade, order_quantity, position, mark) SELECT CAST(:time AS timestamptz), s,"
+                " 0, 1, 0, 0, '', '', 0, 0, 1 FROM unnest(CAST(:symbols AS text[])) s"
+            ),
+            {"time": f"2024-01-{day:02d}T21:00Z", "symbols": list(symbols)},
         )
 
 
@@ -69,14 +80,17 @@ def correct(trader, tmp_path, symbol="A", day=3, close=9.5):
 
 
 def test_symbols_and_gaps(desk):
-    table = [[row[name] for name in ("symbol", "bars", "missing", "suspect", "corrections")] for row in desk.symbols()]
+    table = [
+        [row[name] for name in ("symbol", "bars", "missing", "suspect", "corrections")]
+        for row in desk.symbols(ANY_HOURS)
+    ]
     assert table == [["A", 6, 0, 0, 0], ["B", 4, 1, 0, 0], ["T", 1, 0, 0, 0]]
-    first, last = (desk.symbols()[1][name].isoformat()[:10] for name in ("first", "last"))
+    first, last = (desk.symbols(ANY_HOURS)[1][name].isoformat()[:10] for name in ("first", "last"))
     assert (first, last) == ("2024-01-03", "2024-01-09")
-    (gap,) = desk.gaps(None)
+    (gap,) = desk.gaps(None, ANY_HOURS)
     assert (gap["symbol"], gap["missing"]) == ("B", 1)
     assert [gap[name].isoformat()[:10] for name in ("last_before", "first_after")] == ["2024-01-03", "2024-01-05"]
-    assert desk.gaps("A") == []
+    assert desk.gaps("A", ANY_HOURS) == []
     (refused,) = desk.quarantine(5)
     assert (refused["file"], refused["row"], refused["reason"]) == ("a.csv", 12, "high below low")
 
@@ -86,7 +100,7 @@ def test_only_bars_that_no_decision_has_used_are_removed(desk):
     assert (used["bars"], used["used"], used["used_until"].isoformat()[:10]) == (6, 4, "2024-01-05")
     assert desk.remove("T", None, None) == 1
     assert desk.remove("A", None, None) == 2, "those of the 8th and 9th"
-    assert [row["bars"] for row in desk.symbols()] == [4, 4]
+    assert [row["bars"] for row in desk.symbols(ANY_HOURS)] == [4, 4]
 
 
 def test_a_bar_that_came_after_the_decision_was_made_can_be_removed(desk, trader, tmp_path):
@@ -95,6 +109,54 @@ def test_a_bar_that_came_after_the_decision_was_made_can_be_removed(desk, trader
     assert desk.chosen("LATE", None, None)["used"] == 0
     decide_until(trader, 8, 2)
     assert desk.chosen("LATE", None, None)["used"] == 1
+
+
+def test_a_symbol_that_no_decision_was_about_can_be_removed(desk, trader, tmp_path):
+    """Seen: a symbol outside data.symbols was refused, since its bars are older than a decision."""
+    file = tmp_path / "typo.csv"
+    file.write_text(HEAD + rows("TYPO", 2, 3))
+    import_file(file, DataSettings(), BarsStore(trader), {}, NOW)
+    decide_until(trader, 9, 99, symbols=("A", "B"))
+    assert desk.chosen("TYPO", None, None)["used"] == 0
+    assert desk.remove("TYPO", None, None) == 2
+    assert desk.chosen("A", None, None)["used"] == 6
+
+
+def test_gaps_follow_the_calendar_of_the_market(trader, tmp_path):
+    """January 1st and 15th of 2024 were holidays in New York; the 4th and 5th lack a bar, of any symbol."""
+    stored, calendar = StoredData(trader), calendar_of(DataSettings(calendar="XNYS"))
+    file = tmp_path / "a.csv"
+    file.write_text(HEAD + rows("A", 2, 3, 8, 9, 10, 11, 12, 16, 17) + rows("B", 2, 3, 8))
+    settings = DataSettings(calendar="XNYS")
+    import_file(file, settings, BarsStore(trader), {}, NOW)
+    assert stored.gaps(None, ANY_HOURS) == [], "seen: nobody has one, so nothing is missing"
+    gaps = stored.gaps("A", calendar)
+    assert [(gap["last_before"].day, gap["first_after"].day, gap["missing"]) for gap in gaps] == [(3, 8, 2)]
+    assert [row["missing"] for row in stored.symbols(calendar)] == [2, 2]
+
+
+def test_a_symbol_that_trades_at_other_hours_is_held_against_the_others(trader, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(HEAD + rows("COIN", 1, 2, 3, 6, 7, 8))
+    import_file(
+        file, DataSettings(timezone="UTC", session_close="24:00", session_open="00:00"), BarsStore(trader), {}, NOW
+    )
+    calendar = calendar_of(DataSettings(calendar="XNYS"))
+    assert StoredData(trader).gaps("COIN", calendar) == []
+
+
+def test_the_list_counts_what_is_open_and_with_history_what_ever_was(trader, tmp_path):
+    """Seen: a doubt that was settled long ago still stood in the column."""
+    file = tmp_path / "a.csv"
+    lines = [f"A,2024-01-{day:02d},{p},{p},{p},{p},1000\n" for day, p in ((2, 10), (3, 30), (4, 10), (5, 10))]
+    file.write_text(HEAD + "".join(lines))
+    import_file(file, DataSettings(), BarsStore(trader), {}, NOW)
+    (row,) = StoredData(trader).symbols(ANY_HOURS)
+    assert (row["suspect"], row["suspect_ever"]) == (0, 1)
+    file.write_text(HEAD + "A,2024-01-08,30,30,30,30,1000\n")
+    import_file(file, DataSettings(), BarsStore(trader), {}, NOW)
+    (row,) = StoredData(trader).symbols(ANY_HOURS)
+    assert (row["suspect"], row["suspect_ever"]) == (1, 2)
 
 
 def alarms(engine):
@@ -149,11 +211,11 @@ def test_a_reset_keeps_a_backup_of_everything(own_desk, trader, capsys):
     kept = Path(json.loads(capsys.readouterr().out)["backup"])
     assert json.loads(Path(f"{kept}.json").read_text())["rows"]["decisions"] == 1
     kept.unlink()
-    assert [row["bars"] for row in own_desk.symbols()] == [6, 4, 1]
+    assert [row["bars"] for row in own_desk.symbols(ANY_HOURS)] == [6, 4, 1]
     assert own_desk.chosen("A", None, None)["used"] == 0
     decide_until(trader, 5, 1)
     assert main(["reset", "--yes", "--data"]) == 0
-    assert own_desk.symbols() == []
+    assert own_desk.symbols(ANY_HOURS) == []
 
 
 def test_without_a_backup_nothing_is_forgotten(own_desk, trader, capsys, monkeypatch):
@@ -186,7 +248,7 @@ def quorum(connections, monkeypatch, capsys):
     kept = Connections(connections.owner, connections.trader, connections.meta, "", connections.psql, {})
     monkeypatch.setattr(Connections, "close", lambda _self: None)
     monkeypatch.setenv("COLUMNS", "80")
-    for module in ("stored_data.connect_to_read", "reset.connect", "data.connect"):
+    for module in ("stored_data.connect_to_read", "bars.connect_to_read", "reset.connect", "data.connect"):
         monkeypatch.setattr(f"agents.cli.{module}", lambda *_a, **_k: kept)
 
     def run(line):
@@ -200,16 +262,15 @@ def quorum(connections, monkeypatch, capsys):
 def test_the_command_shows_removes_and_says_why_not(desk, quorum):
     status, out, _ = quorum("data")
     assert status == 0
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
     assert "2024-01-09 21:00" in out
     assert [row["symbol"] for row in json.loads(quorum("data --json")[1])["symbols"]] == ["A", "B", "T"]
     assert json.loads(quorum("data gaps B --json")[1])[0]["missing"] == 1
     assert "high below low" in quorum("data quarantine")[1]
     for line, problem in (
-        ("data remove", "say which symbol"),
         ("data remove X", "there are no such bars of X"),
         ("data remove A --yes", "4 of these 6 bars of A, up to 2024-01-05 21:00 UTC, may have been used by decisions"),
         ("data remove T", "this would remove 1 bars of T; add --yes to do it"),
-        ("data list --from 2024-01-01", "--from and --to belong to remove"),
         ("reset", "a backup is kept; add --yes to do it"),
     ):
         status, _, err = quorum(line)
@@ -219,13 +280,77 @@ def test_the_command_shows_removes_and_says_why_not(desk, quorum):
     assert json.loads(quorum("data remove T --yes --json")[1]) == {"symbol": "T", "removed": 1}
 
 
+def test_refused_files_are_listed_until_they_are_mended(desk, quorum, trader, tmp_path):
+    """Seen: they stood in the log only."""
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    feed = FolderFeed(DataSettings(feed_folder=folder), BarsStore(trader))
+    (folder / "odd.csv").write_text("date;price\n2024-01-02;3\n")
+    (folder / "b\x1bad.csv").write_text(HEAD)
+    feed.poll(NOW)
+    feed.poll(NOW)
+    shown = json.loads(quorum("data quarantine --json")[1])
+    assert {row["file"] for row in shown["files"]} == {"odd.csv", "b\\x1bad.csv"}
+    assert [row["reason"] for row in shown["rows"]] == ["high below low"]
+    out = quorum("data quarantine")[1]
+    assert "no column for" in out
+    assert "A file is looked at again when it changes" in out
+    assert "2 files of the folder are refused" in quorum("data")[1]
+    (folder / "odd.csv").write_text(HEAD + rows("ODD", 3))
+    (folder / "b\x1bad.csv").unlink()
+    FolderFeed(DataSettings(feed_folder=folder), BarsStore(trader)).poll(NOW)  # by another daemon, a day later
+    assert json.loads(quorum("data quarantine --json")[1])["files"] == []
+
+
+def test_a_renamed_symbol_goes_on_under_the_desks_name(desk, quorum, trader, tmp_path):
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    feed = FolderFeed(DataSettings(feed_folder=folder), BarsStore(trader))
+    (folder / "new.csv").write_text(HEAD + rows("NEW", 10, 11))
+    feed.poll(NOW)
+    for line, problem in (
+        ("bars rename A A", "has that name already"),
+        ("bars rename NOPE NEW", "NOPE has no bars here"),
+        ("bars rename A B", "B is a symbol of this desk with decisions of its own"),
+        ("bars rename A NEW", "this would take the 2 bars of NEW that no decision used for A; add --yes"),
+    ):
+        status, _, err = quorum(line)
+        assert (status, problem in err) == (2, True), err
+    assert "NEW in files is A from now on" in quorum("bars rename A NEW --yes")[1]
+    feed.poll(NOW)  # the daemon that runs hears of it
+    table = {row["symbol"]: row["bars"] for row in desk.symbols(ANY_HOURS)}
+    assert table == {"A": 8, "B": 4, "T": 1}
+    with (folder / "new.csv").open("a") as stream:
+        stream.write(rows("NEW", 12))
+    feed.poll(NOW)
+    assert desk.chosen("A", None, None)["bars"] == 9
+    assert "NEW is A already" in quorum("bars rename B NEW")[2]
+    series = tmp_path / "chain.csv"
+    series.write_text("symbol,time,market_cap\nNEW,2024-01-01,1\n")
+    assert quorum(f"import-series {series}")[0] == 0
+    assert desk.series_without_bars() == []
+
+
+def test_suspect_prices_on_the_screen(quorum, trader, tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text(HEAD + "A,2024-01-02,10,10,10,10,1\nA,2024-01-03,30,30,30,30,1\n")
+    import_file(file, DataSettings(), BarsStore(trader), {}, NOW)
+    assert "quorum bars undo A" in quorum("bars accept A")[1]
+    assert "Accepted by you" in quorum("bars")[1]
+    assert "accepted no more" in quorum("bars undo A")[1]
+    assert json.loads(quorum("bars --json")[1])["suspect"][0]["word"] == "withdrawn"
+    out = quorum("bars reject A")[1]
+    assert "traded again once a bar fits 10" in out
+    assert "rejected" in out.split("Suspect symbols")[1]
+
+
 def test_corrections_on_the_screen(desk, quorum, trader, tmp_path):
     correct(trader, tmp_path)
     _, out, _ = quorum("data corrections")
     assert "close 10.5 -> 9.5" in out
     assert json.loads(quorum("data corrections --seen --json")[1])["marked_seen"] == 1
     assert "kept, seen" in quorum("data corrections")[1]
-    assert max(len(line) for line in out.splitlines()) <= 110
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
 
 
 def test_a_failed_import_prints_its_error_once(desk, quorum, tmp_path, monkeypatch):

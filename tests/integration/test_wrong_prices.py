@@ -33,7 +33,7 @@ def rows(symbol: str, first: int, last: int, changes=None, **always) -> str:
 @pytest.fixture
 def world(services, tmp_path):
     """Days of a desk: `changes` maps a day to what A's row says otherwise; `replaced` writes the whole file anew on
-    that day, with other changes; `person` is (day, word) of what is said of A in its evening. Returns equities, facts, suspect days, and what parity finds."""
+    that day, with other changes; `person` is (day, word) of what is said of A in its evening, or several. Returns equities, facts, suspect days, and what parity finds."""
     made = iter(range(100))
 
     def run(changes=None, *, replaced=None, person=None):
@@ -55,8 +55,9 @@ def world(services, tmp_path):
                             said = replaced[1] if replaced and t > replaced[0] else changes
                             stream.write(row(symbol, t, **(said or {}).get(t, {}) if symbol == "A" else {}))
                 desk.turn()
-                if person and person[0] == t:
-                    SuspectBars(desk.connections.trader).decide("A", person[1])
+                if person and (word := dict([person] if isinstance(person, tuple) else person).get(t)):
+                    store = SuspectBars(desk.connections.trader, 3)
+                    store.take_back("A") if word == "withdrawn" else store.decide("A", word)
             return Outcome(desk)
 
     return run
@@ -154,3 +155,12 @@ def test_a_fall_of_70_percent_is_believed_at_the_fourth_bar_or_when_a_person_say
     fallen = world(fall, person=person)
     assert fallen.suspect == [day(FIRST + k) for k in range(doubted)]
     assert fallen.parity["examples"] == []
+
+
+@pytest.mark.slow
+def test_a_wrong_word_is_taken_back_and_what_was_decided_meanwhile_stays(world):
+    """Two wrong bars, the first accepted by a person who sees on the second evening that it was wrong."""
+    wrong = {t: {"raw": 0.3, "adjusted": 0.3} for t in (FIRST, FIRST + 1)}
+    mended = world(wrong, person=[(FIRST, "accepted"), (FIRST + 1, "withdrawn")])
+    assert mended.suspect == [day(FIRST)], "the second was decided upon, and the third is believed at once"
+    assert mended.parity["examples"] == []

@@ -28,6 +28,12 @@ class ExchangeHours:
         place = np.minimum(np.searchsorted(closes, time), len(closes) - 1)
         return np.asarray(closes[place] == time, dtype=bool)
 
+    def closes(self, first: np.datetime64, last: np.datetime64, /) -> Times | None:
+        closes = self._closes()
+        if first < closes[0] or last > closes[-1]:  # further than the library knows
+            return None
+        return closes[(closes >= first) & (closes <= last)]
+
     def stale_before(self, at: datetime) -> datetime:
         closes, moment = self._closes(), np.datetime64(at.replace(tzinfo=None), "us")
         if moment > closes[-1]:  # the library does not know so far ahead

@@ -18,5 +18,8 @@ class UnknownHours:
     def expects(self, time: Times) -> Booleans:
         return np.zeros(len(time), dtype=bool)
 
+    def closes(self, _first: np.datetime64, _last: np.datetime64, /) -> Times | None:
+        return None
+
     def stale_before(self, at: datetime) -> datetime:
         return at - self._stale_after

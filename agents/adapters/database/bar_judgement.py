@@ -11,23 +11,25 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from agents.adapters.database.engine import driver_connection
-from agents.adapters.database.market_facts import read_actions, record_actions
+from agents.adapters.database.market_facts import WITHDRAWN, read_actions, record_actions
 from agents.adapters.files.bar_files import BadRow
 from agents.adapters.files.bar_rows import BarBatch
-from agents.adapters.files.price_guard import ACCEPTED, NEW, SUSPECT, Judged, Track, judge
+from agents.adapters.files.price_guard import ACCEPTED, NEW, Judged, Track, judge
 from agents.core.market import MarketAction
 from agents.core.types import Booleans, Integers, as_datetime
 
 PRICES = ("open", "high", "low", "close", "adjustment", "split", "dividend")
 ALL_VERSIONS = 2**62
 _STORED = """
-SELECT (extract(epoch FROM time) * 1000000)::bigint, suspect, source,
+SELECT (extract(epoch FROM time) * 1000000)::bigint,
+       CASE WHEN suspect THEN 1 WHEN {withdrawn} THEN 2 ELSE 0 END, source,
        open, high, low, close, adjustment, split, dividend
-FROM bars WHERE symbol = %(symbol)s AND time <= %(last)s::timestamptz AND time >= coalesce(
-    (SELECT time FROM bars WHERE symbol = %(symbol)s AND time < %(first)s::timestamptz AND NOT suspect
-     ORDER BY time DESC LIMIT 1), '1900-01-01Z')
+FROM bars b WHERE symbol = %(symbol)s AND time <= %(last)s::timestamptz AND time >= coalesce(
+    (SELECT time FROM bars b WHERE symbol = %(symbol)s AND time < %(first)s::timestamptz AND NOT suspect
+     AND NOT {withdrawn} ORDER BY time DESC LIMIT 1), '1900-01-01Z')
 ORDER BY time
 """
+"""Verdicts as `price_guard` numbers them."""
 _MARK = """
 UPDATE bars SET suspect = true FROM unnest(CAST(:symbols AS text[]), CAST(:times AS timestamptz[])) AS g(symbol, time)
 WHERE bars.symbol = g.symbol AND bars.time = g.time
@@ -85,7 +87,7 @@ def _track(connection: Connection, batch: BarBatch, rows: Integers, new: Boolean
     symbol = batch.symbols[batch.symbol[rows[0]]]
     bounds = {"symbol": symbol, "first": f"{batch.time[rows[0]]}Z", "last": f"{batch.time[rows[-1]]}Z"}
     with driver_connection(connection).cursor(binary=True) as cursor:
-        stored = cursor.execute(_STORED, bounds).fetchall()
+        stored = cursor.execute(_STORED.format(withdrawn=WITHDRAWN), bounds).fetchall()
     mine = batch.time[rows].astype("datetime64[us]").astype(np.int64)
     theirs = np.array([row[0] for row in stored], dtype=np.int64)
     place = {int(stamp): k for k, stamp in enumerate(theirs)}
@@ -97,14 +99,14 @@ def _track(connection: Connection, batch: BarBatch, rows: Integers, new: Boolean
     taken = ~unlike
     left = np.ones(len(stored), dtype=bool)
     left[at[taken & (at >= 0)]] = False
-    flags = np.array([row[1] for row in stored], dtype=bool)
-    verdict = np.where(new, NEW, np.where((at >= 0) & (flags[at] if stored else False), SUSPECT, ACCEPTED))[taken]
+    known = np.array([row[1] for row in stored], dtype=np.int64)
+    verdict = np.where(new, NEW, np.where(at >= 0, known[at] if stored else ACCEPTED, ACCEPTED))[taken]
     sources = {name: k for k, name in enumerate(sorted({batch.file, *(row[2] for row in stored)}))}
     columns: dict[str, Any] = {
         name: np.concatenate([numbers[left, k], values[name][taken]]) for k, name in enumerate(PRICES)
     }
     columns["time"] = np.concatenate([theirs[left], mine[taken]])
-    columns["verdict"] = np.concatenate([np.where(flags[left], SUSPECT, ACCEPTED), verdict])
+    columns["verdict"] = np.concatenate([known[left], verdict])
     columns["view"] = np.array([sources[row[2]] for row in stored], dtype=np.int64)[left]
     columns["view"] = np.concatenate([columns["view"], np.full(int(taken.sum()), sources[batch.file])])
     columns["fresh"] = np.concatenate([np.zeros(int(left.sum()), dtype=bool), np.ones(int(taken.sum()), dtype=bool)])

@@ -68,6 +68,11 @@ class BarsStore:
         self._seen_read: int | None = None
         self._version = version
 
+    @property
+    def engine(self) -> Engine:
+        """The database behind it."""
+        return self._engine
+
     def narrowed(self, symbols: Sequence[str]) -> BarsStore:
         """The same table, reading only `symbols`."""
         return BarsStore(self._engine, symbols, self._version)

@@ -11,11 +11,12 @@ from typing import Any, cast
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
+from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 
 from agents.adapters.database.bounded import PATIENCE_S, BoundedConnection, NoAnswer
-from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.errors import DataError, ServiceError, SettingsError, SilentServiceError
 from agents.core.log import mask_secrets
 
 CONNECT_TIMEOUT_S = 5
@@ -136,11 +137,13 @@ def transaction(engine: Engine, *, patience_s: float | None = None) -> Iterator[
 @contextmanager
 def told_plainly(engine: Engine) -> Iterator[None]:
     """Errors of the driver as one line without secrets: ServiceError where the server is away, breaks or takes no
-    writes, DataError where it does not take what it is given."""
+    writes, and more precisely SilentServiceError where it does not answer; DataError where it does not take what it is
+    given."""
     try:
         yield
     except AWAY as error:
-        raise ServiceError(f"database {safe_url(engine)}: {first_line(error)}") from error
+        kind = SilentServiceError if isinstance(_cause(error), (NoAnswer, ConnectionTimeout)) else ServiceError
+        raise kind(f"database {safe_url(engine)}: {first_line(error)}") from error
     except REFUSED as error:
         raise DataError(f"database {safe_url(engine)} does not take a row: {first_line(error)}") from error
 
@@ -152,11 +155,16 @@ def safe_url(engine: Engine) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of a driver's message, without secrets."""
+    return mask_secrets(str(_cause(error)).strip().split("\n")[0])
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The driver's own error."""
     cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
     before = error.__context__
     while before is not None:  # closing a session that did not answer may fail too, and is not what went wrong
         cause, before = (before if isinstance(before, NoAnswer) else cause), before.__context__
-    return mask_secrets(str(cause).strip().split("\n")[0])
+    return cause
 
 
 def driver_connection(connection: Connection) -> psycopg.Connection[Any]:

@@ -13,9 +13,12 @@ from agents.core.market import MarketAction
 from agents.core.types import as_datetime
 
 A_PERSON = "a person"
+WITHDRAWN = """EXISTS (SELECT 1 FROM market_actions w WHERE w.symbol = b.symbol AND w.kind = 'withdrawn'
+    AND w.time < b.time AND w.read_id > b.read_id)"""
+"""Whether a bar `b` was judged by a price that a person has accepted and taken back since."""
 _ACTIONS = """
 SELECT symbol, (extract(epoch FROM time) * 1000000)::bigint, kind, value, factor, source, read_id FROM market_actions
-WHERE symbol = ANY(%s) AND read_id <= %s ORDER BY symbol, time, kind
+WHERE symbol = ANY(%s) AND read_id <= %s ORDER BY symbol, time, kind, read_id
 """
 _INSERT = """
 INSERT INTO market_actions (symbol, time, kind, value, factor, source, read_id)

@@ -35,6 +35,8 @@ RIGHTS: dict[str, dict[str, str]] = {
         "positions": "INSERT, DELETE",
         "desk_state": "INSERT, UPDATE (time, state)",
         "heartbeats": KEEP,
+        "file_refusals": KEEP,
+        "symbol_renames": ADD,
     },
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import Row, row_dicts, transaction
+from agents.adapters.database.gaps import find_gaps
+from agents.adapters.database.refusals import open_refusals
+from agents.adapters.database.suspect_bars import suspect_symbols
+from agents.core.ports import MarketCalendar
 from agents.core.symbols import EVERY_SYMBOL
 
 _USED = """EXISTS (SELECT 1 FROM (SELECT time, data_version FROM decisions ORDER BY time DESC LIMIT 1) d
-    WHERE b.time <= d.time AND (d.data_version = 0 OR b.read_id <= d.data_version))"""
-"""Whether a decision can have used a bar `b`. Data versions rise with the decisions, so the newest one tells."""
+    WHERE b.time <= d.time AND (d.data_version = 0 OR b.read_id <= d.data_version)
+        AND EXISTS (SELECT 1 FROM decision_details x WHERE x.symbol = :symbol))"""
+"""Whether a decision can have used a bar `b` of the symbol. Data versions rise with the decisions, so the newest one
+tells; and a desk reads its own symbols only, each of which it has decided upon."""
 
-_GAPS = """
-WITH axis AS (SELECT time, row_number() OVER (ORDER BY time) AS place FROM (SELECT DISTINCT time FROM bars) t),
-steps AS (
-    SELECT symbol, time, lag(time) OVER w AS last_before,
-           place - lag(place) OVER w - 1 AS missing
-    FROM bars JOIN axis USING (time) WINDOW w AS (PARTITION BY symbol ORDER BY time))
-SELECT symbol, last_before, time AS first_after, missing FROM steps
-WHERE missing > 0 AND (CAST(:symbol AS text) IS NULL OR symbol = :symbol)
-"""
 _SYMBOLS = """
-WITH gaps AS (SELECT symbol, sum(missing)::bigint AS missing FROM ({gaps}) g GROUP BY symbol),
-open AS (SELECT symbol, count(*) AS corrections FROM bar_corrections WHERE NOT taken AND seen_at IS NULL GROUP BY 1)
-SELECT symbol, min(time) AS first, max(time) AS last, count(*) AS bars, coalesce(max(gaps.missing), 0) AS missing,
-       count(*) FILTER (WHERE suspect) AS suspect, coalesce(max(open.corrections), 0) AS corrections
-FROM bars LEFT JOIN gaps USING (symbol) LEFT JOIN open USING (symbol) GROUP BY symbol ORDER BY symbol
+WITH open AS (SELECT symbol, count(*) AS ever, count(*) FILTER (WHERE NOT taken AND seen_at IS NULL) AS corrections
+              FROM bar_corrections GROUP BY 1)
+SELECT symbol, min(time) AS first, max(time) AS last, count(*) AS bars, count(*) FILTER (WHERE suspect) AS suspect_ever,
+       coalesce(max(open.corrections), 0) AS corrections, coalesce(max(open.ever), 0) AS corrections_ever
+FROM bars LEFT JOIN open USING (symbol) GROUP BY symbol ORDER BY symbol
 """
 _CORRECTIONS = """
 SELECT symbol, time, kept, given, taken, seen_at, file, c.recorded_at
@@ -61,14 +60,23 @@ class StoredData:
         with transaction(self._engine) as connection:
             return row_dicts(connection, query, **parameters)
 
-    def symbols(self) -> list[Row]:
-        """A row for each symbol: first and last bar, bars, those that others have and it lacks in between, suspect
-        ones, and corrections that nobody has seen yet."""
-        return self._rows(_SYMBOLS.format(gaps=_GAPS), symbol=None)
+    def symbols(self, calendar: MarketCalendar) -> list[Row]:
+        """A row for each symbol: first and last bar, bars, those that are missing in between, suspect ones and
+        corrections that are open, and how many of both there ever were."""
+        with transaction(self._engine) as connection:
+            rows = row_dicts(connection, _SYMBOLS)
+            missing = Counter[str]()
+            for gap in find_gaps(connection, calendar):
+                missing[gap.symbol] += gap.missing
+            open_now = {s.symbol: s.bars for s in suspect_symbols(connection, [row["symbol"] for row in rows])}
+        return [row | {"missing": missing[row["symbol"]], "suspect": open_now.get(row["symbol"], 0)} for row in rows]
 
-    def gaps(self, symbol: str | None) -> list[Row]:
-        """Where a symbol has no bar at times between its first and last at which another symbol has one."""
-        return self._rows(_GAPS + "ORDER BY symbol, time", symbol=symbol)
+    def gaps(self, symbol: str | None, calendar: MarketCalendar) -> list[Row]:
+        """Where a symbol (None: any) has no bar at closes of the market between its first and last; where the calendar
+        is not known, or not that of the symbol, at times at which another symbol has one."""
+        with transaction(self._engine) as connection:
+            gaps = find_gaps(connection, calendar)
+        return [asdict(gap) for gap in gaps if symbol in (None, gap.symbol)]
 
     def corrections(self, symbol: str | None, limit: int) -> list[Row]:
         """Bars that a later file gave otherwise, newest first: the numbers kept and given, and whether they were
@@ -84,6 +92,11 @@ class StoredData:
     def quarantine(self, limit: int) -> list[Row]:
         """Rows of files that were refused, newest first."""
         return self._rows(_QUARANTINE, limit=limit)
+
+    def refused_files(self) -> list[Row]:
+        """Files of the feed's folder that cannot be trusted as a whole, and why, newest first."""
+        with transaction(self._engine) as connection:
+            return open_refusals(connection)
 
     def series_without_bars(self) -> Sequence[str]:
         """Symbols of series and texts that no bar has; none where there are no bars at all."""

@@ -194,13 +194,27 @@ market_actions = Table(
         comment="what prices from then on are multiplied by to be like those before",
     ),
     _text("source"),
-    Column("read_id", BigInteger, nullable=False, comment="the read of files after which it was known"),
+    Column(
+        "read_id",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="the read of files after which it was known",
+    ),
     _recorded_at(),
-    _check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'accepted', 'rejected')"),
+    _check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'accepted', 'rejected', 'withdrawn')"),
     _check("value_sane", "(value > 0 OR (value = 0 AND kind = 'delisting')) AND value < 'Infinity'"),
     _check("factor_sane", "factor > 0 AND factor < 'Infinity'"),
     _sane_time(),
     Index("ix_market_actions_read_id", "read_id"),
+    Index(
+        "uq_market_actions_once",
+        "symbol",
+        "time",
+        "kind",
+        unique=True,
+        postgresql_where=text("kind IN ('split', 'dividend', 'delisting')"),
+    ),
 )
 
 late_bars = Table(
@@ -224,6 +238,24 @@ bar_quarantine = Table(
     _text("content"),
     _recorded_at(),
     UniqueConstraint("file", "row_number", "reason", "content", name="uq_bar_quarantine_row"),
+)
+
+file_refusals = Table(
+    "file_refusals",
+    metadata,
+    Column("file", Text, primary_key=True),
+    _text("reason"),
+    Column("refused_at", MOMENT, nullable=False, comment="when it was found to be so"),
+    Column("mended_at", MOMENT, comment="when it was read, or gone; NULL: it is refused still"),
+)
+
+symbol_renames = Table(
+    "symbol_renames",
+    metadata,
+    Column("name", Text, primary_key=True, comment="what files and exchanges call it now"),
+    Column("symbol", Text, nullable=False, comment="the desk's name, which stays"),
+    _recorded_at(),
+    _check("another_name", "name <> symbol"),
 )
 
 exogenous = Table(

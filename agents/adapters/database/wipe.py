@@ -50,10 +50,11 @@ DATA_TABLES = (
     "bar_corrections",
     "bar_reads",
     "bar_quarantine",
+    "file_refusals",
     "exogenous",
     "exogenous_keys",
 )
-KEPT_TABLES = ("email_config", "project_tasks", "settings_tried")
+KEPT_TABLES = ("email_config", "project_tasks", "settings_tried", "symbol_renames")
 """What a person entered, and which settings were looked at: that cannot be unseen."""
 
 

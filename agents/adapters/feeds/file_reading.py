@@ -16,6 +16,7 @@ import numpy as np
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bar_reads import FileRead
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.renames import Renames
 from agents.adapters.files.bar_files import RawTable, open_regular, parse_table, read_table, size_to_hold
 from agents.adapters.files.bar_rows import BarBatch, validate_rows
 from agents.adapters.files.file_prefix import FilePrefix, read_prefix
@@ -102,10 +103,16 @@ class FileReader:
         return _understood(path, partial(validate_rows, table, self._settings, at=at))
 
 
+def also_named(settings: DataSettings, renames: Mapping[str, str]) -> DataSettings:
+    """The settings with the other names of symbols that persons told, on top of data.aliases."""
+    return settings.model_copy(update={"aliases": {**renames, **settings.aliases}}) if renames else settings
+
+
 def import_file(
     path: Path, settings: DataSettings, store: BarsStore, columns: Mapping[str, str], at: datetime
 ) -> LoadReport:
     """Load one file once; DataError where it cannot be trusted as a whole."""
+    settings = also_named(settings, Renames(store.engine).all())
     table = _understood(path, partial(read_table, path, {**settings.columns, **columns}))
     batch = _understood(path, partial(validate_rows, table, settings, at=at))
     prefix = _understood(path, partial(_whole, path))

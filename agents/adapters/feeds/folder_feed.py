@@ -14,7 +14,9 @@ from pathlib import Path
 
 from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.feeds.file_reading import FileReader, Progress
+from agents.adapters.database.refusals import FileRefusals
+from agents.adapters.database.renames import Renames
+from agents.adapters.feeds.file_reading import FileReader, Progress, also_named
 from agents.adapters.files.bar_files import SUFFIXES
 from agents.core.errors import DataError
 from agents.core.log import log_event
@@ -47,9 +49,14 @@ class FolderFeed:
 
     def __init__(self, settings: DataSettings, store: BarsStore) -> None:
         self._settings = settings
+        self._store = store
         self._reader = FileReader(settings, store)
+        self._renames: dict[str, str] = {}
         self._watched: dict[Path, _Watched] = {}
         self._told: dict[Path, str] = {}
+        self._refusals = FileRefusals(store.engine)
+        self._refused: set[str] | None = None
+        """Names of files that are refused on record; None until that was looked up."""
         self._touched_s: float | None = None
         """When the youngest of the files that the last poll looked into was touched, in seconds since 1970."""
 
@@ -67,21 +74,32 @@ class FolderFeed:
         folder = self._settings.feed_folder
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; create it and put bar files there (data.feed_folder)")
+        self._hear_renames()
         paths = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
-        for gone in self._watched.keys() - set(paths):
-            del self._watched[gone]
+        for gone in (self._watched.keys() | self._told.keys()) - set(paths):
+            self._watched.pop(gone, None)
+            self._told.pop(gone, None)
         reports: list[LoadReport] = []
         for path in paths:
             try:
                 reports.extend(self._read(path, at))
             except FileNotFoundError:
                 if path.is_symlink():  # else it went away between the listing and now
-                    self._tell(path, f"{path}: is a link to nothing")
+                    self._tell(path, f"{path}: is a link to nothing", at)
             except OSError as error:
-                self._tell(path, f"{path}: cannot be read: {error.strerror or error}")
+                self._tell(path, f"{path}: cannot be read: {error.strerror or error}", at)
             except DataError as error:
-                self._tell(path, str(error))
+                self._tell(path, str(error), at)
+        self._note_mended(at)
         return reports
+
+    def _hear_renames(self) -> None:
+        """Where a person told of a new name, files may hold rows under it that count otherwise now."""
+        renames = Renames(self._store.engine).all()
+        if renames != self._renames:
+            self._renames = renames
+            self._reader = FileReader(also_named(self._settings, renames), self._store)
+            self._watched.clear()
 
     def _read(self, path: Path, at: datetime) -> Iterator[LoadReport]:
         """Load what is new in one file; a report for each commit."""
@@ -110,12 +128,29 @@ class FolderFeed:
         self._watched[path] = _Watched(now, done=now, progress=self._watched[path].progress or known)
         self._told.pop(path, None)
 
-    def _tell(self, path: Path, problem: str) -> None:
-        """One line for each change of what is wrong with a file."""
+    def _tell(self, path: Path, problem: str, at: datetime) -> None:
+        """One line for each change of what is wrong with a file, and a row for who looks later."""
         told = f"{problem} {self._watched[path].seen if path in self._watched else ''}"
         if self._told.get(path) != told:
+            self._refusals.refuse(_shown(path.name), _shown(problem.removeprefix(f"{path}: ")), at)
             self._told[path] = told
+            if self._refused is not None:
+                self._refused.add(_shown(path.name))
             log_event(logger, "file refused", level=logging.WARNING, error=problem)
+
+    def _note_mended(self, at: datetime) -> None:
+        """Take off the record what is refused no more: it was read, or is gone."""
+        if self._refused is None:
+            self._refused = self._refusals.refused()
+        mended = self._refused - {_shown(path.name) for path in self._told}
+        if mended:
+            self._refusals.mended(sorted(mended), at)
+            self._refused -= mended
+
+
+def _shown(text: str) -> str:
+    """A text as the database and a terminal take it."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _log(report: LoadReport) -> None:

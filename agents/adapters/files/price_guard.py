@@ -33,8 +33,11 @@ from agents.adapters.files.split_ratios import step_tolerance, stepped_split
 from agents.core.market import MarketAction, PriceLimits
 from agents.core.types import Booleans, Floats, Integers, Times
 
-NEW, ACCEPTED, SUSPECT = -1, 0, 1
-"""Verdicts on a row; NEW is to be judged."""
+NEW, ACCEPTED, SUSPECT, WITHDRAWN = -1, 0, 1, 2
+"""Verdicts on a row; NEW is to be judged. WITHDRAWN was believed on a person's word that was taken back: what was
+decided upon it stays, but no later price is held against it."""
+WORDS = ("accepted", "rejected", "withdrawn")
+"""What a person says of a suspect bar; of several words about one the last counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,8 @@ class _Judge:
         self.largest = math.log(limits.largest_move)
         self.known = sorted(known, key=lambda action: action.time)
         self.on_record = {(action.time, action.kind) for action in self.known}
+        words = sorted((action for action in self.known if action.kind in WORDS), key=lambda action: action.read_id)
+        self.words = {action.time: action.kind for action in words}
         self.suspect: Booleans = track.verdict == SUSPECT
         self.actions: list[MarketAction] = []
         self.doubts: list[Doubt] = []
@@ -115,7 +120,7 @@ class _Judge:
     def _eventful(self) -> Booleans:
         """Rows at which a verdict could be other than "as the row before"."""
         track = self.track
-        marks = (track.verdict == SUSPECT) | (track.split != 1.0) | (track.dividend != 0.0)
+        marks = (track.verdict >= SUSPECT) | (track.split != 1.0) | (track.dividend != 0.0)
         marks[:1] = True
         with np.errstate(divide="ignore"):
             before = np.log(track.close[:-1])
@@ -171,6 +176,8 @@ class _Judge:
                 self.doubts.append(Doubt(row, self._reason(row, known, said)))
         if self.track.verdict[row] == ACCEPTED:
             self.base, self.run_rows, self.pending = row, [], Claim()
+        elif self.track.verdict[row] == WITHDRAWN:
+            self.run_rows, self.pending = [row], Claim()
         else:
             self._extend_run(row, said)
 
@@ -197,11 +204,12 @@ class _Judge:
         return self._fits(row, last, self._known_since(last, row).with_(self._said(row, last)))
 
     def _hear_persons(self, row: int) -> None:
-        """A person who accepted a suspect bar made its price the reference; one who rejected it wants a new run."""
-        stamp = self.track.time[row]
-        if (stamp, "accepted") in self.on_record:
+        """A person who accepted a suspect bar made its price the reference; one who rejected it, or took an acceptance
+        back, wants a new run."""
+        word = self.words.get(self.track.time[row])
+        if word == "accepted":
             self.base, self.run_rows, self.pending = row, [], Claim()
-        elif (stamp, "rejected") in self.on_record:
+        elif word is not None:
             self.run_rows, self.pending = [row], Claim()
 
     def _known_since(self, reference: int, row: int) -> Claim:

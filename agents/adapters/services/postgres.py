@@ -23,6 +23,7 @@ from agents.adapters.services.folder import (
     write_private,
 )
 from agents.core.errors import ServiceError
+from agents.core.waiting import told_when_slow
 
 ROLES = ("quorum_owner", "quorum_trader", "quorum_meta", "quorum_reader")
 SUPERUSER = "postgres"
@@ -30,6 +31,8 @@ PROGRAM = "postgres"
 ORPHANS_S = 3.0
 """So long a dead server's sessions may take to notice; one that computes or stands still never does."""
 CREATE_LOCK = 7710001
+SILENCES_BORNE = 3
+"""A server that takes no session for so many attempts, of five seconds each, stands still."""
 SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{run}'
@@ -60,7 +63,9 @@ class PostgresServer:
 
     def start(self, binaries: Path, say: Say) -> None:
         """Make it answer, with a new cluster where there is none; ServiceError where it does not start."""
-        if self._answers():
+        with told_when_slow(say, "waiting for PostgreSQL, which does not answer yet"):
+            answers = self._answers()
+        if answers:
             return
         data = self._folder.data
         if not (data / "PG_VERSION").exists():
@@ -117,16 +122,22 @@ class PostgresServer:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _answers(self) -> bool:
-        """True once the running server answers; False when there is none, also when it dies while we wait."""
-        deadline = CLOCK.monotonic_s() + START_TIMEOUT_S
-        while self.pid() is not None:
+        """True once the running server answers; False when there is none, also when it dies while we wait.
+
+        One that starts up says so, and is waited for; ServiceError where it says nothing at all, again and again.
+        """
+        deadline, silences = CLOCK.monotonic_s() + START_TIMEOUT_S, 0
+        while (pid := self.pid()) is not None:
             try:
                 self.connect("postgres").close()
                 return True
             except psycopg.Error as error:
-                if CLOCK.monotonic_s() > deadline:
-                    logs = self._folder.logs
-                    raise ServiceError(f"PostgreSQL runs but does not answer: {error}; see {logs}") from None
+                silences += isinstance(error, psycopg.errors.ConnectionTimeout)
+                if CLOCK.monotonic_s() > deadline or silences == SILENCES_BORNE:
+                    raise ServiceError(
+                        f"PostgreSQL runs (process {pid}) but does not answer: {error}; see {self._folder.logs}."
+                        f" Where it stands still, end that process, which loses nothing, and try again"
+                    ) from None
                 CLOCK.sleep_s(0.1)
         return False
 

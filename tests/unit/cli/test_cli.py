@@ -79,7 +79,9 @@ def test_commands_that_read_start_without_compiler_solvers_and_tables(module):
 def test_every_command_has_its_function_and_an_example_that_parses():
     for command in COMMANDS.values():
         assert callable(getattr(importlib.import_module(f"agents.cli.{command.module}"), command.function))
-        for example in command.examples:
+        for example in (*command.examples, *(each for action in command.actions for each in action.examples)):
+            if example.endswith(" --help"):
+                continue
             words = shlex.split(example.removeprefix("source <(").removesuffix(" | source").rstrip(")"))
             assert words[0] == "quorum"
             assert parse(words[1:]).command is command, example
@@ -88,8 +90,9 @@ def test_every_command_has_its_function_and_an_example_that_parses():
 def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for name in COMMANDS:
-        with pytest.raises(SystemExit):
-            main([name, "--help"])
+        for action in ("", *(each.name for each in COMMANDS[name].actions)):
+            with pytest.raises(SystemExit):
+                main([name, *action.split(), "--help"])
     with pytest.raises(SystemExit):
         main(["--help"])
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
@@ -119,9 +122,27 @@ def test_an_unknown_command_is_one_line(capsys, word, hint):
     assert f"there is no command '{word}'" in line and hint in line
 
 
+def test_each_action_has_its_own_help(capsys):
+    """Seen: one page with the arguments of all of them."""
+    pages = {}
+    for line in ("data", "data list", "data remove", "data --demo gaps", "bars delist", "bars"):
+        with pytest.raises(SystemExit):
+            main([*line.split(), "--help"])
+        pages[line] = capsys.readouterr().out
+    assert all("example" in page for page in pages.values())
+    assert [line for line, page in pages.items() if "--price" in page] == ["bars delist"]
+    assert [line for line, page in pages.items() if "--from" in page and "--yes" in page] == ["data remove"]
+    assert "take an acceptance back" in pages["bars"] and "actions (each has its own help)" in pages["data"]
+    assert pages["data remove"].startswith("usage: quorum data remove [-h]")
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("data remove", "quorum data remove: the following arguments are required: SYMBOL; see: quorum data remove --"),
+        ("data list --from 2024-01-01", "quorum data list: unknown argument '--from'"),
+        ("data gasp", "quorum data: argument ACTION: invalid choice: 'gasp'"),
+        ("bars accept", "quorum bars accept: the following arguments are required: SYMBOL"),
         ("status --dmo", "quorum status: unknown argument '--dmo' (did you mean --demo?); see: quorum status --help"),
         ("--json status", "quorum status: '--json' comes after the command: quorum status --json; see: "),
         ("todo acept 3", "quorum todo: argument ACTION: invalid choice: 'acept'"),
