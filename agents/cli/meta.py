@@ -36,7 +36,7 @@ def meta(options: Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     if options.once and options.only:
         return _run_one(options, screen, settings)
-    log = MAIN_LOG if options.only is None else LOGS / f"{options.only}.log"
+    log = MAIN_LOG if options.only is None else LOGS / f"meta_{options.only}.log"
     configure_logging(log, level=settings.log_level, console=not options.once)
     with meta_plane(settings, demo=False, say=screen.say) as plane:
         child = OwnProcess(options.settings)

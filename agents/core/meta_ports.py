@@ -118,8 +118,8 @@ class ReportDesk(Protocol):
 class JobStore(Protocol):
     """The table job_runs and the right to run jobs."""
 
-    def lead(self) -> bool:
-        """Whether this process is the one that runs jobs; takes the lead where nobody has it."""
+    def lead(self, names: Sequence[str]) -> frozenset[str]:
+        """Of the jobs of these names those that this process runs; takes the lead of each that nobody has."""
         ...
 
     def newest(self, job: str, at: datetime) -> JobRun | None:

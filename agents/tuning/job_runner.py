@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_manager")
 """In the order in which they run when they fall due together."""
+WATCH = "watch"
+"""Led like a job, by one process of all: alarms, mail, and what a clock ahead of time left behind."""
 DETAIL_CHARACTERS = 400
 
 
@@ -40,7 +42,8 @@ class Ran:
 
 
 class JobRunner:
-    """Looks for due jobs and runs them. `watch` is called after the jobs of every turn: alarms and mail."""
+    """Looks for due jobs and runs those that it leads. `watch`, for alarms and mail, is called after the jobs of every
+    turn by one process of all."""
 
     def __init__(
         self,
@@ -55,7 +58,8 @@ class JobRunner:
         self._runner = runner
         self._clock = clock
         self._watch = watch
-        self._standing_by = False
+        self._all = frozenset((*(job.name for job in jobs), WATCH))
+        self._led = self._all
         self._stopping = False
 
     def stop(self) -> None:
@@ -63,19 +67,20 @@ class JobRunner:
         self._stopping = True
 
     def tick(self) -> list[Ran]:
-        """One look at the clock and the table; runs what is due. Nothing where another process has the lead."""
-        if not self._leads():
-            return []
-        ran: list[Ran] = []
-        self._set_aside_the_future()
+        """One look at the clock and the table; runs what is due of what no other process leads."""
+        led, ran = self._lead(), list[Ran]()
+        if WATCH in led:
+            self._set_aside_the_future()
         for job in self._jobs:
+            if job.name not in led:
+                continue
             if self._stopping:
                 return ran
             now = self._clock.now()
             due_run = due(job, self._store.newest(job.name, now), now)
             if due_run is not None:
                 ran += self._run(due_run, now)
-        if self._watch is not None:
+        if self._watch is not None and WATCH in led:
             self._watch(self._clock.now())
         return ran
 
@@ -89,12 +94,19 @@ class JobRunner:
             self._watch(self._clock.now())
         return ran
 
-    def _leads(self) -> bool:
-        leads = self._store.lead()
-        if leads == self._standing_by:
-            self._standing_by = not leads
-            log_event(logger, "this process runs the jobs" if leads else "another process runs the jobs; standing by")
-        return leads
+    def _lead(self) -> frozenset[str]:
+        """What this process runs; said where that changes."""
+        led = self._store.lead(tuple(sorted(self._all)))
+        if led != self._led:
+            self._led = led
+            if led == self._all:
+                log_event(logger, "this process runs the jobs")
+            elif not led:
+                log_event(logger, "another process runs the jobs; standing by")
+            else:
+                others = ", ".join(sorted(self._all - led))
+                log_event(logger, "another process runs some of the jobs", ours=", ".join(sorted(led)), theirs=others)
+        return led
 
     def _set_aside_the_future(self) -> None:
         """Runs that are dated later than any small step of the clock: their due times are still to come."""

@@ -47,7 +47,7 @@ from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
 from tests.conftest import SERVICES
 from tests.market import batch_of, make_bars
-from tests.program import ROOT, WAIT_S, call, run
+from tests.program import ROOT, WAIT_S, call, run, start
 
 BARS = make_bars(150, 3, 5)
 END = as_datetime(BARS.time[-1])
@@ -384,16 +384,44 @@ def test_a_slot_runs_once_over_restarts_and_two_daemons(plane, meta, owner):
     other.release()
 
 
+def test_each_job_is_led_by_one_process(plane, meta, owner):
+    """Seen: a daemon of one job took the lead of all, and that beside it ran nothing."""
+    ran, watched = [], []
+
+    def daemon(name, store, *jobs):
+        runner = lambda job, _due: ran.append((name, job.name)) or "ok"  # noqa: E731
+        return MetaOrchestrator(store, scheduled(*jobs), runner, clock, lambda _at: watched.append(name))
+
+    clock, store = SimulatedClock(END), PostgresJobStore(meta)
+    one, all_ = daemon("one", store, "b"), daemon("all", plane.jobs, "a", "b", "c")
+    for turn in (one, all_, one, all_):
+        turn.tick()
+    assert ran == [("one", "b"), ("all", "a"), ("all", "c")]
+    assert watched == ["one", "one"], "alarms and mail are one process's"
+    store.release()
+    clock.advance_to(END + timedelta(hours=2))
+    all_.tick()
+    assert ran[3:] == [("all", "a"), ("all", "b"), ("all", "c")], "what the other led is taken over"
+    assert watched == ["one", "one", "all"]
+    one.tick()
+    assert len(ran) == 6
+    runs = DeskReader(owner).rows(
+        "SELECT job, max(attempts) AS n, count(*) AS runs FROM job_runs GROUP BY 1 ORDER BY 1"
+    )
+    assert [(r["job"], r["n"], r["runs"]) for r in runs] == [("a", 1, 2), ("b", 1, 2), ("c", 1, 2)]
+    store.release()
+
+
 def test_the_lead_is_lost_with_its_session(plane, meta):
     """B03."""
     other = PostgresJobStore(meta)
-    assert plane.jobs.lead() and not other.lead()
+    assert plane.jobs.lead(["a", "b"]) == {"a", "b"} and not other.lead(["a", "b"])
     with psycopg.connect(host=str(SERVICES.run), user="postgres", dbname="postgres", autocommit=True) as session:
         session.execute(
-            "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7710006 AND granted"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7710006 AND granted"
         )
-    assert other.lead()
-    assert not plane.jobs.lead()
+    assert other.lead(["a", "b"]) == {"a", "b"}
+    assert not plane.jobs.lead(["a", "b"])
     other.release()
 
 
@@ -524,12 +552,53 @@ def test_one_cycle_by_hand_and_what_it_left(plane, environment, tmp_path):
         quorum(environment, tmp_path, "weights", "revert", "1", "--reason", "a test", "--json").stdout
     )
     assert reverted["version"] > 1
-    assert "was never in force" in quorum(environment, tmp_path, "weights", "revert", "2", code=2).stderr
+    assert "was never in force" in quorum(environment, tmp_path, "weights", "revert", "77", code=2).stderr
     assert "see: quorum weights history" in quorum(environment, tmp_path, "weights", "why", "99", code=2).stderr
     assert (tmp_path / "logs" / "meta_orchestrator.log").exists()
     assert (tmp_path / "logs" / "project_manager.log").exists()
     reports = DeskReader(plane.engine).rows("SELECT subject, html, text, summary, recommendations FROM project_reports")
     assert len(reports) == 1 and len(reports[0]["html"].encode()) < 90_000 and reports[0]["summary"]["equity"]
+
+
+def started(environment, folder, log, *arguments):
+    """A daemon that has begun its first turn."""
+    daemon = start("meta", *arguments, cwd=folder, environment=environment)
+    deadline = SystemClock().monotonic_s() + 60
+    while not (folder / "logs" / log).exists() or "job done" not in (folder / "logs" / log).read_text():
+        assert daemon.poll() is None and SystemClock().monotonic_s() < deadline, daemon.communicate()
+        SystemClock().sleep_s(0.1)
+    return daemon
+
+
+@pytest.mark.slow
+def test_the_project_manager_runs_beside_a_daemon_of_all_jobs(plane, environment, tmp_path):
+    """What scripts/start_project_manager.sh and start_meta_agents.sh run, at once: each job once, by one of them."""
+    environment |= {"QUORUM_META__TICK_S": "1.0", "QUORUM_META__OWN_PROCESS": "false"}
+    daemons = [started(environment, tmp_path, "meta_project_manager.log", "--only", "project_manager")]
+    try:
+        daemons.append(started(environment, tmp_path, "meta_orchestrator.log"))
+        reader, deadline = DeskReader(plane.engine), SystemClock().monotonic_s() + 60
+        while SystemClock().monotonic_s() < deadline:
+            runs = reader.rows("SELECT job, status, attempts FROM job_runs ORDER BY job")
+            if len(runs) == 4 and all(run["status"] == "succeeded" for run in runs):
+                break
+            SystemClock().sleep_s(0.2)
+        assert [(r["job"], r["status"], r["attempts"]) for r in runs] == [
+            (job, "succeeded", 1)
+            for job in ("parity_check", "performance_analyzer", "project_manager", "weight_optimizer")
+        ]
+    finally:
+        for daemon in daemons:
+            daemon.terminate()
+        said = [daemon.communicate(timeout=30)[1] for daemon in daemons]
+    assert "Traceback" not in "".join(said)
+    assert [daemon.returncode for daemon in daemons] == [0, 0]
+    theirs, ours = (
+        (tmp_path / "logs" / f"meta_{name}.log").read_text() for name in ("orchestrator", "project_manager")
+    )
+    assert 'theirs="project_manager, watch"' in theirs
+    assert "job=project_manager" in ours and "job=project_manager" not in theirs
+    assert "job=weight_optimizer" in theirs and "job=weight_optimizer" not in ours
 
 
 def test_suggestions_become_tasks(plane, environment, tmp_path):

@@ -1,7 +1,9 @@
-"""The table job_runs, and the right to run jobs: an advisory lock that lives and dies with one session."""
+"""The table job_runs, and the right to run each job: advisory locks that live and die with one session."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine, text
@@ -11,6 +13,7 @@ from agents.adapters.database.locked_session import LockedSession
 from agents.core.meta_types import JobRun
 
 META_LOCK = 7710006
+"""The upper half of the locks' numbers; the lower one is of the job's name."""
 _CLAIM = """
 INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed)
 VALUES (:job, :due, :at, 'running', '', :missed)
@@ -25,17 +28,28 @@ WHERE due_at > :after AND status <> 'skipped'
 """
 
 
+def _lock_of(name: str) -> int:
+    return (META_LOCK << 32) + zlib.crc32(name.encode())
+
+
 class PostgresJobStore:
     """One desk's job runs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._locked = LockedSession(engine, META_LOCK)
+        self._locked = LockedSession(engine)
+        self._wanted: tuple[str, ...] = ()
 
-    def lead(self) -> bool:
+    def lead(self, names: Sequence[str]) -> frozenset[str]:
         with transaction(self._engine):
             pass  # an unreachable server is one clear error
-        return self._locked.is_alive() or self._locked.take()
+        locks = {_lock_of(name): name for name in names}
+        if self._wanted != tuple(names):
+            self._locked.drop()
+            self._wanted, self._locked = tuple(names), LockedSession(self._engine, *locks)
+        self._locked.is_alive()  # a lost session is dropped here, and its locks with it
+        self._locked.take()
+        return frozenset(locks[lock] for lock in self._locked.held)
 
     def release(self) -> None:
         """Let another process lead."""

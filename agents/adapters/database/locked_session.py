@@ -20,53 +20,61 @@ _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AN
 
 
 class LockedSession:
-    """One session of `engine`, outside any transaction, that has or wants the lock of this number."""
+    """One session of `engine`, outside any transaction, that has or wants these locks."""
 
-    def __init__(self, engine: Engine, lock: int) -> None:
+    def __init__(self, engine: Engine, *locks: int) -> None:
         self._engine = engine
-        self._lock = lock
+        self._locks = locks
+        self._held: set[int] = set()
         self._session: PoolProxiedConnection | None = None
-        self._newest: tuple[int, datetime] | None = None
+        self._backend: tuple[int, datetime] | None = None
+        self._lost: tuple[int, datetime] | None = None
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The locks that this session has."""
+        return frozenset(self._held)
 
     def take(self) -> bool:
-        """Take the lock where it is not held; False where somebody else has it. ServiceError without a server, and
-        while the server has not noticed the end of this object's own lost session: two must never hold the right."""
-        if self._session is not None:
+        """Take the locks that nobody holds; whether this session has all of them now. ServiceError without a server,
+        and while the server has not noticed the end of this object's own lost session: two must never hold the
+        right."""
+        if len(self._held) == len(self._locks):
             return True
         with told_plainly(self._engine):
-            session = self._engine.raw_connection()
+            session = self._session or self._engine.raw_connection()
             try:
-                taken = self._try(cast("Driver", session.driver_connection))
+                self._try(cast("Driver", session.driver_connection))
             except BaseException:
+                self._session = None
+                self._held.clear()
                 session.invalidate()
                 raise
-        if taken:
-            self._session = session
-        else:
+        self._session = session if self._held else None
+        if not self._held:
             session.close()
-        return taken
+        return len(self._held) == len(self._locks)
 
-    def _try(self, driver: Driver) -> bool:
+    def _try(self, driver: Driver) -> None:
         driver.autocommit = True
-        if self._lock_answers(driver):
-            return True
-        if self._newest is None:
-            return False
-        lost, _ = self._newest
-        if driver.execute(_END, self._newest).fetchone() is not None:
+        if self._all_answer(driver) or self._lost is None:
+            return
+        lost, _ = self._lost
+        if driver.execute(_END, self._lost).fetchone() is not None:
             raise ServiceError(
                 f"database {safe_url(self._engine)}: our lost session (backend {lost}) still holds its lock and was"
                 " told to end; where it stands still for long, end that process of the server"
             )
-        self._newest = None
-        return self._lock_answers(driver)  # it may have ended since the first question
+        self._lost = None
+        self._all_answer(driver)  # it may have ended since the first question
 
-    def _lock_answers(self, driver: Driver) -> bool:
-        row = driver.execute(_TAKE, (self._lock,)).fetchone()
-        if row is None or not row[0]:
-            return False
-        self._newest = row[1], row[2]
-        return True
+    def _all_answer(self, driver: Driver) -> bool:
+        for lock in self._locks:
+            row = None if lock in self._held else driver.execute(_TAKE, (lock,)).fetchone()
+            if row is not None and row[0]:
+                self._held.add(lock)
+                self._backend = row[1], row[2]
+        return len(self._held) == len(self._locks)
 
     def is_alive(self) -> bool:
         """Whether the session still answers; one that does not is dropped, and its lock with it."""
@@ -81,12 +89,14 @@ class LockedSession:
 
     @property
     def driver(self) -> Driver:
-        """The session's connection, while the lock is held."""
+        """The session's connection, while a lock is held."""
         assert self._session is not None
         return cast("Driver", self._session.driver_connection)
 
     def drop(self) -> None:
-        """End the session; the lock is anybody's."""
+        """End the session; its locks are anybody's."""
         if self._session is not None:
             self._session.invalidate()
             self._session = None
+            self._held.clear()
+            self._lost = self._backend
