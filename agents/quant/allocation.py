@@ -1,8 +1,7 @@
 """returns of the agents -> a proposal of weights, with its evidence and the guard's verdict. Pure.
 
-`propose` is the whole decision: what can be measured, whether the agents differ at all, a method's candidate, and
-whether the evidence supports a step towards it. The candidate is made in `candidate`, judged in `weight_guard`; the
-methods are in `portfolios`.
+`propose` is the whole decision. The default method moves weights as far as the evidence goes (`adaptive`). A textbook
+method's candidate is made in `candidate` and judged in `weight_guard`; the methods are in `portfolios`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.bounded_weights import SolverError, feasible_start
-from agents.quant.candidate import beliefs_of, candidate_of
+from agents.quant.adaptive import propose_by_beliefs
+from agents.quant.belief_state import BeliefState
+from agents.quant.beliefs import advance_all, no_beliefs, pace_of
+from agents.quant.bounded_weights import SolverError, box_of, feasible_start, project
+from agents.quant.candidate import candidate_of, estimates_of
 from agents.quant.limits import Limits, Method, Solver
 from agents.quant.moments import measurable
 from agents.quant.portfolios import METHODS
@@ -24,7 +26,7 @@ from agents.quant.weight_guard import HALF_LIFE_YEARS, WeightGuard, unchanged
 __all__ = ["Limits", "Method", "Proposal", "Solver", "propose"]
 
 MOVING_HALF_LIFE_YEARS = 0.5
-"""Once it is established that the agents' skills differ, means are remembered for this long."""
+"""Once it is established that the agents' skills differ, a textbook method remembers means for this long."""
 
 
 def propose(
@@ -38,23 +40,39 @@ def propose(
     trials: int = 1,
     seed: int = 0,
     solver: Solver = "reference",
+    anchor: Floats | None = None,
+    state: BeliefState | None = None,
+    trust: float = 1.0,
 ) -> Proposal:
     """The decision about the weights of A agents.
 
-    `returns` [T, A] are the agents' own returns per period, oldest first, NaN where an agent did not exist;
-    `previous` [A] the weights in force; `turnover_cost` the cost of moving all of the book, as a fraction. ValueError
-    for arrays that do not fit, infinite returns, or an unknown method; every other difficulty is an outcome. Which
-    `solver` finds the optimum changes nothing but the time it takes.
+    `returns` [T, A] are the agents' own returns per period, oldest first, NaN where an agent did not exist or had no
+    opinion; `previous` [A] the weights in force; `turnover_cost` the cost of moving all of the book, as a fraction.
+    `anchor` [A] are the weights to hold while nothing is known (None: equal ones). The adaptive method goes on from
+    `state`, what was known before `returns` (None: nothing; the last proposal's `state`), and believes `returns` as
+    far as `trust` goes, 0 to 1; the others look at `returns` alone. ValueError for arrays that do not fit, infinite
+    returns, or an unknown method; every other difficulty is an outcome. Which `solver` finds a textbook method's
+    optimum changes nothing but the time it takes.
     """
     limits = limits or Limits()
     returns, previous = np.asarray(returns, dtype=np.float64), np.asarray(previous, dtype=np.float64)
+    agents = len(previous)
+    anchor = np.full(agents, 1.0 / max(agents, 1)) if anchor is None else np.asarray(anchor, dtype=np.float64)
     _check(returns, previous, method, periods_per_year, trials)
-    start, notes = feasible_start(previous, limits)
+    _check_knowledge(agents, anchor, state, trust)
+    if not agents:
+        return _nobody(previous)
+    anchor = anchor / anchor.sum()
+    box = box_of(limits, anchor)
+    start, notes = feasible_start(previous, box)
     able = measurable(returns, limits.minimum_signals)
     problem = AllocationProblem(
         start=start,
-        brought_in=bool(np.max(np.abs(start - previous), initial=0.0) > 1e-6),
+        brought_in=bool(np.max(np.abs(start - previous)) > 1e-6),
         notes=tuple(notes),
+        anchor=project(anchor, box.low, box.high),
+        low=box.low,
+        high=box.high,
         measurable=able,
         returns=returns[:, able],
         method=method,
@@ -65,11 +83,27 @@ def propose(
         seed=seed,
         solver=solver,
     )
-    return _decide(problem)
+    if method != "adaptive":
+        return _decide(problem)
+    known = advance_all(state or no_beliefs(agents), returns, pace_of(periods_per_year, trust))
+    return propose_by_beliefs(problem, known)
+
+
+def _nobody(previous: Floats) -> Proposal:
+    reason = "0 of 0 agents have any signals; 2 are needed"
+    return Proposal(
+        weights=previous,
+        status="fallback",
+        reason=reason,
+        expected_sharpe_improvement=0.0,
+        expected_return_improvement=0.0,
+        candidate=previous,
+        evidence={},
+    )
 
 
 def _decide(problem: AllocationProblem) -> Proposal:
-    """What the evidence allows; the reasons not to go on come in the order in which they are found."""
+    """What a textbook method's evidence allows; the reasons not to go on come in the order in which they are found."""
     evidence: dict[str, object] = {
         "method": problem.method,
         "agents": problem.agents,
@@ -83,18 +117,16 @@ def _decide(problem: AllocationProblem) -> Proposal:
     if problem.looks_at_means:
         test = guard.same_skill()
         same_skill, evidence = test.reason_to_hold, {**evidence, **test.evidence}
-    if same_skill and problem.method == "adaptive" and not guard.tilted:
-        return unchanged(problem, "hold", same_skill, evidence)
     moving = problem.looks_at_means and not same_skill
-    beliefs = beliefs_of(problem, MOVING_HALF_LIFE_YEARS if moving else HALF_LIFE_YEARS)
-    evidence |= beliefs.evidence(problem)
+    estimates = estimates_of(problem, MOVING_HALF_LIFE_YEARS if moving else HALF_LIFE_YEARS)
+    evidence |= estimates.evidence(problem)
     try:
-        candidate = candidate_of(problem, beliefs)
+        candidate = candidate_of(problem, estimates)
     except SolverError as error:
         reason = f"the solver gave no answer ({error}); previous weights kept"
         return unchanged(problem, "fallback", reason, evidence)
     candidate = replace(candidate, refusal=candidate.refusal or same_skill)
-    return guard.verdict(candidate, beliefs, {**evidence, **candidate.evidence})
+    return guard.verdict(candidate, estimates, evidence)
 
 
 def _too_little(problem: AllocationProblem) -> str:
@@ -106,6 +138,17 @@ def _too_little(problem: AllocationProblem) -> str:
     if seen < limits.minimum_periods:
         return f"{seen} periods are seen, {limits.minimum_periods} are needed for a change"
     return ""
+
+
+def _check_knowledge(agents: int, anchor: Floats, state: BeliefState | None, trust: float) -> None:
+    if anchor.shape != (agents,) or not np.isfinite(anchor).all() or (anchor < 0).any():
+        raise ValueError(f"anchor {anchor} must be {agents} weights, none below 0")
+    if agents and not anchor.sum() > 0:
+        raise ValueError(f"anchor {anchor} must have a positive sum")
+    if state is not None and len(state.belief) != agents:
+        raise ValueError(f"state is one of {len(state.belief)} agents, previous has {agents}")
+    if not 0.0 <= trust <= 1.0:
+        raise ValueError(f"trust {trust} must lie between 0 and 1")
 
 
 def _check(returns: Floats, previous: Floats, method: str, periods_per_year: float, trials: int) -> None:

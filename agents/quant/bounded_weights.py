@@ -3,6 +3,8 @@ next decision, and those of the highest mean."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from agents.core.types import Floats
@@ -45,20 +47,39 @@ def _shift_to_one(weights: Floats, low: Floats, high: Floats) -> float:
     return 0.5 * (below + above)
 
 
-def feasible_start(previous: Floats, limits: Limits) -> tuple[Floats, list[str]]:
-    """The previous weights, brought inside the limits where they are not; equal ones where they mean nothing."""
-    agents = len(previous)
-    if agents == 0:
-        return previous, []
-    floor, cap, remark = bounds(agents, limits)
-    notes = [remark] if remark else []
+class Box(NamedTuple):
+    """Between which bounds [A] the weights must lie, and what was relaxed to make that possible ("": nothing)."""
+
+    low: Floats
+    high: Floats
+    remark: str
+
+
+def box_of(limits: Limits, anchor: Floats) -> Box:
+    """The limits for the agents of `anchor` [A], weights that the user chose: the usual limits let them in."""
+    floor, cap, remark = bounds(len(anchor), limits)
+    low, high = np.full(len(anchor), floor), np.full(len(anchor), cap)
+    if limits.floor is None:
+        low = np.minimum(low, anchor)
+    if limits.cap is None:
+        high = np.maximum(high, anchor)
+    return Box(low, high, remark)
+
+
+def feasible_start(previous: Floats, box: Box) -> tuple[Floats, list[str]]:
+    """The previous weights, brought inside the bounds where they are not; equal ones where they mean nothing."""
+    notes = [box.remark] if box.remark else []
     if not np.isfinite(previous).all() or (previous < 0).any() or not previous.sum() > 0:
-        return np.full(agents, 1.0 / agents), [*notes, "the previous weights mean nothing: equal ones are the start"]
+        equal = np.full(len(previous), 1.0 / len(previous))
+        return project(equal, box.low, box.high), [
+            *notes,
+            "the previous weights mean nothing: equal ones are the start",
+        ]
     scaled = previous / previous.sum()
-    low, high = np.full(agents, floor), np.full(agents, cap)
-    if (scaled >= low - 1e-9).all() and (scaled <= high + 1e-9).all():
+    if (scaled >= box.low - 1e-9).all() and (scaled <= box.high + 1e-9).all():
         return scaled, notes
-    return project(scaled, low, high), [*notes, "the previous weights were outside the limits and are brought inside"]
+    outside = "the previous weights were outside the limits and are brought inside"
+    return project(scaled, box.low, box.high), [*notes, outside]
 
 
 @compiled

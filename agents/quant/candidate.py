@@ -1,4 +1,4 @@
-"""What is believed of the agents, and the weights that a method would choose on that belief, had it no guard."""
+"""Estimates from the agents' returns, and the weights that a textbook method would choose on them, had it no guard."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ import numpy as np
 from agents.core.types import Booleans, Floats
 from agents.quant.bounded_weights import highest_mean
 from agents.quant.limits import bounds
-from agents.quant.moments import Moments, estimate, shrink_to_grand_mean
+from agents.quant.moments import Moments, estimate
 from agents.quant.portfolios import METHODS, NoPositiveMeanError, max_sharpe
 from agents.quant.proposal import CAUSES, AllocationProblem
-from agents.quant.same_skill import inflation
-
-PRIOR_PERIODS = 60.0
-"""The candidate is blended with equal weights as if these had been seen for so many periods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beliefs:
-    """What is believed of the measurable agents: moments with a half-life of so many years, and Sharpe ratios per
-    period [M], shrunk to their grand mean, of which `own_share` is each agent's own."""
+class Estimates:
+    """Moments of the measurable agents, with a half-life of so many years."""
 
     moments: Moments
     half_life_years: float
-    shrunk_sharpe: Floats
-    own_share: float
 
     def evidence(self, problem: AllocationProblem) -> dict[str, object]:
         """Plain numbers, in the places of all agents: None for one that cannot be measured."""
@@ -37,18 +30,14 @@ class Beliefs:
             "half_life_years": self.half_life_years,
             "effective_periods": round(float(np.min(self.moments.sample)), 1),
             "correlation_shrinkage": round(self.moments.shrinkage, 4),
-            "own_share_of_sharpe": round(self.own_share, 4),
             "annual_sharpe": _for_all(self.moments.sharpe * annual, problem.measurable),
-            "shrunk_annual_sharpe": _for_all(self.shrunk_sharpe * annual, problem.measurable),
         }
 
 
-def beliefs_of(problem: AllocationProblem, half_life_years: float) -> Beliefs:
+def estimates_of(problem: AllocationProblem, half_life_years: float) -> Estimates:
     """Estimates from the problem's returns."""
     moments = estimate(problem.returns, half_life_years * problem.periods_per_year)
-    noise = inflation(problem.returns)
-    shrunk, own = shrink_to_grand_mean(moments.sharpe, moments.sample, moments.correlation, noise)
-    return Beliefs(moments=moments, half_life_years=half_life_years, shrunk_sharpe=shrunk, own_share=own)
+    return Estimates(moments=moments, half_life_years=half_life_years)
 
 
 def _for_all(values: Floats, measurable: Booleans) -> list[float | None]:
@@ -58,8 +47,8 @@ def _for_all(values: Floats, measurable: Booleans) -> list[float | None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Where a method wants to go: `target` [A], the Sharpe ratios per period that it believes in [M], and the parts
-    of the way.
+    """Where a method wants to go: `target` [A], the Sharpe ratios per period that it goes by [M], and the parts of the
+    way.
 
     A `refusal` is the reason why the method has no opinion; its target are then equal weights.
     """
@@ -68,7 +57,6 @@ class Candidate:
     sharpe: Floats
     causes: tuple[dict[str, float], ...] = ()
     notes: tuple[str, ...] = ()
-    evidence: dict[str, object]
     refusal: str = ""
 
 
@@ -85,46 +73,37 @@ class _Share:
         return np.full(len(self.low), self.left / len(self.low))
 
 
-def candidate_of(problem: AllocationProblem, beliefs: Beliefs) -> Candidate:
+def candidate_of(problem: AllocationProblem, estimates: Estimates) -> Candidate:
     """The method's weights for all agents; SolverError where the optimum is not found."""
-    sharpe = beliefs.shrunk_sharpe if problem.method == "adaptive" else beliefs.moments.sharpe
-    share, refusal, notes = _gated(problem, beliefs, sharpe)
+    sharpe = estimates.moments.sharpe
+    share, refusal, notes = _gated(problem, sharpe)
     if refusal:
         target = _filled(share.equal, problem)
-        return Candidate(target=target, sharpe=sharpe, evidence={}, refusal=refusal)
+        return Candidate(target=target, sharpe=sharpe, refusal=refusal)
     scale = 1.0 / share.left
     equal = share.equal * scale
     whole = _Share(left=1.0, low=share.low * scale, high=share.high * scale)
     try:
-        stages = _stages(problem, beliefs.moments, sharpe, whole, equal)
+        stages = _stages(problem, estimates.moments, sharpe, whole, equal)
     except NoPositiveMeanError:
         notes = (*notes, "within the limits no weights have a positive expected return: the candidate loses least")
-        least = highest_mean(sharpe * beliefs.moments.volatility, whole.low, whole.high)
+        least = highest_mean(sharpe * estimates.moments.volatility, whole.low, whole.high)
         stages = [("equal", equal), ("mean", least)]
-    evidence: dict[str, object] = {}
-    if problem.method == "adaptive":
-        sample = float(np.min(beliefs.moments.sample))
-        trust = sample / (sample + PRIOR_PERIODS)
-        stages.append(("shrinkage", trust * stages[-1][1] + (1.0 - trust) * share.equal * scale))
-        evidence = {"blend_with_equal": round(1.0 - trust, 4)}
     return Candidate(
         target=_filled(stages[-1][1] * share.left, problem),
         sharpe=sharpe,
         causes=_causes(stages, share.left, problem.measurable),
         notes=notes,
-        evidence=evidence,
     )
 
 
-def _gated(problem: AllocationProblem, beliefs: Beliefs, sharpe: Floats) -> tuple[_Share, str, tuple[str, ...]]:
+def _gated(problem: AllocationProblem, sharpe: Floats) -> tuple[_Share, str, tuple[str, ...]]:
     """The bounds, which hold agents below the minimum Sharpe ratio down, with a note; or a reason to refuse."""
     limits, measured = problem.limits, problem.measured
     floor, cap, _ = bounds(problem.agents, limits)
     left = 1.0 - floor * (problem.agents - measured)
     cap = max(cap, left / measured)
     share = _Share(left=left, low=np.full(measured, floor), high=np.full(measured, cap))
-    if problem.method == "adaptive" and beliefs.own_share == 0.0:
-        return share, "the agents differ by no more than chance would make them differ", ()
     weak = sharpe * math.sqrt(problem.periods_per_year) < limits.minimum_sharpe
     if not problem.looks_at_means or not weak.any():
         return share, "", ()

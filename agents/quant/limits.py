@@ -10,18 +10,21 @@ from typing import Literal
 Method = Literal["adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal"]
 Solver = Literal["reference", "direct"]
 """cvxpy, or DAQP (Arnstrom, Bemporad, Axehill 2022), an active-set solver a hundred times faster."""
+USUAL_FLOOR, USUAL_CAP = 0.05, 0.40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of every weight, the largest change of one weight in one run, and what an agent must show.
 
-    `minimum_sharpe` is annual; `minimum_signals` counts periods in which the agent's book moved, `minimum_periods`
-    those that a change needs at all. `false_changes_per_year` is the guard's stated level on skill-less agents.
+    A `floor` or `cap` of None is the usual one, 5 % and 40 %, made to fit the number of agents; one that is given holds
+    wherever it can. `minimum_sharpe` is annual; `minimum_signals` counts periods in which the agent's book moved,
+    `minimum_periods` those that a change needs at all. `false_changes_per_year` is the level of the textbook methods'
+    guard on skill-less agents.
     """
 
-    floor: float = 0.05
-    cap: float = 0.40
+    floor: float | None = None
+    cap: float | None = None
     step: float = 0.05
     minimum_sharpe: float = 0.3
     minimum_signals: int = 10
@@ -29,20 +32,32 @@ class Limits:
     false_changes_per_year: float = 0.10
 
     def __post_init__(self) -> None:
-        values = (self.floor, self.cap, self.step, self.minimum_sharpe, self.false_changes_per_year)
-        if not all(math.isfinite(v) for v in values) or not 0.0 <= self.floor <= self.cap <= 1.0 or not self.step > 0.0:
+        floor = 0.0 if self.floor is None else self.floor
+        cap = 1.0 if self.cap is None else self.cap
+        values = (floor, cap, self.step, self.minimum_sharpe, self.false_changes_per_year)
+        if not all(math.isfinite(v) for v in values) or not 0.0 <= floor <= cap <= 1.0 or not self.step > 0.0:
             raise ValueError(f"limits need 0 <= floor <= cap <= 1 and a positive step, got {self}")
         if not 0.0 < self.false_changes_per_year < 1.0:
             raise ValueError(f"false_changes_per_year must lie between 0 and 1, got {self.false_changes_per_year}")
 
 
 def bounds(agents: int, limits: Limits) -> tuple[float, float, str]:
-    """(floor, cap, remark): the limits, relaxed to what is feasible for so many agents."""
-    floor, cap, remark = limits.floor, limits.cap, ""
-    if agents * cap < 1.0:
-        cap = 1.0 / agents
-        remark = f"cap relaxed from {limits.cap:.0%} to {cap:.1%}: {agents} agents could not reach 100 %"
+    """(floor, cap, remark): the limits, relaxed to what is feasible for so many agents.
+
+    The usual ones leave room to move: the floor is at most half an equal weight, the cap at least two of them.
+    """
+    floor = min(USUAL_FLOOR, 0.5 / agents) if limits.floor is None else limits.floor
     if agents * floor > 1.0:
         floor = 1.0 / agents
-        remark = f"floor relaxed from {limits.floor:.0%} to {floor:.1%}: {agents} agents would exceed 100 %"
-    return floor, cap, remark
+    cap = limits.cap
+    if cap is None:
+        cap = min(max(USUAL_CAP, 2.0 / agents, floor), 1.0 - floor * (agents - 1))
+    elif agents * cap < 1.0:
+        cap = 1.0 / agents
+    remarks = []
+    if abs(cap - (limits.cap or USUAL_CAP)) > 1e-12:
+        remarks.append(f"cap relaxed from {limits.cap or USUAL_CAP:.0%} to {cap:.1%} for {agents} agents")
+    wanted = USUAL_FLOOR if limits.floor is None else limits.floor
+    if abs(floor - wanted) > 1e-12:
+        remarks.append(f"floor relaxed from {wanted:.0%} to {floor:.1%} for {agents} agents")
+    return floor, cap, "; ".join(remarks)

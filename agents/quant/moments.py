@@ -1,8 +1,8 @@
 """returns [T, A] -> what can be believed of their means, volatilities and correlations.
 
 Estimates are exponentially weighted with a half-life chosen a priori, winsorised (for estimation only, never for
-accounting) and shrunk: correlations towards none (OAS), Sharpe ratios towards their grand mean (empirical Bayes). NaN
-means that an agent did not exist; it is left out, never taken as zero.
+accounting), correlations shrunk towards none (OAS). NaN means that an agent did not exist; it is left out, never taken
+as zero.
 """
 
 from __future__ import annotations
@@ -109,27 +109,6 @@ def positive_definite(matrix: Floats) -> Floats:
     lifted = (vectors * np.maximum(values, floor)) @ vectors.T
     scale = np.sqrt(np.diag(matrix) / np.diag(lifted))
     return np.asarray(lifted * np.outer(scale, scale))
-
-
-def shrink_to_grand_mean(sharpe: Floats, sample: Floats, correlation: Floats, inflation: float) -> tuple[Floats, float]:
-    """Empirical-Bayes estimates of Sharpe ratios per period [A], and the share of each that is its own.
-
-    The model: true ratios ~ N(grand mean, tau^2), and estimates scatter around them with variance inflation / sample
-    and the agents' correlation. tau^2 is by how much the observed spread exceeds the one that equal skill would show.
-    Where it exceeds nothing, the share is 0 and all agents get the grand mean. Source: Efron and Morris, Data Analysis
-    Using Stein's Estimator (1975): the method of moments, here with correlated errors.
-    """
-    size = len(sharpe)
-    error = inflation / sample
-    noise = correlation * np.sqrt(np.outer(error, error))
-    centring = np.eye(size) - np.full((size, size), 1.0 / size)
-    expected = float(np.trace(centring @ noise))
-    observed = float(np.sum((sharpe - sharpe.mean()) ** 2))
-    between = max(0.0, (observed - expected) / max(size - 1, 1))
-    contrast_error = expected / max(size - 1, 1)
-    own = between / (between + contrast_error) if between > 0.0 else 0.0
-    grand = float(np.average(sharpe, weights=sample))
-    return grand + own * (sharpe - grand), own
 
 
 def measurable(returns: Floats, minimum: int) -> Booleans:

@@ -6,15 +6,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
 from agents.core.types import Booleans, Floats
+from agents.quant.belief_state import BeliefState
 from agents.quant.limits import Limits, Method, Solver
 
 Status = Literal["apply", "hold", "fallback"]
 
-CAUSES = ("mean", "volatility", "correlation", "shrinkage", "cap", "guard")
-"""What can move a weight, in the order in which a candidate is built up; the guard's part is the rest."""
+CAUSES = ("mean", "volatility", "correlation", "cap", "step")
+"""What can move a weight, in the order in which a candidate is built up; the step's part is the rest: how far towards
+the candidate the weights go now, from where they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentBelief:
+    """What is believed of one agent's skill, an annual Sharpe ratio above the average agent's: the mean, the bounds
+    that hold it with 80 %, and how probable it is that the agent is better than the average one."""
+
+    mean: float
+    low: float
+    high: float
+    better: float
+
+    def as_plain(self) -> dict[str, float]:
+        """Numbers, fit for JSON."""
+        return {name: round(getattr(self, name), 4) for name in ("mean", "low", "high", "better")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beliefs:
+    """What is believed of the agents, in their order, and what it is worth to hold a proposal's weights instead of the
+    anchor (the user's weights, else equal ones).
+
+    `share_differing` is which share of the agents seems to differ from the average at all. `expected_gain` is a return
+    a year, `active_risk` its deviation, `price` the annual Sharpe ratio that the tilt and its trades cost if all agents
+    are equally good. `from_replay` is the share of the evidence that comes from replayed history.
+    """
+
+    agents: tuple[AgentBelief, ...]
+    share_differing: float
+    expected_gain: float
+    active_risk: float
+    price: float
+    from_replay: float
+
+    def as_plain(self) -> dict[str, object]:
+        """Numbers, fit for JSON; "beliefs" has one entry for each agent, in their order."""
+        names = ("share_differing", "expected_gain", "active_risk", "price", "from_replay")
+        return {"beliefs": [agent.as_plain() for agent in self.agents]} | {n: round(getattr(self, n), 6) for n in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +61,10 @@ class Proposal:
     "fallback" the previous ones. `candidate` [A] is what the method would choose had it no guard and no step limit.
 
     `expected_sharpe_improvement` and `expected_return_improvement` are annual, of `weights` after the step over the
-    previous ones and net of turnover, by the shrunk estimates; 0 where nothing changes. `evidence` holds plain
-    numbers and short texts, fit for JSON; `causes` splits each agent's change into the parts named in CAUSES.
+    previous ones and net of turnover, by what is believed; 0 where nothing changes. `evidence` holds plain numbers and
+    short texts, fit for JSON (docs/mathematics.md tells each); `causes` splits each agent's change into the parts named
+    in CAUSES. `beliefs` and the `state` they come from, which the next decision goes on from, are the adaptive
+    method's; None for the others.
     """
 
     weights: Floats
@@ -35,6 +75,8 @@ class Proposal:
     candidate: Floats
     evidence: Mapping[str, object]
     causes: tuple[Mapping[str, float], ...] = field(default=())
+    beliefs: Beliefs | None = None
+    state: BeliefState | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +84,17 @@ class AllocationProblem:
     """The decision to be made about the weights of A agents, of which M can be measured.
 
     `start` [A] are the weights in force, brought inside the limits; `brought_in` says that this changed them, and
-    `notes` why. `measurable` [A] marks the agents that can be measured, `returns` [T, M] are theirs, oldest first,
+    `notes` why. `anchor` [A] are the weights to hold while nothing is known, `low` and `high` [A] the limits.
+    `measurable` [A] marks the agents that can be measured, `returns` [T, M] are theirs, oldest first,
     NaN where an agent did not exist. `turnover_cost` is the cost of moving all of the book, as a fraction.
     """
 
     start: Floats
     brought_in: bool
     notes: tuple[str, ...]
+    anchor: Floats
+    low: Floats
+    high: Floats
     measurable: Booleans
     returns: Floats
     method: Method
@@ -70,11 +116,6 @@ class AllocationProblem:
         return int(self.measurable.sum())
 
     @property
-    def equal_weights(self) -> Floats:
-        """[A]; the bounds always let them in."""
-        return np.full(self.agents, 1.0 / self.agents)
-
-    @property
     def looks_at_means(self) -> bool:
         """Whether the method picks agents by their returns' means, which a guard must then doubt."""
-        return self.method in ("adaptive", "max_sharpe")
+        return self.method == "max_sharpe"

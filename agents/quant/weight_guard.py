@@ -1,6 +1,6 @@
 """The guard: does the evidence support going from the weights in force towards a candidate?
 
-It moves weights by a step where it does, takes a tilt away from equal weights back where its support has gone, and
+It moves weights by a step where it does, takes a tilt away from the anchor back where its support has gone, and
 else holds.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.candidate import Beliefs, Candidate
+from agents.quant.candidate import Candidate, Estimates
 from agents.quant.evidence import PairedTest, level_of_a_look, required_t, sharpe_difference
 from agents.quant.moments import decay_weights
 from agents.quant.proposal import CAUSES, AllocationProblem, Proposal, Status
@@ -35,7 +35,7 @@ KEEP_MOVING_P = 0.05
 """A desk that has left equal weights goes on moving while this is not exceeded; a second opening need not be as
 strong."""
 RELEASE_T = 0.5
-"""A tilt away from equal weights that shows fewer standard errors than this is taken back."""
+"""A tilt away from the anchor that shows fewer standard errors than this is taken back."""
 RECENT_YEARS = 0.5
 RECENT_RELEASE_T = -1.0
 """So is one that the last half year speaks against by so many standard errors: skill can die."""
@@ -71,7 +71,7 @@ class TestedCandidate:
     and over the last half year; and the standard errors that the first one has to show."""
 
     candidate: Candidate
-    beliefs: Beliefs
+    estimates: Estimates
     test: PairedTest
     recent: PairedTest
     needed_t: float
@@ -110,9 +110,9 @@ class WeightGuard:
 
     @property
     def tilted(self) -> bool:
-        """Whether the weights in force are away from equal ones."""
+        """Whether the weights in force are away from the anchor."""
         problem = self.problem
-        return float(np.max(np.abs(problem.start - problem.equal_weights)[problem.measurable])) > 1e-4
+        return float(np.max(np.abs(problem.start - problem.anchor)[problem.measurable])) > 1e-4
 
     def same_skill(self) -> SameSkill:
         """The test of whether the agents' skills differ, lastingly or drifting; the smaller p-value of the two
@@ -125,11 +125,11 @@ class WeightGuard:
         level = level_of_a_look(self.problem.limits.false_changes_per_year, TESTS_PER_YEAR * self.problem.trials)
         return SameSkill(p, max(level, KEEP_MOVING_P) if self.tilted else level)
 
-    def verdict(self, candidate: Candidate, beliefs: Beliefs, evidence: Mapping[str, object]) -> Proposal:
+    def verdict(self, candidate: Candidate, estimates: Estimates, evidence: Mapping[str, object]) -> Proposal:
         """Apply a step where it is supported, take a tilt back where its support has gone, else hold. `evidence` is
         what led to the candidate."""
-        problem, tested = self.problem, self._tested(candidate, beliefs)
-        start, equal = problem.start, problem.equal_weights
+        problem, tested = self.problem, self._tested(candidate, estimates)
+        start, anchor = problem.start, problem.anchor
         evidence = {**evidence, **tested.evidence}
         stepped = self._step(candidate.target)
         sharpe_gain = self._gains(stepped, tested)[0]
@@ -139,29 +139,29 @@ class WeightGuard:
                 f" no weight moved by more than {problem.limits.step:.0%}"
             )
             return self._move(stepped, reason, tested, evidence)
-        tilt, recent = self._compared(start, equal, HALF_LIFE_YEARS), self._compared(start, equal, None)
+        tilt, recent = self._compared(start, anchor, HALF_LIFE_YEARS), self._compared(start, anchor, None)
         evidence |= {"tilt_t": round(tilt.t, 3), "recent_tilt_t": round(recent.t, 3)}
-        back = self._step(equal)
+        back = self._step(anchor)
         if np.max(np.abs(back - start)) > 1e-4 and (tilt.t < RELEASE_T or recent.t < RECENT_RELEASE_T):
             reason = (
-                f"the present tilt away from equal weights has lost its support ({tilt.t:.1f} standard errors,"
-                f" in the last half year {recent.t:.1f}): a step back towards equal"
+                f"the present tilt away from the anchor has lost its support ({tilt.t:.1f} standard errors,"
+                f" in the last half year {recent.t:.1f}): a step back towards it"
             )
             return self._move(back, reason, tested, evidence)
         reason = candidate.refusal or f"{tested.claim}: {_shortfall(tested, sharpe_gain)}"
         return unchanged(problem, "hold", reason, evidence, candidate)
 
-    def _tested(self, candidate: Candidate, beliefs: Beliefs) -> TestedCandidate:
+    def _tested(self, candidate: Candidate, estimates: Estimates) -> TestedCandidate:
         """A direction that was not picked by means has to convince by itself."""
         problem = self.problem
-        test = self._compared(candidate.target, problem.start, beliefs.half_life_years)
+        test = self._compared(candidate.target, problem.start, estimates.half_life_years)
         needed_t = MOVING_T
         if not problem.looks_at_means:
             rate = problem.limits.false_changes_per_year
             needed_t = required_t(rate, looks_per_year=LOOKS_PER_YEAR, trials=problem.trials, periods=test.periods)
         return TestedCandidate(
             candidate=candidate,
-            beliefs=beliefs,
+            estimates=estimates,
             test=test,
             recent=self._compared(candidate.target, problem.start, None),
             needed_t=needed_t,
@@ -194,7 +194,7 @@ class WeightGuard:
     def _gains(self, new: Floats, tested: TestedCandidate) -> tuple[float, float]:
         """Annual (Sharpe ratio, return) gained by the believed means, net of the cost of moving, which a year has to
         earn."""
-        problem, moments = self.problem, tested.beliefs.moments
+        problem, moments = self.problem, tested.estimates.moments
         mean = tested.candidate.sharpe * moments.volatility
         cost = problem.turnover_cost * float(np.abs(new - problem.start).sum()) / problem.periods_per_year
         figures = []
@@ -211,7 +211,7 @@ class WeightGuard:
         causes = []
         for k in range(len(stepped)):
             parts = dict(candidate.causes[k]) if candidate.causes else dict.fromkeys(CAUSES, 0.0)
-            parts["guard"] = float(stepped[k] - start[k]) - sum(v for name, v in parts.items() if name != "guard")
+            parts["step"] = float(stepped[k] - start[k]) - sum(v for name, v in parts.items() if name != "step")
             causes.append(parts)
         return Proposal(
             weights=stepped,

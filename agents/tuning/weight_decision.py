@@ -211,12 +211,12 @@ def _span_days(days: AgentDays, rows: int) -> int | None:
 def _causes(
     proposal: Proposal, agents: tuple[str, ...], weights: Mapping[str, Decimal], before: Mapping[str, Decimal]
 ) -> dict[str, dict[str, float]]:
-    """The parts of each agent's change. They sum to the published change: the guard's part takes the rounding."""
+    """The parts of each agent's change. They sum to the published change: the step's part takes the rounding."""
     result = {}
     for name, parts in zip(agents, proposal.causes, strict=True):
         rounded = {key: round(value, 6) for key, value in parts.items()}
-        rounded["guard"] = round(
-            float(weights[name] - before[name]) - sum(v for k, v in rounded.items() if k != "guard"), 6
+        rounded["step"] = round(
+            float(weights[name] - before[name]) - sum(v for k, v in rounded.items() if k != "step"), 6
         )
         result[name] = rounded
     return result

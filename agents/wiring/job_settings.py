@@ -29,8 +29,8 @@ def tuning_of(settings: Settings) -> Tuning:
     """The optimizer's numbers."""
     t = settings.tuning
     limits = Limits(
-        floor=t.floor,
-        cap=t.cap,
+        floor=t.floor if "floor" in t.model_fields_set else None,
+        cap=t.cap if "cap" in t.model_fields_set else None,
         step=t.step,
         minimum_sharpe=t.minimum_sharpe,
         minimum_signals=t.minimum_signals,

@@ -158,7 +158,7 @@ def test_the_loop(stack, database, tmp_path):
     content = message(made, desk="loop", sender="a@b.example", recipients=("c@d.example",)).as_string()
     added = {row.control: row for row in summary.tuning_value_added}["equal"]
     assert added.difference > 0
-    assert "Right" in made.text and "standard errors" in made.text
+    assert "Right" in made.text and "the largest wish is" in made.text
     assert "cid:weights" in made.html and "Content-ID: <weights>" in content
     newest = "date = (SELECT max(date) FROM agent_scorecards)"
     cards = {

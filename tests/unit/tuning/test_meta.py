@@ -144,7 +144,7 @@ def test_a_shown_difference_moves_the_weights_and_says_why():
     assert made.weights["Good"] == pytest.approx(Decimal("0.285"), abs=Decimal("0.02"))
     assert sum(made.weights.values()) == 1
     assert made.previous["Good"] == Decimal("0.25")
-    assert "standard errors" in made.reason
+    assert "the largest wish is" in made.reason
     for name in NAMES:
         assert sum(made.causes[name].values()) == pytest.approx(
             float(made.weights[name] - made.previous[name]), abs=1e-9

@@ -1,0 +1,191 @@
+"""The default method: weights follow what is believed of the agents, in proportion, and the price of luck is stated.
+
+A state of knowledge (`beliefs`) -> a target (`target`) -> a trade towards it, with what it is expected to bring, what
+it would cost if all agents were equally good, and which cause moved which weight.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.core.types import Floats
+from agents.quant.belief_state import SHARES, BeliefState
+from agents.quant.beliefs import (
+    activity,
+    better_than_average,
+    chances_of_levels,
+    chances_of_shares,
+    from_replay,
+    interval,
+)
+from agents.quant.proposal import CAUSES, AgentBelief, AllocationProblem, Beliefs, Proposal, Status
+from agents.quant.target import (
+    ANCHOR_SHARPE,
+    CORRELATION_SHARE,
+    Views,
+    active_risk,
+    no_trade_zone,
+    target_of,
+    traded,
+    views_of,
+)
+
+INTERVAL_SHARE = 0.80
+NO_TARGET = "there is no target: no agent's book has moved, or no optimum was found; previous weights kept"
+
+
+class _Outcome(NamedTuple):
+    """What is decided, why, and the weights [A] that are wished for."""
+
+    status: Status
+    reason: str
+    target: Floats
+
+
+def propose_by_beliefs(problem: AllocationProblem, state: BeliefState) -> Proposal:
+    """The decision on a state of knowledge that holds all returns up to now."""
+    views = views_of(state, math.sqrt(problem.periods_per_year))
+    return _proposal(problem, state, views, _outcome(problem, state, views))
+
+
+def _outcome(problem: AllocationProblem, state: BeliefState, views: Views) -> _Outcome:
+    status, reason = _too_little(problem, state)
+    if reason:
+        return _Outcome(status, reason, problem.start)
+    target = target_of(views, problem.anchor, problem.low, problem.high)
+    if not np.isfinite(target).all():
+        return _Outcome("fallback", NO_TARGET, problem.start)
+    largest, zone = float(np.max(np.abs(target - problem.start))), no_trade_zone(problem.agents)
+    wish = f"the largest wish is {100 * largest:.1f} points"
+    if largest <= zone:
+        return _Outcome("hold", f"{wish}, below {100 * zone:.1f}", target)
+    reason = (
+        f"{wish}, above {100 * zone:.1f}: weights move to within {50 * zone:.1f} of what is believed,"
+        f" none by more than {problem.limits.step:.0%}"
+    )
+    return _Outcome("apply", reason, target)
+
+
+def _too_little(problem: AllocationProblem, state: BeliefState) -> tuple[Status, str]:
+    """Why there is too little to decide on; "" where there is enough."""
+    limits = problem.limits
+    known = int(((state.seen >= limits.minimum_signals) & (state.square > 0.0)).sum())
+    if known < 2:
+        return (
+            "fallback",
+            f"{known} of {problem.agents} agents have {limits.minimum_signals} signals or more; 2 are needed",
+        )
+    periods = int(state.clock[0])
+    if periods < limits.minimum_periods:
+        return "hold", f"{periods} periods are seen, {limits.minimum_periods} are needed for a change"
+    return "hold", ""
+
+
+def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outcome: _Outcome) -> Proposal:
+    status, reason, target = outcome
+    weights, gains = problem.start, (0.0, 0.0)
+    causes = tuple(dict.fromkeys(CAUSES, 0.0) for _ in weights)
+    if status == "apply":
+        weights = traded(problem.start, target, problem.limits.step)
+        gains, causes = _gains(problem, views, weights), _causes(problem, views, target, weights)
+    elif problem.brought_in and status == "hold":
+        status, reason = "apply", f"previous weights brought inside the limits; beyond that: {reason}"
+    beliefs = _beliefs(problem, state, views, weights)
+    return Proposal(
+        weights=weights,
+        status=status,
+        reason=reason,
+        expected_sharpe_improvement=gains[0],
+        expected_return_improvement=gains[1],
+        candidate=target,
+        evidence=_evidence(problem, state, beliefs, target),
+        causes=causes,
+        beliefs=beliefs,
+        state=state,
+    )
+
+
+def _beliefs(problem: AllocationProblem, state: BeliefState, views: Views, weights: Floats) -> Beliefs:
+    chances, active = chances_of_levels(state), activity(state)
+    bounds, better = interval(chances, INTERVAL_SHARE) * active[:, None], better_than_average(chances)
+    tilt = weights - problem.anchor
+    risk, whole = active_risk(views, tilt), active_risk(views, problem.anchor)
+    trades = problem.turnover_cost * float(np.abs(weights - problem.start).sum())
+    price = 0.5 * ANCHOR_SHARPE * (risk / whole) ** 2 + trades / whole if whole > 0.0 else 0.0
+    return Beliefs(
+        agents=tuple(
+            AgentBelief(
+                mean=float(views.skill[a]),
+                low=float(bounds[a, 0]),
+                high=float(bounds[a, 1]),
+                better=float(better[a]),
+            )
+            for a in range(problem.agents)
+        ),
+        share_differing=float(chances_of_shares(state) @ (1.0 - SHARES)),
+        expected_gain=float(tilt @ (views.skill * views.volatility)),
+        active_risk=risk,
+        price=price,
+        from_replay=from_replay(state),
+    )
+
+
+def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, target: Floats) -> dict[str, object]:
+    """Plain numbers and texts; docs/mathematics.md tells what each one is."""
+    return {
+        "method": problem.method,
+        "agents": problem.agents,
+        "periods": int(state.clock[0]),
+        **beliefs.as_plain(),
+        "largest_wish": round(float(np.max(np.abs(target - problem.start), initial=0.0)), 6),
+        "no_trade_zone": round(no_trade_zone(problem.agents), 6),
+        "anchor": [round(float(w), 6) for w in problem.anchor],
+        "floor": [round(float(w), 6) for w in problem.low],
+        "cap": [round(float(w), 6) for w in problem.high],
+        "notes": list(problem.notes),
+    }
+
+
+def _gains(problem: AllocationProblem, views: Views, weights: Floats) -> tuple[float, float]:
+    """What going from the weights in force to `weights` is expected to bring a year, net of the trade: (Sharpe ratio,
+    return). The Sharpe ratio counts what the tilt costs by its risk, to second order."""
+    risk = active_risk(views, problem.anchor)
+    cost = problem.turnover_cost * float(np.abs(weights - problem.start).sum())
+    gain = float((weights - problem.start) @ (views.skill * views.volatility)) - cost
+    halved = Views(views.skill, views.volatility, _halved(views.correlation))
+    before, after = (active_risk(halved, w - problem.anchor) for w in (problem.start, weights))
+    return (gain - 0.5 * ANCHOR_SHARPE / risk * (after**2 - before**2)) / risk, gain
+
+
+def _halved(correlation: Floats) -> Floats:
+    return CORRELATION_SHARE * correlation + (1.0 - CORRELATION_SHARE) * np.eye(len(correlation))
+
+
+def _causes(problem: AllocationProblem, views: Views, target: Floats, weights: Floats) -> tuple[dict[str, float], ...]:
+    """For each agent what every cause added: the target built up from the anchor by skills alone, then volatilities,
+    then correlations, then the limits; and the rest, the step."""
+    agents = problem.agents
+    risk = active_risk(views, problem.anchor)
+    alike = np.full(agents, max(float(views.volatility.mean()), 1e-300))
+    usual = np.maximum(views.volatility, 1e-3 * alike)
+    stages = [
+        problem.anchor,
+        _unbounded(problem.anchor, views.skill, alike, np.eye(agents), risk),
+        _unbounded(problem.anchor, views.skill, usual, np.eye(agents), risk),
+        _unbounded(problem.anchor, views.skill, usual, _halved(views.correlation), risk),
+        target,
+    ]
+    parts = [after - before for before, after in pairwise(stages)]
+    parts.append(weights - problem.start - (target - problem.anchor))
+    return tuple({name: float(part[a]) for name, part in zip(CAUSES, parts, strict=True)} for a in range(agents))
+
+
+def _unbounded(anchor: Floats, skill: Floats, volatility: Floats, correlation: Floats, risk: float) -> Floats:
+    """The target if no weight had a limit: the closed form with one price for the sum."""
+    matrix = ANCHOR_SHARPE / risk * correlation * np.outer(volatility, volatility)
+    gain, one = np.linalg.solve(matrix, np.column_stack([skill * volatility, np.ones(len(skill))])).T
+    return np.asarray(anchor + gain - gain.sum() / one.sum() * one)

@@ -1,0 +1,174 @@
+"""What is believed of the agents' relative skill: a filter over levels of skill, one step for each period.
+
+The state of knowledge is a `BeliefState`; `advance` takes in one period, `advance_all` many of them, to the same bits.
+Skill is an annual Sharpe ratio above the average agent. The arithmetic is in `belief_filter`, its reasons in
+docs/mathematics.md.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.core.types import Floats
+from agents.quant.belief_filter import take_in
+from agents.quant.belief_state import (
+    CONTRAST_PERIODS,
+    CONTRAST_VARIANCE,
+    LAGS,
+    LEVELS,
+    PRIOR,
+    REDRAW_PERIODS,
+    SHARES,
+    UNRELATED_PERIODS,
+    BeliefState,
+    Pace,
+    room_for,
+)
+from agents.quant.belief_worlds import weigh_shares
+
+STATE_FORMAT = 1
+_BY_PAIR = ("together", "square_beside", "pair_weight")
+_OF_ALL = ("clock", "lag_product", "lag_weight")
+
+
+class BeliefsError(ValueError):
+    """Stored beliefs that cannot be read: another format, or not what `to_bytes` wrote."""
+
+
+def pace_of(periods_per_year: float, trust: float = 1.0) -> Pace:
+    """How fast the filter learns and forgets on a desk with so many periods a year; half-lives are half a year for
+    variances, a year for correlations, three years for how well each prior has done, and skill is drawn anew about
+    every two years. `trust`, 0 to 1, multiplies the log-likelihoods: what is taken in counts for so much."""
+    year = periods_per_year
+    return Pace(
+        variance=0.5 ** (2.0 / year),
+        correlation=0.5 ** (1.0 / year),
+        fit=0.5 ** (1.0 / (3.0 * year)),
+        redraw=min(1.0, 252.0 / (REDRAW_PERIODS * year)),
+        root_year=math.sqrt(year),
+        trust=trust,
+    )
+
+
+def no_beliefs(agents: int) -> BeliefState:
+    """The prior for so many agents: nothing has been seen."""
+    several = np.zeros(agents)
+    return BeliefState(
+        clock=np.zeros(3),
+        seen=several.copy(),
+        square=several.copy(),
+        weight=several.copy(),
+        contrast_square=np.full(agents, CONTRAST_PERIODS * CONTRAST_VARIANCE),
+        contrast_weight=np.full(agents, CONTRAST_PERIODS),
+        active=several.copy(),
+        alive=several.copy(),
+        lagged=np.full((agents, LAGS), np.nan),
+        lag_product=np.zeros(LAGS),
+        lag_weight=np.full(LAGS, UNRELATED_PERIODS),
+        chance=np.repeat(PRIOR[None], agents, axis=0),
+        fit=np.zeros((agents, len(SHARES))),
+        belief=several.copy(),
+        together=np.zeros((agents, agents)),
+        square_beside=np.zeros((agents, agents)),
+        pair_weight=np.zeros((agents, agents)),
+    )
+
+
+def advance(state: BeliefState, returns: Floats, pace: Pace) -> BeliefState:
+    """The state after one more period with the agents' own returns [A], NaN for one that did not exist or had no
+    opinion. The given state stays as it is."""
+    return advance_all(state, returns[None], pace)
+
+
+def advance_all(state: BeliefState, returns: Floats, pace: Pace) -> BeliefState:
+    """The state after periods with returns [T, A], oldest first; the same bits as one `advance` after the other."""
+    after = BeliefState(*(values.copy() for values in state))
+    take_in(after, np.ascontiguousarray(returns, dtype=np.float64), pace)
+    return after
+
+
+def for_agents(state: BeliefState, before: Sequence[str], now: Sequence[str]) -> BeliefState:
+    """The state of agents `before` for those there are `now`: who joins starts at the prior, who has left is dropped,
+    and what is known of the rest stays as it was."""
+    fresh = no_beliefs(len(now))
+    put = [k for k, name in enumerate(now) if name in before]
+    take = [list(before).index(now[k]) for k in put]
+    for name, old, new in zip(BeliefState._fields, state, fresh, strict=True):
+        if name in _OF_ALL:
+            new[...] = old
+        elif name in _BY_PAIR:
+            new[np.ix_(put, put)] = old[np.ix_(take, take)]
+        else:
+            new[put] = old[take]
+    return fresh
+
+
+def to_bytes(state: BeliefState) -> bytes:
+    """The state as numpy's npz without pickle, with the number of its format."""
+    buffer = io.BytesIO()
+    np.savez(buffer, format=np.array([STATE_FORMAT]), **state._asdict())
+    return buffer.getvalue()
+
+
+def from_bytes(packed: bytes) -> BeliefState:
+    """What `to_bytes` wrote, to the bit; BeliefsError for anything else."""
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
+            written = int(saved["format"][0])
+            if written != STATE_FORMAT:
+                raise KeyError(f"format {written}, this version reads {STATE_FORMAT}")
+            state = BeliefState(**{name: np.asarray(saved[name], dtype=np.float64) for name in BeliefState._fields})
+    except (KeyError, ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise BeliefsError(f"these are no stored beliefs: {error}") from None
+    fresh = no_beliefs(len(state.belief))
+    if any(old.shape != new.shape for old, new in zip(state, fresh, strict=True)):
+        raise BeliefsError("the stored beliefs' arrays do not fit each other")
+    return state
+
+
+# ---------------------------------------------------------------- what is believed
+
+
+def chances_of_shares(state: BeliefState) -> Floats:
+    """[Q]: how probable it is that so many of the agents are ordinary, for each share in SHARES."""
+    room = room_for(len(state.belief))
+    weigh_shares(state, room.correlation, room.row, room.share)
+    return room.share
+
+
+def chances_of_levels(state: BeliefState) -> Floats:
+    """[A, 25]: how probable each agent's skill is at each of LEVELS, over all shares of ordinary agents."""
+    return np.asarray(np.einsum("q,akq->ak", chances_of_shares(state), state.chance))
+
+
+def better_than_average(chances: Floats) -> Floats:
+    """[A]: how probable it is, by `chances` [A, 25], that an agent is better than the average one. To be exactly
+    average counts half."""
+    middle = len(LEVELS) // 2
+    return np.asarray(chances[:, middle + 1 :].sum(axis=1) + 0.5 * chances[:, middle])
+
+
+def interval(chances: Floats, share: float) -> Floats:
+    """[A, 2]: the bounds between which `chances` [A, 25] hold the middle `share` of an agent's skill. Each level stands
+    for the stretch halfway to its neighbours."""
+    width = LEVELS[1] - LEVELS[0]
+    edges = np.append(LEVELS - width / 2.0, LEVELS[-1] + width / 2.0)
+    tails = ((1.0 - share) / 2.0, (1.0 + share) / 2.0)
+    reached = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, axis=1)], axis=1)
+    return np.array([np.interp(tails, row / row[-1], edges) for row in reached]).reshape(len(chances), 2)
+
+
+def activity(state: BeliefState) -> Floats:
+    """[A]: the root of the share of periods with an opinion, by which a skill per active period is one per year."""
+    return np.sqrt(np.divide(state.active, state.alive, out=np.ones_like(state.active), where=state.alive > 0.0))
+
+
+def from_replay(state: BeliefState) -> float:
+    """The share of the evidence that comes from periods that were discounted; 0 where there is none."""
+    whole, discounted = float(state.clock[1]), float(state.clock[2])
+    return discounted / (whole + discounted) if discounted > 0.0 else 0.0

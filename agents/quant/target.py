@@ -1,0 +1,181 @@
+"""Beliefs -> target weights, and from there a trade: bet in proportion to what is believed, and not on small wishes.
+
+    maximise (d o s)'w - g/2 (w - a)'S(w - a)    over low <= w <= high, sum(w) = 1
+
+with d the believed skills, s the volatilities, a the anchor, g = 1 / (volatility of the anchor), and in S half of every
+correlation: agents alike in returns are likely alike in skill. Strictly convex; solved by an active-set method, which
+tests hold against cvxpy within 1e-8.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.core.types import Floats, Integers
+from agents.quant.belief_state import BeliefState
+from agents.quant.belief_worlds import correlate
+from agents.quant.compiled import compiled
+
+ANCHOR_SHARPE = 1.0
+"""The Sharpe ratio that the anchor is assumed to have: a low estimate cannot blow up the bets."""
+CORRELATION_SHARE = 0.5
+VOLATILITY_PERIODS = 20.0
+"""A volatility is drawn to the mean of all as if that had been seen for so many periods."""
+ROUNDING = 1e-14
+"""A weight that lies so far outside a bound lies on it."""
+NO_TRADE_SHARE = 0.18
+"""Of an equal weight: while no weight is further from its target, nothing moves; else all move to half of that."""
+
+
+class Views(NamedTuple):
+    """What is believed of A agents, annual: skill above the average agent (a Sharpe ratio) and volatility [A],
+    correlation [A, A]. All count days without an opinion: an agent that is active one day in ten has a tenth of its
+    active days' year."""
+
+    skill: Floats
+    volatility: Floats
+    correlation: Floats
+
+
+@compiled
+def views_of(state: BeliefState, root_year: float) -> Views:
+    """The views that a state of knowledge amounts to; volatilities are 0 while nothing has moved."""
+    agents = len(state.belief)
+    volatility, activity = np.zeros(agents), np.ones(agents)
+    total, known = 0.0, 0
+    for a in range(agents):
+        if state.weight[a] > 0.0:
+            activity[a] = math.sqrt(state.active[a] / state.alive[a])
+            volatility[a] = math.sqrt(state.square[a] / state.weight[a]) * activity[a]
+            total += volatility[a]
+            known += 1
+    mean = total / max(known, 1)
+    for a in range(agents):
+        own = state.weight[a]
+        volatility[a] = (own * volatility[a] + VOLATILITY_PERIODS * mean) / (own + VOLATILITY_PERIODS) * root_year
+    correlation = np.empty((agents, agents))
+    correlate(state, correlation)
+    return Views(state.belief * activity, volatility, correlation)
+
+
+@compiled
+def active_risk(views: Views, tilt: Floats) -> float:
+    """The annual volatility of holding `tilt` [A]."""
+    total = 0.0
+    for a in range(len(tilt)):
+        for b in range(len(tilt)):
+            total += tilt[a] * views.volatility[a] * views.correlation[a, b] * views.volatility[b] * tilt[b]
+    return math.sqrt(max(total, 0.0))
+
+
+@compiled
+def target_of(views: Views, anchor: Floats, low: Floats, high: Floats) -> Floats:
+    """The best weights [A] between `low` and `high` [A], which must let in some that sum to 1; NaNs where nothing has
+    moved yet, or where no optimum is found."""
+    agents = len(anchor)
+    risk = active_risk(views, anchor)
+    if not risk > 0.0:
+        return np.full(agents, math.nan)
+    aversion = ANCHOR_SHARPE / risk
+    matrix = np.empty((agents, agents))
+    for a in range(agents):
+        for b in range(agents):
+            share = 1.0 if a == b else CORRELATION_SHARE * views.correlation[a, b]
+            matrix[a, b] = aversion * share * views.volatility[a] * views.volatility[b]
+    gain = views.skill * views.volatility + matrix @ anchor
+    return least_quadratic(matrix, gain, low, high)
+
+
+@compiled
+def least_quadratic(matrix: Floats, gain: Floats, low: Floats, high: Floats) -> Floats:
+    """The w [A] that minimises w'Hw/2 - gain'w between `low` and `high` with a sum of 1; H is positive definite.
+
+    A primal active-set method: solve on the free weights, walk there as far as the bounds allow, hold what meets one,
+    let go of the bound whose multiplier is most wrong. NaNs where so many rounds do not suffice.
+    """
+    size = len(gain)
+    room = np.sum(high - low)
+    if not room > 0.0:
+        return low.copy()
+    w = low + (high - low) * max(0.0, min(1.0, (1.0 - np.sum(low)) / room))
+    held = np.where(high > low, 0, -1)  # -1 at the lower bound, 1 at the upper one, 0 free
+    tolerance = 1e-13 * (np.max(np.abs(matrix)) + np.max(np.abs(gain)))
+    for _ in range(20 * size + 100):
+        aim, price = _on_face(matrix, gain, w, held)
+        if _walk(w, aim, held, low, high):
+            continue
+        slope = matrix @ w - gain
+        worst, wrong = -1, tolerance
+        for a in range(size):
+            pressure = held[a] * (slope[a] + price)
+            if low[a] < high[a] and pressure > wrong:
+                worst, wrong = a, pressure
+        if worst < 0:
+            return np.minimum(high, np.maximum(low, w))
+        held[worst] = 0
+    return np.full(size, math.nan)
+
+
+@compiled
+def _on_face(matrix: Floats, gain: Floats, w: Floats, held: Integers) -> tuple[Floats, float]:
+    """The optimum while the held weights stay where they are, and the price of the sum there."""
+    free = np.flatnonzero(held == 0)
+    count = len(free)
+    system, right = np.zeros((count + 1, count + 1)), np.zeros(count + 1)
+    right[count] = 1.0
+    for i in range(count):
+        system[i, count] = system[count, i] = 1.0
+        right[i] = gain[free[i]]
+        for j in range(count):
+            system[i, j] = matrix[free[i], free[j]]
+    for b in range(len(w)):
+        if held[b] != 0:
+            right[count] -= w[b]
+            for i in range(count):
+                right[i] -= matrix[free[i], b] * w[b]
+    solved = np.linalg.solve(system, right)
+    aim = w.copy()
+    for i in range(count):
+        aim[free[i]] = solved[i]
+    return aim, solved[count]
+
+
+@compiled
+def _walk(w: Floats, aim: Floats, held: Integers, low: Floats, high: Floats) -> bool:
+    """Move `w` towards `aim` until a bound is met, which is then held; whether one was met."""
+    share, blocking, side = 1.0, -1, 0
+    for a in range(len(w)):
+        if held[a] != 0 or low[a] - ROUNDING <= aim[a] <= high[a] + ROUNDING:
+            continue
+        bound = high[a] if aim[a] > high[a] else low[a]
+        reach = (bound - w[a]) / (aim[a] - w[a]) if aim[a] != w[a] else 0.0
+        if blocking < 0 or reach < share:
+            share, blocking, side = max(0.0, reach), a, 1 if aim[a] > high[a] else -1
+    for a in range(len(w)):
+        if held[a] == 0:
+            w[a] += share * (aim[a] - w[a])
+    if blocking >= 0:
+        w[blocking] = high[blocking] if side > 0 else low[blocking]
+        held[blocking] = side
+    return blocking >= 0
+
+
+@compiled
+def no_trade_zone(agents: int) -> float:
+    """How far a target may lie from a weight before anything moves."""
+    return NO_TRADE_SHARE / agents
+
+
+@compiled
+def traded(start: Floats, target: Floats, step: float) -> Floats:
+    """Weights [A] after a trade from `start` towards `target`: none where every wish is small, else all the way but
+    for half of the zone in which nothing moves, and no weight by more than `step`."""
+    zone = no_trade_zone(len(start))
+    largest = np.max(np.abs(target - start))
+    if not largest > zone:
+        return start.copy()
+    share = min(1.0 - 0.5 * zone / largest, step / largest)
+    return np.asarray(start + share * (target - start))
