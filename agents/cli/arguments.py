@@ -130,17 +130,17 @@ def agents(parser: ArgumentParser) -> None:
 
 def weights(parser: ArgumentParser) -> None:
     """`quorum weights`."""
-    actions = ("show", "history", "why", "propose", "revert", "optimize")
+    actions = ("show", "history", "why", "propose", "revert", "resume", "optimize")
     text = (
         "show what is in force; history of decisions; why one was made; propose by a method, which counts as a trial;"
-        " revert to a version; optimize returns of a file without any database"
+        " revert to a version; resume tuning that its monitor paused; optimize returns of a file without any database"
     )
     parser.add_argument("action", choices=actions, metavar="ACTION", help=text)
     text = "a version, for why (default: the newest) and revert"
     completed_by(parser.add_argument("version", nargs="?", type=int, metavar="ID", help=text), nothing)
     text = f"for propose (default: as set) and optimize (default: adaptive): {', '.join(METHODS)}"
     parser.add_argument("--method", choices=METHODS, metavar="METHOD", help=text)
-    text = "for revert: why"
+    text = "for revert and resume: why"
     completed_by(parser.add_argument("--reason", default="", metavar="TEXT", help=text), nothing)
     text = "for optimize: a column of returns for each agent, oldest first"
     parser.add_argument("--returns", type=Path, metavar="FILE.csv", help=text)

@@ -159,6 +159,7 @@ LOOKING = (
             "quorum weights show",
             "quorum weights why --demo",
             "quorum weights revert 12 --reason 'bad data in March'",
+            "quorum weights resume --reason 'the feed of March was wrong, and is mended'",
             "quorum weights optimize --returns returns.csv --previous weights.json",
         ),
     ),

@@ -28,8 +28,8 @@ DECISION = (
 
 
 def weights(options: Namespace, screen: Screen) -> int:
-    """The six actions."""
-    if options.action in ("propose", "revert", "optimize"):
+    """The seven actions."""
+    if options.action in ("propose", "revert", "resume", "optimize"):
         from agents.cli import (
             weights_change,  # here: the solvers take longer to import than the other actions to answer
         )
@@ -37,6 +37,7 @@ def weights(options: Namespace, screen: Screen) -> int:
         change = {
             "propose": weights_change.propose,
             "revert": weights_change.revert,
+            "resume": weights_change.resume,
             "optimize": weights_change.optimize,
         }
         change[options.action](options, screen)

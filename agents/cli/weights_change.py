@@ -1,4 +1,5 @@
-"""`quorum weights propose`, `revert` and `optimize`: what a method would choose, and back to a version."""
+"""`quorum weights propose`, `revert`, `resume` and `optimize`: what a method would choose, back to a version, and on
+after a pause."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
 from agents.quant.limits import Method
 from agents.reports.formatting import percent
+from agents.tuning.tuning_pause import resumed
 from agents.tuning.weight_decision import try_method
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane, meta_plane
@@ -72,6 +74,22 @@ def revert(options: Namespace, screen: Screen) -> None:
     screen.result(
         {"version": published, "weights": {name: float(w) for name, w in weights.items()}, "reason": reason},
         f"version {published} is in force: {reason}. The optimizer goes on from here at its next run.",
+    )
+
+
+def resume(options: Namespace, screen: Screen) -> None:
+    """Tuning goes on after its monitor has paused it, from the weights in force; the monitor begins anew."""
+    if not options.reason.strip():
+        raise UsageError("weights resume: say what was wrong and is mended: --reason TEXT")
+    with _plane(options) as plane:
+        since = plane.store.tuning_record().paused_at
+        if since is None:
+            raise UsageError("weights resume: tuning is not paused; see: quorum weights history")
+        now = plane.clock.now()
+        version = plane.store.publish(resumed(plane.store.weights_in_force(now).weights, options.reason.strip(), now))
+    screen.result(
+        {"version": version, "paused_since": since.isoformat(), "reason": options.reason.strip()},
+        f"version {version}: tuning, paused since {since:%Y-%m-%d}, goes on at the optimizer's next run.",
     )
 
 

@@ -67,6 +67,14 @@ class LateBars:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PausedTuning:
+    """Since when the monitor has kept the weights at the anchor, and why."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLimits:
     """What counts as late on a desk: a symbol without a new bar for `stale_after`, a bar that is not decided on within
     `decide_within`, a daemon that is not heard of for `silent_after`."""
@@ -103,3 +111,4 @@ class AlarmFacts:
     corrections: OpenCorrections | None = None
     late_bars: LateBars | None = None
     outages: Sequence[Outage] = ()
+    tuning_paused: PausedTuning | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from decimal import Decimal
+from typing import Literal, NamedTuple, Protocol
 
 from agents.core.facts import DeskFacts, Period
 from agents.core.meta_types import (
@@ -54,6 +55,15 @@ class PastChange:
     previous: Mapping[str, float]
 
 
+class TuningRecord(NamedTuple):
+    """When the newest decision about weights was made, since when tuning is paused (None: it is not), and when a person
+    last let it go on."""
+
+    decided_at: datetime | None
+    paused_at: datetime | None
+    resumed_at: datetime | None
+
+
 class OptimizerDesk(AnalyzerDesk, Protocol):
     """What the weight optimizer needs."""
 
@@ -62,6 +72,16 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
 
     def weights_in_force(self, at: datetime) -> WeightSet:
         """As the trading plane would use them: newest version that fits, else the settings', else equal."""
+        ...
+
+    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
+        """The weights that a desk without any tuning would have: the settings', else equal ones."""
+        ...
+
+    def tuning_record(self) -> TuningRecord: ...
+
+    def weights_over_time(self) -> Sequence[tuple[datetime, Mapping[str, Decimal]]]:
+        """Every set of weights that came into force, and when it was decided; oldest first."""
         ...
 
     def moved_since(self, since: datetime) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import takewhile
 
 import numpy as np
 
 from agents.core.clock import Clock
 from agents.core.facts import Trading
-from agents.core.meta_ports import PastChange
+from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import StandIn, in_force, largest_move
@@ -46,6 +47,8 @@ class ArrayDesk:
         self._cached: WeightSet | None = None
         self._methods: set[str] = set()
         self._unscored: list[PastChange] = []
+        self._record = TuningRecord(None, None, None)
+        self._in_force: list[tuple[datetime, Mapping[str, Decimal]]] = []
 
     @property
     def seen(self) -> int:
@@ -81,6 +84,15 @@ class ArrayDesk:
             known = self._cached = in_force(self._newest, self._agents, self._stand_in, at)
         return known
 
+    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
+        return in_force(None, self._agents, self._stand_in, at).weights
+
+    def tuning_record(self) -> TuningRecord:
+        return self._record
+
+    def weights_over_time(self) -> list[tuple[datetime, Mapping[str, Decimal]]]:
+        return self._in_force
+
     def moved_since(self, since: datetime) -> float:
         recent = list(takewhile(lambda d: d.at >= since, reversed(self.decisions)))
         moves = [d for d in reversed(recent) if d.status in ("apply", "revert")]
@@ -94,7 +106,13 @@ class ArrayDesk:
         version = len(self.decisions)
         if decision.sample_size is not None:
             self._methods.add(decision.method)
+        paused, resumed = self._record.paused_at, self._record.resumed_at
+        if decision.method in ("monitor", "resume"):
+            stops = decision.method == "monitor"
+            paused, resumed = (decision.at, resumed) if stops else (None, decision.at)
+        self._record = TuningRecord(decision.at, paused, resumed)
         if decision.status in IN_FORCE:
+            self._in_force.append((decision.at, decision.weights))
             self._newest = self._cached = WeightSet(
                 version=version,
                 weights=dict(decision.weights),

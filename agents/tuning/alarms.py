@@ -126,6 +126,12 @@ def _fallback_weights(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm
         yield Alarm(kind="weights_fallback", subject=newest.weights_level, severity="medium", detail=detail)
 
 
+def _paused_tuning(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    if facts.tuning_paused is not None:
+        detail = f"since {facts.tuning_paused.since:%Y-%m-%d %H:%M} UTC. {facts.tuning_paused.reason}"
+        yield Alarm(kind="tuning_paused", subject="weights", severity="high", detail=detail)
+
+
 def _unknown_orders(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     ids = facts.unknown_orders
     if ids:
@@ -234,6 +240,7 @@ RULES: tuple[Rule, ...] = (
     _refused_recipients,
     _risk_state,
     _fallback_weights,
+    _paused_tuning,
     _unknown_orders,
     _differences,
     _chain,

@@ -23,6 +23,7 @@ from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
 from agents.quant.returns import periods_per_year, sharpe_ratio
+from agents.tuning.tuning_pause import pause_of
 
 logger = logging.getLogger(__name__)
 SEED = 20240118
@@ -70,13 +71,18 @@ class Occasion(NamedTuple):
 def decide_weights(
     desk: OptimizerDesk, tuning: Tuning, at: datetime, decided_for: datetime | None = None
 ) -> dict[str, Any]:
-    """Propose, let the guard judge, publish, and score what past changes brought. One decision for each due time.
+    """Propose, or wait where tuning is paused; publish, and score what past changes brought. One decision for each due
+    time.
 
     Returns weights_updated, old_weights, new_weights, improvement (sharpe_improvement and return_improvement, expected
     and net of turnover, in the `units` beside them), decision, reason, version and method.
     """
     inputs = read_inputs(desk, tuning, at)
-    decision = decide(inputs, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
+    paused = pause_of(desk, inputs.days, inputs.before.weights, at)
+    if paused is None:
+        decision = decide(inputs, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
+    else:
+        decision = replace(paused, decided_for=decided_for)
     version = desk.publish(decision)
     score_past(desk, inputs.days, tuning, at)
     log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)

@@ -12,7 +12,15 @@ from agents.adapters.database.engine import row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.outages import recent_outages
 from agents.adapters.database.suspect_bars import suspect_symbols
-from agents.core.alarm_types import AlarmFacts, FutureRuns, LateBars, OpenCorrections, UndecidedBars, WaitingMail
+from agents.core.alarm_types import (
+    AlarmFacts,
+    FutureRuns,
+    LateBars,
+    OpenCorrections,
+    PausedTuning,
+    UndecidedBars,
+    WaitingMail,
+)
 from agents.core.facts import Period, SystemState
 
 _PUBLISHED = """
@@ -43,6 +51,12 @@ _LATE_BARS = """
            count(DISTINCT time) FILTER (WHERE NOT decided) AS undecided
     FROM late_bars WHERE arrived_at > now() - interval '1 day' HAVING count(*) > 0"""
 
+_PAUSED = """
+    SELECT timestamp AS since, reason FROM weight_history
+    WHERE method = 'monitor'
+        AND version > coalesce((SELECT max(version) FROM weight_history WHERE method = 'resume'), 0)
+    ORDER BY version DESC LIMIT 1"""
+
 
 def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime, system: SystemState) -> AlarmFacts:
     """The desk as it is at `at`. Before its first decision, bars later than `fresh_after` should be decided on."""
@@ -52,6 +66,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
     undecided, waiting = row_dicts(connection, _UNDECIDED, **wanted), row_dicts(connection, _WAITING_MAIL)
     runs = row_dicts(connection, _FUTURE_RUNS, at=at)
     corrections, late = row_dicts(connection, _CORRECTIONS), row_dicts(connection, _LATE_BARS)
+    paused = row_dicts(connection, _PAUSED)
     return AlarmFacts(
         at=at,
         newest=newest,
@@ -71,4 +86,5 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         suspects=suspect_symbols(connection, list(fresh)),
         corrections=OpenCorrections(**corrections[0]) if corrections else None,
         late_bars=LateBars(**late[0]) if late else None,
+        tuning_paused=PausedTuning(**paused[0]) if paused else None,
     )

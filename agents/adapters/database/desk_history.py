@@ -75,7 +75,8 @@ ORDER BY d.time
 """
 _WEIGHT_DECISIONS = f"""
 SELECT {DECISION_COLUMNS} FROM weight_history
-WHERE decided_for IS NOT NULL AND timestamp <= :until AND (CAST(:after AS timestamptz) IS NULL OR timestamp > :after)
+WHERE decided_for IS NOT NULL AND inputs_hash IS NOT NULL AND timestamp <= :until
+    AND (CAST(:after AS timestamptz) IS NULL OR timestamp > :after)
 ORDER BY version
 """  # noqa: S608 - our own names
 _RECORD_CHECK = """

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database.agent_days import AgentDaysTable
 from agents.adapters.database.engine import lock_versions, transaction, weights_json
-from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
+from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of, exact_weights
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
-from agents.core.meta_ports import PastChange
+from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import AgentDays, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
@@ -61,6 +62,15 @@ INSERT INTO weight_trials ({_TRIAL_COLUMNS})
 VALUES (:at, CAST(:weights AS jsonb), CAST(:previous AS jsonb), :method, :reason, :window_days, :sample_size, :trials,
         :inputs_hash, :sharpe_improvement, :return_improvement, CAST(:causes AS jsonb), CAST(:evidence AS jsonb))
 """  # noqa: S608 - our own names
+_TUNING_RECORD = """
+SELECT max(timestamp) AS decided_at, max(timestamp) FILTER (WHERE method = 'resume') AS resumed_at,
+       max(timestamp) FILTER (WHERE method = 'monitor' AND version > coalesce(
+           (SELECT max(version) FROM weight_history WHERE method = 'resume'), 0)) AS paused_at
+FROM weight_history
+"""
+_WEIGHTS_OVER_TIME = """
+SELECT timestamp, agent_weights FROM weight_history WHERE status IN ('apply', 'revert', 'initial') ORDER BY version
+"""
 _CARD_KEYS = ("date", "agent_name", "window_days")
 
 
@@ -114,6 +124,19 @@ class MetaStore:
 
     def weights_in_force(self, at: datetime) -> WeightSet:
         return in_force(self._weights.newest(), self._agents, self._stand_in, at)
+
+    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
+        return in_force(None, self._agents, self._stand_in, at).weights
+
+    def tuning_record(self) -> TuningRecord:
+        with transaction(self._engine) as connection:
+            row = connection.execute(text(_TUNING_RECORD)).one()
+        return TuningRecord(row.decided_at, row.paused_at, row.resumed_at)
+
+    def weights_over_time(self) -> list[tuple[datetime, Mapping[str, Decimal]]]:
+        with transaction(self._engine) as connection:
+            rows = connection.execute(text(_WEIGHTS_OVER_TIME)).all()
+        return [(row.timestamp, exact_weights(row.agent_weights)) for row in rows]
 
     def moved_since(self, since: datetime) -> float:
         with transaction(self._engine) as connection:

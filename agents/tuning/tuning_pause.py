@@ -1,0 +1,125 @@
+"""The bet against tuning (`quant/monitor`) on a desk's own days: when it is won, back to the anchor and wait.
+
+Live is taken as the weights in force on each day times the agents' own books, the anchor as its weights times the same:
+a pure function of the stored days and of the decisions on record, so that live and replay agree and a restart changes
+nothing. What follows is on record, too: a row of method "monitor" pauses, one of method "resume", a person's, goes on,
+and the bet begins anew from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from agents.core.meta_ports import OptimizerDesk
+from agents.core.meta_types import AgentDays, WeightDecision
+from agents.core.types import Floats
+from agents.quant.monitor import ALARM_AT, Watch, watch
+
+PAUSED, WAITING, RESUMED = "monitor", "paused", "resume"
+"""The methods of the rows that pause tuning, that wait meanwhile, and that let it go on."""
+
+
+def pause_of(
+    desk: OptimizerDesk, days: AgentDays, before: Mapping[str, Decimal], at: datetime
+) -> WeightDecision | None:
+    """The decision of a desk whose tuning is paused, or has to stop now; None where it may go on.
+
+    The bet is looked at once in a week, at the first decision in it: in between nothing is added to it.
+    """
+    record = desk.tuning_record()
+    if record.paused_at is not None:
+        return waiting(before, record.paused_at, at)
+    if not len(days.date) or (record.decided_at is not None and _week(record.decided_at) == _week(at)):
+        return None
+    anchor = desk.anchor(at)
+    seen = seen_by_the_bet(days, desk.weights_over_time(), anchor, record.resumed_at)
+    return None if seen.alarm is None else stopped(before, anchor, seen, at)
+
+
+def seen_by_the_bet(
+    days: AgentDays,
+    changes: Sequence[tuple[datetime, Mapping[str, Decimal]]],
+    anchor: Mapping[str, Decimal],
+    since: datetime | None,
+) -> Watch:
+    """The bet on whole `days` after `since`. `changes` are the weights that came into force, oldest first; weights
+    count from the day after they were decided, the anchor before any."""
+    start = 0 if since is None else int(np.searchsorted(days.date, np.datetime64(_date(since)), side="right"))
+    date, returns = days.date[start:], days.returns[start:]
+    present = np.isfinite(returns)
+    returns = np.where(present, returns, 0.0)
+    kept = _vector(anchor, days.agents)
+    sets = np.array([kept, *(_vector(weights, days.agents) for _, weights in changes)])
+    decided = np.array([_date(at) for at, _ in changes], dtype="datetime64[D]")
+    held = sets[np.searchsorted(decided, date, side="left")]
+    return watch(date, _mixed(held, present, returns), _mixed(np.broadcast_to(kept, held.shape), present, returns))
+
+
+def stopped(before: Mapping[str, Decimal], anchor: Mapping[str, Decimal], seen: Watch, at: datetime) -> WeightDecision:
+    """Back to the anchor at once, whatever the step."""
+    return WeightDecision(
+        at=at,
+        decided_for=None,
+        weights=dict(anchor),
+        previous=dict(before),
+        method=PAUSED,
+        status="revert",
+        reason=(
+            f"tuning is paused: over {len(seen.fortune)} weeks its weights have earned less than the anchor's, and a"
+            f" bet on that has grown {seen.fortune.max():.0f}-fold (by chance: in one of {ALARM_AT:.0f} desks' lives)."
+            " The anchor's weights are in force; when the cause is known: quorum weights resume --reason ..."
+        ),
+        evidence={
+            "fortune": round(float(seen.fortune.max()), 4),
+            "weeks": len(seen.fortune),
+            "reached": str(seen.alarm),
+        },
+    )
+
+
+def waiting(before: Mapping[str, Decimal], since: datetime, at: datetime) -> WeightDecision:
+    """Nothing moves until a person says so."""
+    return WeightDecision(
+        at=at,
+        decided_for=None,
+        weights=dict(before),
+        previous=dict(before),
+        method=WAITING,
+        status="hold",
+        reason=f"tuning is paused since {since:%Y-%m-%d}; a person resumes it: quorum weights resume --reason",
+    )
+
+
+def resumed(before: Mapping[str, Decimal], reason: str, at: datetime) -> WeightDecision:
+    """A person lets tuning go on from the weights in force."""
+    return WeightDecision(
+        at=at,
+        decided_for=None,
+        weights=dict(before),
+        previous=dict(before),
+        method=RESUMED,
+        status="hold",
+        reason=f"a person lets tuning go on: {reason}",
+    )
+
+
+def _week(at: datetime) -> int:
+    return (at.astimezone(UTC).date().toordinal() - 1) // 7
+
+
+def _date(at: datetime) -> np.datetime64:
+    return np.datetime64(at.astimezone(UTC).date(), "D")
+
+
+def _vector(weights: Mapping[str, Decimal], agents: Sequence[str]) -> Floats:
+    return np.array([float(weights.get(name, 0)) for name in agents])
+
+
+def _mixed(held: Floats, present: Floats, returns: Floats) -> Floats:
+    """[D]: what the mix earned; who had no book leaves it for that day."""
+    total = (held * present).sum(axis=1)
+    return np.asarray((held * returns).sum(axis=1) / np.where(total > 0.0, total, 1.0))
