@@ -58,7 +58,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
     findings = [_python()]
     try:
         settings = load_settings(settings_file)
-        chosen_names(registered_names(), settings.agents.enabled, settings.agents.own)
+        chosen_names(registered_names(), settings.agents.enabled, settings.agents.own, settings.agents.shadow)
     except AgentsError as error:
         return [*findings, Finding("settings", False, str(error))]
     findings.append(Finding("settings", True, "all keys known and in range"))

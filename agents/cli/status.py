@@ -84,7 +84,8 @@ def _reader(options: Namespace, screen: Screen) -> Iterator[DeskReader]:
 @contextmanager
 def _connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
     settings = load_settings(options.settings)
-    chosen_names(registered_names(), settings.agents.enabled, settings.agents.own)  # a typo is refused here too
+    chosen = settings.agents
+    chosen_names(registered_names(), chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
     connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         yield connections

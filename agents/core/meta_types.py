@@ -3,11 +3,13 @@ recommendations -> report -> mail; and the runs of the jobs that make them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
+
+import numpy as np
 
 from agents.core.clock import require_utc
 from agents.core.types import Floats, Integers, RiskState, Times
@@ -41,6 +43,19 @@ class AgentDays:
     correlation_sums: Floats
     brier_sums: Floats
     trade_shares: Floats
+
+    def of_agents(self, names: Collection[str]) -> AgentDays:
+        """The same days of those of the agents that are among `names`, in the same order."""
+        places = [k for k, name in enumerate(self.agents) if name in names]
+        if len(places) == len(self.agents):
+            return self
+        new_place = np.full(len(self.agents), -1.0)
+        new_place[places] = range(len(places))
+        shares = self.trade_shares.copy()
+        shares[1] = new_place[shares[1].astype(np.int64)]
+        taken = {f.name: np.ascontiguousarray(getattr(self, f.name)[..., places]) for f in fields(self)[2:-1]}
+        kept = tuple(self.agents[k] for k in places)
+        return AgentDays(date=self.date, agents=kept, trade_shares=shares[:, shares[1] >= 0.0], **taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,7 @@ class AgentsSettings(Section):
     """Which agents speak, how long they may think, and their weights while nobody has measured them."""
 
     enabled: tuple[AgentName, ...] = ()
+    shadow: tuple[AgentName, ...] = ()
     own: dict[AgentName, str] = Field(default_factory=dict)
     isolation: Literal["foreign", "all", "none"] = "foreign"
     memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
@@ -114,6 +115,15 @@ class AgentsSettings(Section):
             if not re.fullmatch(r"[^:\x00-\x1f]{1,1000}:[A-Za-z_][A-Za-z0-9_]*", place):
                 raise ValueError(f"{place!r:.100} is neither FILE.py:CLASS nor module:CLASS")
         return value
+
+    @model_validator(mode="after")
+    def _shadows_do_not_trade(self) -> AgentsSettings:
+        for name in self.shadow:
+            if name in self.enabled:
+                raise ValueError(f"'{name}' is in enabled and in shadow; take it out of one of them")
+            if name in self.static_weights:
+                raise ValueError(f"static_weights: '{name}' is in shadow, where its weight is 0; take it out of one")
+        return self
 
 
 class CombineSettings(Section):

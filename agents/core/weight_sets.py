@@ -11,6 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+import numpy as np
+
+from agents.core.arrays import Floats
 from agents.core.clock import require_utc
 from agents.core.errors import InvalidWeightsError
 from agents.core.types import WeightSet, WeightsLevel
@@ -60,19 +63,25 @@ def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Dec
 
 
 class StandIn(NamedTuple):
-    """What stands in where no published set covers a desk's agents: the settings' weights, in proportion, and the
-    weight of an agent that was not there when the set was made."""
+    """What stands in where no published set covers a desk's agents: the settings' weights, in proportion, the weight
+    of an agent that was not there when the set was made, and those that are only watched: in `shadow`, they have no
+    weight but one that was published."""
 
     static: Mapping[str, float]
     floor: float
+    shadow: tuple[str, ...] = ()
 
 
 def in_force(newest: WeightSet | None, agents: Sequence[str], stand_in: StandIn, at: datetime) -> WeightSet:
     """The weights in force for `agents`, in both planes, while `newest` is a desk's newest published set: that one,
-    fitted to the agents there are now, else the settings' ones, else equal ones."""
+    fitted to the agents there are now, else the settings' ones, else equal ones. Agents in shadow are not part of it:
+    the set is the same as if they were not there."""
+    published = newest.weights if newest is not None else {}
+    agents = [name for name in agents if name not in stand_in.shadow or name in published]
     if newest is not None:
         with suppress(InvalidWeightsError):
             return fitted(newest, agents, stand_in.floor, at)
+        agents = [name for name in agents if name not in stand_in.shadow]
     chosen = {name: w for name, w in stand_in.static.items() if name in agents}
     if sum(chosen.values()) > 0:
         return unpublished(chosen, agents, at, WeightsLevel.STATIC, "agents.static_weights of the settings")
@@ -100,6 +109,11 @@ def fitted(published: WeightSet, agents: Sequence[str], floor: float, at: dateti
     }
     reason = f"version {published.version} for the agents there are now; new ones at the floor"
     return unpublished(raw, agents, at, published.level, reason)
+
+
+def vector_of(weights: Mapping[str, Decimal], agents: Sequence[str]) -> Floats:
+    """The weights [A] of `agents`, 0 for those that have none."""
+    return np.array([float(weights.get(name, 0)) for name in agents])
 
 
 def unpublished(

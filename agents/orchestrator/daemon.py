@@ -148,8 +148,7 @@ class TradingDaemon:
         self._bars = self._bars.narrowed(symbols)
         desk = self._around.open_desk(symbols)
         orchestrator = desk.orchestrator
-        warm_up = orchestrator.bars_needed + orchestrator.plan.scale_window_bars
-        history = self._bars.window(until=now, count=warm_up)
+        history = self._bars.window(until=now, count=orchestrator.warm_up_bars)
         fresh = [t for t in range(len(history.time)) if not self._is_stale(as_datetime(history.time[t]), now)]
         split = fresh[0] if fresh else len(history.time)
         self._last = orchestrator.recover(desk.broker, history.rows(0, split), now)

@@ -35,6 +35,7 @@ from agents.core.types import (
     to_decimal,
     to_float,
 )
+from agents.core.weight_sets import vector_of
 from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
 from agents.orchestrator.cycle_parts import Decision, View
 from agents.orchestrator.weights_in_force import DeskWeights
@@ -77,6 +78,13 @@ class Orchestrator:
     def bars_needed(self) -> int:
         """Length of the window that `run_cycle` wants."""
         return max(self._agents.bars_needed, self._volatility_bars)
+
+    @property
+    def warm_up_bars(self) -> int:
+        """Bars that a new desk is shown before its first decision: its agents' memory, behind that of their scale. What
+        an agent in shadow needs changes nothing here."""
+        needed = self._agents.bars_needed_without(self.plan.shadow)
+        return max(needed, self._volatility_bars) + self.plan.scale_window_bars
 
     def account(self) -> State:
         """The step's state after the last decision."""
@@ -166,12 +174,13 @@ class Orchestrator:
         """Settle, attribute and decide on a copy of the state; nothing is changed yet."""
         plan, names = self.plan, self._agents.names
         weights = self._weights_of_cycle()
-        vector = np.array([to_float(weights[name]) for name in names])
+        vector = vector_of(weights, names)
         state = copy_state(self._state)
         for command in commands:
             obey(state, command.state)
         obeyed = RiskState(state.risk_state[LIVE])
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
+            counted=plan.counted(names),
             stale=np.full(bar.open.shape, stale),
             leaving=np.isin(plan.symbols, plan.leaving)[None, :],
             external=True,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from agents.core.types import Floats
 
@@ -80,3 +83,9 @@ class DeskPlan:
     """Seconds after its close at which a bar can be used."""
     leaving: tuple[str, ...] = ()
     """Those of its symbols that a person has taken out of the universe while the desk held them: they are closed."""
+    shadow: tuple[str, ...] = ()
+    """Agents that are asked and measured, but are no part of the desk: the controls trade without them."""
+
+    def counted(self, agents: Sequence[str]) -> Floats:
+        """[A] 1 for agents that the controls count, 0 for those in shadow."""
+        return np.array([0.0 if name in self.shadow else 1.0 for name in agents])

@@ -67,18 +67,19 @@ def learn_variance(state: State, last_equity: Floats, capital: float, shadow_ret
 
 
 @compiled_inline
-def inverse_volatility(state: State, weights: Floats) -> None:
-    """1 / shadow volatility for each agent [A]; agents not yet measurable get the mean of the others, or all equal."""
+def inverse_volatility(state: State, counted: Floats, weights: Floats) -> None:
+    """1 / shadow volatility for each agent [A]; agents not yet measurable get the mean of the others, or all equal.
+    Those that are not `counted` [A] get nothing."""
     agents, variance, seen = len(weights), state.shadow_variance, state.shadow_weight
     total, known = 0.0, 0
     for a in range(agents):
         weights[a] = 0.0
-        if seen[a] >= MINIMUM_WEIGHT and variance[a] > 0.0:
+        if counted[a] > 0.0 and seen[a] >= MINIMUM_WEIGHT and variance[a] > 0.0:
             weights[a] = 1.0 / math.sqrt(variance[a] / seen[a])
             total += weights[a]
             known += 1
     for a in range(agents):
         if known == 0:
-            weights[a] = 1.0
-        elif weights[a] == 0.0:
+            weights[a] = counted[a]
+        elif counted[a] > 0.0 and weights[a] == 0.0:
             weights[a] = total / known

@@ -87,6 +87,8 @@ class Inputs(NamedTuple):
     """[n, A, A] of the agents' forecasts."""
     weights: Floats
     """[A] in force for the live book."""
+    counted: Floats
+    """[A] 1 for agents that the controls count, 0 for those in shadow."""
     beside: Floats
     """[V, A] the weights of the books beside the desk; V is 0 but where it is asked what agents add."""
     month: Integers
@@ -195,6 +197,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         forecast=forecast,
         correlation=correlation,
         weights=weights,
+        counted=np.ones(len(weights)),
         beside=np.zeros((0, len(weights))),
         month=months_of(bars.time),
         stale=np.zeros(bars.open.shape, dtype=bool),

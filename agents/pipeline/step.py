@@ -189,11 +189,11 @@ def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: 
         elif b >= first_beside:
             _copy_row(inputs.beside[b - first_beside], weights)
         elif b == EQUAL:
-            weights[:] = 1.0
+            _copy_row(inputs.counted, weights)
         elif b == FIRST:
             _copy_row(state.first_weights, weights)
         else:
-            inverse_volatility(state, weights)
+            inverse_volatility(state, inputs.counted, weights)
         combine(inputs.forecast[t], inputs.correlation[t], weights, parameters.sizing, signal)
         capital = state.equity[b]
         if capital <= 0.0:  # a ruined book decides nothing any more

@@ -17,17 +17,7 @@ import numpy as np
 
 from agents.core.books import LIVE
 from agents.core.recorded import Recorded
-from agents.core.types import (
-    Bars,
-    Booleans,
-    Clamp,
-    Floats,
-    NoTrade,
-    RiskState,
-    Signals,
-    as_datetime,
-    as_stamp,
-)
+from agents.core.types import Bars, Booleans, Clamp, Floats, NoTrade, RiskState, Signals, as_datetime, as_stamp
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, known_volume, panel_of, tradable
@@ -136,6 +126,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         forecast=np.zeros((rows, symbols, agents)),
         correlation=np.zeros((rows, agents, agents)),
         weights=np.zeros(agents),
+        counted=plan.counted(recorded.agents),
         beside=np.zeros((0, agents)),
         month=months_of(bars.time[memory:]),
         stale=stale,

@@ -30,8 +30,8 @@ from agents.core.types import (
     as_datetime,
     as_stamp,
     to_decimal,
-    to_float,
 )
+from agents.core.weight_sets import vector_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_note
@@ -134,10 +134,10 @@ def _run_segment(
     plan, agents, journal = desk.plan, desk.agents, desk.journal
     state, ledger, working = before
     names, symbols = agents.names, segment.symbols
-    vector = np.array([to_float(weights.weights[name]) for name in names])
+    vector = vector_of(weights.weights, names)
     inputs = matched_inputs(
         segment, prepared.volatility[rows], prepared.forecast[rows], prepared.correlation[rows], vector
-    )
+    )._replace(counted=plan.counted(names))
     out = new_outputs(len(segment.time), len(names), len(symbols))
     run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)

@@ -29,8 +29,8 @@ from agents.core.types import (
     WeightSet,
     as_datetime,
     as_stamp,
-    to_float,
 )
+from agents.core.weight_sets import vector_of
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, opened_before, panel_of, tradable, volume_note
@@ -145,7 +145,7 @@ def simulate(
         row_weights = np.zeros((len(bars.time), len(agents)))
         for first, stop in timeline.segments(bars.time, lead):
             weights = desk.weights_at(time.clock.now()).weights
-            vector = np.array([to_float(weights[name]) for name in agents])
+            vector = vector_of(weights, agents)
             run_rows(books, inputs._replace(weights=vector), out, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
@@ -169,7 +169,7 @@ class _ChunkReader:
     """Chunks -> signals, and the step's inputs; it keeps what the agents' scale needs of the chunk before."""
 
     def __init__(self, desk: SimulatedDesk) -> None:
-        self._plan = desk.plan
+        self._plan, self._agents = desk.plan, desk.agents
         self._history: Floats | None = None
         self.opinions = _Opinions(desk.signal_source, desk.bars_needed)
 
@@ -186,7 +186,8 @@ class _ChunkReader:
         )
         volatility = bar_volatility(panel_of(bars), plan.volatility_window_bars)
         met = tradable(bars, plan.publication_delay_s)
-        return signals, matched_inputs(met, volatility, forecast, correlation, np.zeros(len(signals)))
+        inputs = matched_inputs(met, volatility, forecast, correlation, np.zeros(len(signals)))
+        return signals, inputs._replace(counted=plan.counted(self._agents))
 
 
 class _Opinions:

@@ -65,6 +65,10 @@ class AgentPanel:
         """The longest memory of them all."""
         return max(seat.bars_needed for seat in self._seats)
 
+    def bars_needed_without(self, names: Sequence[str]) -> int:
+        """The longest memory of those that are not among `names`."""
+        return max(seat.bars_needed for seat in self._seats if seat.name not in names)
+
     def ask(self, panel: Panel, at: datetime, *, action: str) -> tuple[list[Signals], list[WorkLogEntry]]:
         """Every agent's signals: on all of `panel` when action is "replay", else one row, for its last bar, from the
         agent's own trailing window, with reasons. An agent that failed abstains. All are asked at the same time."""

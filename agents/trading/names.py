@@ -18,14 +18,21 @@ def registered_names() -> tuple[str, ...]:
     return tuple(str(key.value) for table in tables for key in table.keys if isinstance(key, ast.Constant))
 
 
-def chosen_names(registered: Iterable[str], enabled: Iterable[str], own: Iterable[str]) -> tuple[str, ...]:
-    """The names of a desk's agents (none enabled: all): the registered ones in their order, then the user's `own` by
-    name; SettingsError for a name that is unknown, or that both have."""
-    table = tuple(registered)
+def chosen_names(
+    registered: Iterable[str], enabled: Iterable[str], own: Iterable[str], shadow: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The names of the agents that a desk asks, those that trade (none enabled: all but the shadows) and those in
+    `shadow`: the registered ones in their order, then the user's `own` by name; SettingsError for a name that is
+    unknown, or that both have, or where nobody is left to trade."""
+    table, shadows = tuple(registered), set(shadow)
     known = (*table, *sorted(own))
-    wanted = set(enabled) or set(known)
+    wanted = set(enabled) or set(known) - shadows
     for name in sorted(set(own) & set(table)):
         raise SettingsError(f"agents.own.{name}: an agent that comes with Quorum has this name; choose another")
     for name in sorted(wanted - set(known)):
         raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(known)}")
-    return tuple(name for name in known if name in wanted)
+    for name in sorted(shadows - set(known)):
+        raise SettingsError(f"agents.shadow: no agent is named '{name}'; known are {', '.join(known)}")
+    if not wanted:
+        raise SettingsError("agents.shadow: all agents are in it, and nobody is left to trade; take one out")
+    return tuple(name for name in known if name in wanted | shadows)

@@ -23,10 +23,10 @@ AGENTS: dict[str, Callable[[], Agent]] = {
 }
 
 
-def agent_names(enabled: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names of a desk's agents (none named: all): ours in the table's order, then the user's `own` by name;
-    SettingsError for a name that is unknown, or that both have."""
-    return chosen_names(AGENTS, enabled, own)
+def agent_names(enabled: Iterable[str], own: Iterable[str] = (), shadow: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of the agents that a desk asks (none enabled: all), those in `shadow` with them: ours in the table's
+    order, then the user's `own` by name; SettingsError for a name that is unknown, or that both have."""
+    return chosen_names(AGENTS, enabled, own, shadow)
 
 
 def make_agents(names: Iterable[str]) -> tuple[Agent, ...]:

@@ -103,9 +103,10 @@ def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime
 
 
 def read_inputs(desk: OptimizerDesk, tuning: Tuning, at: datetime) -> DecisionInputs:
-    """Whole days up to `at`, brought up to date, and the weights in force."""
+    """Whole days up to `at`, brought up to date, of the agents that the desk listens to, and their weights in force."""
     desk.refresh_days()
-    days, before = desk.agent_days(until=at, whole_days_only=True), desk.weights_in_force(at)
+    before = desk.weights_in_force(at)
+    days = desk.agent_days(until=at, whole_days_only=True).of_agents(tuple(before.weights))
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return DecisionInputs(days, before, tuning, round(desk.moved_since(midnight), 6))
 
@@ -255,6 +256,7 @@ def realised(days: AgentDays, change: PastChange, after_days: int) -> float | No
     shadow books; None where it cannot be measured."""
     start = np.datetime64(change.at.date()) + np.timedelta64(1, "D")
     rows = (days.date >= start) & (days.date < start + np.timedelta64(after_days, "D"))
+    days = days.of_agents({*change.weights, *change.previous})
     returns = np.nan_to_num(days.returns[rows])
     figures = []
     for weights in (change.weights, change.previous):

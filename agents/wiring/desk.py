@@ -70,13 +70,14 @@ def plan_of(settings: Settings, symbols: tuple[str, ...], leaving: tuple[str, ..
         scale_window_bars=settings.combine.scale_window_bars,
         publication_delay_s=settings.data.publication_delay_s,
         leaving=leaving,
+        shadow=settings.agents.shadow,
     )
 
 
 def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
-    """The enabled agents behind their guard."""
+    """The enabled agents and those in shadow, behind their guard."""
     chosen = settings.agents
-    names = agent_names(chosen.enabled, chosen.own)
+    names = agent_names(chosen.enabled, chosen.own, chosen.shadow)
     for name in sorted(set(chosen.static_weights) - set(names)):
         raise SettingsError(
             f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(names))}"
@@ -92,7 +93,7 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
 
 def stand_in_of(settings: Settings) -> StandIn:
     """The weights where no published ones cover the agents."""
-    return StandIn(settings.agents.static_weights, settings.tuning.floor)
+    return StandIn(settings.agents.static_weights, settings.tuning.floor, settings.agents.shadow)
 
 
 def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:

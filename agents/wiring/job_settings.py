@@ -50,7 +50,7 @@ def variants_of(settings: Settings) -> tuple[dict[str, dict[str, Any]], list[dic
     """Today's agents with their parameters, named by a digest of them, and the one model that an agent reads."""
     variants = {}
     own = settings.agents.own
-    for name in agent_names(settings.agents.enabled, own):
+    for name in agent_names(settings.agents.enabled, own, settings.agents.shadow):
         parameters = _parameters_of(AGENTS[name]()) if name in AGENTS else {"place": own[name]}
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
         variants[name] = {"variant": f"v-{digest[:10]}", "parameters": parameters}

@@ -65,7 +65,8 @@ class MetaPlane:
     @cached_property
     def agents(self) -> tuple[str, ...]:
         """Names of the desk's agents, in the registry's order."""
-        return agent_names(self.settings.agents.enabled, self.settings.agents.own)
+        chosen = self.settings.agents
+        return agent_names(chosen.enabled, chosen.own, chosen.shadow)
 
     @property
     def engine(self) -> Engine:

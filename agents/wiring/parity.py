@@ -162,7 +162,7 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
         parity.differ("weight", time, f"version {version}, as traded", published, traded)
     for version, recorded in history.weight_decisions(*period):
         at, previous = recorded.at, recorded.previous or {}
-        if set(previous) != set(store.agents) or recorded.evidence.get("tuning") != tuning_digest(tuning):
+        if not set(previous) <= set(store.agents) or recorded.evidence.get("tuning") != tuning_digest(tuning):
             parity.skipped += 1  # other agents, or other settings of the tuner: what it saw then is gone
             continue
         before = WeightSet(
@@ -173,7 +173,8 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
             level=WeightsLevel.DATABASE,
             reason="",
         )
-        days, moved = store.agent_days(until=at, whole_days_only=True), recorded.evidence.get("moved_today", 0.0)
+        days = store.agent_days(until=at, whole_days_only=True).of_agents(previous)
+        moved = recorded.evidence.get("moved_today", 0.0)
         again = decide(
             DecisionInputs(days, before, tuning, moved), Occasion(at, recorded.decided_for, recorded.trials or 1)
         )

@@ -50,9 +50,8 @@ class TrialRunner:
         them."""
         missing = [name for name in names if name not in self._signals]
         if missing:
-            panel = agents_of(
-                with_changes(self.settings, {"agents.enabled": missing, "agents.static_weights": {}}), SystemClock()
-            )
+            alone = {"agents.enabled": missing, "agents.shadow": [], "agents.static_weights": {}}
+            panel = agents_of(with_changes(self.settings, alone), SystemClock())
             self._signals |= dict(zip(panel.names, asking(panel)(self.bars), strict=True))
             panel.close()
 
@@ -69,7 +68,8 @@ class TrialRunner:
     def run(self, changes: Mapping[str, Any], first: int, stop: int) -> TrialReturns:
         """A replay of rows `first` to `stop` (exclusive) under changed settings; what is before is memory."""
         settings = with_changes(self.settings, dict(changes))
-        names = agent_names(settings.agents.enabled, settings.agents.own)
+        chosen = settings.agents
+        names = agent_names(chosen.enabled, chosen.own, chosen.shadow)
         history = history_of(self.bars, as_datetime(self.bars.time[first]), as_datetime(self.bars.time[stop - 1]))
         request = ReplayRequest(settings=settings, tuning=self.tuning, optimizer_only=True)
         daily = daily_of(replay_history(history, request, signal_source=self.signal_source(names)).run)
