@@ -44,9 +44,24 @@ class HandClock:
 class Desk:
     """One daemon on a database of its own; files go into `folder`, decisions are read from the database."""
 
-    def __init__(self, daemon, connections, settings, clock) -> None:
-        self.daemon, self.connections, self.settings, self.clock = daemon, connections, settings, clock
+    def __init__(self, connections, settings, clock) -> None:
+        self.connections, self.settings, self.clock = connections, settings, clock
         self.folder = settings.data.feed_folder
+        self._start()
+
+    def _start(self) -> None:
+        self._journal = PostgresJournal(self.connections.trader)
+        self._journal.hold_desk()
+        self.daemon = trading_daemon(self.settings, self.connections, self._journal, self.clock)
+
+    def end(self) -> None:
+        """The daemon is gone; what it knew is what is on record."""
+        self._journal.release()
+
+    def restart(self) -> None:
+        """Another daemon takes the desk up."""
+        self.end()
+        self._start()
 
     def write(self, file: str, rows: str) -> None:
         """Append rows, after a header where the file is new."""
@@ -84,10 +99,9 @@ def running(folder: Path, clock: HandClock, **data):
         for engine in (owner, trader, meta):
             stack.callback(engine.dispose)
         connections = Connections(owner, trader, meta, SERVICES.redis_url, (), {})
-        journal = PostgresJournal(trader)
-        journal.hold_desk()
-        stack.callback(journal.release)
-        yield Desk(trading_daemon(settings, connections, journal, clock), connections, settings, clock)
+        desk = Desk(connections, settings, clock)
+        stack.callback(desk.end)
+        yield desk
 
 
 def line(symbol: str, time: str, price: float) -> str:

@@ -47,7 +47,7 @@ def start(*arguments: str, cwd: Path, environment: Mapping[str, str], program: t
 
 
 @contextmanager
-def running(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The command as a running process while the block runs; where the block fails, what the process said is told."""
     process = start(*arguments, cwd=cwd, environment=environment)
     try:

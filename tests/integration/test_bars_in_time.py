@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
@@ -106,3 +107,135 @@ def test_files_that_come_one_after_the_other_are_one_decision(start):
             late = read_alarm_facts(connection, hasty.clock.now(), hasty.clock.now(), SYSTEM).late_bars
         assert (late.symbols, late.undecided) == (["B", "C"], 0)
         assert differences(hasty) == 0, "late bars are no part of earlier decisions"
+
+
+# ---------------------------------------------------------------- what late bars change: everything after, nothing before
+
+
+LATE, DAYS = WARM_UP + 3, 8
+ON_TIME, BY_ITS_DAEMON, BY_THE_NEXT_DAEMON = "on time", "the daemon that decided without it", "a daemon after it"
+
+
+def write_day(desk, t: int, symbols=SYMBOLS) -> None:
+    for symbol in symbols:
+        desk.write(f"{symbol}.csv", rows(symbol, t, t + 1))
+
+
+def signals(desk) -> dict[tuple, tuple]:
+    """What each agent said of each symbol at each decision, as recorded."""
+    recorded = desk.rows("SELECT time, symbol, agent_name, strength, confidence, abstained FROM signals")
+    return {row[:3]: row[3:] for row in recorded}
+
+
+def trade_with_a_late_bar(desk, read_by: str) -> None:
+    """Every day is whole at its close, but that B's bar of the day LATE comes an hour later."""
+    history(desk)
+    desk.turn()
+    for t in range(WARM_UP, WARM_UP + DAYS):
+        close(desk, t)
+        if t != LATE or read_by == ON_TIME:
+            write_day(desk, t)
+            assert desk.turn() == 1
+            continue
+        write_day(desk, t, ("A", "C"))
+        assert desk.turn() == 1
+        desk.clock.sleep_s(3600.0)
+        if read_by == BY_THE_NEXT_DAEMON:
+            desk.end()
+        write_day(desk, t, ("B",))
+        if read_by == BY_ITS_DAEMON:
+            assert desk.turn() == 0
+        else:
+            desk.restart()
+
+
+@pytest.mark.parametrize("read_by", [BY_ITS_DAEMON, BY_THE_NEXT_DAEMON])
+def test_a_late_bar_counts_from_the_next_decision_on(start, read_by):
+    """Not for the decision that it came too late for; then as if it had been there in time, also over a restart."""
+    with start(complete_within_s=0.0) as control:
+        trade_with_a_late_bar(control, ON_TIME)
+        expected = signals(control)
+    with start(complete_within_s=0.0) as desk:
+        trade_with_a_late_bar(desk, read_by)
+        said, at = signals(desk), moment(LATE)
+        assert said.keys() == expected.keys()
+        assert bars_missed(desk) == 1
+        differ = {
+            (time, symbol) for time, symbol, agent in said if said[time, symbol, agent] != expected[time, symbol, agent]
+        }
+        assert differ == {(at, "B")}
+        assert max(time for time, _, _ in said) > at
+        assert desk.rows("SELECT symbol, time, decided FROM late_bars") == [("B", at, True)]
+        assert differences(desk) == 0
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_whole_day_that_came_late_is_part_of_what_follows(start, restarted):
+    """It is never decided upon and named as such; the decisions after it know it, and parity with them."""
+    with start(complete_within_s=0.0) as control:
+        trade_with_a_late_bar(control, ON_TIME)
+        expected = signals(control)
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        desk.turn()
+        for t in range(WARM_UP, WARM_UP + DAYS):
+            close(desk, t)
+            if t != LATE:
+                write_day(desk, t)
+                assert desk.turn() == 1
+            if t == LATE + 1:
+                write_day(desk, LATE)
+                if restarted:
+                    desk.restart()
+                assert desk.turn() == 0, "decisions are made in the order of time"
+        said = signals(desk)
+        without = {key for key in expected if key[0] == moment(LATE)}
+        assert said.keys() == expected.keys() - without
+        differ = {time for time, symbol, agent in said if said[time, symbol, agent] != expected[time, symbol, agent]}
+        assert differ == {moment(LATE + 1)}
+        assert sorted(desk.rows("SELECT symbol, time, decided FROM late_bars")) == [
+            (symbol, moment(LATE), False) for symbol in SYMBOLS
+        ]
+        assert differences(desk) == 0
+
+
+# ---------------------------------------------------------------- bars that are published after their close
+
+
+DELAY_S, HOURS = 900.0, DECISIONS
+
+
+def hour(number: int) -> datetime:
+    return moment(0, 0) + timedelta(hours=number)
+
+
+def hour_rows(symbol: str, first: int, last: int) -> str:
+    """Bars of one hour, stamped at their open, round the clock."""
+    return "".join(line(symbol, f"{hour(t):%Y-%m-%dT%H:%M:%SZ}", PRICES[symbol][t]) for t in range(first, last))
+
+
+def trade_hours(desk, restart_at: int) -> None:
+    """Each bar's row is in its file at the bar's close already, before it may be known."""
+    for t in range(WARM_UP - 1, WARM_UP + HOURS):
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", hour_rows(symbol, 0 if t == WARM_UP - 1 else t, t + 1))
+        desk.clock.sleep_s((hour(t + 1) - desk.clock.now()).total_seconds())
+        if t == restart_at:
+            desk.restart()
+        before, made = desk.turn(60.0), desk.turn(DELAY_S)
+        assert t < WARM_UP or (before, made) == (0, 1), "a bar counts once it is published"
+
+
+@pytest.mark.parametrize("restart_at", [0, WARM_UP + HOURS // 2], ids=["never restarted", "restarted"])
+def test_parity_holds_with_a_publication_delay(services, tmp_path, restart_at):
+    """Bars are there a quarter of an hour after their close: orders meet the close of the hour in which they were
+    decided, also in what parity computes, and a restart changes nothing."""
+    (tmp_path / "bars").mkdir()
+    market = {"interval": "1h", "time_means": "open", "session_open": "00:00", "session_close": "24:00"}
+    delay = {"publication_delay_s": DELAY_S, "complete_within_s": 0.0}
+    with running(tmp_path, HandClock(hour(WARM_UP - 1)), **market, **delay) as desk:
+        trade_hours(desk, restart_at)
+        filled = desk.rows("SELECT f.time - o.decision_time FROM fills f JOIN orders o USING (client_order_id)")
+        assert len(filled) > HOURS
+        assert {after for (after,) in filled} == {timedelta(hours=1)}
+        assert differences(desk) == 0

@@ -16,7 +16,7 @@ from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
 from tests.conftest import SERVICES
 from tests.faults import frozen, frozen_redis, frozen_server, kill_redis, kill_server, superuser
-from tests.program import ROOT, run, running
+from tests.program import ROOT, run, started
 
 CLOCK = SystemClock()
 
@@ -82,7 +82,7 @@ def test_a_server_that_stands_still_is_ended_and_started_again(fresh):
 def test_services_run_keeps_both_up_for_everybody_and_stops_in_time(fresh, tmp_path):
     """As the unit quorum-services does: a killed server is back by itself, and other commands leave it to that process."""
     environment = {**os.environ, "QUORUM_STATE_DIR": str(fresh.root)}
-    with running("services", "run", cwd=tmp_path, environment=environment) as process:
+    with started("services", "run", cwd=tmp_path, environment=environment) as process:
         assert wait_until(lambda: all(server.running for server in fresh.status())), fresh.status()
         kill_server(fresh)
         kill_redis(fresh)

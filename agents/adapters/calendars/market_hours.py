@@ -70,7 +70,8 @@ class MarketHours(NamedTuple):
         counts = -((self.part_opened - self.part_closed) // interval)
         part = np.repeat(np.arange(len(counts)), counts)
         number = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
-        return np.minimum(self.part_opened[part] + number * interval, self.part_closed[part])
+        closes: Times = np.minimum(self.part_opened[part] + number * interval, self.part_closed[part])
+        return closes
 
 
 def _on_grid(times: Times, interval: np.timedelta64) -> Booleans:
