@@ -8,10 +8,11 @@ money are floats, and what belongs to a machine is empty.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
 
@@ -263,13 +264,15 @@ class RuleFacts:
     quarantined_rows: int = 0
     system: SystemState | None = None
     acts_as_owner: bool = False
+    exposure: Exposure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskFacts(RuleFacts):
     """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
     `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
-    every set of weights since the first day, `jobs` the newest run of each job."""
+    every set of weights since the first day, `jobs` the newest run of each job; `task_counts` maps a state and a
+    priority to how many tasks there are."""
 
     system: SystemState
     newest: NewestDecision | None
@@ -290,3 +293,4 @@ class DeskFacts(RuleFacts):
     parity: ParityCheck | None
     alarms: Sequence[OpenAlarm]
     heartbeats: Sequence[Heartbeat] = ()
+    task_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -39,6 +39,13 @@ class SuggestionLine(NamedTuple):
     evidence: str
 
 
+class SuggestionSection(NamedTuple):
+    """Suggestions of one kind; none is said too."""
+
+    kind: str
+    lines: Sequence[SuggestionLine]
+
+
 class WeightLine(NamedTuple):
     """An agent's weight; `bar` is its length in percent, `why` the parts of the newest change."""
 
@@ -89,6 +96,20 @@ class AgentLine(NamedTuple):
     factor: str = ""
     sure: str = ""
     contribution: str = ""
+
+
+class QualityLine(NamedTuple):
+    """How good an agent's signals are over all history, and its parts of the closed trades: how many, how many won, the
+    longest runs of won and of lost ones."""
+
+    agent: str
+    signals: str
+    ic: str
+    brier: str
+    trades: str
+    won: str
+    factor: str
+    runs: str
 
 
 class PositionLine(NamedTuple):
@@ -177,7 +198,7 @@ class Content:
     alarms: Cut[AlarmLine]
     kpis: Sequence[KeyFigure]
     happened: Sequence[str]
-    recommendations: Sequence[SuggestionLine]
+    recommendations: Sequence[SuggestionSection]
     more_recommendations: int
     weights: Sequence[WeightLine]
     decision: DecisionLine | None
@@ -185,10 +206,12 @@ class Content:
     tuner: str
     added: Sequence[AddedLine]
     agents: Sequence[AgentLine]
+    quality: Sequence[QualityLine]
     positions: Cut[PositionLine]
     trades: Cut[TradeLine]
     risk_events: Cut[str]
     tasks: Cut[TaskLine]
+    task_counts: str
     jobs: Sequence[JobLine]
     work: Sequence[WorkLine]
     system: Sequence[tuple[str, str]]

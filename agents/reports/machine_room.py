@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from agents.core.facts import AgentWork, DeskFacts, ParityCheck, ParityDifference
@@ -9,6 +10,8 @@ from agents.core.meta_types import Heartbeat, JobRun
 from agents.reports.content import DifferenceLine, JobLine, ParityLines, WorkLine
 from agents.reports.formatting import MISSING, ago, percent, signed_money
 
+TASK_STATES = ("open", "in_progress", "blocked", "done", "dismissed")
+PRIORITIES = ("critical", "high", "medium", "low")
 EXAMPLES_SHOWN, VALUE_CHARACTERS = 6, 60
 
 
@@ -32,6 +35,20 @@ def work_line(work: AgentWork) -> WorkLine:
         failures=str(work.failures or ""),
         mean=f"{work.mean_ms:.1f} ms",
     )
+
+
+def task_sentence(counts: Mapping[tuple[str, str], int]) -> str:
+    """How many tasks there are by state, and of which priority those are that wait to be done."""
+    if not counts:
+        return "There are no tasks; quorum todo add makes one."
+    states, waiting = dict.fromkeys(TASK_STATES, 0), dict.fromkeys(PRIORITIES, 0)
+    for (state, priority), count in counts.items():
+        states[state] += count
+        if state not in ("done", "dismissed"):
+            waiting[priority] += count
+    by_state = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in states.items() if count)
+    by_priority = ", ".join(f"{count:,} {priority}" for priority, count in waiting.items() if count)
+    return f"{by_state}. Waiting, by priority: {by_priority or 'none'}."
 
 
 def system_lines(facts: DeskFacts) -> list[tuple[str, str]]:

@@ -17,9 +17,16 @@ import jinja2
 
 from agents.core.facts import DeskFacts
 from agents.core.meta_types import Report, ReportSummary, Suggestion
-from agents.reports.content import AlarmLine, Content, Cut, Line, SuggestionLine, TaskLine
+from agents.reports.content import AlarmLine, Content, Cut, Line, SuggestionLine, SuggestionSection, TaskLine
 from agents.reports.formatting import money, significant
-from agents.reports.machine_room import freshness_sentence, job_line, parity_lines, system_lines, work_line
+from agents.reports.machine_room import (
+    freshness_sentence,
+    job_line,
+    parity_lines,
+    system_lines,
+    task_sentence,
+    work_line,
+)
 from agents.reports.pictures import CAPTIONS
 from agents.reports.trading_sections import key_figures, position_line, risk_event_line, trade_line, what_happened
 from agents.reports.tuning_sections import (
@@ -27,6 +34,7 @@ from agents.reports.tuning_sections import (
     agent_lines,
     change_lines,
     newest_decision,
+    quality_lines,
     tuner_sentence,
     weight_lines,
 )
@@ -37,6 +45,7 @@ HTML_LIMIT_BYTES = 88_000
 ROWS_SHOWN = (20, 12, 6, 3, 1)
 """Tables are cut to so many rows, further down the list until the mail is small enough."""
 SUBJECT_CHARACTERS = 180
+KINDS = ("architecture", "security", "performance", "strategy")
 EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
 
 GLOSSARY = (
@@ -45,6 +54,9 @@ GLOSSARY = (
     ("Sure", "deflated Sharpe: how likely the ratio is real, given how many agents were tried"),
     ("Hits", "share of positions that moved the right way"),
     ("Factor", "sum of gains over sum of losses"),
+    ("IC", "correlation of what an agent said with what came; 0 is none"),
+    ("Brier", "mean squared error of stated confidence; 0.25 is a coin's"),
+    ("Runs", "longest series of won and of lost trades"),
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
     ("Tuning added", "the live book's Sharpe ratio less that of a book with equal weights"),
     ("Hold", "the evidence for other weights was not strong enough"),
@@ -108,7 +120,7 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         alarms=_cut(_alarm_lines(facts), rows, command="quorum status"),
         kpis=key_figures(summary),
         happened=what_happened(facts, summary),
-        recommendations=[_suggestion_line(suggestion) for suggestion in suggestions[:rows]],
+        recommendations=_sections(suggestions[:rows]),
         more_recommendations=max(0, len(suggestions) - rows),
         weights=weight_lines(facts),
         decision=newest_decision(facts),
@@ -116,10 +128,12 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         tuner=tuner_sentence(facts),
         added=[added_line(row) for row in summary.tuning_value_added],
         agents=agent_lines(facts),
+        quality=quality_lines(facts),
         positions=_cut([position_line(p, summary.equity) for p in facts.positions], rows),
         trades=_cut([trade_line(trade) for trade in trades], rows, facts.trading.trades),
         risk_events=_cut([risk_event_line(event) for event in facts.risk_events], rows),
         tasks=_cut([TaskLine(task.title, task.state, task.priority) for task in facts.tasks], rows),
+        task_counts=task_sentence(facts.task_counts),
         jobs=[job_line(run) for run in facts.jobs],
         work=[work_line(work) for work in facts.work],
         system=system_lines(facts),
@@ -138,6 +152,14 @@ def _alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
             since=f"{open_alarm.opened_at:%Y-%m-%d %H:%M}",
         )
         for open_alarm in worst_first(facts.alarms)
+    ]
+
+
+def _sections(suggestions: Sequence[Suggestion]) -> list[SuggestionSection]:
+    """One section for each kind, also where it has nothing."""
+    return [
+        SuggestionSection(kind, [_suggestion_line(s) for s in suggestions if s.recommendation.kind == kind])
+        for kind in KINDS
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from agents.core.facts import DeskFacts, RecordedDecision
 from agents.core.meta_types import DecisionStatus, Scorecard, ValueAdded
 from agents.core.types import REMAINDER
-from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, WeightLine
+from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, QualityLine, WeightLine
 from agents.reports.formatting import MISSING, interval, number, percent, signed_money
 
 MONTH_DAYS = 30
@@ -113,6 +113,27 @@ def added_line(row: ValueAdded) -> AddedLine:
         difference=number(row.difference, sign=True),
         interval=interval(row.low, row.high),
         verdict=row.verdict,
+    )
+
+
+def quality_lines(facts: DeskFacts) -> list[QualityLine]:
+    """How good each agent's signals are, those with the best correlation first."""
+    cards = [card for card in facts.scorecards if card.window_days == 0]
+    cards.sort(key=lambda card: -(card.figures.get("information_coefficient") or -1.0))
+    return [_quality(card) for card in cards]
+
+
+def _quality(card: Scorecard) -> QualityLine:
+    known = card.figures.get
+    return QualityLine(
+        agent=card.agent_name,
+        signals=f"{known('total_signals') or 0:,}",
+        ic=number(known("information_coefficient"), 3, sign=True),
+        brier=number(known("brier_score"), 3),
+        trades=f"{known('total_trades') or 0:,}",
+        won=percent(known("trade_win_rate"), 0),
+        factor=number(known("trade_profit_factor")),
+        runs=f"{known('longest_winning_trades') or 0}, {known('longest_losing_trades') or 0}",
     )
 
 

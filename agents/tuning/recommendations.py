@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from agents.core.facts import RuleFacts
 from agents.core.meta_types import SEVERITIES, Recommendation
+from agents.tuning.security_rules import security_rules
 
 Rule = Callable[[RuleFacts], Iterator[Recommendation]]
 
@@ -198,18 +199,6 @@ def _machine(facts: RuleFacts) -> Iterator[Recommendation]:
         )
 
 
-def _security(facts: RuleFacts) -> Iterator[Recommendation]:
-    if facts.acts_as_owner:
-        yield Recommendation(
-            fingerprint="one_role",
-            kind="security",
-            severity="medium",
-            title="All commands act as the owner of the database",
-            action="Let a superuser run quorum's migrations once, so that the least-privilege roles exist.",
-            evidence={},
-        )
-
-
 def _tuning(facts: RuleFacts) -> Iterator[Recommendation]:
     scored = facts.scored
     if scored.count >= SCORED_LEAST and scored.gained / scored.count < GAINED_SHARE:
@@ -255,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     _data,
     _machine,
     _slow_agents,
-    _security,
+    security_rules,
     _tuning,
     _idle,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
 from agents.wiring.desk import stand_in_of
+from agents.wiring.exposure import exposure_of
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
@@ -92,7 +93,12 @@ class MetaPlane:
 
     @cached_property
     def reports(self) -> ReportStore:
-        return ReportStore(self.engine, self.cache, self.clock, Path.cwd())
+        look = (
+            None
+            if self.cache_in_memory
+            else partial(exposure_of, self.settings, self.engine, self.connections.redis_url)
+        )
+        return ReportStore(self.engine, self.cache, self.clock, Path.cwd(), look)
 
     @cached_property
     def jobs(self) -> PostgresJobStore:

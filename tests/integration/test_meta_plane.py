@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agents.adapters.database.agent_days import AgentDaysTable
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.chain_store import ChainStore
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.reader import DeskReader
@@ -423,6 +424,32 @@ def test_the_lead_is_lost_with_its_session(plane, meta):
     assert other.lead(["a", "b"]) == {"a", "b"}
     assert not plane.jobs.lead(["a", "b"])
     other.release()
+
+
+def test_meta_agents_write_the_work_log_beside_the_chain(plane, owner):
+    """Also where a job ends at the very time of a decision, as on a simulated clock: no part of that decision."""
+    runner = lambda job, _due: "fine" if job.name == "a" else 1 / 0  # noqa: E731
+    MetaOrchestrator(plane.jobs, scheduled("a", "b"), runner, SimulatedClock(END)).tick()
+    rows = DeskReader(owner).rows(
+        "SELECT time, agent_name, ok, detail, duration_ms FROM agent_work_log WHERE action = 'job' ORDER BY agent_name"
+    )
+    assert [(r["time"], r["agent_name"], r["ok"]) for r in rows] == [(END, "a", True), (END, "b", False)]
+    assert rows[0]["detail"] == "fine" and "ZeroDivisionError" in rows[1]["detail"]
+    assert ChainStore(owner).check(whole=True).differences == []
+    composed = plane.report(END, END - timedelta(days=30), keep=False)
+    assert "failing_agent:b" not in [s.recommendation.fingerprint for s in composed.suggestions], "a job is told as one"
+
+
+def test_a_report_looks_at_how_the_desk_is_exposed(plane, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    (tmp_path / ".env").write_text("DATABASE_URL=...")
+    (tmp_path / ".env").chmod(0o640)
+    composed = plane.report(END, keep=False)
+    found = {s.recommendation.fingerprint: s.recommendation for s in composed.suggestions}
+    assert found["file_modes"].evidence["modes"] == [".env 0640"]
+    assert "backup_old" in found and "superuser" not in found and "listening" not in found
+    assert "Security:" in composed.report.text and ".env" in composed.report.text
 
 
 def test_a_claimed_run_cannot_be_claimed_again(plane):

@@ -62,7 +62,7 @@ def timed_rows(
         query = (
             f"SELECT {chained.time}, {chained.selected} FROM {chained.table}"  # noqa: S608 - our own names
             f" WHERE {chained.time} > coalesce(%s::timestamptz, '-infinity')"
-            f" AND {chained.time} <= coalesce(%s::timestamptz, 'infinity')"
+            f" AND {chained.time} <= coalesce(%s::timestamptz, 'infinity') AND {chained.condition}"
         )
         by_time = result.setdefault(chained.name, {})
         with connection.cursor(binary=True) as cursor:

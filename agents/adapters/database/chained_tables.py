@@ -29,7 +29,8 @@ WIDE = Context(prec=60)
 @dataclass(frozen=True, slots=True)
 class Chained:
     """Rows of `table` under a `name`. The first `keys` columns name a row. With `time`, a link covers all rows of its
-    decision's time; without, those that it lists by their first `listed_by` columns."""
+    decision's time; without, those that it lists by their first `listed_by` columns. Rows that do not meet the
+    `condition` are no part of a decision."""
 
     name: str
     columns: tuple[str, ...]
@@ -37,6 +38,7 @@ class Chained:
     time: str | None = "time"
     listed_by: int = 0
     source: str = ""
+    condition: str = "true"
 
     @property
     def selected(self) -> str:
@@ -87,7 +89,12 @@ CHAINED = (
     Chained("equity", ("book", "equity", "cash", "turnover"), 1),
     Chained("shadow_returns", ("agent_name", "return", "hits", "calls"), 1),
     Chained("bar_contributions", ("agent_name", "contribution"), 1),
-    Chained("agent_work_log", ("agent_name", "action", "duration_ms", "opinions", "ok", "detail"), 2),
+    Chained(
+        "agent_work_log",
+        ("agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
+        2,
+        condition="action <> 'job'",
+    ),
     Chained("fills", ("fill_id", "client_order_id", "time", "symbol", "side", *_MONEY), 1, None, 1),
     Chained(
         "trades",

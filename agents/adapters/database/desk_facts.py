@@ -114,11 +114,14 @@ _QUERIES = {
         SELECT title, state, priority FROM project_tasks
         WHERE state <> 'dismissed' AND (state <> 'done' OR updated_at > :start)
         ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], priority), created_at""",
+    "task_counts": """
+        SELECT state, priority, count(*) AS count FROM project_tasks GROUP BY 1, 2
+        ORDER BY array_position(ARRAY['critical', 'high', 'medium', 'low'], priority), state""",
     "work": """
         SELECT agent_name, count(*) AS cycles, count(*) FILTER (WHERE NOT ok) AS failures,
                sum(opinions)::bigint AS opinions,
                avg(duration_ms) AS mean_ms, max(duration_ms) AS longest_ms, max(detail) FILTER (WHERE NOT ok) AS failure
-        FROM agent_work_log WHERE time > :start AND time <= :at GROUP BY 1 ORDER BY 1""",
+        FROM agent_work_log WHERE time > :start AND time <= :at AND action <> 'job' GROUP BY 1 ORDER BY 1""",
     "freshness": """
         SELECT s.symbol, b.time AS newest FROM (SELECT DISTINCT symbol FROM decision_details
             WHERE time = (SELECT max(time) FROM decisions)) s
@@ -175,6 +178,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         jobs=[JobRun(**row) for row in read("jobs")],
         job_runs=[JobRun(**row) for row in read("job_runs")],
         tasks=[Task(**row) for row in read("tasks")],
+        task_counts={(row["state"], row["priority"]): row["count"] for row in read("task_counts")},
         work=[AgentWork(**row) for row in read("work")],
         freshness=freshness(read),
         risk_events=[RecordedRiskEvent(**row) for row in read("risk_events")],

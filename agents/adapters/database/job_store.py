@@ -22,6 +22,11 @@ ON CONFLICT (job, due_at) DO UPDATE SET
 WHERE j.status IN ('failed', 'skipped') OR (j.status = 'running' AND j.started_at < :stale)
 RETURNING id
 """
+_WORKED = """
+INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok, detail)
+SELECT finished_at, job, 'job', extract(epoch FROM finished_at - started_at) * 1000, 0, :ok, detail
+FROM job_runs WHERE id = :id ON CONFLICT DO NOTHING
+"""
 _SET_ASIDE = """
 UPDATE job_runs SET status = 'skipped', finished_at = :at, detail = 'set aside: made by a clock ahead of time'
 WHERE due_at > :after AND status <> 'skipped'
@@ -92,3 +97,4 @@ class PostgresJobStore:
                 text("UPDATE job_runs SET status = :status, finished_at = :at, detail = :detail WHERE id = :id"),
                 {"status": "succeeded" if ok else "failed", "at": at, "detail": detail, "id": run_id},
             )
+            connection.execute(text(_WORKED), {"ok": ok, "id": run_id})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from agents.adapters.database.engine import row_dicts, transaction
 from agents.adapters.database.system_state import read_system_state
 from agents.core.alarm_types import AlarmFacts
 from agents.core.clock import Clock
+from agents.core.exposure import Exposure
 from agents.core.facts import DeskFacts, Period
 from agents.core.meta_types import Alarm, Recommendation, Report, ReportSummary, Suggestion
 from agents.core.ports import WeightCache
@@ -62,14 +63,22 @@ _NEW_MODEL = """
 class ReportStore:
     """ReportDesk over one desk's database, and where alarms keep their edges.
 
-    `folder` is on the disk that is watched.
+    `folder` is on the disk that is watched; `look` tells how the desk is exposed, where somebody is to look at that.
     """
 
-    def __init__(self, engine: Engine, cache: WeightCache, clock: Clock, folder: Path) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cache: WeightCache,
+        clock: Clock,
+        folder: Path,
+        look: Callable[[], Exposure] | None = None,
+    ) -> None:
         self._engine = engine
         self._cache = cache
         self._clock = clock
         self._folder = folder
+        self._look = look
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -84,7 +93,8 @@ class ReportStore:
         """Everything that a report tells, as one moment of the database shows it."""
         with transaction(self._engine) as connection:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-            return read_desk_facts(connection, period, read_system_state(connection, self._cache, self._folder))
+            facts = read_desk_facts(connection, period, read_system_state(connection, self._cache, self._folder))
+        return facts if self._look is None else replace(facts, exposure=self._look())
 
     def alarm_facts(self, at: datetime, fresh_after: datetime) -> AlarmFacts:
         """The few facts that alarms look at; without a decision, bars later than `fresh_after` should have one."""

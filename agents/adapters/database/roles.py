@@ -41,7 +41,7 @@ RIGHTS: dict[str, dict[str, str]] = {
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",
         **dict.fromkeys(("parity_checks", "settings_tried", "weight_trials", "chain_checks"), ADD),
-        **dict.fromkeys(("outages", "system_metrics"), ADD),
+        **dict.fromkeys(("outages", "system_metrics", "agent_work_log"), ADD),
         "heartbeats": KEEP,
         **dict.fromkeys(("agent_days", "agent_scorecards", "alarms", "job_runs", "outbox", "email_config"), KEEP),
         **dict.fromkeys(("project_tasks", "project_reports", "improvement_suggestions"), KEEP),

@@ -224,6 +224,58 @@ def test_an_empty_desk_gets_a_report_that_says_so():
     assert "nan" not in text.lower().replace("finance", "")
 
 
+def recommendation(kind, title):
+    return Suggestion(
+        recommendation=Recommendation(
+            fingerprint=title, kind=kind, severity="high", title=title, action=f"mend {title}", evidence={}
+        )
+    )
+
+
+def test_recommendations_stand_in_four_sections_also_where_one_is_empty():
+    _, html, text = rendered(
+        full_facts(), [recommendation("security", "open door"), recommendation("strategy", "loss")]
+    )
+    todo = text[text.index("TO DO") : text.index("WEIGHTS, AND WHY")]
+    assert [line for line in todo.split("\n") if line.endswith((":", "found"))] == [
+        "Architecture: nothing found",
+        "Security:",
+        "Performance: nothing found",
+        "Strategy:",
+    ]
+    assert todo.index("Security:") < todo.index("open door") < todo.index("Performance") < todo.index("mend loss")
+    assert html.count(": nothing found") == 2
+    assert rendered(empty_facts())[1].count(": nothing found") == 4
+
+
+def test_tasks_are_counted_by_status_and_priority():
+    assert "There are no tasks" in rendered(empty_facts())[2]
+    counts = {("open", "high"): 2, ("open", "low"): 1, ("in_progress", "high"): 1, ("done", "critical"): 7}
+    facts = replace(empty_facts(), task_counts=counts)
+    for page in rendered(facts)[1:]:
+        assert "3 open, 1 in progress, 7 done. Waiting, by priority: 3 high, 1 low." in page
+
+
+def test_the_quality_of_signals_is_shown_beside_trades():
+    measured = card(
+        "TrendFollower",
+        information_coefficient=0.0312,
+        brier_score=0.2471,
+        total_trades=41,
+        trade_win_rate=0.5366,
+        trade_profit_factor=1.21,
+        longest_winning_trades=6,
+        longest_losing_trades=4,
+    )
+    facts = replace(full_facts(), scorecards=[card("Silent", total_signals=0), measured])
+    _, html, text = rendered(facts)
+    (line,) = [line for line in text.split("\n") if line.startswith("TrendFollower") and "Brier" in line]
+    assert "IC +0.031" in line and "Brier 0.247" in line
+    assert "trades 41, won 54 %, factor 1.21, longest runs 6, 4" in line
+    assert text.index("TrendFollower         signals") < text.index("Silent                signals"), "the best first"
+    assert "Signals and trades" in html and "0.247" in html
+
+
 def test_five_thousand_trades_fit_into_a_mail():
     """I06: under 90 KB, a text part, and a note of what was cut."""
     _, html, text = rendered(full_facts(trades=5000))
