@@ -37,9 +37,8 @@ from agents.quant.beliefs import no_beliefs, pace_of
 from agents.quant.bounded_weights import SolverError
 from agents.quant.compiled import compiled
 from agents.quant.limits import Limits, bounds
-from agents.quant.moments import estimate
-from agents.quant.portfolios import METHODS, max_sharpe
-from agents.quant.target import target_of, traded, views_of
+from agents.quant.portfolios import max_sharpe
+from agents.quant.target import least_quadratic, target_of, traded, views_of
 
 COST = 0.0005
 TEXTBOOK_DAYS = 90
@@ -99,19 +98,37 @@ def _adaptive(returns: Floats, state: BeliefState, pace: Pace, scratch: Scratch,
     return held
 
 
-def textbook(method: str, drawn: Draw, rules: Bounds) -> Floats:
-    """A method taken at its word, daily on the last 90 days; where it finds no answer, nothing changes."""
-    days, agents = drawn.returns.shape
+def textbook(drawn: Draw, rules: Bounds) -> Floats:
+    """Maximum Sharpe ratio by the means and the covariance of the last 90 days, daily, taken at its word."""
+    return _textbook(np.nan_to_num(drawn.returns), rules)
+
+
+@compiled
+def _textbook(returns: Floats, rules: Bounds) -> Floats:
+    """Where no mix has a positive mean, nothing changes."""
+    days, agents = returns.shape
     weights, held = np.full(agents, 1.0 / agents), np.empty((days, agents))
-    returns = np.nan_to_num(drawn.returns)
     for t in range(days):
         held[t] = weights
-        if t + 1 >= rules.first:
-            try:
-                known = estimate(returns[max(0, t + 1 - TEXTBOOK_DAYS) : t + 1], math.inf)
-                weights = METHODS[method](known, rules.low, rules.high, "direct")
-            except SolverError:
-                pass
+        if t + 1 < rules.first:
+            continue
+        window = returns[max(0, t + 1 - TEXTBOOK_DAYS) : t + 1]
+        mean = window.sum(axis=0) / len(window)
+        centred = window - mean
+        covariance = centred.T @ centred / len(window)
+        covariance += 1e-6 * np.trace(covariance) / agents * np.eye(agents)
+        best = least_quadratic(1e-9 * covariance, mean, rules.low, rules.high)
+        if not mean @ best > 0.0:
+            continue
+        ratio = 0.0
+        for _ in range(50):  # Dinkelbach (1967): the mix of the best ratio is that of the best difference at its price
+            price = (mean @ best) / (best @ covariance @ best)
+            best = least_quadratic(covariance, mean / price, rules.low, rules.high)
+            if abs(price - ratio) < 1e-6 * price:
+                break
+            ratio = price
+        if np.isfinite(best[0]):
+            weights = best
     return held
 
 
@@ -137,10 +154,12 @@ def oracle(drawn: Draw, rules: Bounds) -> Floats:
     return held
 
 
-def player(method: str) -> Callable[[Draw, Bounds], Floats]:
-    """The one of that name: none, oracle, adaptive, or a method of portfolios.METHODS."""
-    known = {"none": equal, "oracle": oracle, "adaptive": adaptive}
-    return known[method] if method in known else partial(textbook, method)
+PLAYERS: dict[str, Callable[[Draw, Bounds], Floats]] = {
+    "none": equal,
+    "oracle": oracle,
+    "adaptive": adaptive,
+    "max_sharpe": textbook,
+}
 
 
 # ---------------------------------------------------------------- a game and its figures
@@ -161,7 +180,7 @@ def held_by(method: str, drawn: Draw) -> Floats:
     limits = Limits()
     floor, cap, _ = bounds(agents, limits)
     rules = Bounds(np.full(agents, floor), np.full(agents, cap), limits.step, limits.minimum_periods)
-    return player(method)(drawn, rules)
+    return PLAYERS[method](drawn, rules)
 
 
 def play(drawn: Draw, method: str) -> Played:

@@ -33,13 +33,16 @@ from agents.adapters.database.report_store import forget_old_metrics
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import AgentsError
 from agents.core.facts import Period
+from agents.core.meta_ports import TuningRecord
 from agents.core.meta_types import Alarm, Recommendation, ScheduledJob, WeightDecision
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.meta.performance_analyzer import PerformanceAnalyzerAgent
+from agents.quant.monitor import Watch
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
+from agents.tuning.tuning_pause import resumed, stopped
 from agents.tuning.weight_decision import try_method
 from agents.wiring import desk as app
 from agents.wiring import job_process
@@ -232,6 +235,25 @@ def test_a_new_set_of_agents_starts_from_what_is_known(plane):
     assert set(found.weights) == set(plane.agents)
     assert sum(found.weights.values()) == 1
     assert found.version == 0
+
+
+def test_a_pause_of_tuning_is_on_record_raises_an_alarm_and_ends_with_a_person(plane, owner):
+    """What the monitor decides is read back by every later run; the role of the jobs may write and read it."""
+    anchor = plane.store.anchor(END)
+    assert sum(anchor.values()) == 1
+    assert plane.store.tuning_record() == TuningRecord(None, None, None)
+    bet = Watch(np.array([21.0]), np.array(["2020-01-03"], dtype="datetime64[D]"), np.datetime64("2020-01-03"))
+    plane.store.publish(stopped(plane.store.weights_in_force(END).weights, anchor, bet, END))
+    waits = plane.run_job("weight_optimizer", END, END + timedelta(days=1))
+    assert (waits["decision"], waits["method"]) == ("hold", "paused")
+    assert plane.store.tuning_record()[1:] == (END, None)
+    assert "tuning_paused" in [alarm.kind for alarm in plane.wrong_at(END + timedelta(days=1))]
+    later = END + timedelta(days=2)
+    plane.store.publish(resumed(plane.store.weights_in_force(later).weights, "mended", later))
+    assert plane.store.tuning_record() == TuningRecord(later, None, later)
+    assert "tuning_paused" not in [alarm.kind for alarm in plane.wrong_at(later)]
+    assert plane.run_job("weight_optimizer", later, later + timedelta(days=1))["method"] == "adaptive"
+    assert plane.store.weights_over_time()[0] == (END, anchor)
 
 
 def test_the_meta_role_cannot_touch_orders(meta, plane):

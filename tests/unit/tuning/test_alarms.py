@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.core.alarm_types import AlarmFacts, AlarmLimits, FutureRuns, LateBars, UndecidedBars, WaitingMail
+from agents.core.alarm_types import (
+    AlarmFacts,
+    AlarmLimits,
+    FutureRuns,
+    LateBars,
+    PausedTuning,
+    UndecidedBars,
+    WaitingMail,
+)
 from agents.core.endurance import Outage
 from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
 from agents.core.meta_types import Alarm, Heartbeat, JobRun, ScheduledJob
@@ -150,3 +158,10 @@ def test_failed_and_late_jobs_alarm():
     failed = JobRun(job=DAILY.name, due_at=at, started_at=at, finished_at=None, status="failed", detail="", attempts=1)
     kinds = {a.kind for a in job_alarms((DAILY,), {DAILY.name: failed}, at + timedelta(hours=20))}
     assert kinds == {"job_failed", "job_late"}
+
+
+def test_paused_tuning_is_an_alarm_that_says_since_when_and_why():
+    paused = PausedTuning(since=NOW - timedelta(days=2), reason="tuning is paused: ...; quorum weights resume --reason")
+    (alarm,) = desk_alarms(replace(HEALTHY, tuning_paused=paused), LIMITS)
+    assert (alarm.kind, alarm.severity) == ("tuning_paused", "high")
+    assert "since 2024-06-12" in alarm.detail and "quorum weights resume" in alarm.detail
