@@ -25,8 +25,10 @@ from agents.quant.beliefs import (
 from agents.quant.proposal import CAUSES, AgentBelief, AllocationProblem, Beliefs, Proposal, Status
 from agents.quant.target import (
     ANCHOR_SHARPE,
+    AVERSION,
     CORRELATION_SHARE,
     Views,
+    acted_on,
     active_risk,
     no_trade_zone,
     target_of,
@@ -186,6 +188,6 @@ def _causes(problem: AllocationProblem, views: Views, target: Floats, weights: F
 
 def _unbounded(anchor: Floats, skill: Floats, volatility: Floats, correlation: Floats, risk: float) -> Floats:
     """The target if no weight had a limit: the closed form with one price for the sum."""
-    matrix = ANCHOR_SHARPE / risk * correlation * np.outer(volatility, volatility)
-    gain, one = np.linalg.solve(matrix, np.column_stack([skill * volatility, np.ones(len(skill))])).T
+    matrix = AVERSION / risk * correlation * np.outer(volatility, volatility)
+    gain, one = np.linalg.solve(matrix, np.column_stack([acted_on(skill) * volatility, np.ones(len(skill))])).T
     return np.asarray(anchor + gain - gain.sum() / one.sum() * one)

@@ -24,7 +24,7 @@ CLIPPED_RETURN, CLIPPED_SCORE = 6.0, 4.0
 """A return counts for at most so many deviations: in a variance, and as evidence."""
 CONTRAST_VARIANCE, CONTRAST_PERIODS = 0.8, 20.0
 """The variance of a contrast, as if it had been seen for so many periods."""
-LAGS, UNRELATED_PERIODS = 10, 40.0
+LAGS, UNRELATED_PERIODS = 10, 250.0
 """Autocorrelation is looked for over so many periods, as if none had been seen for so long."""
 MOST_INFLATION = 3.0
 SMOOTHED_PERIODS = 10.0

@@ -2,9 +2,9 @@
 
     maximise (d o s)'w - g/2 (w - a)'S(w - a)    over low <= w <= high, sum(w) = 1
 
-with d the believed skills, s the volatilities, a the anchor, g = 1 / (volatility of the anchor), and in S half of every
-correlation: agents alike in returns are likely alike in skill. Strictly convex; solved by an active-set method, which
-tests hold against cvxpy within 1e-8.
+with d the believed skills less a small part, s the volatilities, a the anchor, g = 0.7 / (volatility of the anchor),
+and in S half of every correlation: agents alike in returns are likely alike in skill. Strictly convex; solved by an
+active-set method, which tests hold against cvxpy within 1e-8.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from agents.quant.belief_worlds import correlate
 from agents.quant.compiled import compiled
 
 ANCHOR_SHARPE = 1.0
-"""The Sharpe ratio that the anchor is assumed to have: a low estimate cannot blow up the bets."""
+"""The Sharpe ratio that the anchor is assumed to have where a price is stated."""
+AVERSION = 0.7
+"""Aversion to active risk, over the anchor's volatility; fixed, so that a low estimate cannot blow up the bets."""
+SMALL_SKILL = 0.05
+"""So much of every believed skill is not acted upon: where agents do not differ, beliefs wander by about as much, and
+each small bet on that costs."""
 CORRELATION_SHARE = 0.5
 VOLATILITY_PERIODS = 20.0
 """A volatility is drawn to the mean of all as if that had been seen for so many periods."""
@@ -72,6 +77,12 @@ def active_risk(views: Views, tilt: Floats) -> float:
 
 
 @compiled
+def acted_on(skill: Floats) -> Floats:
+    """What of believed skills [A] is bet on: what exceeds SMALL_SKILL."""
+    return np.sign(skill) * np.maximum(np.abs(skill) - SMALL_SKILL, 0.0)
+
+
+@compiled
 def target_of(views: Views, anchor: Floats, low: Floats, high: Floats) -> Floats:
     """The best weights [A] between `low` and `high` [A], which must let in some that sum to 1; NaNs where nothing has
     moved yet, or where no optimum is found."""
@@ -79,13 +90,13 @@ def target_of(views: Views, anchor: Floats, low: Floats, high: Floats) -> Floats
     risk = active_risk(views, anchor)
     if not risk > 0.0:
         return np.full(agents, math.nan)
-    aversion = ANCHOR_SHARPE / risk
+    aversion = AVERSION / risk
     matrix = np.empty((agents, agents))
     for a in range(agents):
         for b in range(agents):
             share = 1.0 if a == b else CORRELATION_SHARE * views.correlation[a, b]
             matrix[a, b] = aversion * share * views.volatility[a] * views.volatility[b]
-    gain = views.skill * views.volatility + matrix @ anchor
+    gain = acted_on(views.skill) * views.volatility + matrix @ anchor
     return least_quadratic(matrix, gain, low, high)
 
 

@@ -26,6 +26,7 @@ from agents.quant.beliefs import (
     pace_of,
     to_bytes,
 )
+from agents.quant.target import Views, target_of
 
 YEAR = 252.0
 PACE = pace_of(YEAR)
@@ -112,7 +113,7 @@ class BruteForce:
             total = self.fading([p or 0.0 for p in seen], 126.0)[0]
             ages = range(len(seen) - 1, -1, -1)
             weight = sum(0.5 ** (g / 126.0) for p, g in zip(seen, ages, strict=True) if p is not None)
-            weight += 40.0 * 0.5 ** (len(seen) / 126.0)
+            weight += 250.0 * 0.5 ** (len(seen) / 126.0)
             factor += 2 * (1 - (lag + 1) / 11) * total / weight
         self.standard.append(new)
         return min(3.0, max(1.0, factor))
@@ -373,3 +374,15 @@ def test_whatever_comes_beliefs_are_finite(agents, seed, harm):
     correlate(state, correlation)
     assert np.isfinite(correlation).all()
     assert isinstance(state, BeliefState)
+
+
+def test_small_beliefs_are_not_acted_upon_and_the_others_by_what_exceeds_them():
+    """Between 0.05 and -0.05 the target is the anchor; the tilt is in proportion to the rest of the belief."""
+    anchor, correlation = np.array([0.3, 0.3, 0.4]), np.eye(3)
+
+    def tilt(*skill):
+        views = Views(np.array(skill), np.full(3, 0.1), correlation)
+        return target_of(views, anchor, np.zeros(3), np.ones(3)) - anchor
+
+    assert np.abs(tilt(0.05, -0.05, 0.03)).max() < 1e-12
+    np.testing.assert_allclose(tilt(0.15, -0.15, 0.0), 2.0 * tilt(0.10, -0.10, 0.05), atol=1e-12)
