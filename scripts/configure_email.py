@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Say where reports are mailed: asks, checks the connection, sends a test message, and keeps the answers.
+"""Say where reports are mailed: asks, checks each answer at once, logs in, sends a test message, keeps the answers.
 
-    scripts/configure_email.py
+    scripts/configure_email.py                  asks; an answer that cannot be right is asked for again, the others stay
     scripts/configure_email.py --server smtp.example.org --port 587 --security starttls --account me --password-stdin \\
         --sender me@example.org --recipients me@example.org,partner@example.org --mode daily_digest --quiet 22:00-07:00
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import math
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from email.utils import parseaddr
 from pathlib import Path
@@ -34,6 +36,21 @@ except ImportError:  # not in the virtual environment yet
 
 MODES = ("every_report", "only_if_changed", "daily_digest")
 PORTS = {"starttls": 587, "tls": 465}
+GMAIL = "smtp.gmail.com"
+APP_PASSWORD = (
+    "Gmail takes an App Password here, not that of your account: switch on 2-Step Verification, make one at"
+    " https://myaccount.google.com/apppasswords, and enter its 16 letters."
+)
+DEFAULTS = {
+    "server": GMAIL,
+    "security": "starttls",
+    "account": "",
+    "mode": "every_report",
+    "frequency_hours": "2",
+    "quiet": "none",
+    "timezone": "UTC",
+}
+Answers = dict[str, str]
 
 
 def main() -> int:
@@ -51,7 +68,7 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--server")
+    made.add_argument("--server", help=f"default {GMAIL}")
     made.add_argument("--port", type=int)
     made.add_argument("--security", choices=tuple(PORTS))
     made.add_argument("--account", help="empty for a server that asks for none")
@@ -60,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--recipients", help="addresses with commas between")
     made.add_argument("--mode", choices=MODES)
     made.add_argument("--frequency-hours", type=float, help="at most one mail in so many hours (default 2)")
-    made.add_argument("--quiet", metavar="HH:MM-HH:MM", help="no mail in these hours")
+    made.add_argument("--quiet", metavar="HH:MM-HH:MM", help="no mail in these hours; none: at any time")
     made.add_argument("--timezone", help="of the quiet hours (default UTC)")
     made.add_argument("--no-test", action="store_true", help="check the connection, send no message")
     made.add_argument("--no-check", action="store_true", help="keep the answers without talking to the server")
@@ -70,7 +87,6 @@ def parser() -> argparse.ArgumentParser:
 
 def configure(options: argparse.Namespace) -> int:
     from agents.adapters.database.outbox import PostgresOutbox
-    from agents.adapters.mail.mailer import SmtpMailer
     from agents.core.settings import load_settings, secrets_dir
     from agents.wiring.connections import connect
 
@@ -82,23 +98,16 @@ def configure(options: argparse.Namespace) -> int:
         if options.show:
             print(now if now is not None else "nothing is configured")
             return 0
-        asked = options.server is None and sys.stdin.isatty()
-        wanted, password = gather(options, now, ask=asked)
-        folder = secrets_dir(settings.state_dir)
-        path = folder / "smtp_password"
-        made = mail_settings(wanted, path if wanted["account"] else None)
-        if password is not None:
-            store_secret(path, password)
-        mailer = SmtpMailer()
-        if not options.no_check:
-            print(f"· connecting to {made.server}:{made.port} ({made.security})", file=sys.stderr)
-            problem = (
-                mailer.check(made)
-                if options.no_test
-                else mailer.send(made, test_message(made), made.recipients).complaint
-            )
-            if problem:
-                raise UsageError(f"{problem}. Nothing was stored; mend it or add --no-check")
+        attempt = Attempt(options, secrets_dir(settings.state_dir) / "smtp_password")
+        known = as_answers(now) | given_by(options)
+        try:
+            if options.server is None and sys.stdin.isatty():
+                made = converse(attempt, known)
+            else:
+                made = attempt.of_flags(known)
+            attempt.keep_password()
+        finally:
+            attempt.forget_password()
         outbox.store_mail_settings(made)
     sent = (
         "" if options.no_check or options.no_test else f"; a test message is on its way to {', '.join(made.recipients)}"
@@ -107,83 +116,234 @@ def configure(options: argparse.Namespace) -> int:
     return 0
 
 
-def gather(options: argparse.Namespace, now: Any, *, ask: bool) -> tuple[dict[str, Any], str | None]:
-    """The answers, from flags, from the person, or as they were; and the password, None to keep the stored one."""
+class Attempt:
+    """Settings that are being tried; a new password lies beside the one in use until they work."""
 
-    def answer(name: str, question: str, default: Any) -> str:
-        given = getattr(options, name)
-        known = getattr(now, name, None)
-        fallback = ",".join(known) if isinstance(known, tuple) else known
-        fallback = default if fallback is None else fallback
-        if given is not None or not ask:
-            return str(given if given is not None else fallback)
-        return input(f"{question} [{fallback}]: ").strip() or str(fallback)
+    def __init__(self, options: argparse.Namespace, secret: Path) -> None:
+        from agents.adapters.mail.mailer import SmtpMailer
 
-    wanted: dict[str, Any] = {"server": answer("server", "SMTP server", "")}
-    wanted["security"] = answer("security", "security: starttls or tls", "starttls")
-    wanted["port"] = answer("port", "port", PORTS.get(wanted["security"], 587))
-    wanted["account"] = answer("account", "account (empty: none)", "")
-    password = None
-    if wanted["account"]:
-        if options.password_stdin:
-            password = sys.stdin.readline().rstrip("\n")
-        elif ask:
-            password = getpass.getpass("password (not shown; empty keeps the stored one): ") or None
-    wanted["sender"] = answer("sender", "sender address", wanted["account"])
-    wanted["recipients"] = answer("recipients", "recipients, with commas", wanted["sender"])
-    wanted["mode"] = answer("mode", f"mode: {', '.join(MODES)}", "every_report")
-    hours = options.frequency_hours if options.frequency_hours is not None else (now.frequency_s / 3600 if now else 2.0)
-    wanted["frequency_hours"] = (
-        float(input(f"at most one mail in so many hours [{hours:g}]: ").strip() or hours) if ask else hours
-    )
-    known = "-".join(now.quiet_hours) if now is not None and now.quiet_hours else ""
-    quiet = options.quiet
-    if quiet is None and ask:
-        quiet = input(f"quiet hours, such as 22:00-07:00 [{known or 'none'}]: ").strip()
-    wanted["quiet"] = known if quiet is None or (ask and not quiet) else quiet
-    wanted["timezone"] = answer("timezone", "time zone of the quiet hours", "UTC")
-    return wanted, password
+        self.options = options
+        self._mailer = SmtpMailer()
+        self._secret = secret
+        self._tried = secret.with_suffix(".tried")
+
+    def set_password(self, password: str) -> None:
+        store_secret(self._tried, password)
+
+    def keep_password(self) -> None:
+        if self._tried.exists():
+            self._tried.replace(self._secret)
+
+    def forget_password(self) -> None:
+        self._tried.unlink(missing_ok=True)
+
+    def of_flags(self, known: Answers) -> Any:
+        """What the flags say, checked; UsageError, naming the flag, for the first that cannot be right."""
+        for name, (_, check) in QUESTIONS.items():
+            known[name] = check(known.get(name, default_of(name, known)))
+            if name == "account" and known["account"] and self.options.password_stdin:
+                self.set_password(sys.stdin.readline().rstrip("\n"))
+        made = self.settings(known)
+        problem = self.problem(made, with_message=True)
+        if problem:
+            raise UsageError(f"{problem}. Nothing was stored; mend it or add --no-check{hint_for(made.server)}")
+        return self.settings(known, final=True)
+
+    def problem(self, made: Any, *, with_message: bool) -> str:
+        """Why the server does not take our login, or the test message; "" where it does, or nobody wants to know."""
+        if self.options.no_check:
+            return ""
+        print(f"· connecting to {made.server}:{made.port} ({made.security})", file=sys.stderr)
+        if with_message and not self.options.no_test:
+            return str(self._mailer.send(made, test_message(made), made.recipients).complaint)
+        return self._mailer.check(made)
+
+    def settings(self, answers: Answers, *, final: bool = False) -> Any:
+        from agents.core.meta_types import MailSettings
+
+        start, _, end = answers["quiet"].partition("-")
+        secret = self._tried if self._tried.exists() and not final else self._secret
+        return MailSettings(
+            server=answers["server"],
+            port=int(answers["port"]),
+            security=answers["security"],  # type: ignore[arg-type]  # checked
+            account=answers["account"],
+            sender=answers["sender"],
+            secret_file=str(secret) if answers["account"] else None,
+            recipients=tuple(answers["recipients"].split(",")),
+            mode=answers["mode"],  # type: ignore[arg-type]  # checked
+            frequency_s=int(float(answers["frequency_hours"]) * 3600),
+            quiet_hours=(start, end) if end else None,
+            timezone=answers["timezone"],
+        )
 
 
-def mail_settings(wanted: dict[str, Any], secret: Path | None) -> Any:
-    """MailSettings; UsageError, naming the flag, for anything that cannot be right."""
-    from zoneinfo import ZoneInfo
+def converse(attempt: Attempt, known: Answers) -> Any:
+    """Ask until the server lets us in, then for the rest until the test message leaves; what was answered stays."""
+    letters = [name for name in QUESTIONS if name not in CONNECTION]
+    made = None
+    while made is None:
+        for name in CONNECTION:
+            known[name] = ask(name, known)
+        if known["account"]:
+            print(hint_for(known["server"]).strip() or "Its password is kept in a file that only you can read.")
+            password = getpass.getpass("password (not shown; empty keeps the stored one): ")
+            if password:
+                attempt.set_password(password)
+        rest = {name: known.get(name, default_of(name, known)) for name in letters}
+        made = tried(attempt, {**known, **rest}, with_message=False)
+    while True:
+        for name in letters:
+            known[name] = ask(name, known)
+        if tried(attempt, known, with_message=True) is not None:
+            return attempt.settings(known, final=True)
 
-    from agents.core.meta_types import MailSettings
 
-    if not re.fullmatch(r"[A-Za-z0-9.:-]+", wanted["server"]):
-        raise UsageError("--server: expected a host name such as smtp.example.org")
-    if wanted["security"] not in PORTS or not str(wanted["port"]).isdigit() or not 1 <= int(wanted["port"]) <= 65535:
-        raise UsageError("--security must be starttls or tls, --port a number from 1 to 65535")
-    recipients = tuple(a.strip() for a in wanted["recipients"].split(",") if a.strip())
-    for flag, addresses in (("--sender", (wanted["sender"],)), ("--recipients", recipients)):
-        for address in addresses or ("",):
+def tried(attempt: Attempt, answers: Answers, *, with_message: bool) -> Any:
+    """The settings where they work; else None, and it is said why."""
+    made = attempt.settings(answers)
+    problem = attempt.problem(made, with_message=with_message)
+    if problem:
+        print(f"{problem}. Your answers are kept: press Enter where one is right.")
+        return None
+    return made
+
+
+def ask(name: str, known: Answers) -> str:
+    """A person's answer, once it can be right."""
+    question, check = QUESTIONS[name]
+    while True:
+        fallback = known.get(name, default_of(name, known))
+        try:
+            return check(input(f"{question} [{fallback}]: ").strip() or fallback)
+        except UsageError as error:
+            print(f"  {error}")
+
+
+def default_of(name: str, known: Answers) -> str:
+    """What is proposed where nothing is known."""
+    if name == "port":
+        return str(PORTS[known["security"]])
+    if name == "sender":
+        return known["account"]
+    return known["sender"] if name == "recipients" and "sender" in known else DEFAULTS.get(name, "")
+
+
+def hint_for(server: str) -> str:
+    return f". {APP_PASSWORD}" if server == GMAIL else ""
+
+
+def as_answers(now: Any) -> Answers:
+    """What is configured, as answers."""
+    if now is None:
+        return {}
+    plain = {name: str(getattr(now, name)) for name in ("server", "security", "port", "account", "sender", "mode")}
+    quiet = "-".join(now.quiet_hours) if now.quiet_hours else "none"
+    hours = f"{now.frequency_s / 3600:g}"
+    return plain | {
+        "recipients": ",".join(now.recipients),
+        "frequency_hours": hours,
+        "quiet": quiet,
+        "timezone": now.timezone,
+    }
+
+
+def given_by(options: argparse.Namespace) -> Answers:
+    """What the flags say. Another way to secure the line means its usual port, where none is named."""
+    given = {name: str(value) for name in QUESTIONS if (value := getattr(options, name)) is not None}
+    if "security" in given and "port" not in given:
+        given["port"] = str(PORTS[given["security"]])
+    return given
+
+
+# ---------------------------------------------------------------- what an answer may be
+
+
+def check_server(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:-]+", value):
+        raise UsageError(f"--server: '{value}' is no host name such as {GMAIL}")
+    return value
+
+
+def check_security(value: str) -> str:
+    if value not in PORTS:
+        raise UsageError("--security must be starttls or tls")
+    return value
+
+
+def check_port(value: str) -> str:
+    if not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise UsageError("--port must be a number from 1 to 65535")
+    return value
+
+
+def check_account(value: str) -> str:
+    if any(ord(c) < 32 for c in value):
+        raise UsageError("--account holds a character that no account has")
+    return value
+
+
+def check_addresses(flag: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        addresses = [address.strip() for address in value.split(",") if address.strip()]
+        for address in addresses or [""]:
             if "@" not in parseaddr(address)[1] or any(ord(c) < 32 for c in address):
                 raise UsageError(f"{flag}: '{address}' is no mail address")
-    if wanted["mode"] not in MODES:
+        return ",".join(addresses)
+
+    return check
+
+
+def check_mode(value: str) -> str:
+    if value not in MODES:
         raise UsageError(f"--mode must be one of {', '.join(MODES)}")
-    if wanted["quiet"] and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", wanted["quiet"]):
-        raise UsageError("--quiet: expected hours such as 22:00-07:00")
+    return value
+
+
+def check_hours(value: str) -> str:
     try:
-        ZoneInfo(wanted["timezone"])
-    except (KeyError, ValueError, OSError):
-        raise UsageError(f"--timezone: '{wanted['timezone']}' is not an IANA time zone such as Europe/Berlin") from None
-    if not wanted["frequency_hours"] > 0:
+        hours = float(value)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours < math.inf:
         raise UsageError("--frequency-hours must be positive")
-    start, _, end = wanted["quiet"].partition("-")
-    return MailSettings(
-        server=wanted["server"],
-        port=int(wanted["port"]),
-        security=wanted["security"],
-        account=wanted["account"],
-        sender=wanted["sender"],
-        secret_file=str(secret) if secret else None,
-        recipients=recipients,
-        mode=wanted["mode"],
-        frequency_s=int(wanted["frequency_hours"] * 3600),
-        quiet_hours=(start, end) if wanted["quiet"] else None,
-        timezone=wanted["timezone"],
-    )
+    return value
+
+
+def check_quiet(value: str) -> str:
+    if value in ("", "none"):
+        return "none"
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+        raise UsageError("--quiet: expected hours such as 22:00-07:00, or none")
+    return value
+
+
+def check_timezone(value: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f"--timezone: '{value}' is not an IANA time zone such as Europe/Berlin") from None
+    return value
+
+
+CONNECTION = ("server", "security", "port", "account")
+QUESTIONS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "server": ("SMTP server", check_server),
+    "security": ("security: starttls or tls", check_security),
+    "port": ("port", check_port),
+    "account": ("account (its address at Gmail; empty: none)", check_account),
+    "sender": ("sender address", check_addresses("--sender")),
+    "recipients": ("recipients, with commas", check_addresses("--recipients")),
+    "mode": (f"mode: {', '.join(MODES)}", check_mode),
+    "frequency_hours": ("at most one mail in so many hours", check_hours),
+    "quiet": ("quiet hours, such as 22:00-07:00, or none", check_quiet),
+    "timezone": ("time zone of the quiet hours", check_timezone),
+}
+
+
+# ---------------------------------------------------------------- the password and the test message
 
 
 def store_secret(path: Path, password: str) -> None:
