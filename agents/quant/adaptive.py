@@ -75,7 +75,8 @@ def _outcome(problem: AllocationProblem, state: BeliefState, views: Views) -> _O
 def _too_little(problem: AllocationProblem, state: BeliefState) -> tuple[Status, str]:
     """Why there is too little to decide on; "" where there is enough."""
     limits = problem.limits
-    known = int(((state.seen >= limits.minimum_signals) & (state.square > 0.0)).sum())
+    spoken = state.seen >= limits.minimum_signals if problem.spoken is None else problem.spoken
+    known = int((spoken & (state.square > 0.0)).sum())
     if known < 2:
         return (
             "fallback",

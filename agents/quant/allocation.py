@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Floats, Integers
 from agents.quant.adaptive import propose_by_beliefs
 from agents.quant.belief_state import BeliefState
 from agents.quant.beliefs import advance_all, no_beliefs, pace_of
@@ -25,6 +25,8 @@ from agents.quant.weight_guard import HALF_LIFE_YEARS, WeightGuard, unchanged
 
 __all__ = ["Limits", "Method", "Proposal", "Solver", "propose"]
 
+MOVED_LEAST = 2
+"""An agent that has said enough must have moved in so many periods to have a deviation."""
 MOVING_HALF_LIFE_YEARS = 0.5
 """Once it is established that the agents' skills differ, a textbook method remembers means for this long."""
 
@@ -43,6 +45,7 @@ def propose(
     anchor: Floats | None = None,
     state: BeliefState | None = None,
     trust: float = 1.0,
+    signals: Integers | None = None,
 ) -> Proposal:
     """The decision about the weights of A agents.
 
@@ -50,9 +53,10 @@ def propose(
     opinion; `previous` [A] the weights in force; `turnover_cost` the cost of moving all of the book, as a fraction.
     `anchor` [A] are the weights to hold while nothing is known (None: equal ones). The adaptive method goes on from
     `state`, what was known before `returns` (None: nothing; the last proposal's `state`), and believes `returns` as
-    far as `trust` goes, 0 to 1; the others look at `returns` alone. ValueError for arrays that do not fit, infinite
-    returns, or an unknown method; every other difficulty is an outcome. Which `solver` finds a textbook method's
-    optimum changes nothing but the time it takes.
+    far as `trust` goes, 0 to 1; the others look at `returns` alone. `signals` [A] counts what each agent has said, for
+    `limits.minimum_signals` (None: each period in which its book moved is one). ValueError for arrays that do not fit,
+    infinite returns, or an unknown method; every other difficulty is an outcome. Which `solver` finds a textbook
+    method's optimum changes nothing but the time it takes.
     """
     limits = limits or Limits()
     returns, previous = np.asarray(returns, dtype=np.float64), np.asarray(previous, dtype=np.float64)
@@ -65,7 +69,8 @@ def propose(
     anchor = anchor / anchor.sum()
     box = box_of(limits, anchor)
     start, notes = feasible_start(previous, box)
-    able = measurable(returns, limits.minimum_signals)
+    spoken = None if signals is None else np.asarray(signals) >= limits.minimum_signals
+    able = measurable(returns, limits.minimum_signals) if spoken is None else spoken & measurable(returns, MOVED_LEAST)
     problem = AllocationProblem(
         start=start,
         brought_in=bool(np.max(np.abs(start - previous)) > 1e-6),
@@ -73,6 +78,7 @@ def propose(
         anchor=project(anchor, box.low, box.high),
         low=box.low,
         high=box.high,
+        spoken=spoken,
         measurable=able,
         returns=returns[:, able],
         method=method,

@@ -18,9 +18,8 @@ class Limits:
     """Bounds of every weight, the largest change of one weight in one run, and what an agent must show.
 
     A `floor` or `cap` of None is the usual one, 5 % and 40 %, made to fit the number of agents; one that is given holds
-    wherever it can. `minimum_sharpe` is annual; `minimum_signals` counts periods in which the agent's book moved,
-    `minimum_periods` those that a change needs at all. `false_changes_per_year` is the level of the textbook methods'
-    guard on skill-less agents.
+    wherever it can. `minimum_sharpe` is annual; two agents need `minimum_signals`, a change needs `minimum_periods` of
+    returns. `false_changes_per_year` is the level of the textbook methods' guard on skill-less agents.
     """
 
     floor: float | None = None

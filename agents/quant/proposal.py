@@ -85,7 +85,8 @@ class AllocationProblem:
 
     `start` [A] are the weights in force, brought inside the limits; `brought_in` says that this changed them, and
     `notes` why. `anchor` [A] are the weights to hold while nothing is known, `low` and `high` [A] the limits.
-    `measurable` [A] marks the agents that can be measured, `returns` [T, M] are theirs, oldest first,
+    `spoken` [A] marks those that have said enough (None: to be told by their books),
+    `measurable` [A] the agents that can be measured, `returns` [T, M] are theirs, oldest first,
     NaN where an agent did not exist. `turnover_cost` is the cost of moving all of the book, as a fraction.
     """
 
@@ -95,6 +96,7 @@ class AllocationProblem:
     anchor: Floats
     low: Floats
     high: Floats
+    spoken: Booleans | None
     measurable: Booleans
     returns: Floats
     method: Method

@@ -158,6 +158,7 @@ def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
         trials=trials,
         seed=SEED,
         solver=tuning.solver,
+        signals=days.signals[_first_day(days, tuning) :].sum(axis=0),
     )
     if proposal.status != "apply" or left > LEAST_STEP:
         return proposal
@@ -169,12 +170,15 @@ def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
 
 def _window(days: AgentDays, tuning: Tuning) -> Floats:
     """Returns of the last `history_days`; a day without any signal is a day without an opinion, not a return of 0."""
-    if not len(days.date):
-        return np.empty((0, len(days.agents)))
-    length = max(tuning.history_days, tuning.look_back_days)
-    first = int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(length - 1, "D")))
+    first = _first_day(days, tuning)
     silent = (days.signals[first:] == 0) & (days.returns[first:] == 0.0)
     return np.where(silent, np.nan, days.returns[first:])
+
+
+def _first_day(days: AgentDays, tuning: Tuning) -> int:
+    """The place of the first of the last `history_days`."""
+    length = max(tuning.history_days, tuning.look_back_days)
+    return int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(length - 1, "D"))) if len(days.date) else 0
 
 
 def _periods_per_year(days: AgentDays) -> float:

@@ -367,3 +367,23 @@ def test_quiet_hours_and_frequency(changes, hour, last_hours_ago, silent):
     at = NOW.replace(hour=hour)
     last = at - timedelta(hours=last_hours_ago) if last_hours_ago else None
     assert bool(reason_not_to_mail(mail_settings(**changes), at=at, last_left=last)) is silent
+
+
+@pytest.mark.parametrize("method", ["adaptive", "min_variance"])
+def test_at_least_ten_signals_counts_signals(method):
+    """Seen: days on which an agent's book moved were counted, so one call held for a month was "ten signals", and
+    thirty calls in a week were none."""
+    days = make_days(40, skills=(1.0, -1.0, 0.5, 0.0))
+    tuning = Tuning(method=method)
+
+    def reason(signals):
+        said = np.broadcast_to(signals, days.signals.shape) * (np.arange(40) < 3)[:, None]
+        inputs = DecisionInputs(replace(days, signals=said), equal_weights(), tuning)
+        return decide(inputs, Occasion(NOW, None, 1))
+
+    few = reason(np.array([3, 3, 1, 0]))
+    assert (few.status, few.reason) == ("fallback", "0 of 4 agents have 10 signals or more; 2 are needed")
+    assert reason(np.array([4, 3, 1, 0])).reason.startswith("1 of 4 agents have 10 signals")
+    enough = reason(np.array([4, 4, 1, 0]))
+    assert enough.status in ("hold", "apply")
+    assert "signals or more" not in enough.reason
