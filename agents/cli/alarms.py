@@ -15,7 +15,7 @@ from agents.cli.screen import rows_table
 from agents.core.alarm_types import SILENT_AFTER
 from agents.core.meta_types import Alarm, Heartbeat, OpenAlarm
 from agents.reports.formatting import ago
-from agents.reports.verdict import worst_first
+from agents.reports.verdict import named, worst_first
 from agents.tuning.alarms import silent_daemons
 
 _OPEN = "SELECT kind, subject, severity, detail, opened_at FROM v_alarms WHERE closed_at IS NULL"
@@ -38,7 +38,7 @@ def alarms_and_daemons(reader: DeskReader, table: HeartbeatTable, at: datetime) 
 def alarm_tables(document: dict[str, Any]) -> list[Table | Text]:
     """Of `alarms_and_daemons`: what is wrong, and who was heard of when."""
     alarms = document["alarms"]
-    rows = [{"severity": a["severity"], "alarm": a["kind"].replace("_", " "), "detail": a["detail"]} for a in alarms]
+    rows = [{"severity": a["severity"], "alarm": named(a["kind"], a["subject"]), "detail": a["detail"]} for a in alarms]
     shown = ("daemon", "state", "heard", "detail")
     return [
         rows_table("Alarms", rows, ("severity", "alarm", "detail")) if rows else Text(_no_alarms(document["daemons"])),

@@ -24,6 +24,7 @@ from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.settings import DataSettings, Settings, load_settings
 from agents.trading.names import chosen_names, registered_names
+from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import DESK_DATABASE, connect_to_read, services_of
 
 DISK_MINIMUM_GB = 2.0
@@ -68,7 +69,9 @@ def check_all(settings_file: Path | None) -> list[Finding]:
         ("programs", _programs),
         ("database", _database),
         ("redis", _redis),
+        ("calendar", _calendar),
         ("feed", _feed),
+        ("files", _refused),
         ("series", _series),
     )
     for name, check in checks:
@@ -166,6 +169,28 @@ def _feed(settings: Settings) -> Finding:
     files = sum(path.name.endswith(BAR_FILES) for path in folder.iterdir())
     advice = "" if files else "; put CSV or Parquet bars there"
     return Finding("feed", files > 0, f"{files} bar files in {folder}{advice}")
+
+
+def _refused(settings: Settings) -> Finding:
+    """Files that a daemon could not read. Asks only a database that runs and is up to date."""
+    if settings.database_url is None and not services_of(settings).status()[0].running:
+        return Finding("files", True, "not looked at: the database does not run")
+    connections = connect_to_read(settings, demo=False, say=lambda _line: None)
+    try:
+        names = [row["file"] for row in StoredData(connections.trader).refused_files()]
+    finally:
+        connections.close()
+    detail = f"cannot be read: {', '.join(names)}; see: quorum data quarantine" if names else "none is refused"
+    return Finding("files", not names, detail)
+
+
+def _calendar(settings: Settings) -> Finding:
+    """A name that nobody knows would end the daemon at its start."""
+    calendar_of(settings.data)
+    if not settings.data.calendar:
+        hours = f"{settings.data.session_open} to {settings.data.session_close} {settings.data.timezone}"
+        return Finding("calendar", True, f"none (data.calendar); sessions are {hours}")
+    return Finding("calendar", True, f"{settings.data.calendar}, {bars_per_year(settings.data):,.0f} bars a year")
 
 
 def _series(settings: Settings) -> Finding:

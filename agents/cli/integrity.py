@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
+from rich.text import Text
+
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.settings import load_settings
@@ -17,7 +19,7 @@ SHOWN = 50
 
 
 def verify(options: Namespace, screen: Screen) -> int:
-    """Compute every link of the journal's chain again; names the rows that differ."""
+    """Compute every seal of the record again; names the rows that differ."""
     connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
         now = SystemClock().now()
@@ -33,10 +35,16 @@ def verify(options: Namespace, screen: Screen) -> int:
     }
     if not differences:
         head = report.digest.hex()[:16]
-        screen.result(document, f"{document['links']:,} links, up to {report.to_seq:,} ({head}): nothing was changed")
+        checked = f"the {document['links']:,} newest of" if options.new else "all"
+        intact = Text(
+            f"Nothing was changed: {checked} {report.to_seq:,} entries on record, each sealed with all before it, are"
+            f" what was recorded. The newest seal is {head}...; noted elsewhere, it shows that nobody made all anew."
+        )
+        screen.result(document, intact if report.to_seq else Text("Nothing is on record yet."))
         return 0
-    shown = rows_table("Not what was recorded", differences[:SHOWN], ("table", "key", "problem"))
+    shown = rows_table("Rows that are not what was recorded", differences[:SHOWN], ("table", "key", "problem"))
     more = f"and {len(differences) - SHOWN} more; --json lists all" if len(differences) > SHOWN else ""
-    said = f"accepted: {report.accepted}" if report.accepted else ""
+    way_out = "the desk does not trade on; restore a backup, or go on with them: quorum verify --accept REASON"
+    said = f"accepted: {report.accepted}" if report.accepted else way_out
     screen.result(document, shown, *(line for line in (more, said) if line))
     return 0 if report.accepted else CHANGED

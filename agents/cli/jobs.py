@@ -30,7 +30,9 @@ def jobs(options: Namespace, screen: Screen) -> int:
     try:
         store = PostgresJobStore(connections.meta)
         now = None if options.demo else SystemClock().now()
-        plans = [_job_row(job, store.newest(job.name, now or FOR_EVER), now) for job in scheduled_jobs(settings)]
+        began = store.began_at() or now
+        jobs_known = {job: store.newest(job.name, now or FOR_EVER) for job in scheduled_jobs(settings)}
+        plans = [_job_row(job, newest, now, began) for job, newest in jobs_known.items()]
         runs = [
             {"job": r.job, "due_at": r.due_at, "status": r.status, "attempts": r.attempts, "detail": r.detail}
             for r in store.recent(RUNS_SHOWN)
@@ -47,8 +49,8 @@ def jobs(options: Namespace, screen: Screen) -> int:
     return 0
 
 
-def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None) -> Row:
-    late = lateness(job, newest, now) if now else None
+def _job_row(job: ScheduledJob, newest: JobRun | None, now: datetime | None, began: datetime | None) -> Row:
+    late = lateness(job, newest, now, began) if now else None
     return {
         "job": job.name,
         "every": f"{job.every.total_seconds() / 3600:g} h",

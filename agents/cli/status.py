@@ -15,8 +15,10 @@ from rich.text import Text
 from agents.adapters.database.engine import Row
 from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
+from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
 from agents.cli.screen import Screen, new_table, rows_table
+from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import child_environment, load_settings
@@ -34,11 +36,14 @@ def status(options: Namespace, screen: Screen) -> int:
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
         document["waiting_commands"] = reader.waiting_commands()
+        stored = StoredData(connections.trader)
+        document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
         *alarm_tables(document),
         *_command_tables(document["waiting_commands"]),
+        *data_remarks(document),
         *summary_tables(document),
         _positions_table(document["positions"]),
         rows_table("Health", health, ("what", "value")),

@@ -54,11 +54,17 @@ def _list(options: Namespace, screen: Screen, source: Source) -> int:
     shown = [{**row, "first": f"{row['first']:%Y-%m-%d}", "last": f"{row['last']:%Y-%m-%d %H:%M}"} for row in rows]
     columns = ["symbol", "first", "last", "bars", "missing", "suspect", "corrections"]
     columns += ["suspect_ever", "corrections_ever"] if options.history else []
-    remarks = [Text(without_bars(lonely))] if lonely else []
-    remarks += [Text(f"{len(refused)} files of the folder are refused; see: quorum data quarantine")] if refused else []
     document = {"symbols": rows, "series_without_bars": lonely, "refused_files": refused}
-    screen.result(document, rows_table("Bars", shown, columns), *remarks)
+    screen.result(document, rows_table("Bars", shown, columns), *data_remarks(document))
     return 0
+
+
+def data_remarks(document: Row) -> list[Text]:
+    """What no desk reads: series that no bar meets, files that are refused; nothing where there are none."""
+    lonely, refused = document["series_without_bars"], document["refused_files"]
+    count = f"{len(refused)} file{'s' if len(refused) > 1 else ''}"
+    files = f"{count} of the folder cannot be read; see: quorum data quarantine"
+    return [*([Text(without_bars(lonely))] if lonely else []), *([Text(files)] if refused else [])]
 
 
 def without_bars(symbols: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ class DataSettings(Section):
     """Sorted: the order in which they are written down changes no decision."""
     interval: Interval = "1d"
     time_means: Literal["open", "close", "session"] = "session"
+    time_format: Annotated[str, Field(pattern=r"^$|%")] = ""
     calendar: Annotated[str, Field(pattern=r"^[A-Za-z0-9_/-]{0,32}$")] = ""
     timezone: str = "America/New_York"
     session_open: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "09:30"

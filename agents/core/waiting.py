@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-MOMENT_S = 3.0
+MOMENT_S = 2.0
 
 
 @contextmanager

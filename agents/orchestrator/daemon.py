@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from agents.core.clock import Clock
 from agents.core.endurance import Endurance, is_outside
 from agents.core.errors import DeskBusyError, ServiceError
@@ -23,6 +25,7 @@ from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, c
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.patience import Patience
 from agents.orchestrator.pulse import DaemonPulse
+from agents.orchestrator.steady_time import SteadyTime
 
 logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
@@ -71,6 +74,7 @@ class TradingDaemon:
         self._window: Bars | None = None
         self._interval = timedelta(seconds=INTERVALS_S[data.interval])
         self._patience = Patience(clock, data.complete_within_s, self._interval.total_seconds())
+        self._time = SteadyTime(clock)
         self._attendance: Attendance | None = None
         self._waiting_told = False
 
@@ -116,7 +120,7 @@ class TradingDaemon:
     def turn(self) -> int:
         """One poll: take in new bars, decide on those that are complete; how many decisions were made."""
         now = self._clock.now()
-        self._patience.note(self._around.feed.poll(now))
+        self._patience.note(self._around.feed.poll(self._time.now()))
         desk = self._desk or self._open(now)
         if desk is None:
             return 0
@@ -198,13 +202,14 @@ class TradingDaemon:
         """The attendance after each bar time of `news` that may be decided upon now."""
         assert self._attendance is not None
         overdue = self._patience.overdue(news.time)
-        waiting = Waiting(news.time, present_in(news), self._around.calendar.expects(news.time), overdue)
+        regular, delisted = self._around.calendar.expects(news.time), np.isfinite(news.delisting)
+        waiting = Waiting(news.time, present_in(news), delisted, regular, overdue)
         return complete_bars(self._attendance, waiting, self._interval)
 
     def _note_attendance(self, after: Attendance) -> None:
         """Tell who was given up at the decision that was just made."""
         assert self._attendance is not None
-        absent = after.missed > self._attendance.missed
+        absent = after.missed == self._attendance.missed + 1
         if absent.any():
             names = [name for name, is_absent in zip(self._bars.symbols(), absent, strict=True) if is_absent]
             log_event(logger, "decided without", level=logging.WARNING, symbols=_names(names), bar=self._last)

@@ -31,6 +31,11 @@ def _sources_digest() -> str:
 numba.config.CACHE_DIR = str(cache_dir() / "numba" / _sources_digest())
 
 
+def is_compiled(function: str) -> bool:
+    """Whether this version of a function, such as "step.run_rows", was ever compiled on this machine."""
+    return next(Path(numba.config.CACHE_DIR).glob(f"*/{function}-*.nbc"), None) is not None
+
+
 def compiled(function: F) -> F:
     """`function` compiled on first call and cached on disk; arithmetic as numpy does it (1/0 = inf), no fast-math,
     so that results do not depend on the machine's vector width."""

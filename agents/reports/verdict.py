@@ -62,7 +62,12 @@ def worst_first(alarms: Sequence[OpenAlarm]) -> list[OpenAlarm]:
 
 def words_of(alarm: Alarm) -> str:
     """What an alarm is about, in few words."""
-    kind, subject = (word.replace("_", " ") for word in (alarm.kind, alarm.subject))
+    return named(alarm.kind, alarm.subject)
+
+
+def named(kind: str, subject: str) -> str:
+    """As `words_of`, from an alarm's parts."""
+    kind, subject = (word.replace("_", " ") for word in (kind, subject))
     return kind if subject in kind else f"{kind} ({subject[:SUBJECT_CHARACTERS]})"
 
 

@@ -19,17 +19,19 @@ MAIL_LATE = timedelta(hours=6)
 SYMBOLS_NAMED = 5
 
 
-def job_alarms(jobs: Sequence[ScheduledJob], newest: Mapping[str, JobRun | None], at: datetime) -> list[Alarm]:
-    """Jobs that failed or are late; `newest` maps a job to its newest run."""
+def job_alarms(
+    jobs: Sequence[ScheduledJob], newest: Mapping[str, JobRun | None], at: datetime, began_at: datetime | None = None
+) -> list[Alarm]:
+    """Jobs that failed or are late; `newest` maps a job to its newest run, the desk `began_at` (None: who knows)."""
     alarms = []
     for job in jobs:
         run = newest.get(job.name)
         if run is not None and run.status == "failed":
-            detail = f"due {run.due_at:%Y-%m-%d %H:%M}: {run.detail}"
+            detail = f"{job.name}, due {run.due_at:%Y-%m-%d %H:%M}: {run.detail}"
             alarms.append(Alarm(kind="job_failed", subject=job.name, severity="high", detail=detail))
-        late = lateness(job, run, at)
+        late = lateness(job, run, at, began_at)
         if late is not None:
-            detail = f"has not succeeded {_hours(late)} after it was due"
+            detail = f"{job.name} has not succeeded {_hours(late)} after it was due"
             alarms.append(Alarm(kind="job_late", subject=job.name, severity="high", detail=detail))
     return alarms
 

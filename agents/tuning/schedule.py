@@ -69,10 +69,13 @@ def next_due(jobs: Sequence[ScheduledJob], after: datetime) -> datetime:
     return min(slot(job.every, after) + job.every for job in jobs)
 
 
-def lateness(job: ScheduledJob, newest: JobRun | None, at: datetime) -> timedelta | None:
+def lateness(
+    job: ScheduledJob, newest: JobRun | None, at: datetime, began_at: datetime | None = None
+) -> timedelta | None:
     """How long ago this job should have succeeded, given its newest run.
 
-    None where it did, or is late by less than half its interval (by ten minutes, where that is more).
+    None where it did, or is late by less than half its interval (by ten minutes, where that is more). Nothing could
+    succeed before the desk `began_at` (None: nobody knows when).
     """
     now = slot(job.every, at)
     since = now
@@ -83,5 +86,5 @@ def lateness(job: ScheduledJob, newest: JobRun | None, at: datetime) -> timedelt
             since = newest.due_at
     elif newest is not None:
         since = min(now, newest.due_at)
-    late = at - since
+    late = at - (since if began_at is None else max(since, began_at))
     return late if late > max(LATE_AFTER_LEAST, job.every * LATE_AFTER_SHARE) else None

@@ -18,7 +18,6 @@ from agents.adapters.database.engine import (
     first_line,
     normalise_url,
     open_engine,
-    safe_url,
     transaction,
 )
 from agents.adapters.database.migrate import is_current, upgrade
@@ -100,7 +99,7 @@ def connect_to_read(settings: Settings, *, demo: bool, say: Say) -> Connections:
     Redis nor the servers' programs are looked at. A server that does not answer is a ServiceError at once."""
     owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
     try:
-        with told_when_slow(say, f"waiting for PostgreSQL ({safe_url(owner)})"):
+        with told_when_slow(say, f"waiting for PostgreSQL (database {owner.url.database})"):
             connections = _connections(settings, owner, demo)
             if is_current(connections.trader):
                 return connections

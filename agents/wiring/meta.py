@@ -181,7 +181,9 @@ class MetaPlane:
     def wrong_at(self, at: datetime) -> list[Alarm]:
         """What is wrong at `at`, worst first."""
         jobs, limits = scheduled_jobs(self.settings, paced_by=self.every), alarm_limits(self.settings, at)
-        wrong = job_alarms(jobs, {job.name: self.jobs.newest(job.name, at) for job in jobs}, at)
+        wrong = job_alarms(
+            jobs, {job.name: self.jobs.newest(job.name, at) for job in jobs}, at, self.jobs.began_at() or at
+        )
         fresh = calendar_of(self.settings.data).stale_before(at)
         return worst_first([*wrong, *desk_alarms(self.reports.alarm_facts(at, fresh), limits)])
 

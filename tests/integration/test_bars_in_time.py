@@ -8,9 +8,16 @@ from itertools import count
 import pytest
 
 from agents.adapters.database.alarm_facts import read_alarm_facts
+from agents.adapters.database.delistings import delist
 from agents.adapters.database.engine import transaction
 from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.core.ports import Arrival
+from agents.core.settings import Settings
+from agents.orchestrator.steady_time import DOUBT_S
+from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.corporate_actions import apply_actions
+from agents.pipeline.step import run_rows
+from agents.wiring.first_compilation import compile_desk, is_due
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import CheckedDesk, check_parity
@@ -107,6 +114,84 @@ def test_files_that_come_one_after_the_other_are_one_decision(start):
             late = read_alarm_facts(connection, hasty.clock.now(), hasty.clock.now(), SYSTEM).late_bars
         assert (late.symbols, late.undecided) == (["B", "C"], 0)
         assert differences(hasty) == 0, "late bars are no part of earlier decisions"
+
+
+def test_a_delisted_symbol_holds_no_decision_up_also_after_a_restart(start):
+    """Seen: at three bars it was waited for, each time for complete_within_s."""
+    with start() as desk:
+        history(desk)
+        desk.turn()
+        assert desk.turn(61.0) == FRESH
+        delist(desk.connections.trader, "C", 12.5, None)
+        for t in (WARM_UP, WARM_UP + 1):
+            if t > WARM_UP:
+                desk.daemon._desk = None  # taken up again from the record, as after a restart
+            close(desk, t)
+            for symbol in "AB":
+                desk.write(f"{symbol}.csv", rows(symbol, t, t + 1))
+            assert desk.turn() == 1, "at once"
+
+
+def test_a_clock_that_jumps_ahead_closes_no_bar(start):
+    """E04. Seen: half a day's row, stored by a clock an hour ahead as the whole day, and decided upon; the true close
+    was a correction that came too late."""
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        assert desk.turn() == FRESH
+        desk.clock.sleep_s((moment(WARM_UP, 15) - desk.clock.now()).total_seconds())
+        before = {s: (desk.folder / f"{s}.csv").read_text() for s in SYMBOLS}
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", line(symbol, day(WARM_UP), PRICES[symbol][WARM_UP] * 0.98))
+        desk.clock.step(timedelta(days=1))
+        assert desk.turn() == desk.turn(600.0) == 0
+        desk.clock.step(-timedelta(days=1))
+        assert desk.turn() == 0
+        for symbol in SYMBOLS:
+            (desk.folder / f"{symbol}.csv").write_text(before[symbol] + rows(symbol, WARM_UP, WARM_UP + 1))
+        close(desk, WARM_UP)
+        assert desk.turn(60.0) == 1
+        assert desk.scalar("SELECT count(*) FROM bar_corrections") == 0
+
+
+def test_a_clock_that_was_behind_and_is_put_right_is_believed_after_a_while(start):
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        assert desk.turn() == FRESH
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, WARM_UP, WARM_UP + 1))
+        desk.clock.step(timedelta(days=1))
+        assert desk.turn() == 0
+        assert desk.turn(DOUBT_S) == 1
+
+
+def test_a_clock_that_is_days_behind_loses_no_bar(start):
+    """Seen: what lay more than a day ahead of it was refused, and never read again."""
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        assert desk.turn() == FRESH
+        close(desk, WARM_UP)
+        desk.clock.step(-timedelta(days=4))
+        for symbol in SYMBOLS:
+            desk.write(f"{symbol}.csv", rows(symbol, WARM_UP, WARM_UP + 1))
+        assert desk.turn() == 0
+        assert "it waits until then" in desk.scalar("SELECT reason FROM bar_quarantine LIMIT 1")
+        desk.clock.step(timedelta(days=4))
+        desk.turn()
+        assert desk.turn(DOUBT_S) == 1
+        assert desk.scalar("SELECT max(time)::date::text FROM bars") == day(WARM_UP)
+
+
+def test_what_is_compiled_before_the_start_is_what_the_desk_calls(start):
+    """Seen: the first decision on a machine took a minute without a word, and could not be stopped meanwhile."""
+    shown = []
+    compile_desk(Settings(), lambda done, total: shown.append((done, total)))
+    assert shown[0] == (0, shown[-1][1]) and shown[-1][0] == shown[-1][1] >= 8
+    assert not is_due()
+    compiled = [(f, set(f.signatures)) for f in (run_rows, scale_forecasts, apply_actions)]
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        assert desk.turn() > 0
+    assert [name for f, before in compiled for name in set(f.signatures) - before] == []
 
 
 # ---------------------------------------------------------------- what late bars change: everything after, nothing before

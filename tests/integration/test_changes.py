@@ -12,12 +12,14 @@ import pytest
 
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.delistings import delist
+from agents.adapters.database.desk_facts import freshness, reader
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
+from agents.core.facts import Period
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
@@ -229,6 +231,10 @@ def test_a_delisting_that_a_person_tells_closes_the_symbol(connections):
     delist(connections.trader, "S0", 12.5, last + timedelta(hours=1))
     world.trade(205, 215, SETTINGS)
     assert held_at(world, 205, "S0") == 0.0
+    end = as_datetime(BARS.time[214])
+    with connections.owner.connect() as session:
+        fresh = freshness(reader(session, Period(end, end)))
+    assert "S0" not in fresh and "S1" in fresh, "seen: it counted as stale data for ever"
     action = world.rows("SELECT * FROM corporate_actions WHERE kind = 'delisting'")[0]
     assert (float(action["quantity_change"]), float(action["cash"])) == (-held, held * 12.5)
     trade = world.rows("SELECT * FROM trades WHERE trade_id LIKE 't-delisting%'")[0]

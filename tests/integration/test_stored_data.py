@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -295,11 +296,33 @@ def test_refused_files_are_listed_until_they_are_mended(desk, quorum, trader, tm
     out = quorum("data quarantine")[1]
     assert "no column for" in out
     assert "A file is looked at again when it changes" in out
-    assert "2 files of the folder are refused" in quorum("data")[1]
+    assert "2 files of the folder cannot be read" in quorum("data")[1]
     (folder / "odd.csv").write_text(HEAD + rows("ODD", 3))
     (folder / "b\x1bad.csv").unlink()
     FolderFeed(DataSettings(feed_folder=folder), BarsStore(trader)).poll(NOW)  # by another daemon, a day later
     assert json.loads(quorum("data quarantine --json")[1])["files"] == []
+
+
+def test_what_a_person_takes_for_bars_and_is_not_read_is_named(desk, trader, tmp_path):
+    """Seen: a last line without its end waited without a word, and so did other kinds of files, for ever."""
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    feed = FolderFeed(DataSettings(feed_folder=folder), BarsStore(trader))
+    (folder / "prices.xlsx").write_bytes(b"PK")
+    (folder / "notes.md").touch()
+    file = folder / "end.csv"
+    file.write_text((HEAD + rows("END", 3, 4)).rstrip("\n"))
+    os.utime(file, (NOW.timestamp() - 120, NOW.timestamp() - 120))
+    for _ in range(3):
+        feed.poll(NOW)
+    reasons = {row["file"]: row["reason"] for row in desk.refused_files()}
+    assert sorted(reasons) == ["end.csv", "prices.xlsx"]
+    assert "its last line has no line end" in reasons["end.csv"]
+    assert desk.chosen("END", None, None)["bars"] == 1
+    file.write_text(HEAD + rows("END", 3, 4))
+    feed.poll(NOW)
+    assert desk.chosen("END", None, None)["bars"] == 2
+    assert [row["file"] for row in desk.refused_files()] == ["prices.xlsx"]
 
 
 def test_a_renamed_symbol_goes_on_under_the_desks_name(desk, quorum, trader, tmp_path):

@@ -16,12 +16,16 @@ from sqlalchemy import Connection, text
 
 from agents.adapters.database.engine import driver_connection
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
+from agents.adapters.files.split_ratios import decimals_of
 from agents.core.types import Booleans, Floats, Integers, as_datetime
 
 RAW = ("open", "high", "low", "close", "volume")
 """What is compared. Vendors rewrite adjusted prices after every dividend, so those are no correction."""
 NOISE = 1e-6
 """Numbers that differ by less than this share are the same, written with more or fewer digits (a float32 has seven)."""
+ENOUGH_PRICES, USUAL_DIGITS = 20, 2
+"""Of so many prices one has a last digit other than 0: so many show with how many digits they were written. Fewer are
+believed to have two at least."""
 
 _STORED = """
 SELECT (extract(epoch FROM time) * 1000000)::bigint, open, high, low, close, volume, read_id
@@ -86,7 +90,8 @@ def compare(connection: Connection, batch: BarBatch) -> tuple[Booleans, list[Cor
         place = np.minimum(np.searchsorted(time, wanted), len(time) - 1)
         there = time[place] == wanted
         known[mine[there]] = True
-        differs = there & ~_same(numbers[place], given[mine])
+        differs = there.copy()
+        differs[there] = ~same_numbers(numbers[place[there]], given[mine[there]])
         changed += [(int(mine[k]), numbers[place[k]], int(reads[place[k]])) for k in np.nonzero(differs)[0]]
     row = connection.execute(text(_NEWEST_DECISION)).one_or_none() if changed else None
     newest = None if row is None else NewestDecision(row.time, row.data_version)
@@ -133,9 +138,20 @@ def _stored(
     return time, numbers, reads
 
 
-def _same(stored: Floats, given: Floats) -> Booleans:
-    """Rows [n] whose raw prices and volumes [n, 5] are the same numbers."""
-    return np.asarray(np.isclose(stored, given, rtol=NOISE, atol=0.0, equal_nan=True).all(axis=1))
+def same_numbers(stored: Floats, given: Floats) -> Booleans:
+    """Rows [n] of one symbol whose raw prices and volumes [n, 5] are the same numbers: also where one file rounds its
+    prices to fewer digits than the other, and those of the other round to them."""
+    same: Booleans = np.isclose(stored, given, rtol=NOISE, atol=0.0, equal_nan=True)
+    coarser = 0.5 * 10.0 ** -min(_digits(stored[:, :4]), _digits(given[:, :4]))
+    apart = np.abs(stored[:, :4] - given[:, :4])
+    same[:, :4] |= apart <= coarser + 1e-12 * np.abs(stored[:, :4])
+    return np.asarray(same.all(axis=1), dtype=bool)
+
+
+def _digits(prices: Floats) -> int:
+    """With how many digits after the point prices were written, which all of them need together."""
+    digits = int(decimals_of(prices.ravel()).max(initial=0.0))
+    return digits if prices.size >= ENOUGH_PRICES else max(digits, USUAL_DIGITS)
 
 
 def _correction(batch: BarBatch, index: int, kept: Floats, newest: NewestDecision | None, read_id: int) -> Correction:

@@ -51,9 +51,10 @@ class Judgement:
         return sum(action.kind == "split" and action.source == "adj_close" for action in self.actions)
 
 
-def judge_batch(connection: Connection, batch: BarBatch, new: Booleans) -> Judgement:
+def judge_batch(connection: Connection, batch: BarBatch, new: Booleans, differs: Booleans) -> Judgement:
     """Hold the rows of `new` [n], which are about to be stored, against the symbol's bars before them; of the other
-    rows, which are stored already, only what they say of splits and dividends may be news."""
+    rows, which are stored already, those of `differs` [n] with other numbers, only what they say of splits and
+    dividends may be news."""
     suspect = np.zeros(len(batch.time), dtype=bool)
     actions: list[MarketAction] = []
     doubts: list[BadRow] = []
@@ -62,7 +63,7 @@ def judge_batch(connection: Connection, batch: BarBatch, new: Booleans) -> Judge
         rows: Integers = np.nonzero(batch.symbol == code)[0]
         if not len(rows):
             continue
-        track, index = _track(connection, batch, rows, new[rows])
+        track, index = _track(connection, batch, rows, (new[rows], differs[rows]))
         judged = judge(track, known.get(symbol, ()), batch.limits)
         fresh = index >= 0
         suspect[index[fresh]] = (judged.suspect & (track.verdict == NEW))[fresh]
@@ -81,9 +82,13 @@ def record_judgement(connection: Connection, batch: BarBatch, judgement: Judgeme
         connection.execute(text(_MARK), {"symbols": symbols, "times": times})
 
 
-def _track(connection: Connection, batch: BarBatch, rows: Integers, new: Booleans) -> tuple[Track, Integers]:
+def _track(
+    connection: Connection, batch: BarBatch, rows: Integers, kinds: tuple[Booleans, Booleans]
+) -> tuple[Track, Integers]:
     """One symbol's stored bars from the last accepted one before the batch on, and the batch's, on one axis; and the
-    batch's row for each (-1: a stored one that the batch does not have, or has otherwise)."""
+    batch's row for each (-1: a stored one that the batch does not have, or has otherwise). `kinds` of rows are those
+    that are new, and those that differ from what is stored."""
+    new, differs = kinds
     symbol = batch.symbols[batch.symbol[rows[0]]]
     bounds = {"symbol": symbol, "first": f"{batch.time[rows[0]]}Z", "last": f"{batch.time[rows[-1]]}Z"}
     with driver_connection(connection).cursor(binary=True) as cursor:
@@ -95,7 +100,7 @@ def _track(connection: Connection, batch: BarBatch, rows: Integers, new: Boolean
     values = {name: getattr(batch, name)[rows] for name in PRICES}
     numbers = np.array([row[3:] for row in stored], dtype=np.float64).reshape(-1, len(PRICES))
     # A row that is stored otherwise than the batch has it stays as it is stored, unless it is one of `new`.
-    unlike = (at >= 0) & ~new & ~np.isclose(numbers[at, 3] if stored else 0.0, values["close"], rtol=1e-6)
+    unlike = (at >= 0) & ~new & differs & ~np.isclose(numbers[at, 3] if stored else 0.0, values["close"], rtol=1e-6)
     taken = ~unlike
     left = np.ones(len(stored), dtype=bool)
     left[at[taken & (at >= 0)]] = False

@@ -43,7 +43,9 @@ def load_batch(connection: Connection, batch: BarBatch, file: FileRead | None = 
     known, corrections = compare(connection, batch)
     new = ~known
     new[[correction.index for correction in corrections if correction.taken]] = True
-    judgement = judge_batch(connection, batch, new)
+    differs = np.zeros(len(new), dtype=bool)
+    differs[[correction.index for correction in corrections]] = True
+    judgement = judge_batch(connection, batch, new, differs)
     report = LoadReport(
         file=batch.file,
         loaded=int((~known).sum()),

@@ -127,6 +127,8 @@ _QUERIES = {
             WHERE time = (SELECT max(time) FROM decisions)) s
         LEFT JOIN LATERAL (SELECT time FROM bars b WHERE b.symbol = s.symbol AND b.time <= :at
                            ORDER BY time DESC LIMIT 1) b ON true
+        WHERE NOT EXISTS (SELECT 1 FROM market_actions m WHERE m.symbol = s.symbol AND m.kind = 'delisting'
+                          AND m.time > b.time AND m.time <= :at)
         ORDER BY 2 NULLS FIRST, 1""",
     "risk_events": """
         SELECT time, from_state, to_state, reason, actor FROM risk_events

@@ -14,6 +14,9 @@ from agents.core.meta_types import JobRun
 
 META_LOCK = 7710006
 """The upper half of the locks' numbers; the lower one is of the job's name."""
+_BEGAN = """
+SELECT least((SELECT min(started_at) FROM job_runs), (SELECT min(recorded_at) FROM decisions))
+"""
 _CLAIM = """
 INSERT INTO job_runs AS j (job, due_at, started_at, status, detail, missed)
 VALUES (:job, :due, :at, 'running', '', :missed)
@@ -73,6 +76,12 @@ class PostgresJobStore:
     def set_aside(self, *, after: datetime, at: datetime) -> int:
         with transaction(self._engine) as connection:
             return connection.execute(text(_SET_ASIDE), {"after": after, "at": at}).rowcount
+
+    def began_at(self) -> datetime | None:
+        """When this desk first did anything, a decision or a run of a job; None where it never did."""
+        with transaction(self._engine) as connection:
+            began: datetime | None = connection.execute(text(_BEGAN)).scalar()
+        return began
 
     def recent(self, limit: int) -> list[JobRun]:
         """The newest runs of all jobs, newest first."""

@@ -25,6 +25,9 @@ from agents.core.settings import DataSettings
 
 logger = logging.getLogger(__name__)
 
+TABLES = (".csv", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".zip", ".bz2", ".xz", ".zst", ".feather", ".json", ".h5")
+"""Files that a person may take for bars, although they are not read."""
+UNFINISHED_S = 60.0
 Signature = tuple[int, int, int, int]
 """What changes when a file does: inode, size, times of change of content and of anything (in ns)."""
 
@@ -38,6 +41,11 @@ class _Watched:
     done: Signature | None = None
     refused: Signature | None = None
     progress: Progress | None = None
+
+    def lacks_line_end(self, at: datetime) -> bool:
+        """Whether a CSV that was read to its last line end, and goes on behind it, has not changed for a while."""
+        read = self.progress is not None and self.progress.due is None and 0 < self.progress.prefix.size < self.seen[1]
+        return read and self.refused is None and at.timestamp() - self.seen[2] / 1e9 > UNFINISHED_S
 
     def is_due(self, at: datetime) -> bool:
         """Whether a bar in the file is closed at `at` that was not when it was read."""
@@ -75,8 +83,14 @@ class FolderFeed:
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; create it and put bar files there (data.feed_folder)")
         self._hear_renames()
-        paths = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
-        for gone in (self._watched.keys() | self._told.keys()) - set(paths):
+        everything = sorted(folder.iterdir())
+        paths = [path for path in everything if path.name.endswith(SUFFIXES)]
+        strange = [path for path in everything if path not in paths and path.suffix.lower() in TABLES]
+        for path in strange:
+            self._tell(
+                path, f"{path}: is not read; save it as CSV with a name that ends in .csv (or .csv.gz, .parquet)", at
+            )
+        for gone in (self._watched.keys() | self._told.keys()) - {*paths, *strange}:
             self._watched.pop(gone, None)
             self._told.pop(gone, None)
         reports: list[LoadReport] = []
@@ -110,6 +124,10 @@ class FolderFeed:
         file = self._watched.get(path) or _Watched(now)
         self._watched[path] = replace(file, seen=now)
         if now == file.refused or (now == file.done and not file.is_due(at)):
+            if file.lacks_line_end(at):
+                raise DataError(
+                    f"{path}: its last line has no line end, so it may not be whole; it is read once it has one"
+                )
             return
         # A packed file that was not whole is still being written: it is tried again when it stays the same for a poll.
         if file.refused is not None and now != file.seen and not path.name.endswith(".csv"):

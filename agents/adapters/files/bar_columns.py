@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 
 from agents.adapters.calendars.market_hours import market_hours
 from agents.adapters.files.bar_files import JudgedRows
+from agents.adapters.files.bar_times import read_stamps
+from agents.adapters.files.dialects import plain_numbers
 from agents.adapters.files.split_ratios import exact_ratios
 from agents.core.errors import DataError
 from agents.core.intervals import distances_s, mismatch
@@ -26,7 +28,6 @@ from agents.core.types import Booleans, Floats, Integers, Times
 
 logger = logging.getLogger(__name__)
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-EPOCH_UNITS = ((1e8, 1e10, "s"), (1e11, 1e13, "ms"), (1e14, 1e16, "us"), (1e17, 1e19, "ns"))
 PRICES = ("open", "high", "low", "close")
 DAY_MIN = 24 * 60
 EARLIEST, LATEST = np.datetime64("1900-01-03", "us"), np.datetime64("2099-12-29", "us")
@@ -129,11 +130,13 @@ def _number(rows: JudgedRows, name: str, *, empty: float | None = None) -> Float
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         values: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
         return values if empty is None else np.where(np.isnan(values), empty, values)
-    try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-    except pa.ArrowInvalid:
-        pass  # some cell is no number: look at each
-    trimmed = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    if not rows.table.decimal_comma:
+        try:
+            return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        except pa.ArrowInvalid:
+            pass  # some cell is no number as a machine writes it: look at each
+    texts = pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    trimmed = plain_numbers(texts, decimal_comma=rows.table.decimal_comma, units=name == "volume")
     is_number = pc.match_substring_regex(trimmed, NUMBER)
     numbers = pc.if_else(is_number, trimmed, None).cast(pa.float64())
     values = np.array(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
@@ -148,7 +151,7 @@ def _number(rows: JudgedRows, name: str, *, empty: float | None = None) -> Float
 
 def _instants(rows: JudgedRows, symbol: Integers, settings: DataSettings) -> tuple[Times, Times]:
     """(bar open, bar close) in UTC."""
-    stamps, zoned = _stamps(rows)
+    stamps, zoned = read_stamps(rows, settings)
     strange = (stamps < EARLIEST) | (stamps > LATEST)
     rows.refuse(strange, f"time is not between {EARLIEST.astype('M8[D]')} and {LATEST.astype('M8[D]')}")
     stamps = np.where(strange, np.datetime64(0, "us"), stamps)
@@ -230,63 +233,3 @@ def _localised(days: Times, minutes: int, zone: str) -> Times:
     local = pd.DatetimeIndex(days.astype("datetime64[us]") + np.timedelta64(minutes, "m"))
     utc = local.tz_localize(zone, ambiguous=False, nonexistent="shift_forward").tz_convert("UTC")
     return np.asarray(utc.tz_localize(None).to_numpy().astype("datetime64[us]"))
-
-
-def _stamps(rows: JudgedRows) -> tuple[Times, bool]:
-    """Times as datetime64[us] (UTC where zoned), and whether they carried a zone. Text must be ISO 8601; whole
-    numbers are seconds, milli-, micro- or nanoseconds since 1970 by their size, the same for a whole file."""
-    column = rows.table.columns["time"]
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        zoned = getattr(column.type, "tz", None) is not None
-        stamps = column.cast(pa.timestamp("us", "UTC" if zoned else None)).to_numpy(zero_copy_only=False)
-        return _there(rows, stamps, "time is missing"), zoned
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return _epoch(rows, column.cast(pa.float64()).to_numpy(zero_copy_only=False)), True
-    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    digits = pc.match_substring_regex(text, r"^\d{9,19}(\.0*)?$").to_numpy(zero_copy_only=False)
-    if digits.any():
-        rows.refuse(~digits, "time is not a number like the file's other times")
-        return _epoch(rows, pc.if_else(pa.array(digits), text, "0").cast(pa.float64()).to_numpy()), True
-    return _iso_stamps(rows, text)
-
-
-def _iso_stamps(rows: JudgedRows, text: pa.Array) -> tuple[Times, bool]:
-    """As `_stamps`, of texts in ISO 8601; all of a file carry a zone or none does."""
-    has_zone = pc.match_substring_regex(text, r"(Z|[+-]\d{2}:?\d{2})$").to_numpy(zero_copy_only=False) & (
-        pc.utf8_length(text).to_numpy(zero_copy_only=False) > 10
-    )
-    zoned = bool(has_zone.mean() > 0.5) if len(has_zone) else False
-    if zoned:
-        rows.refuse(~has_zone, "time has no zone, unlike the file's other times")
-    else:
-        rows.refuse(has_zone, "time has a zone, unlike the file's other times")
-    try:
-        stamps = text.cast(pa.timestamp("us", "UTC" if zoned else None)).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:
-        import pandas as pd  # it parses what it can and marks the rest; only a file with a bad time needs it
-
-        dates = pc.if_else(pc.match_substring_regex(text, r"^\d"), text, "")  # to pandas "now" is a time too
-        parsed = pd.to_datetime(pd.Series(dates.to_pylist()), format="ISO8601", utc=True, errors="coerce")
-        stamps = parsed.dt.tz_localize(None).to_numpy()
-    return _there(rows, stamps, "time is not an ISO 8601 date or time"), zoned
-
-
-def _there(rows: JudgedRows, stamps: Times, reason: str) -> Times:
-    """Times to the microsecond; missing ones are refused, and stand at 1970 from then on."""
-    stamps = stamps.astype("datetime64[us]")
-    missing = np.isnat(stamps)
-    rows.refuse(missing, reason)
-    return np.where(missing, np.datetime64(0, "us"), stamps)
-
-
-def _epoch(rows: JudgedRows, numbers: Floats) -> Times:
-    """Numbers since 1970 as times; DataError where no unit makes them times of our age."""
-    typical = float(np.nanmedian(numbers))
-    unit = next((name for low, high, name in EPOCH_UNITS if low <= typical < high), None)
-    if unit is None:
-        raise DataError(f"{rows.table.file}: times such as {typical:.0f} are no count of s, ms, us or ns since 1970")
-    low, high = next((low, high) for low, high, name in EPOCH_UNITS if name == unit)
-    inside = (numbers >= low) & (numbers < high)
-    rows.refuse(~inside, f"time is not in {unit} like the file's other times")
-    whole = np.where(inside, numbers, 0.0).astype(np.int64)
-    return whole.astype(f"datetime64[{unit}]").astype("datetime64[us]")

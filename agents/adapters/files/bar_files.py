@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from agents.adapters.files.dialects import delimiter_of, looks_like_data, not_utf8, whole_text
 from agents.core.errors import DataError
 from agents.core.types import Booleans, Integers
 
@@ -36,8 +37,8 @@ ALIASES = {
     "open": ("open", "o"),
     "high": ("high", "h"),
     "low": ("low", "l"),
-    "close": ("close", "c"),
-    "volume": ("volume", "vol", "v"),
+    "close": ("close", "c", "close/last", "price"),
+    "volume": ("volume", "vol", "v", "vol."),
     "adj_close": ("adj_close", "adjclose", "adjusted_close", "close_adjusted"),
     "split": ("split", "split_ratio", "split_coefficient"),
     "dividend": ("dividend", "dividends", "dividend_amount"),
@@ -59,13 +60,15 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """Columns by our names (pyarrow arrays of equal length), physical row numbers, and rows already refused."""
+    """Columns by our names (pyarrow arrays of equal length), physical row numbers, rows already refused, and whether
+    the file writes 1,5 for one and a half."""
 
     file: str
     sha256: str
     columns: Mapping[str, pa.Array]
     row_numbers: Integers
     bad: list[BadRow] = field(default_factory=list)
+    decimal_comma: bool = False
 
 
 class JudgedRows:
@@ -78,10 +81,14 @@ class JudgedRows:
 
     def refuse(self, where: Booleans, reason: str) -> None:
         """Quarantine the rows of the mask `where` [rows] that are still good."""
+        self.note(where, reason)
+        self.good &= ~where
+
+    def note(self, where: Booleans, reason: str) -> None:
+        """Tell of the rows of the mask `where` [rows] that are good, and stay so."""
         for index in np.nonzero(where & self.good)[0]:
             content = ",".join(str(column[int(index)].as_py()) for column in self.table.columns.values())
             self.bad.append(BadRow(int(self.table.row_numbers[index]), reason, content[:CONTENT_LIMIT]))
-        self.good &= ~where
 
 
 def read_table(path: Path, mapping: Mapping[str, str]) -> RawTable:
@@ -100,7 +107,18 @@ def parse_table(path: Path, data: bytes, mapping: Mapping[str, str]) -> RawTable
     if len(numbers) == 0 and not bad:
         raise DataError(f"{path}: holds a header but no rows")
     columns = {ours: _one_chunk(table.column(theirs)) for ours, theirs in names.items()}
-    return RawTable(path.name, digest, columns, numbers, bad)
+    return RawTable(path.name, digest, columns, numbers, bad, _has_decimal_commas(path, data, columns))
+
+
+def _has_decimal_commas(path: Path, data: bytes, columns: Mapping[str, pa.Array]) -> bool:
+    """A comma in a price is a decimal one where commas do not separate cells, and no price says otherwise."""
+    if path.suffix == ".parquet" or delimiter_of(data) == ",":
+        return False
+    import pyarrow.compute as pc
+
+    prices = [columns[name] for name in ("open", "high", "low", "close")]
+    with_comma = any(pc.any(pc.match_substring(price, ",")).as_py() for price in prices)
+    return with_comma and not any(pc.any(pc.match_substring_regex(price, r",.*\.")).as_py() for price in prices)
 
 
 def parse_any(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
@@ -156,7 +174,7 @@ def _unpacked(path: Path, packed: BinaryIO) -> bytes:
 
 
 def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow]]:
-    data = _require_whole_text(path, data)
+    data = whole_text(path, data)
     table, bad = _csv_table(path, data)
     skipped = np.array([row.row_number for row in bad], dtype=np.int64)
     numbers = np.arange(1, len(table) + len(bad) + 1, dtype=np.int64)
@@ -164,20 +182,6 @@ def _parse_csv(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[BadRow
     if b"\n\n" in data or b"\n\r\n" in data:  # empty lines count as rows, but hold nothing
         table, numbers = _without_blank_rows(table, numbers)
     return table, numbers, bad
-
-
-def _require_whole_text(path: Path, data: bytes) -> bytes:
-    """`data` without a byte order mark; DataError where it is no text or may have been cut off."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"{path}: is UTF-16; save it as UTF-8")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
-        raise DataError(f"{path}: is empty")
-    if b"\0" in data:
-        raise DataError(f"{path}: holds NUL bytes, so it is damaged or not text; fetch the file again")
-    if not data.endswith(b"\n"):
-        raise DataError(f"{path}: the last line has no end, so the file was cut off or is still being written")
-    return data
 
 
 def _csv_table(path: Path, data: bytes) -> tuple[pa.Table, list[BadRow]]:
@@ -193,15 +197,20 @@ def _csv_table(path: Path, data: bytes) -> tuple[pa.Table, list[BadRow]]:
         return "skip"
 
     try:
-        names = pa.csv.open_csv(
-            io.BytesIO(data[: data.index(b"\n") + 1] * 2), parse_options=pa.csv.ParseOptions()
-        ).schema.names
+        delimiter = delimiter_of(data)
+        first_line = io.BytesIO(data[: data.index(b"\n") + 1] * 2)
+        names = pa.csv.open_csv(first_line, parse_options=pa.csv.ParseOptions(delimiter=delimiter)).schema.names
+        if looks_like_data(names):
+            above = ",".join(REQUIRED)
+            raise DataError(f"{path}: has no header; put a line with the columns' names above it, such as {above}")
         if len(set(names)) != len(names):
             raise DataError(f"{path}: two columns have the same name: {', '.join(names)}")
         table = pa.csv.read_csv(
             io.BytesIO(data),
             read_options=pa.csv.ReadOptions(use_threads=False, block_size=CHUNK_BYTES),
-            parse_options=pa.csv.ParseOptions(invalid_row_handler=quarantine, ignore_empty_lines=False),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter, invalid_row_handler=quarantine, ignore_empty_lines=False
+            ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=False,
@@ -209,7 +218,8 @@ def _csv_table(path: Path, data: bytes) -> tuple[pa.Table, list[BadRow]]:
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not a UTF-8 CSV file with a header: {str(error)[:200]}") from None
+        problem = not_utf8(data) or str(error)[:200]
+        raise DataError(f"{path}: is not a UTF-8 CSV file with a header: {problem}") from None
     return table, bad
 
 
@@ -234,8 +244,13 @@ def _parse_parquet(path: Path, data: bytes) -> tuple[pa.Table, Integers, list[Ba
 
 def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Our name -> the file's, by the given mapping, then by alias."""
-    simple = {name.strip().lower().replace(" ", "_"): name for name in present}
+    simple = {name.strip().strip("<>").lower().replace(" ", "_"): name for name in present}
     names: dict[str, str] = {}
+    if {"date", "time"} <= simple.keys() and "time" not in mapping:
+        raise DataError(
+            f"{path}: has a column {simple['date']} and a column {simple['time']}; join them (2024-01-31 09:30), or say"
+            f' that one is enough: [data.columns] time = "{simple["date"]}"'
+        )
     for ours, theirs in mapping.items():
         if ours not in ALIASES:
             raise DataError(f"column mapping: '{ours}' is none of {', '.join(ALIASES)}")
@@ -248,10 +263,17 @@ def _match_columns(path: Path, present: list[str], mapping: Mapping[str, str]) -
             names[ours] = theirs
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        raise DataError(
-            f"{path}: no column for {', '.join(missing)}; it has {', '.join(present)}; name them with a mapping"
-        )
+        raise DataError(f"{path}: {_no_columns(missing, present)}")
     return names
+
+
+def _no_columns(missing: list[str], present: list[str]) -> str:
+    """Why columns were not found, and what to do."""
+    last = missing[-1]
+    return (
+        f"no column for {', '.join(missing)}; it has {', '.join(present)[:CONTENT_LIMIT]}. Say which is which, once for"
+        f' all files in [data.columns] ({last} = "NAME"), or for one import: --map {last}=NAME'
+    )
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

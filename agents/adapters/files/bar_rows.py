@@ -22,8 +22,9 @@ NEUTRAL = {"split": 1.0, "dividend": 0.0}
 """What stands in a grid of these where there is no bar; elsewhere it is NaN."""
 
 
-CLOCK_MAY_BE_BACK = np.timedelta64(1, "D")
-"""A bar that far in the future waits, and is not refused: the clock may have been set back, by an hour or a zone."""
+CLOCK_MAY_BE_BACK, FOR_LONG = np.timedelta64(1, "D"), np.timedelta64(366, "D")
+"""A bar in the future waits, since the clock may have been set back: up to a day ahead without a word, up to a year
+ahead with one; what lies further ahead is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +75,9 @@ def validate_rows(table: RawTable, settings: DataSettings, *, at: datetime) -> B
     codes, names = read_symbols(rows, settings.aliases)
     columns = read_columns(rows, codes, settings)
     now = np.datetime64(at.replace(tzinfo=None), "us")
-    ahead = np.timedelta64(INTERVALS_S[settings.interval], "s") + CLOCK_MAY_BE_BACK
-    rows.refuse(columns.bar_open > now + ahead, "lies in the future")
+    ahead = columns.bar_open - now - np.timedelta64(INTERVALS_S[settings.interval], "s")
+    rows.refuse(ahead > FOR_LONG, "lies in the future")
+    rows.note(ahead > CLOCK_MAY_BE_BACK, "lies in the future; it waits until then, or until the clock is right")
     delay = np.timedelta64(round(settings.publication_delay_s * 1e6), "us")
     not_closed = rows.good & (columns.time + delay > now)
 

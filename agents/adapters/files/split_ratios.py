@@ -34,7 +34,7 @@ def step_tolerance(adjustment: Floats, close: Floats) -> Floats:
     """
     error = np.zeros(max(0, len(close) - 1))
     for price in (adjustment * close, close):
-        decimals = _decimals(price)
+        decimals = decimals_of(price)
         unit = 0.5 * 10.0 ** -np.maximum(decimals[1:], decimals[:-1])
         error += unit / price[1:] + unit / price[:-1]
     return error + SMALLEST_STEP
@@ -50,7 +50,7 @@ def exact_ratios(split: Floats) -> Floats:
     return exact
 
 
-def _decimals(price: Floats) -> Floats:
+def decimals_of(price: Floats) -> Floats:
     """Digits after the point with which each price was written, at most MOST_DECIMALS."""
     decimals = np.full(len(price), float(MOST_DECIMALS))
     for digits in range(MOST_DECIMALS - 1, -1, -1):

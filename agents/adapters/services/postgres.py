@@ -31,7 +31,7 @@ PROGRAM = "postgres"
 ORPHANS_S = 3.0
 """So long a dead server's sessions may take to notice; one that computes or stands still never does."""
 CREATE_LOCK = 7710001
-SILENCES_BORNE = 3
+SILENCES_BORNE = 2
 """A server that takes no session for so many attempts, of five seconds each, stands still."""
 SETTINGS = """
 listen_addresses = ''

@@ -130,7 +130,8 @@ ROWS = [
     ("A,2024-01-04,10,11,9,12,1", "close outside low to high"),
     ("A,2024-01-04,8,11,9,10,1", "open outside low to high"),
     ("A,2024-01-04,10,11,9,10,-5", "volume is negative"),
-    ('A,2024-01-04,"1,234.5",11,9,10,1', "open is not a number"),
+    ('A,2024-01-04,"1,234.5",11,9,10,1', "open outside low to high"),  # read as 1234.5, which the others contradict
+    ('A,2024-01-04,"12,34.5",11,9,10,1', "open is not a number"),
     ("A,2024-01-04,ten,11,9,10,1", "open is not a number"),
     ("A,04/01/2024,10,11,9,10,1", "time is not an ISO 8601"),
     ("A,2024-13-41,10,11,9,10,1", "time is not an ISO 8601"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agents.core.clock import SimulatedClock
 from agents.core.ports import Arrival
-from agents.orchestrator.attendance import Attendance, Waiting, complete_bars
+from agents.core.types import Bars
+from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars
 from agents.orchestrator.patience import Patience
 
 DAY = timedelta(days=1)
@@ -26,6 +27,11 @@ def before(*newest: int | None, missed: tuple[int, ...] = ()) -> Attendance:
     """Newest bars as days from START, None for a symbol that never had one."""
     times = [np.datetime64("NaT", "us") if day is None else START + np.timedelta64(day, "D") for day in newest]
     return Attendance(np.array(times), np.array(missed or (0,) * len(newest)))
+
+
+def nobody(present: np.ndarray) -> np.ndarray:
+    """No symbol is taken off the market."""
+    return np.zeros(present.shape, dtype=bool)
 
 
 # who was there before (day of the newest bar), who is there now (a column for each symbol), overdue -> decided
@@ -51,8 +57,27 @@ def test_scenarios(name):
     attendance, rows, overdue, decided = SCENARIOS[name]
     present = np.array([[cell == "1" for cell in row] for row in rows])
     waits = np.array([cell == "1" for cell in overdue])
-    waiting = Waiting(days(len(rows)), present, np.zeros(len(rows), dtype=bool), waits)
+    waiting = Waiting(days(len(rows)), present, nobody(present), np.zeros(len(rows), dtype=bool), waits)
     assert len(complete_bars(attendance, waiting, DAY)) == decided
+
+
+def test_a_delisted_symbol_is_not_waited_for_until_it_has_a_bar_again():
+    """Seen: it was waited for at three bars."""
+    present = np.array([[True, False], [True, False], [True, True], [True, False]])
+    delisted = np.array([[False, True], [False, False], [False, False], [False, False]])
+    no = np.zeros(4, dtype=bool)
+    steps = complete_bars(before(-1, -1), Waiting(days(4), present, delisted, no, no), DAY)
+    assert len(steps) == 3, "the fourth waits for the one that came back"
+    assert steps[2].missed.tolist() == [0, 0]
+
+
+def test_after_a_restart_a_delisting_is_known_from_the_window():
+    close, told = np.full((3, 2), 1.0), np.full((3, 2), np.nan)
+    close[1:, 1], told[2, 1] = np.nan, 12.5
+    numbers = dict.fromkeys(("open", "high", "low", "close", "volume", "adjustment", "split", "dividend"), close)
+    window = Bars(time=days(3), opened=days(3, -1), symbols=("A", "B"), delisting=told, **numbers)
+    seen = attendance_of(window)
+    assert seen.due(days(1, 3)[0], DAY, regular=True).tolist() == [True, False]
 
 
 def test_markets_that_close_at_other_hours_wait_for_their_own_only():
@@ -64,14 +89,18 @@ def test_markets_that_close_at_other_hours_wait_for_their_own_only():
     rows = {"shares": [True, True, False], "coin": [False, False, True], "one share": [True, False, False]}
     present = np.array([rows["shares"], rows["coin"], rows["one share"]])
     no = np.zeros(3, dtype=bool)
-    assert len(complete_bars(attendance, Waiting(close, present, no, no), DAY)) == 2, "the second share is due"
+    assert len(complete_bars(attendance, Waiting(close, present, nobody(present), no, no), DAY)) == 2, (
+        "the second share is due"
+    )
 
 
 def test_a_session_after_the_clocks_went_forward_and_one_that_closes_early_are_due():
     """23 hours count as a day; 21 hours do only where the calendar says that this is a close."""
     for hours, regular, decided in ((23, False, 0), (21, False, 1), (21, True, 0)):
         time = START + np.timedelta64(hours, "h")
-        waiting = Waiting(np.array([time]), np.array([[True, False]]), np.array([regular]), np.array([False]))
+        waiting = Waiting(
+            np.array([time]), np.array([[True, False]]), np.zeros((1, 2), bool), np.array([regular]), np.array([False])
+        )
         assert len(complete_bars(before(0, 0), waiting, DAY)) == decided, hours
 
 
@@ -100,7 +129,9 @@ def test_in_any_order_of_arrival_within_the_limit_each_decision_sees_every_bar(d
         rows = np.nonzero(there[decided:])[0] + decided
         overdue = patience.overdue(days(len(delays))[rows])
         steps = complete_bars(
-            attendance, Waiting(days(len(delays))[rows], present[rows], overdue & False, overdue), DAY
+            attendance,
+            Waiting(days(len(delays))[rows], present[rows], nobody(present[rows]), overdue & False, overdue),
+            DAY,
         )
         for row in rows[: len(steps)]:
             assert present[row].all(), "as on complete data"

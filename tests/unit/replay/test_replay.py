@@ -380,6 +380,21 @@ def test_changed_settings_change_the_result_and_are_in_the_manifest(tmp_path, ca
     assert plain["verdict"] == "tuning changed nothing"
 
 
+def test_the_interval_of_a_replay_can_be_set_on_its_command_line(tmp_path, capsys):
+    """Seen: it was ignored, and hourly bars were replayed as days."""
+    file, rng = tmp_path / "A.csv", np.random.default_rng(1)
+    close = 50.0 * np.exp(np.cumsum(rng.normal(0.0, 0.01, 400)))
+    times = np.datetime64("2023-01-02T00:00") + np.arange(400) * np.timedelta64(1, "h")
+    rows = [f"{t}Z,{c:.2f},{c * 1.01:.2f},{c * 0.99:.2f},{c:.2f},1000" for t, c in zip(times, close, strict=True)]
+    file.write_text("\n".join(["time,open,high,low,close,volume", *rows, ""]))
+    line = ["replay", "--bars", str(file), "--no-tuning", "--json", "--set", "data.time_means=open"]
+    assert main([*line, "--set", "data.interval=1h"]) == 0
+    assert json.loads(capsys.readouterr().out)["bars"] == 400
+    for interval, found in (("1d", "1h"), ("5m", "1h")):
+        assert main([*line, "--set", f"data.interval={interval}"]) == 1
+        assert f"A.csv: its bars are {found} apart, but data.interval is {interval}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

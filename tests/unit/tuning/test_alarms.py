@@ -158,6 +158,9 @@ def test_failed_and_late_jobs_alarm():
     failed = JobRun(job=DAILY.name, due_at=at, started_at=at, finished_at=None, status="failed", detail="", attempts=1)
     kinds = {a.kind for a in job_alarms((DAILY,), {DAILY.name: failed}, at + timedelta(hours=20))}
     assert kinds == {"job_failed", "job_late"}
+    (late,) = job_alarms((DAILY,), {DAILY.name: None}, at + timedelta(hours=20))
+    assert late.detail.startswith(f"{DAILY.name} has not succeeded"), "the detail is all that some screens show"
+    assert job_alarms((DAILY,), {}, at + timedelta(hours=20), at + timedelta(hours=19)) == []
 
 
 def test_paused_tuning_is_an_alarm_that_says_since_when_and_why():

@@ -330,6 +330,15 @@ def test_lateness_alarms_after_a_grace():
     assert lateness(DAILY, failed, at + timedelta(hours=13)) is not None
 
 
+def test_nothing_is_late_on_a_desk_that_is_minutes_old():
+    """Seen: a daily job of a desk that began at 20:00 was late by 20 hours, and an alarm, before it could run."""
+    at = slot(DAILY.every, NOW) + timedelta(hours=20)
+    assert lateness(DAILY, None, at) == timedelta(hours=20)
+    for newest in (None, run(slot(DAILY.every, NOW), "running")):
+        assert lateness(DAILY, newest, at, at - timedelta(minutes=3)) is None
+        assert lateness(DAILY, newest, at, at - timedelta(hours=13)) == timedelta(hours=13)
+
+
 # ---------------------------------------------------------------- quiet hours
 
 
