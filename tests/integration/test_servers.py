@@ -21,15 +21,18 @@ from agents.adapters.database.locked_session import LockedSession
 from agents.adapters.database.writer import DeskWriter
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError, ServiceError
+from agents.core.settings import Settings
 from agents.core.types import WeightsLevel
 from agents.core.weight_sets import StandIn, to_text
 from agents.orchestrator.weights_in_force import DeskWeights
+from agents.wiring.connections import connect_to_read
 from tests.conftest import SERVICES
 from tests.faults import (
     DEADLOCK,
     READ_ONLY,
     all_sessions_taken,
     frozen,
+    frozen_server,
     is_frozen,
     refused,
 )
@@ -85,6 +88,21 @@ def test_a_frozen_backend_costs_its_patience_and_one_line(hasty, statement):
     assert PATIENCE_S <= CLOCK.monotonic_s() - started_s < PATIENCE_S + 1.0
     with transaction(hasty) as connection:
         assert session_of(connection) != pids[0], "the session is given up"
+
+
+@pytest.mark.fault
+def test_who_only_reads_is_told_soon_of_a_server_that_stands_still_and_is_not_kept(database, monkeypatch):
+    """Seen: `quorum status` was silent for 68 s."""
+    monkeypatch.setattr("agents.adapters.database.engine.CONNECT_TIMEOUT_S", 3)
+    said: list[tuple[float, str]] = []
+    settings, started_s = Settings(state_dir=SERVICES.root), CLOCK.monotonic_s()
+    wanted = r"^PostgreSQL does not answer: .*see: quorum services status$"
+    with frozen_server(SERVICES), pytest.raises(ServiceError, match=wanted):
+        connect_to_read(settings, demo=False, say=lambda line: said.append((CLOCK.monotonic_s() - started_s, line)))
+    assert CLOCK.monotonic_s() - started_s < 10.0
+    ((after_s, line),) = said
+    assert after_s < 5.0
+    assert line == "waiting for PostgreSQL (database quorum)"
 
 
 @pytest.mark.fault

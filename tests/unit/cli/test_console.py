@@ -6,13 +6,17 @@ from datetime import UTC, datetime
 from io import StringIO
 from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
+from agents.cli import trading
 from agents.cli.jobs import DUE_COLUMNS, JOB_COLUMNS
 from agents.cli.replay_output import _books_table
 from agents.cli.screen import Screen, rows_table
 from agents.cli.status import summary_tables
+from agents.core.settings import Settings
+from agents.wiring import first_compilation
 
 FIGURES = {"equity": 1.0, "total_return": 0.1, "annual_return": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}
 DOCUMENT = {
@@ -77,3 +81,15 @@ def test_no_job_is_cut_in_80_columns():
     shown = in_80_columns(rows_table("Jobs", [row], JOB_COLUMNS + DUE_COLUMNS))
     assert all(word in shown for word in ("performance_analyzer", "every", "succeeded", "next due"))
     assert shown.count("2026-11-21 15:37") == 2
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_a_first_start_says_what_takes_a_minute(due, capsys, monkeypatch):
+    """Seen: seventy seconds without a line, and no progress on a terminal either."""
+    compiled = []
+    monkeypatch.setattr(first_compilation, "is_due", lambda: due)
+    monkeypatch.setattr(first_compilation, "compile_desk", lambda settings, show: compiled.append(show(0, 8)))
+    trading._compile_once(Settings(), Screen(as_json=False))
+    said = capsys.readouterr().err
+    assert ("compiling the step for this machine, once: about a minute" in said) is due
+    assert len(compiled) == due
