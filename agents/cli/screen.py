@@ -91,7 +91,7 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         justify: Literal["left", "right"] = "right" if numeric else "left"
         table.add_column(column.replace("_", " "), justify=justify, overflow="fold", no_wrap=short)
     for row in rows:
-        table.add_row(*(literal(cell(row.get(column))) for column in columns))
+        table.add_row(*(cell(row.get(column)) for column in columns))
     return table
 
 

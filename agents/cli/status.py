@@ -24,7 +24,7 @@ from agents.core.errors import UsageError
 from agents.core.settings import child_environment, load_settings
 from agents.core.types import REMAINDER, Floats, Times
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
-from agents.reports.formatting import exact, literal, money, number, percent, quantity, signed_money
+from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names, registered_names
 from agents.wiring.connections import Connections, connect_to_read
 
@@ -234,7 +234,7 @@ def _why_tables(decision: Row) -> list[Table | Text]:
             "" if silent else number(vote["strength"], sign=True),
             "" if silent else number(vote["confidence"]),
             "" if silent else number(vote["forecast"], sign=True),
-            literal(vote["reason"]),
+            vote["reason"],
         )
     return [table, *(Text(line) for line in (*_decision_lines(decision), *_order_lines(decision)))]
 

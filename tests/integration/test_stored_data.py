@@ -313,16 +313,21 @@ def test_what_a_person_takes_for_bars_and_is_not_read_is_named(desk, trader, tmp
     file = folder / "end.csv"
     file.write_text((HEAD + rows("END", 3, 4)).rstrip("\n"))
     os.utime(file, (NOW.timestamp() - 120, NOW.timestamp() - 120))
+    for name, content in (("empty.csv", ""), ("mac.csv", HEAD.replace("\n", "\r") * 2), ("young.csv", HEAD)):
+        (folder / name).write_text(content)
+        long_ago = NOW.timestamp() - (10 if name == "young.csv" else 120)
+        os.utime(folder / name, (long_ago, long_ago))
     for _ in range(3):
         feed.poll(NOW)
     reasons = {row["file"]: row["reason"] for row in desk.refused_files()}
-    assert sorted(reasons) == ["end.csv", "prices.xlsx"]
+    assert sorted(reasons) == ["empty.csv", "end.csv", "mac.csv", "prices.xlsx"]
+    assert "holds no row" in reasons["mac.csv"]
     assert "its last line has no line end" in reasons["end.csv"]
     assert desk.chosen("END", None, None)["bars"] == 1
     file.write_text(HEAD + rows("END", 3, 4))
     feed.poll(NOW)
     assert desk.chosen("END", None, None)["bars"] == 2
-    assert [row["file"] for row in desk.refused_files()] == ["prices.xlsx"]
+    assert "end.csv" not in {row["file"] for row in desk.refused_files()}
 
 
 def test_a_renamed_symbol_goes_on_under_the_desks_name(desk, quorum, trader, tmp_path):

@@ -42,10 +42,17 @@ class _Watched:
     refused: Signature | None = None
     progress: Progress | None = None
 
-    def lacks_line_end(self, at: datetime) -> bool:
-        """Whether a CSV that was read to its last line end, and goes on behind it, has not changed for a while."""
-        read = self.progress is not None and self.progress.due is None and 0 < self.progress.prefix.size < self.seen[1]
-        return read and self.refused is None and at.timestamp() - self.seen[2] / 1e9 > UNFINISHED_S
+    def problem(self, at: datetime) -> str:
+        """What keeps the rest of a CSV, which was read as far as possible and has not changed for a while, from being
+        read; "" where nothing does."""
+        size, waits = self.seen[1], self.progress is None or self.progress.due is not None
+        if waits or self.refused is not None or at.timestamp() - self.seen[2] / 1e9 <= UNFINISHED_S:
+            return ""
+        assert self.progress is not None
+        if self.progress.prefix.size == 0:
+            return "holds no row: it is empty, has a header only, or its lines do not end as in a CSV file"
+        cut = self.progress.prefix.size < size
+        return "its last line has no line end, so it may not be whole; it is read once it has one" if cut else ""
 
     def is_due(self, at: datetime) -> bool:
         """Whether a bar in the file is closed at `at` that was not when it was read."""
@@ -124,10 +131,8 @@ class FolderFeed:
         file = self._watched.get(path) or _Watched(now)
         self._watched[path] = replace(file, seen=now)
         if now == file.refused or (now == file.done and not file.is_due(at)):
-            if file.lacks_line_end(at):
-                raise DataError(
-                    f"{path}: its last line has no line end, so it may not be whole; it is read once it has one"
-                )
+            if problem := file.problem(at):
+                raise DataError(f"{path}: {problem}")
             return
         # A packed file that was not whole is still being written: it is tried again when it stays the same for a poll.
         if file.refused is not None and now != file.seen and not path.name.endswith(".csv"):
@@ -150,7 +155,9 @@ class FolderFeed:
         """One line for each change of what is wrong with a file, and a row for who looks later."""
         told = f"{problem} {self._watched[path].seen if path in self._watched else ''}"
         if self._told.get(path) != told:
-            self._refusals.refuse(_shown(path.name), _shown(problem.removeprefix(f"{path}: ")), at)
+            self._refusals.refuse(
+                _shown(path.name), _shown(problem.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")), at
+            )
             self._told[path] = told
             if self._refused is not None:
                 self._refused.add(_shown(path.name))

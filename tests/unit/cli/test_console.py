@@ -50,6 +50,13 @@ def test_tables_show_words_not_their_markup(capsys):
     assert "[bold]" not in shown and "[dim]" not in shown and "[/" not in shown
 
 
+def test_brackets_in_a_table_are_shown_as_they_are(capsys):
+    """Seen: a backslash before each."""
+    row = {"reason": "set [data.columns], [red]x[/red]"}
+    Screen(as_json=False).result({}, rows_table("T", [row], ("reason",)))
+    assert "set [data.columns], [red]x[/red]" in capsys.readouterr().out
+
+
 def in_80_columns(table):
     """The lines that a terminal of 80 columns shows of a table."""
     file = StringIO()
