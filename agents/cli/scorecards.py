@@ -7,6 +7,8 @@ from argparse import Namespace
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, rows_table
+from agents.cli.weights import newest_belief
+from agents.core.believed import AgentView
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings
 from agents.reports.formatting import number, percent
@@ -28,27 +30,30 @@ def agents(options: Namespace, screen: Screen) -> int:
         raise UsageError(f"--window {options.window}: windows are 7, 30, 90 and 0 for all history")
     connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
-        rows = DeskReader(connections.meta).rows(NEWEST, w=options.window)
+        reader = DeskReader(connections.meta)
+        rows, belief = reader.rows(NEWEST, w=options.window), newest_belief(reader)
     finally:
         connections.close()
     if not rows:
         screen.result(rows, "no scorecards yet; run: quorum meta --once --only performance_analyzer")
         return 0
-    cells = [_cells(row) for row in rows]
+    views = belief.agents if belief else {}
+    cells = [_cells(row, views.get(row["agent_name"])) for row in rows]
     span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
     columns = [name for name in cells[0] if screen.out.width >= WIDE or name not in ONLY_IF_WIDE]
     screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}", cells, columns))
     return 0
 
 
-def _cells(row: Row) -> Row:
+def _cells(row: Row, view: AgentView | None) -> Row:
+    """Of one agent: its own result, and how probable it is that it is better than the average one."""
     interval = f"{number(row['sharpe_low'])}..{number(row['sharpe_high'])}" if row["sharpe_low"] is not None else ""
     return {
         "agent": row["agent_name"],
         "signals": row["total_signals"],
         "Sharpe": number(row["sharpe_ratio"]),
         "90 %": interval,
-        "sure": percent(row["deflated_sharpe"], 0),
+        "better": percent(view.better, 0) if view else "",
         "hits": percent(row["win_rate"], 0),
         "factor": number(row["profit_factor"]),
         "IC": number(row["information_coefficient"]),

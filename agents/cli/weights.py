@@ -6,20 +6,28 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, rows_table
+from agents.core.believed import Believed, believed
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings
+from agents.reports.belief_words import bounds, mark, moved, skill, whole_sentence
 from agents.reports.formatting import number, percent
 from agents.wiring.connections import connect_to_read
 
 HISTORY_ROWS = 20
+MOVES_NAMED, MOVE_LEAST = 3, 0.0005
 HISTORY = (
-    "SELECT version, timestamp, status, method, agent_weights, sharpe_improvement, realised_improvement, sample_size,"
-    " trials, reason FROM weight_history ORDER BY version DESC LIMIT :n"
+    "SELECT version, timestamp, status, method, agent_weights, previous_weights, sharpe_improvement,"
+    " realised_improvement, sample_size, trials, reason, evidence FROM weight_history ORDER BY version DESC LIMIT :n"
+)
+NEWEST_BELIEF = (
+    "SELECT evidence FROM weight_history WHERE jsonb_typeof(evidence -> 'beliefs') = 'object'"
+    " ORDER BY version DESC LIMIT 1"
 )
 DECISION = (
     "SELECT * FROM weight_history"
@@ -61,14 +69,39 @@ def _show(reader: DeskReader, screen: Screen) -> None:
     if not rows:
         screen.result(rows, "no weights yet: no decision was made")
         return
-    one = rows[0]
+    one, belief = rows[0], newest_belief(reader)
     since = _minute(one["timestamp"])
-    weights = [{"agent": row["agent_name"], "weight": percent(row["weight"])} for row in rows]
+    weights = [
+        {"agent": row["agent_name"], "weight": percent(row["weight"])} | believed_cells(belief, row["agent_name"])
+        for row in rows
+    ]
     screen.result(
-        rows,
-        rows_table("Weights in force", weights, ("agent", "weight")),
+        [row | _believed_numbers(belief, row["agent_name"]) for row in rows],
+        rows_table("Weights in force", weights, tuple(weights[0])),
         Text(f"version {one['version']}, in force since {since} UTC, from {one['source']}: {one['reason']}"),
+        *([Text(whole_sentence(belief))] if belief else []),
     )
+
+
+def newest_belief(reader: DeskReader) -> Believed | None:
+    """Of the newest decision that has one."""
+    rows = reader.rows(NEWEST_BELIEF)
+    return believed(rows[0]["evidence"]) if rows else None
+
+
+def believed_cells(belief: Believed | None, name: str) -> Row:
+    """What is believed of one agent, for a table: skill above the average agent, its 80 % bounds, and the chance to be
+    better than the average one; no cells where nothing is believed."""
+    if belief is None:
+        return {}
+    view = belief.agents.get(name)
+    words = ("", "", "") if view is None else (skill(view) + mark(belief), bounds(view), percent(view.better, 0))
+    return dict(zip(("believed", "80 %", "better"), words, strict=True))
+
+
+def _believed_numbers(belief: Believed | None, name: str) -> Row:
+    view = belief.agents.get(name) if belief else None
+    return {"believed": None if view is None else view._asdict()}
 
 
 def _history(reader: DeskReader, screen: Screen) -> None:
@@ -82,11 +115,21 @@ def _history(reader: DeskReader, screen: Screen) -> None:
 
 
 def _words(decision: Row) -> str:
-    """The weights decided upon, what they were expected to add to the Sharpe ratio and did, and why."""
-    weights = ", ".join(f"{name} {percent(weight, 0)}" for name, weight in decision["agent_weights"].items())
-    expected = number(decision["sharpe_improvement"], sign=True)
-    realised = number(decision["realised_improvement"], sign=True)
-    return f"{weights}; Sharpe expected {expected}, realised {realised}; {decision['reason']}"
+    """The weights that were moved, what was expected of it and at which price, and what came; or why nothing moved."""
+    before, belief = decision["previous_weights"] or {}, believed(decision["evidence"] or {})
+    moves = [(name, float(before.get(name, 0.0)), float(weight)) for name, weight in decision["agent_weights"].items()]
+    moves = sorted((m for m in moves if abs(m[2] - m[1]) >= MOVE_LEAST), key=lambda m: -abs(m[2] - m[1]))
+    if not moves or decision["status"] not in ("apply", "revert"):
+        return str(decision["reason"])
+    words = [", ".join(f"{name} {moved(old, new)}" for name, old, new in moves[:MOVES_NAMED])]
+    if belief is not None:
+        gain, price = percent(belief.expected_gain, sign=True), number(belief.price)
+        words.append(f"over the anchor {gain} a year expected, price {price} Sharpe")
+    elif decision["sharpe_improvement"] is not None:
+        words.append(f"Sharpe expected {number(decision['sharpe_improvement'], sign=True)}")
+    if decision["realised_improvement"] is not None:
+        words.append(f"came to {number(decision['realised_improvement'], sign=True)} Sharpe")
+    return "; ".join([*words, decision["reason"]] if decision["status"] == "revert" else words)
 
 
 def _minute(time: datetime) -> str:
@@ -94,36 +137,39 @@ def _minute(time: datetime) -> str:
 
 
 def _why(reader: DeskReader, version: int | None, screen: Screen) -> None:
-    """One decision (None: the newest): what changed, by cause, and the evidence for it."""
+    """One decision (None: the newest): what is believed of each agent, what changed, by cause, and the evidence."""
     rows = reader.rows(DECISION, version=version)
     if not rows:
         there_is = "there is no decision yet" if version is None else f"there is no version {version}"
         raise UsageError(f"weights why: {there_is}{'' if version is None else '; see: quorum weights history'}")
     decision = rows[0]
-    changes = _changes(decision)
     line = (
         f"version {decision['version']}, {_minute(decision['timestamp'])} UTC, {decision['method']}:"
         f" {decision['status']}. {decision['reason']}"
     )
+    screen.result(decision, Text(line), *why_tables(decision))
+
+
+def why_tables(decision: Row) -> list[Table | Text]:
+    """What a decision believed and what it changed, for people; largest weight first."""
     evidence: dict[str, Any] = decision["evidence"] or {}
-    facts = [f"{k.replace('_', ' ')} {v}" for k, v in evidence.items() if isinstance(v, (int, float, str))]
-    screen.result(
-        decision,
-        Text(line),
-        rows_table("Changes in points, by cause", changes, tuple(changes[0]) if changes else ()),
-        Text(f"evidence: {', '.join(facts)}" if facts else ""),
-    )
-
-
-def _changes(decision: Row) -> list[Row]:
-    """Each agent's weight before and after, and what each cause moved it by, in points."""
-    causes, previous = decision["causes"] or {}, decision["previous_weights"] or {}
-    return [
-        {
-            "agent": name,
-            "before": percent(previous.get(name)),
-            "after": percent(weight),
-            **{cause: number(100 * part, sign=True) for cause, part in causes.get(name, {}).items()},
-        }
-        for name, weight in decision["agent_weights"].items()
+    belief, causes, previous = believed(evidence), decision["causes"] or {}, decision["previous_weights"] or {}
+    weights = sorted(decision["agent_weights"].items(), key=lambda named: (-float(named[1]), named[0]))
+    rows = [
+        {"agent": name, "before": percent(previous.get(name)), "after": percent(weight)} | believed_cells(belief, name)
+        for name, weight in weights
     ]
+    parts = [
+        {"agent": name, **{cause: number(100 * part, sign=True) for cause, part in causes[name].items()}}
+        for name, _ in weights
+        if name in causes
+    ]
+    tables: list[Table | Text] = [
+        rows_table("Weights, and the Sharpe ratio believed above the average agent", rows, tuple(rows[0]))
+    ]
+    if parts:
+        tables.append(rows_table("Changes in points, by cause", parts, tuple(parts[0])))
+    if belief is not None:
+        return [*tables, Text(whole_sentence(belief))]
+    facts = [f"{k.replace('_', ' ')} {v}" for k, v in evidence.items() if isinstance(v, (int, float, str))]
+    return [*tables, Text(f"evidence: {', '.join(facts)}" if facts else "")]

@@ -4,16 +4,23 @@ after a pause."""
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
 
+from rich.table import Table
+from rich.text import Text
+
 from agents.cli.screen import Screen, rows_table
+from agents.cli.weights import MOVE_LEAST, believed_cells
+from agents.core.believed import Believed, believed
 from agents.core.errors import UsageError
 from agents.core.meta_types import IN_FORCE, WeightDecision
 from agents.core.settings import load_settings
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
 from agents.quant.limits import Method
+from agents.reports.belief_words import agent_sentence, whole_sentence
 from agents.reports.formatting import percent
 from agents.tuning.tuning_pause import resumed
 from agents.tuning.weight_decision import try_method
@@ -29,27 +36,61 @@ def propose(options: Namespace, screen: Screen) -> None:
     with _plane(options) as plane:
         method = options.method or plane.settings.tuning.method
         proposal, decision = try_method(plane.store, plane.tuning, method, plane.clock.now())
-    previous = decision.previous or {}
+        paused = plane.store.tuning_record().paused_at
+    previous, belief = decision.previous or {}, believed(decision.evidence)
+    weights = dict(zip(decision.weights, map(float, proposal.weights), strict=True))
     document = {
         "method": method,
         "status": proposal.status,
         "reason": proposal.reason,
         "trials": decision.trials,
+        "paused_since": paused,
+        "weights": weights,
         "candidate": {name: float(w) for name, w in decision.weights.items()},
         "previous": {name: float(w) for name, w in previous.items()},
         "expected_sharpe_improvement": proposal.expected_sharpe_improvement,
-        "evidence": dict(proposal.evidence),
+        "expected_return_improvement": proposal.expected_return_improvement,
+        "causes": {name: dict(parts) for name, parts in zip(weights, proposal.causes, strict=False)},
+        "evidence": dict(decision.evidence),
     }
     rows = [
-        {"agent": name, "now": percent(previous.get(name)), "candidate": percent(weight)}
-        for name, weight in decision.weights.items()
+        {
+            "agent": name,
+            "now": percent(previous.get(name)),
+            "wish": percent(wish),
+            "next": percent(weights[name]),
+        }
+        | believed_cells(belief, name)
+        for name, wish in decision.weights.items()
     ]
     screen.result(
         document,
-        f"{method}: {proposal.status}. {proposal.reason}",
-        rows_table("Proposal", rows, ("agent", "now", "candidate")),
-        f"recorded as a trial (methods tried so far: {decision.trials}): later changes need that much more evidence",
+        Text(f"{method}: {proposal.status}. {proposal.reason}"),
+        rows_table("Proposal", rows, tuple(rows[0])),
+        *_moves(previous, weights, belief),
+        f"recorded as a trial (methods tried so far: {decision.trials})",
+        *(
+            [f"tuning is paused since {paused:%Y-%m-%d}: none of this is done until quorum weights resume"]
+            if paused
+            else []
+        ),
     )
+
+
+def _moves(
+    previous: Mapping[str, Decimal], weights: Mapping[str, float], belief: Believed | None
+) -> list[Table | Text | str]:
+    """A sentence for each agent whose weight would move, and what the whole is worth."""
+    if belief is None:
+        return []
+    changed = [name for name, weight in weights.items() if abs(weight - float(previous.get(name, 0))) >= MOVE_LEAST]
+    changed.sort(key=lambda name: -abs(weights[name] - float(previous.get(name, 0))))
+    said = [
+        agent_sentence(name, float(previous.get(name, 0)), weights[name], belief.agents[name])
+        for name in changed
+        if name in belief.agents
+    ]
+    return [Text(line) for line in (*said, whole_sentence(belief))]
 
 
 def revert(options: Namespace, screen: Screen) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from agents.core.believed import PastBeliefs
 from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
@@ -271,8 +272,8 @@ class RuleFacts:
 class DeskFacts(RuleFacts):
     """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
     `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
-    every set of weights since the first day, `jobs` the newest run of each job; `task_counts` maps a state and a
-    priority to how many tasks there are."""
+    every set of weights since the first day, `beliefs` what was believed meanwhile, thinned out, `jobs` the newest run
+    of each job; `task_counts` maps a state and a priority to how many tasks there are."""
 
     system: SystemState
     newest: NewestDecision | None
@@ -294,3 +295,4 @@ class DeskFacts(RuleFacts):
     alarms: Sequence[OpenAlarm]
     heartbeats: Sequence[Heartbeat] = ()
     task_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    beliefs: Sequence[PastBeliefs] = ()

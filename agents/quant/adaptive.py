@@ -67,7 +67,7 @@ def _outcome(problem: AllocationProblem, state: BeliefState, views: Views) -> _O
         return _Outcome("hold", f"{wish}, below {100 * zone:.1f}", target)
     reason = (
         f"{wish}, above {100 * zone:.1f}: weights move to within {50 * zone:.1f} of what is believed,"
-        f" none by more than {problem.limits.step:.0%}"
+        f" none by more than {100 * problem.limits.step:.0f}"
     )
     return _Outcome("apply", reason, target)
 

@@ -18,6 +18,7 @@ PAGE_INCHES = 10.5
 INK, MUTED, GRID, PAPER = "#1f2933", "#7b8794", "#e4e7eb", "#ffffff"
 LIVE_COLOUR = "#0b6e4f"
 CONTROL_COLOURS = ("#c17817", "#52606d", "#8d5fa8")
+Bounds = Sequence[tuple[float, float]]
 AGENT_COLOURS = (
     "#0b6e4f",
     "#2f80c2",
@@ -77,13 +78,19 @@ def weights_chart(time: Times, weights: Mapping[str, Floats], *, width: float = 
     return _png(figure)
 
 
-def sharpe_chart(names: Sequence[str], ratios: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
-    """Each agent's annual Sharpe ratio with its 90 % interval; best on top."""
+def sharpe_chart(
+    names: Sequence[str], ratios: Sequence[float], low: Sequence[float], high: Sequence[float], always: Bounds = ()
+) -> bytes:
+    """Each agent's annual Sharpe ratio with its 90 % interval, best on top; coloured where the bounds leave out 0.
+    `always` are bounds that hold at every look, one pair for each agent: they are drawn thin, and decide the colour."""
     figure, axes = _canvas(height=0.8 + 0.32 * len(names))
     order = np.argsort(ratios)
     for row, k in enumerate(order):
-        colour = LIVE_COLOUR if low[k] > 0 else AGENT_COLOURS[4] if high[k] < 0 else MUTED
+        least, most = always[k] if always else (low[k], high[k])
+        colour = LIVE_COLOUR if least > 0 else AGENT_COLOURS[4] if most < 0 else MUTED
         axes.plot([low[k], high[k]], [row, row], color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round")
+        if np.isfinite(least) and np.isfinite(most):
+            axes.plot([least, most], [row, row], color=colour, linewidth=0.8, alpha=0.45)
         axes.plot([ratios[k]], [row], "o", color=colour, markersize=6)
     axes.axvline(0.0, color=MUTED, linewidth=0.8)
     axes.set_yticks(range(len(names)), [names[k] for k in order])
@@ -149,13 +156,18 @@ def _canvas(height: float = HEIGHT_INCHES, width: float = WIDTH_INCHES) -> tuple
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
     axes = figure.add_subplot()
+    canvas_style(axes)
+    return figure, axes
+
+
+def canvas_style(axes: Any) -> None:
+    """The quiet frame of all pictures."""
     axes.set_facecolor(PAPER)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     axes.tick_params(colors=MUTED, labelsize=8, length=0)
     axes.grid(visible=True, axis="y", color=GRID, linewidth=0.7)
-    return figure, axes
 
 
 def _legend(axes: Any, columns: int, *, below: bool = False) -> None:
@@ -168,12 +180,18 @@ def _legend(axes: Any, columns: int, *, below: bool = False) -> None:
 
 
 def _png(figure: Any) -> bytes:
+    return drawn_png(figure, DATES_AT_MOST)
+
+
+def drawn_png(figure: Any, dates: int) -> bytes:
+    """The figure as PNG, with at most so many dates on an axis."""
     from matplotlib.dates import AutoDateLocator
 
     for axes in figure.axes:
         locator = axes.xaxis.get_major_locator()
         if isinstance(locator, AutoDateLocator):  # whole dates are long: more of them run into each other
-            locator.maxticks = dict.fromkeys(locator.maxticks, DATES_AT_MOST)
+            locator.maxticks = dict.fromkeys(locator.maxticks, dates)
+            locator.minticks = 2  # so that each span has an interval with so few dates
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -47,7 +47,8 @@ class SuggestionSection(NamedTuple):
 
 
 class WeightLine(NamedTuple):
-    """An agent's weight; `bar` is its length in percent, `why` the parts of the newest change."""
+    """An agent's weight; `bar` is its length in percent, `why` what is believed of it and the parts of the newest
+    change."""
 
     agent: str
     weight: str
@@ -86,7 +87,8 @@ class AddedLine(NamedTuple):
 
 
 class AgentLine(NamedTuple):
-    """An agent's figures over all history, its Sharpe ratio of 30 days, and its part of the period's P&L."""
+    """An agent's figures over all history, its Sharpe ratio of 30 days, the chance that it is better than the average
+    agent, and its part of the period's P&L."""
 
     agent: str
     sharpe: str = ""
@@ -94,7 +96,7 @@ class AgentLine(NamedTuple):
     month: str = ""
     hits: str = ""
     factor: str = ""
-    sure: str = ""
+    better: str = ""
     contribution: str = ""
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
 from agents.core.facts import DeskFacts
+from agents.core.meta_types import Scorecard
 from agents.core.types import Floats, Times
 from agents.reports import charts
+from agents.reports.belief_chart import AgentPast, beliefs_chart
 from agents.reports.summary import curves_of
 
 CAPTIONS = {
     "equity": "Growth of 100: the live book and the control books",
     "drawdown": "Below its own peak",
     "weights": "Weights in force",
-    "sharpe": "Sharpe ratio of each agent's shadow book, with its 90 % interval",
+    "beliefs": "Believed Sharpe above the average agent, with 80 % (left), and weight (grey, right)",
+    "sharpe": "Sharpe ratio of each agent's shadow book: 90 % interval, and thin the bounds that hold at every look",
 }
 
 
@@ -29,10 +34,16 @@ def pictures(facts: DeskFacts) -> dict[str, bytes]:
     weights = _weight_series(facts)
     if weights is not None:
         drawn["weights"] = charts.weights_chart(*weights)
-    ratios = _sharpe_intervals(facts)
-    if ratios:
-        names, *columns = zip(*ratios, strict=True)
-        drawn["sharpe"] = charts.sharpe_chart(names, *columns)
+    pasts = _beliefs_over_time(facts)
+    if pasts:
+        drawn["beliefs"] = beliefs_chart(pasts, width=charts.WIDTH_INCHES)
+    cards = [card for card in facts.scorecards if card.window_days == 0 and card.figures["sharpe_low"] is not None]
+    if cards:
+        ratio, low, high = (
+            [float(c.figures[name] or 0.0) for c in cards] for name in ("sharpe_ratio", "sharpe_low", "sharpe_high")
+        )
+        always = [_always(card) for card in cards]
+        drawn["sharpe"] = charts.sharpe_chart([c.agent_name for c in cards], ratio, low, high, always)
     return drawn
 
 
@@ -42,17 +53,31 @@ def _weight_series(facts: DeskFacts) -> tuple[Times, dict[str, Floats]] | None:
     if not sets or sets[0].at >= facts.period.end:
         return None
     moments = [*(applied.at for applied in sets), facts.period.end]
-    time = np.array([m.astimezone(UTC).replace(tzinfo=None) for m in moments], dtype="datetime64[us]")
+    time = _stamps(moments)
     names = sorted({name for applied in sets for name in applied.weights})
     values = [*sets, sets[-1]]
     return time, {name: np.array([applied.weights.get(name, 0.0) for applied in values]) for name in names}
 
 
-def _sharpe_intervals(facts: DeskFacts) -> list[tuple[str, float, float, float]]:
-    """(agent, Sharpe ratio, low, high) over all history, of agents that have all three."""
-    rows = []
-    for card in facts.scorecards:
-        ratio, low, high = (card.figures[name] for name in ("sharpe_ratio", "sharpe_low", "sharpe_high"))
-        if card.window_days == 0 and ratio is not None and low is not None and high is not None:
-            rows.append((card.agent_name, ratio, low, high))
-    return rows
+def _beliefs_over_time(facts: DeskFacts) -> dict[str, AgentPast]:
+    """What was believed of today's agents and what they weighed, heaviest first; those nothing was ever believed of are
+    left out."""
+    changes = _weight_series(facts)
+    pasts = {}
+    for name in facts.weights:
+        views = [(past.at, past.agents[name]) for past in facts.beliefs if name in past.agents]
+        if views and changes and name in changes[1]:
+            table = np.array([(view.mean, view.low, view.high) for _, view in views])
+            mean, low, high = table.T
+            pasts[name] = AgentPast(_stamps([at for at, _ in views]), mean, low, high, changes[0], changes[1][name])
+    return pasts
+
+
+def _stamps(moments: Sequence[datetime]) -> Times:
+    return np.array([m.astimezone(UTC).replace(tzinfo=None) for m in moments], dtype="datetime64[us]")
+
+
+def _always(card: Scorecard) -> tuple[float, float]:
+    """Bounds of the Sharpe ratio that hold at every look; infinite where there are none yet."""
+    low, high = (card.figures.get(f"sharpe_always_{end}") for end in ("low", "high"))
+    return (-math.inf if low is None else low, math.inf if high is None else high)

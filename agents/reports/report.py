@@ -51,7 +51,10 @@ EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
 GLOSSARY = (
     ("Sharpe", "mean return over its deviation, a year"),
     ("[low, high]", "90 % interval by block bootstrap; where it contains 0, the sign is open"),
-    ("Sure", "deflated Sharpe: how likely the ratio is real, given how many agents were tried"),
+    ("Believed", "Sharpe above the average agent, with its 80 % bounds: what the weights follow, in proportion"),
+    ("Better", "how probable it is that the agent is better than the average one; 50 %: nothing tells it from that"),
+    ("Price", "the Sharpe ratio that the weights cost if all agents are equally good"),
+    ("From replay", "seen in imported history only, which counts half, until as many live days outweigh it"),
     ("Hits", "share of positions that moved the right way"),
     ("Factor", "sum of gains over sum of losses"),
     ("IC", "correlation of what an agent said with what came; 0 is none"),
@@ -59,7 +62,7 @@ GLOSSARY = (
     ("Runs", "longest series of won and of lost trades"),
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
     ("Tuning added", "the live book's Sharpe ratio less that of a book with equal weights"),
-    ("Hold", "the evidence for other weights was not strong enough"),
+    ("Held", "the weights that are believed in are too close to those in force to be worth a trade"),
 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agents.core.believed import AgentView, Believed, believed, newest_belief
 from agents.core.facts import DeskFacts, RecordedDecision
 from agents.core.meta_types import DecisionStatus, Scorecard, ValueAdded
 from agents.core.types import REMAINDER
+from agents.reports.belief_words import believed_of, mark, whole_sentence
 from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, QualityLine, WeightLine
 from agents.reports.formatting import MISSING, interval, number, percent, signed_money
 
@@ -25,9 +27,11 @@ _DONE: dict[DecisionStatus, str] = {
 
 
 def weight_lines(facts: DeskFacts) -> list[WeightLine]:
-    """Weights in force, what they moved by since the period began, and the causes of the newest decision."""
-    before = _weights_before(facts)
+    """Weights in force, what they moved by since the period began, what is believed of each agent, or, by a method
+    without beliefs, the causes of the newest decision."""
+    before, belief = _weights_before(facts), _belief(facts)
     causes = facts.weight_history[0].decision.causes if facts.weight_history else {}
+    paused = any(opened.alarm.kind == "tuning_paused" for opened in facts.alarms)
     lines = []
     for name, exact in facts.weights.items():
         weight = float(exact)
@@ -40,10 +44,26 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
                 weight=percent(weight),
                 bar=round(100 * weight),
                 change=percent(change, sign=True) if change else "",
-                why=", ".join(f"{cause} {percent(part, sign=True)}" for cause, part in parts),
+                why=_believed(belief, name, paused=paused) or _parts(parts),
             )
         )
     return lines
+
+
+def _belief(facts: DeskFacts) -> Believed | None:
+    return newest_belief(recorded.decision for recorded in facts.weight_history)
+
+
+def _believed(belief: Believed | None, name: str, *, paused: bool) -> str:
+    view = belief.agents.get(name) if belief else None
+    if belief is None or view is None:
+        return ""
+    return believed_of(view) + mark(belief) + (", not followed while tuning is paused" if paused else "")
+
+
+def _parts(parts: list[tuple[str, float]]) -> str:
+    words = ", ".join(f"{cause} {percent(part, sign=True)}" for cause, part in parts)
+    return f"last change: {words}" if words else ""
 
 
 def _weights_before(facts: DeskFacts) -> Mapping[str, float]:
@@ -62,8 +82,13 @@ def newest_decision(facts: DeskFacts) -> DecisionLine | None:
         when=f"{decision.at:%Y-%m-%d %H:%M}",
         version=recorded.version,
         method=decision.method,
-        reason=decision.reason[:1].upper() + decision.reason[1:],
+        reason=_with_worth(decision.reason[:1].upper() + decision.reason[1:], believed(decision.evidence)),
     )
+
+
+def _with_worth(reason: str, belief: Believed | None) -> str:
+    """The reason, and what the weights are worth by the belief; without the last full stop, as the template sets it."""
+    return f"{reason}. {whole_sentence(belief)}".removesuffix(".") if belief else reason
 
 
 def change_lines(facts: DeskFacts) -> list[ChangeLine]:
@@ -141,14 +166,19 @@ def agent_lines(facts: DeskFacts) -> list[AgentLine]:
     """Every agent's scorecard, best first, and the part of the P&L that no agent asked for."""
     month = {card.agent_name: card for card in facts.scorecards if card.window_days == MONTH_DAYS}
     cards = [card for card in facts.scorecards if card.window_days == 0]
-    lines = [_agent(card, month.get(card.agent_name), facts.contributions.get(card.agent_name)) for card in cards]
+    belief = _belief(facts)
+    views = belief.agents if belief else {}
+    lines = [
+        _agent(card, month.get(card.agent_name), views.get(card.agent_name), facts.contributions.get(card.agent_name))
+        for card in cards
+    ]
     rest = facts.contributions.get(REMAINDER)
     if rest is not None and lines:
         lines.append(AgentLine(agent="remainder", contribution=signed_money(rest)))
     return lines
 
 
-def _agent(card: Scorecard, month: Scorecard | None, contribution: float | None) -> AgentLine:
+def _agent(card: Scorecard, month: Scorecard | None, view: AgentView | None, contribution: float | None) -> AgentLine:
     figures = card.figures
     return AgentLine(
         agent=card.agent_name,
@@ -157,6 +187,6 @@ def _agent(card: Scorecard, month: Scorecard | None, contribution: float | None)
         month=number(month.figures["sharpe_ratio"]) if month else MISSING,
         hits=percent(figures["win_rate"]),
         factor=number(figures["profit_factor"]),
-        sure=percent(figures["deflated_sharpe"], 0),
+        better=percent(view.better, 0) if view else MISSING,
         contribution=signed_money(contribution),
     )

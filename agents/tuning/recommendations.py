@@ -5,12 +5,14 @@ A recommendation's fingerprint is its rule and subject, so that the same one in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
+from agents.core.believed import WORSE_THAN_AVERAGE, AgentView, newest_belief
 from agents.core.facts import RuleFacts
-from agents.core.meta_types import SEVERITIES, Recommendation
+from agents.core.meta_types import SEVERITIES, Recommendation, Scorecard
 from agents.tuning.security_rules import security_rules
+from agents.tuning.tuning_pause import PAUSED, WAITING
 
 Rule = Callable[[RuleFacts], Iterator[Recommendation]]
 
@@ -24,6 +26,8 @@ DATABASE_BYTES = 50e9
 LOAD_PER_CPU = 2.0
 SCORED_LEAST, GAINED_SHARE = 10, 0.35
 FALLBACKS_IN_A_ROW = 7
+LEAST_TILT = 0.001
+"""A weight closer to the anchor's than this is the anchor's."""
 IDLE_LEAST = timedelta(days=5)
 
 
@@ -34,27 +38,15 @@ def recommend(facts: RuleFacts) -> list[Recommendation]:
 
 
 def _weak_agents(facts: RuleFacts) -> Iterator[Recommendation]:
-    """An agent whose Sharpe interval lies below zero loses for sure; one that nobody can measure costs attention."""
+    """An agent that loses, by bounds that hold at every look; the weights' own belief says whether it is worse than the
+    others. One that nobody can measure costs attention."""
     for card in facts.scorecards:
         if card.window_days != 0:
             continue
-        name, high, signals = card.agent_name, card.figures["sharpe_high"], card.figures["total_signals"]
-        if high is not None and high < 0.0:
-            yield Recommendation(
-                fingerprint=f"losing_agent:{name}",
-                kind="strategy",
-                severity="medium",
-                title=f"{name} loses after costs, and not by chance",
-                action=(
-                    f"Take {name} out of agents.enabled, or change its parameters as a new variant;"
-                    " its floor weight still trades."
-                ),
-                evidence={
-                    "sharpe": card.figures["sharpe_ratio"],
-                    "interval": [card.figures["sharpe_low"], high],
-                    "signals": signals,
-                },
-            )
+        name, signals = card.agent_name, card.figures["total_signals"]
+        most = card.figures.get("sharpe_always_high")
+        if most is not None and most < 0.0:
+            yield from _losing(facts, card)
         elif signals == 0:
             yield Recommendation(
                 fingerprint=f"silent_agent:{name}",
@@ -64,6 +56,48 @@ def _weak_agents(facts: RuleFacts) -> Iterator[Recommendation]:
                 action=f"Feed the data it reads (quorum import-series) or take {name} out of agents.enabled.",
                 evidence={"signals": 0},
             )
+
+
+def _losing(facts: RuleFacts, card: Scorecard) -> Iterator[Recommendation]:
+    """No agent is called worse than the weights treat it: with the others it may lose as well."""
+    name, belief = card.agent_name, newest_belief(facts.recent_decisions)
+    view = belief.agents.get(name) if belief else None
+    evidence = {
+        "sharpe": card.figures["sharpe_ratio"],
+        "at every look": [card.figures[f"sharpe_always_{end}"] for end in ("low", "high")],
+        "signals": card.figures["total_signals"],
+    }
+    paused = bool(facts.recent_decisions) and facts.recent_decisions[0].method in (PAUSED, WAITING)
+    if paused or (belief and not (view and _is_treated_as_worse(facts, name, view, belief.anchor))):
+        yield Recommendation(
+            fingerprint=f"loses_like_the_others:{name}",
+            kind="strategy",
+            severity="medium",
+            title=f"{name} loses after costs, and the weights do not tell it from the others",
+            action=(
+                "Weights only tell agents apart. If the others lose as well, lower combine.volatility_target or"
+                f" risk.gross_cap; or take {name} out of agents.enabled."
+            ),
+            evidence=evidence,
+        )
+        return
+    known = {} if view is None else {"believed above average": view.mean, "better than average": view.better}
+    yield Recommendation(
+        fingerprint=f"losing_agent:{name}",
+        kind="strategy",
+        severity="medium",
+        title=f"{name} loses after costs, and not by chance",
+        action=(
+            f"Take {name} out of agents.enabled, or change its parameters as a new variant;"
+            " at a low weight it still trades."
+        ),
+        evidence=known | evidence,
+    )
+
+
+def _is_treated_as_worse(facts: RuleFacts, name: str, view: AgentView, anchor: Mapping[str, float]) -> bool:
+    weight = float(facts.recent_decisions[0].weights.get(name, 0))
+    return view.better <= WORSE_THAN_AVERAGE and weight < anchor.get(name, 1.0) - LEAST_TILT
 
 
 def _all_losing(facts: RuleFacts) -> Iterator[Recommendation]:
@@ -207,7 +241,7 @@ def _tuning(facts: RuleFacts) -> Iterator[Recommendation]:
             kind="strategy",
             severity="medium",
             title="Changes of weights have mostly not paid",
-            action='Lower tuning.false_changes_per_year, or set tuning.method = "equal" until the agents differ more.',
+            action='Single months tell little; if tuning has cost over years, too, set tuning.method = "equal".',
             evidence={"scored": scored.count, "came_true": scored.gained},
         )
     recent = facts.recent_decisions[:FALLBACKS_IN_A_ROW]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.core.believed import named
 from agents.core.log import log_event
 from agents.core.meta_ports import OptimizerDesk, PastChange
 from agents.core.meta_types import AgentDays, DecisionStatus, WeightDecision
@@ -211,7 +212,12 @@ def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, st
         sharpe_improvement=proposal.expected_sharpe_improvement,
         return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
-        evidence={**proposal.evidence, **spent, "tuning": tuning_digest(tuning), "candidate": candidate},
+        evidence={
+            **named(proposal.evidence, days.agents),
+            **spent,
+            "tuning": tuning_digest(tuning),
+            "candidate": candidate,
+        },
     )
 
 

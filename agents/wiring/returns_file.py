@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.adapters.files.returns_file import read_returns, read_weights
+from agents.core.believed import named
 from agents.core.errors import DataError
 from agents.quant.allocation import Limits, Method, propose
 
@@ -46,5 +47,5 @@ def optimize_file(
         "expected_sharpe_improvement": made.expected_sharpe_improvement,
         "expected_return_improvement": made.expected_return_improvement,
         "causes": {name: dict(parts) for name, parts in zip(names, made.causes, strict=True)},
-        "evidence": dict(made.evidence),
+        "evidence": named(made.evidence, names),
     }

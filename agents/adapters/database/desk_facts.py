@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from agents.adapters.database.engine import Row, row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
+from agents.core.believed import PastBeliefs, views_in
 from agents.core.facts import (
     AgentWork,
     AppliedWeights,
@@ -37,7 +38,7 @@ from agents.core.types import RiskState, Trade, WeightsLevel
 Read = Callable[[str], list[Row]]
 """The rows of one section of `_QUERIES`."""
 
-ROWS = {"trades": 500, "jobs": 60, "history": 40}
+ROWS = {"trades": 500, "jobs": 60, "history": 40, "beliefs": 120}
 """At most so many rows of each are read for one report."""
 RECENT_DECISIONS = 7
 
@@ -95,6 +96,13 @@ _QUERIES = {
     "applied": """
         SELECT timestamp, agent_weights FROM weight_history
         WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at ORDER BY version""",
+    "beliefs": """
+        SELECT timestamp, beliefs FROM (
+            SELECT timestamp, evidence -> 'beliefs' AS beliefs, row_number() OVER (ORDER BY version DESC) AS place,
+                   count(*) OVER () AS decisions
+            FROM weight_history
+            WHERE jsonb_typeof(evidence -> 'beliefs') = 'object' AND timestamp <= :at) b
+        WHERE mod(place - 1, greatest(1, decisions / :beliefs)) = 0 ORDER BY timestamp""",
     "tuner": """
         SELECT count(*) AS decisions,
                count(*) FILTER (WHERE status = 'apply') AS changes,
@@ -175,6 +183,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         weight_history=history,
         recent_decisions=[recorded.decision for recorded in history[:RECENT_DECISIONS]],
         applied=[AppliedWeights(at=row["timestamp"], weights=row["agent_weights"]) for row in read("applied")],
+        beliefs=[PastBeliefs(at=row["timestamp"], agents=views_in(row["beliefs"])) for row in read("beliefs")],
         tuner=TunerTotals(**read("tuner")[0]),
         scored=ScoredChanges(**read("scored")[0]),
         jobs=[JobRun(**row) for row in read("jobs")],

@@ -456,7 +456,7 @@ def test_every_rule_can_fire_and_a_good_desk_fires_none():
     facts = replace(
         good,
         scorecards=[
-            card("A", sharpe_ratio=-1.0, sharpe_high=-0.2),
+            card("A", sharpe_ratio=-1.0, sharpe_high=-0.2, sharpe_always_low=-1.9, sharpe_always_high=-0.1),
             card("B", sharpe_ratio=-0.5, total_signals=0, sharpe_high=0.3),
         ],
         work=[work],
