@@ -21,6 +21,8 @@ if [ "${1:-}" = quick ]; then
     shift
     exec "$bin/python" -m pytest "${parallel[@]}" -m "not slow" tests/unit tests/test_tidy.py "$@"
 fi
-"$bin/python" -m pytest "${parallel[@]}"
+# Half of the time tests wait, for daemons and servers: three processes keep two cores busy.
+workers=$(( ($(nproc) * 3 + 1) / 2 ))
+"$bin/python" -m pytest --numprocesses "$(( workers < 8 ? workers : 8 ))"
 echo "== fault board, short form"
 exec "$bin/python" scripts/fault_board.py --quick

@@ -222,7 +222,11 @@ class TradingDaemon:
         window = window.rows(max(0, len(window.time) - needed), len(window.time))
         stale = self._is_stale(closed, now)
         desk.on_bar(bar)
-        cycle = desk.orchestrator.run_cycle(window, desk.broker, now, stale=stale)
+
+        def went_stale() -> bool:
+            return not stale and self._is_stale(closed, self._clock.now())
+
+        cycle = desk.orchestrator.run_cycle(window, desk.broker, now, stale=stale, went_stale=went_stale)
         self._window, self._last = window, closed  # only now: a cycle that failed is tried again
         log_event(
             logger,

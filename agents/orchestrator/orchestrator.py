@@ -9,7 +9,7 @@ the broker by their id; those it does not know are NOT_PLACED and the next cycle
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ from agents.core.books import LIVE
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.orders import KEPT_BACK
+from agents.core.orders import KEPT_BACK, TOO_LATE
 from agents.core.ports import Broker, Command, Journal, RiskEvent
 from agents.core.types import (
     Bars,
@@ -112,9 +112,12 @@ class Orchestrator:
             self._history = raw_forecasts(signals)[-count:]
         return None
 
-    def run_cycle(self, window: Bars, broker: Broker, at: datetime, *, stale: bool) -> CycleRecord:
+    def run_cycle(
+        self, window: Bars, broker: Broker, at: datetime, *, stale: bool, went_stale: Callable[[], bool] = lambda: False
+    ) -> CycleRecord:
         """Decide on the last bar of `window`, record the decision, then send its orders; `at` is now.
 
+        `went_stale` is asked right before sending: a process that stood still after `at` sends nothing of an old bar.
         A cycle that failed can be tried again: where its decision is on record already, only the sending goes on, by
         asking the broker what it has.
         """
@@ -137,7 +140,7 @@ class Orchestrator:
         else:
             raise JournalError("a person's commands come faster than the desk can obey them; give the last one again")
         self._unsent = decision.cycle
-        self._send(decision.cycle.orders, broker, at)
+        self._send(decision.cycle.orders, broker, at, went_stale)
         self._unsent = None
         return decision.cycle
 
@@ -222,12 +225,13 @@ class Orchestrator:
 
     # ------------------------------------------------------------ parts of a cycle
 
-    def _send(self, orders: Sequence[Order], broker: Broker, at: datetime) -> None:
+    def _send(self, orders: Sequence[Order], broker: Broker, at: datetime, went_stale: Callable[[], bool]) -> None:
         if not orders:
             return
         killpoint("order.before_send")
-        if any(command.state is RiskState.HALTED for command in self._journal.pending_commands()):
-            self._keep_back(orders, at)
+        halted = any(command.state is RiskState.HALTED for command in self._journal.pending_commands())
+        if halted or went_stale():
+            self._keep_back(orders, at, KEPT_BACK if halted else TOO_LATE)
             return
         try:
             answers = list(broker.place(orders))
@@ -264,12 +268,12 @@ class Orchestrator:
         log_event(logger, "order resolved", order=order.client_order_id, state=outcome.state)
         self._journal.record_outcomes(at, [outcome])
 
-    def _keep_back(self, orders: Sequence[Order], at: datetime) -> None:
-        """A person halted the desk between the decision and the sending: nothing leaves."""
+    def _keep_back(self, orders: Sequence[Order], at: datetime, reason: str) -> None:
+        """Something happened between the decision and the sending: nothing leaves."""
         ids = [order.client_order_id for order in orders]
-        log_event(logger, "halted before sending; nothing is sent", level=logging.WARNING, orders=len(ids))
+        log_event(logger, "nothing is sent", level=logging.WARNING, orders=len(ids), reason=reason)
         self._journal.record_outcomes(
-            at, [OrderOutcome(client_order_id=key, state="not_placed", reason=KEPT_BACK) for key in ids]
+            at, [OrderOutcome(client_order_id=key, state="not_placed", reason=reason) for key in ids]
         )
         drop_pending(self._state, ids, self.plan.symbols, orders)
 

@@ -1,7 +1,7 @@
 """Removes one safeguard after the other from a copy of the program: the rows of the board that guard it must turn red.
-A row that stays green tests nothing. Safeguards that another one covers are not
-listed: a lost COMMIT that nobody looks up is found when the desk is taken up again, half a line is no whole row, and a
-copy of weights is compared with the database's."""
+A row that stays green tests nothing. Safeguards that another one covers are not listed: a lost COMMIT that nobody looks
+up is found when the desk is taken up again, half a line is no whole row, and a copy of weights is compared with the
+database's."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ def try_mutants(only: list[str], seed: int) -> int:
 
 def _verdicts(mutant: Mutant, rows: list[str], seed: int) -> dict[str, str]:
     """What the board says of a copy of the program without this safeguard."""
-    folder = Path(tempfile.mkdtemp(prefix="mutant-"))
+    # Always the same folder: machine code is cached by the place of its source, and compiling takes each daemon a minute.
+    folder = Path(tempfile.gettempdir()) / f"quorum-mutant-{os.getuid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     try:
         for name in COPIED:
             source = ROOT / name

@@ -11,6 +11,7 @@ from agents.adapters.database.alarm_facts import read_alarm_facts
 from agents.adapters.database.delistings import delist
 from agents.adapters.database.engine import transaction
 from agents.adapters.feeds.folder_feed import FolderFeed
+from agents.core.orders import TOO_LATE
 from agents.core.ports import Arrival
 from agents.core.settings import Settings
 from agents.orchestrator.steady_time import DOUBT_S
@@ -323,4 +324,37 @@ def test_parity_holds_with_a_publication_delay(services, tmp_path, restart_at):
         filled = desk.rows("SELECT f.time - o.decision_time FROM fills f JOIN orders o USING (client_order_id)")
         assert len(filled) > HOURS
         assert {after for (after,) in filled} == {timedelta(hours=1)}
+        assert differences(desk) == 0
+
+
+# ---------------------------------------------------------------- a process that stands still
+
+
+@pytest.mark.parametrize("point", ["decision.before_commit", "order.before_send"])
+@pytest.mark.parametrize(("stands_s", "sent"), [(300.0, True), (5 * 86_400.0, False)], ids=["minutes", "days"])
+def test_what_was_decided_before_a_standstill_is_not_sent_long_after_it(start, monkeypatch, point, stands_s, sent):
+    """B01: the daemon is stopped (SIGSTOP, a laptop's lid) after it looked at the bar's age and before it sends."""
+    stands = []
+
+    def stand_still(name: str) -> None:
+        if name == point and stands:
+            desk.clock.sleep_s(stands.pop())
+
+    monkeypatch.setattr("agents.orchestrator.orchestrator.killpoint", stand_still)
+    with start(complete_within_s=0.0) as desk:
+        history(desk)
+        desk.turn()
+        close(desk, WARM_UP)
+        write_day(desk, WARM_UP)
+        stands.append(stands_s)
+        assert desk.turn() == 1
+        assert not stands
+        states = desk.rows(f"SELECT state, reason FROM orders WHERE decision_time = '{moment(WARM_UP)}'")
+        assert set(states) == {("acked", "") if sent else ("not_placed", TOO_LATE)}
+        for t in range(WARM_UP + 1, WARM_UP + 9):
+            write_day(desk, t)
+        close(desk, WARM_UP + 8)
+        assert desk.turn() == 8
+        filled = "SELECT count(*) FROM fills JOIN orders USING (client_order_id) WHERE decision_time ="
+        assert (desk.scalar(f"{filled} '{moment(WARM_UP)}'") > 0) is sent
         assert differences(desk) == 0

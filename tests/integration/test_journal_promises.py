@@ -1,13 +1,18 @@
-"""Two promises of the journal that no other test would miss: a decision is on disk when it is sent, and a desk whose
-ledger and state disagree does not trade."""
+"""Promises of the journal that no other test would miss: a decision is on disk when it is sent, a desk whose ledger and
+state disagree does not trade, and values are stored as they are."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
 import pytest
 from sqlalchemy import text
 
+from agents.adapters.database.array_text import array_text
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.engine import open_engine
+from agents.adapters.database.engine import driver_connection, open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.core.clock import SystemClock
 from agents.core.errors import JournalError
@@ -90,3 +95,33 @@ def test_a_desk_whose_ledger_is_not_what_its_state_says_does_not_trade(opened, o
         connection.execute(text("UPDATE positions SET quantity = quantity - 7 WHERE symbol = :s"), {"s": held.symbol})
     assert again.desk.recover(again.broker, BARS.rows(0, 0), T0) == as_datetime(BARS.time[59])
     again.journal.release()
+
+
+ARRAYS = {
+    "text": ["", " ", "NULL", "null", '"', "\\", '\\"', "{a,b}", "a,b", "'", "line\nbreak\ttab", "état ☃", "%s", None],
+    "double precision": [0.0, -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, np.float64(1 / 3), None],
+    "numeric": [Decimal("0"), Decimal("1E+3"), Decimal("-0.00000001"), Decimal("123456789012345678.12345678"), None],
+    "boolean": [True, False, None],
+    "bigint": [0, -(2**63), 2**63 - 1, None],
+    "timestamptz": [datetime(2026, 1, 1, 12, 30, 0, 123456, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), None],
+    "bytea": [b"", b"\x00\xff\\x41", None],
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_values_come_back_from_an_array_as_they_were_sent(trader, kind):
+    sent = ARRAYS[kind]
+    with trader.connect() as connection, driver_connection(connection).cursor(binary=True) as cursor:
+        rows = cursor.execute(f"SELECT * FROM unnest(%s::{kind}[])", [array_text(sent)]).fetchall()
+    received = [row[0] for row in rows]
+    assert [exact(value) for value in received] == [exact(value) for value in sent]
+
+
+def exact(value: object) -> object:
+    """Tells -0.0 from 0.0."""
+    return value.hex() if isinstance(value, float) else value
+
+
+def test_a_kind_of_value_without_a_word_is_refused():
+    with pytest.raises(TypeError, match="no word for dict in an array"):
+        array_text([{}])

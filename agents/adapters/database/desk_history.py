@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
-from agents.core.orders import CANCELLED, KEPT_BACK
+from agents.core.orders import CANCELLED, KEPT_BACK, TOO_LATE
 from agents.core.recorded import CheckedState, Recorded, RecordedFill, RecordedSpan, RecordedWeights, WeightsTraded
 from agents.core.types import Booleans, Fill, Floats, RiskState
 
@@ -148,7 +148,9 @@ class DeskHistory:
             fills = _fills_between(connection, *bounds)
             span = {"since": since, "until": bounds[1]}
             commands = connection.execute(text(_COMMANDS), span).all()
-            taken_back = connection.execute(text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK]}).all()
+            taken_back = connection.execute(
+                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, TOO_LATE]}
+            ).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},
             {name: s for s, name in enumerate(symbols)},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from agents.adapters.database.array_text import array_text
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
@@ -53,11 +54,16 @@ def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
             for row in part.rows:
                 copy.write_row(row)
         return
-    table = metadata.tables[part.table]
-    arrays = ", ".join(f"%s::{_array_type(table, column)}[]" for column in part.columns)
-    values = [list(column) for column in zip(*part.rows, strict=True)]
-    statement = f"INSERT INTO {part.table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
-    connection.execute(statement, values)
+    connection.execute(_insert_of(part.table, part.columns), [array_text(c) for c in zip(*part.rows, strict=True)])
+
+
+@cache
+def _insert_of(table: str, columns: tuple[str, ...]) -> str:
+    """One statement for any number of rows, with an array for each column."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    kinds = [metadata.tables[table].c[column].type.compile(DIALECT) for column in columns]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
 
 
 def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
@@ -83,7 +89,3 @@ def write_state(connection: Driver, at: datetime, state: bytes, warm_up: WarmUp 
 
 def _columns_of(fills: Iterable[Fill]) -> list[list[object]]:
     return [[getattr(fill, name) for fill in fills] for name in _FILL_COLUMNS]
-
-
-def _array_type(table: Table, column: str) -> str:
-    return str(table.c[column].type.compile(DIALECT))
