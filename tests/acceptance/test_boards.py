@@ -84,3 +84,10 @@ def test_the_desk_that_plays_is_the_one_that_proposes(scripts, world, agents):
         made = propose(drawn.returns[t : t + 1], weights, periods_per_year=252.0, state=state)
         weights, state = made.weights, made.state
     assert np.ptp(held) > 0.02 or (world, agents) == ("abstaining", 3)
+
+
+def test_a_short_calibration_of_the_monitor():
+    """No sound desk of 60 is stopped; of those whose beliefs have their sign turned, some are where skills differ."""
+    rows = {row["world"]: row for row in board("calibrate_monitor.py", "--seeds", "10", "--first-seed", "5000")}
+    assert sum(row["false"] for row in rows.values()) == 0
+    assert rows["spread"]["caught"] >= 0.3
