@@ -27,9 +27,10 @@ def report(options: Namespace, screen: Screen) -> int:
     if options.out is not None and options.out.suffix not in (".html", ".eml"):
         raise UsageError(f"--out {options.out}: the name must end in .html or .eml")
     with meta_plane(load_settings(options.settings), demo=options.demo, say=screen.say) as plane:
-        end = _end_of_demo(plane) if options.demo else plane.clock.now()
+        end = _end_of_demo(plane) if options.demo else plane.desk_time()
         screen.say("drawing")
-        wrong = None if options.demo else plane.wrong_at(end)  # the meta daemon may be the one that is dead
+        # Looked at now, since the meta daemon may be the one that is dead.
+        wrong = None if options.demo else plane.wrong_at(plane.clock.now())
         composed, summary, _ = plane.report(end, _start(options, plane, end), keep=False, wrong=wrong)
         if options.send_test:
             _send_test(plane, composed, screen)

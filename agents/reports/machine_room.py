@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from agents.core.clock import CLOCK_STEP
 from agents.core.facts import AgentWork, DeskFacts, ParityCheck, ParityDifference
 from agents.core.meta_types import Heartbeat, JobRun
 from agents.reports.content import DifferenceLine, JobLine, ParityLines, WorkLine
@@ -70,7 +71,10 @@ def system_lines(facts: DeskFacts) -> list[tuple[str, str]]:
 
 def _heard_of(beat: Heartbeat, at: datetime) -> str:
     heard = "stopped" if beat.state == "stopped" else "heard of"
-    return f"{heard} {ago(beat.at, at)}" + (f", cannot work: {beat.detail[:VALUE_CHARACTERS]}" if beat.detail else "")
+    when = (
+        ago(beat.at, at) if beat.at <= at + CLOCK_STEP else f"at {beat.at:%Y-%m-%d %H:%M} UTC, by the machine's clock"
+    )
+    return f"{heard} {when}" + (f", cannot work: {beat.detail[:VALUE_CHARACTERS]}" if beat.detail else "")
 
 
 def freshness_sentence(facts: DeskFacts, limit: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents.adapters.cache.redis_weights import RedisWeightCache
+from agents.adapters.database.desk_history import DeskHistory
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.outbox import PostgresOutbox
@@ -49,6 +50,8 @@ logger = logging.getLogger(__name__)
 GRAVE = ("critical", "high")
 DECIDE_WITHIN = timedelta(minutes=15)
 """A bar that has been known for longer and is not decided on is an alarm."""
+NEVER = datetime(1900, 1, 1, tzinfo=UTC)
+"""No bar of a desk in its bars' time is older, so none is stale."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class MetaPlane:
     every: timedelta | None = None
     cache_in_memory: bool = False
     """For a recorded replay, whose weights are nobody else's business."""
+    in_bars_time: bool = False
+    """Whether jobs work as of the newest decision: on a desk whose clock is its bars, which may be years old."""
 
     @cached_property
     def agents(self) -> tuple[str, ...]:
@@ -138,21 +143,27 @@ class MetaPlane:
         return compose_report(self.reports, self.reporting, period, keep=keep, wrong=wrong)
 
     def run_job(self, name: str, at: datetime | None = None, due_at: datetime | None = None) -> dict[str, Any]:
-        """Run one job here, as of `at` (default: now); what it did as plain values. UsageError for an unknown job."""
-        now = at or self.clock.now()
+        """Run one job here, as of `at` (default: the desk's time); what it did as plain values. UsageError where no job
+        has this name."""
+        now, machine = at or self.desk_time(), at or self.clock.now()
         if name == "performance_analyzer":
             self.reports.register_variants(now, *variants_of(self.settings))
-            forget_old_metrics(self.engine, now, metrics_days=self.settings.meta.keep_metrics_days)
+            forget_old_metrics(self.engine, machine, metrics_days=self.settings.meta.keep_metrics_days)
             return update_scorecards(self.store, self.thresholds, now)
         if name == "weight_optimizer":
             return decide_weights(self.store, self.tuning, now, due_at)
         if name == "parity_check":
-            chain = check_record(self.engine, now, whole=True)
+            chain = check_record(self.engine, machine, whole=True)
             return check_parity(self.checked_desk, now, keep=True) | {"chain_differences": len(chain.differences)}
         if name == "project_manager":
-            self.raise_alarms(now)
-            return write_report(self.reports, self.outbox, self.reporting, now)
+            self.raise_alarms(machine)
+            return write_report(self.reports, self.outbox, replace(self.reporting, posted_at=machine), now)
         raise UsageError(f"no job is named '{name}'; known are {', '.join(JOBS)}")
+
+    def desk_time(self) -> datetime:
+        """The machine's time; that of the newest decision, where there is one, on a desk in its bars' time."""
+        newest = DeskHistory(self.engine).span() if self.in_bars_time else None
+        return newest.last if newest is not None else self.clock.now()
 
     @cached_property
     def pinger(self) -> Pinger | None:
@@ -199,6 +210,8 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
 
 def alarm_limits(settings: Settings, at: datetime) -> AlarmLimits:
     """What counts as late on this desk at `at`."""
+    if settings.data.clock == "bars":
+        return AlarmLimits(stale_after=at - NEVER, decide_within=DECIDE_WITHIN)
     stale = timedelta(seconds=INTERVALS_S[settings.data.interval] * max(2.0, settings.data.stale_after_intervals))
     return AlarmLimits(
         stale_after=_trading_gap(settings, stale, at),
@@ -220,7 +233,8 @@ def meta_plane(settings: Settings, *, demo: bool, say: Say, clock: Clock | None 
     if demo:
         settings = demo_settings(settings)
     connections = connect(settings, demo=demo, say=say)
-    plane = MetaPlane(settings, connections, clock or SystemClock())
+    in_bars_time = settings.data.clock == "bars" and not demo and clock is None
+    plane = MetaPlane(settings, connections, clock or SystemClock(), in_bars_time=in_bars_time)
     try:
         yield plane
     finally:

@@ -33,11 +33,13 @@ BEING_SENT = "another mail is being sent; the next report tells of this period t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """How reports are made: the desk's name, the usual period, and whether pictures are drawn."""
+    """How reports are made: the desk's name, the usual period, whether pictures are drawn, and the machine's time at
+    which they are posted, where that is not their own."""
 
     desk: str = "desk"
     period: timedelta = timedelta(hours=2)
     with_pictures: bool = True
+    posted_at: datetime | None = None
 
 
 class Composed(NamedTuple):
@@ -108,11 +110,12 @@ def _queue(desk: ReportDesk, outbox: Outbox, reporting: Reporting, composed: Com
     """Give the outbox the mail of a report, which tells of all since the end of the last mail that left; "queued", or
     why there is none."""
     settings, report = outbox.mail_settings(), composed.report
+    at = reporting.posted_at or report.period_end
     if settings is None:
         return "not configured; run scripts/configure_email.py"
     for _ in range(ATTEMPTS):
-        last = outbox.last_mail(report.period_end)
-        silence, letter = _silence(settings, report, last), composed
+        last = outbox.last_mail(at)
+        silence, letter = _silence(settings, report, last, at), composed
         if not silence:
             letter = _letter(desk, reporting, composed, last.period_end if last else outbox.first_period_start())
             if settings.mode == "only_if_changed" and last is not None and not _has_news(letter, last):
@@ -128,16 +131,16 @@ def _queue(desk: ReportDesk, outbox: Outbox, reporting: Reporting, composed: Com
             recipients=settings.recipients,
             said=_said(letter),
         )
-        if outbox.enqueue(entry, report.period_end):
+        if outbox.enqueue(entry, at):
             return silence or "queued"
-    outbox.enqueue(replace(entry, state="skipped", message=None, detail=BEING_SENT), report.period_end)
+    outbox.enqueue(replace(entry, state="skipped", message=None, detail=BEING_SENT), at)
     return BEING_SENT
 
 
-def _silence(settings: MailSettings, report: Report, last: LastMail | None) -> str:
+def _silence(settings: MailSettings, report: Report, last: LastMail | None, at: datetime) -> str:
     if last is not None and last.period_end >= report.period_end:
         return f"the last mail told of all up to {last.period_end:%Y-%m-%d %H:%M} UTC"
-    return reason_not_to_mail(settings, at=report.period_end, last_left=last.left_at if last else None)
+    return reason_not_to_mail(settings, at=at, last_left=last.left_at if last else None)
 
 
 def _letter(desk: ReportDesk, reporting: Reporting, composed: Composed, start: datetime | None) -> Composed:

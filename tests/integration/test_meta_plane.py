@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email
 import email.policy
+import getpass
 import hashlib
+import importlib.util
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ from datetime import timedelta
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psycopg
@@ -785,6 +788,77 @@ def test_bad_files_are_one_line(tmp_path, returns, previous, message):
         (tmp_path / "p.json").write_text(previous)
         arguments += ["--previous", "p.json"]
     assert message in quorum(dict(os.environ), tmp_path, *arguments, code=1).stderr
+
+
+def test_a_desk_in_its_bars_time_gets_its_reports_in_it(plane, environment, tmp_path):
+    """Seen: bars of 2001, reported on as of today: "the last decision was made 9000 days ago", nothing traded, and
+    weights decided a quarter of a century after the bars that they are for."""
+    for job in ("performance_analyzer", "weight_optimizer", "project_manager"):
+        quorum(environment, tmp_path, "meta", "--once", "--only", job)
+    reader = DeskReader(plane.engine)
+    (made,) = reader.rows("SELECT generated_at, period_end, subject, text FROM project_reports")
+    assert made["generated_at"] == made["period_end"] == END
+    assert "days ago" not in made["subject"] and "last decision was made" not in made["text"]
+    assert reader.rows("SELECT timestamp FROM weight_history") == [{"timestamp": END}]
+    assert "data_stale" not in {row["kind"] for row in reader.rows("SELECT kind FROM alarms")}
+    shown = quorum(environment, tmp_path, "report", "--days", "3").stdout
+    assert f"to {END:%Y-%m-%d %H:%M} UTC" in shown
+
+
+@pytest.fixture
+def configure(environment, tmp_path, monkeypatch):
+    """The script as a person uses it: `configure(answers, passwords)` gives what it printed; it must ask no more."""
+    spec = importlib.util.spec_from_file_location("configure_email", ROOT / "scripts" / "configure_email.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for name in ("DATABASE_URL", "REDIS_URL", "QUORUM_DATA__CLOCK", "QUORUM_DESK__NAME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.chdir(tmp_path)
+
+    def run(answers, passwords, *flags):
+        asked = []
+        answers, passwords = iter(answers), iter(passwords)
+        monkeypatch.setattr("sys.argv", ["configure_email.py", *flags])
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or next(answers))
+        monkeypatch.setattr(getpass, "getpass", lambda _question: next(passwords))
+        assert script.main() == 0
+        assert next(answers, None) is None and next(passwords, None) is None
+        return asked
+
+    return run
+
+
+def test_configure_email_asks_again_only_for_what_cannot_be_right(plane, configure, capsys):
+    """Seen: a wrong answer was told after the last question, and all had to be given again."""
+    to_gmail = ["", "ssl", "", "", "me@gmail.com", "nobody", "", "", "daily_digest", "", "late", "22:00-07:00", "", ""]
+    order = [to_gmail[k] for k in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)]
+    asked = configure(order, ["sixteen letters"], "--no-check")
+    stored = plane.outbox.mail_settings()
+    assert (stored.server, stored.port, stored.security) == ("smtp.gmail.com", 587, "starttls")
+    assert (stored.sender, stored.recipients, stored.mode) == ("me@gmail.com", ("me@gmail.com",), "daily_digest")
+    assert stored.quiet_hours == ("22:00", "07:00")
+    assert asked[0] == "SMTP server [smtp.gmail.com]: "
+    said = capsys.readouterr().out
+    assert "App Password" in said and "apppasswords" in said
+    assert "--security must be starttls or tls" in said and "'nobody' is no mail address" in said
+    assert [q for q in asked if q.startswith("security")] == ["security: starttls or tls [starttls]: "] * 2
+
+    again = configure([""] * 10, [""], "--no-check")
+    assert plane.outbox.mail_settings() == stored, "Enter keeps what is known"
+    assert "quiet hours, such as 22:00-07:00, or none [22:00-07:00]: " in again
+
+
+def test_configure_email_keeps_the_answers_where_the_server_refuses(plane, configure, tmp_path, capsys):
+    """The login is tried before the rest is asked; the old password stays in use until the new one works."""
+    configure(["localhost", "", "2525", "me", "me@example.org", "", "", "", "", ""], ["first"], "--no-check")
+    secret = Path(plane.outbox.mail_settings().secret_file)
+    with pytest.raises(StopIteration):
+        configure(["", "", "1", "", "", ""], ["second", "third"])
+    said = capsys.readouterr().out
+    assert said.count("Your answers are kept") == 1
+    assert plane.outbox.mail_settings().port == 2525
+    assert secret.read_text() == "first\n" and list(secret.parent.iterdir()) == [secret]
 
 
 def test_configure_email_by_flags(plane, environment, tmp_path):
