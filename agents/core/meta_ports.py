@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple, Protocol
 from agents.core.facts import DeskFacts, Period
 from agents.core.meta_types import (
     AgentDays,
+    BeliefsKind,
     JobRun,
+    KeptBeliefs,
     MailSettings,
     Recommendation,
     Report,
@@ -86,6 +88,14 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
 
     def moved_since(self, since: datetime) -> float:
         """By how much the weight that moved most has moved since a time, as a fraction of the book."""
+        ...
+
+    def kept_beliefs(self, kind: BeliefsKind) -> KeptBeliefs | None:
+        """What was believed when it was last kept; None where nothing is, or what is cannot be read."""
+        ...
+
+    def keep_beliefs(self, kind: BeliefsKind, beliefs: KeptBeliefs, at: datetime) -> None:
+        """Keep this instead of what was kept before."""
         ...
 
     def methods_tried(self, method: str) -> int:

@@ -59,6 +59,21 @@ class AgentDays:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptBeliefs:
+    """What the tuner believes of `agents` after so many `days`: the filter's state as arrays by name, and a digest of
+    all that it was computed from."""
+
+    agents: tuple[str, ...]
+    days: int
+    digest: str
+    arrays: Mapping[str, Floats]
+
+
+BeliefsKind = Literal["past", "now"]
+"""Of the replayed time before the first decision, and of all days up to now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """One agent over one window (days; 0 = all history) ending on `date`. `figures` maps the names of
     agent_scorecards to a number, or None where it is undefined; `undefined` says why."""

@@ -186,6 +186,7 @@ class TuningSettings(Section):
     false_changes_per_year: Annotated[float, Field(gt=0, lt=1)] = 0.10
     look_back_days: Annotated[int, Field(ge=5)] = 30
     history_days: Annotated[int, Field(ge=30)] = 2920
+    history_trust: Fraction = 0.5
     turnover_cost_bps: NonNegative = 5.0
     score_after_days: Annotated[int, Field(ge=1)] = 30
     top_sharpe: Annotated[float, Field(allow_inf_nan=False)] = 1.5

@@ -7,13 +7,12 @@ docs/mathematics.md.
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from agents.core.arrays import packed, unpacked
 from agents.core.types import Floats
 from agents.quant.belief_filter import take_in
 from agents.quant.belief_state import (
@@ -31,13 +30,12 @@ from agents.quant.belief_state import (
 )
 from agents.quant.belief_worlds import weigh_shares
 
-STATE_FORMAT = 1
 _BY_PAIR = ("together", "square_beside", "pair_weight")
 _OF_ALL = ("clock", "lag_product", "lag_weight")
 
 
 class BeliefsError(ValueError):
-    """Stored beliefs that cannot be read: another format, or not what `to_bytes` wrote."""
+    """Stored beliefs that cannot be read: they are not what this version writes."""
 
 
 def pace_of(periods_per_year: float, trust: float = 1.0) -> Pace:
@@ -109,24 +107,26 @@ def for_agents(state: BeliefState, before: Sequence[str], now: Sequence[str]) ->
 
 
 def to_bytes(state: BeliefState) -> bytes:
-    """The state as numpy's npz without pickle, with the number of its format."""
-    buffer = io.BytesIO()
-    np.savez(buffer, format=np.array([STATE_FORMAT]), **state._asdict())
-    return buffer.getvalue()
+    """The state as numpy's npz without pickle."""
+    return packed(state._asdict())
 
 
-def from_bytes(packed: bytes) -> BeliefState:
+def from_bytes(stored: bytes) -> BeliefState:
     """What `to_bytes` wrote, to the bit; BeliefsError for anything else."""
     try:
-        with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
-            written = int(saved["format"][0])
-            if written != STATE_FORMAT:
-                raise KeyError(f"format {written}, this version reads {STATE_FORMAT}")
-            state = BeliefState(**{name: np.asarray(saved[name], dtype=np.float64) for name in BeliefState._fields})
-    except (KeyError, ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        arrays = unpacked(stored)
+    except ValueError as error:
         raise BeliefsError(f"these are no stored beliefs: {error}") from None
-    fresh = no_beliefs(len(state.belief))
-    if any(old.shape != new.shape for old, new in zip(state, fresh, strict=True)):
+    return from_arrays(arrays)
+
+
+def from_arrays(arrays: Mapping[str, Floats]) -> BeliefState:
+    """The state whose fields these are, by name; BeliefsError where they are not, or do not fit each other."""
+    if set(arrays) != set(BeliefState._fields):
+        raise BeliefsError(f"beliefs have the parts {', '.join(BeliefState._fields)}; stored are {', '.join(arrays)}")
+    state = BeliefState(**{name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()})
+    fresh = no_beliefs(len(state.belief)) if state.belief.ndim == 1 else None
+    if fresh is None or any(old.shape != new.shape for old, new in zip(state, fresh, strict=True)):
         raise BeliefsError("the stored beliefs' arrays do not fit each other")
     return state
 

@@ -16,7 +16,7 @@ import numpy as np
 from agents.core.clock import Clock
 from agents.core.facts import Trading
 from agents.core.meta_ports import PastChange, TuningRecord
-from agents.core.meta_types import IN_FORCE, AgentDays, Scorecard, WeightDecision
+from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import StandIn, in_force, largest_move
 from agents.replay.agent_days import AgentDayTable
@@ -45,6 +45,7 @@ class ArrayDesk:
         self._trials = trials
         self._newest: WeightSet | None = None
         self._cached: WeightSet | None = None
+        self._beliefs: dict[BeliefsKind, KeptBeliefs] = {}
         self._methods: set[str] = set()
         self._unscored: list[PastChange] = []
         self._record = TuningRecord(None, None, None)
@@ -97,6 +98,12 @@ class ArrayDesk:
         recent = list(takewhile(lambda d: d.at >= since, reversed(self.decisions)))
         moves = [d for d in reversed(recent) if d.status in ("apply", "revert")]
         return largest_move(moves[0].previous or {}, self._newest.weights) if moves and self._newest else 0.0
+
+    def kept_beliefs(self, kind: BeliefsKind) -> KeptBeliefs | None:
+        return self._beliefs.get(kind)
+
+    def keep_beliefs(self, kind: BeliefsKind, beliefs: KeptBeliefs, at: datetime) -> None:
+        self._beliefs[kind] = beliefs
 
     def methods_tried(self, method: str) -> int:
         return len(self._methods | {method})

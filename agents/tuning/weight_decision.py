@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -18,12 +17,13 @@ import numpy as np
 
 from agents.core.believed import named
 from agents.core.log import log_event
-from agents.core.meta_ports import OptimizerDesk, PastChange
-from agents.core.meta_types import AgentDays, DecisionStatus, WeightDecision
+from agents.core.meta_ports import OptimizerDesk
+from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, WeightDecision
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
-from agents.quant.returns import periods_per_year, sharpe_ratio
+from agents.tuning.desk_beliefs import Known, kept_of, known_after, opinions
+from agents.tuning.past_changes import days_in_year, score_past
 from agents.tuning.tuning_pause import pause_of
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,9 @@ LEAST_STEP = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """How weights are tuned: method, limits, days of history used at least and at most, cost of moving all of the book,
-    and after how many days a change is scored."""
+    """How weights are tuned: method, limits, days of history that a textbook method uses at least and at most, cost of
+    moving all of the book, after how many days a change is scored, days a year, the weights to hold while nothing is
+    known (none: equal ones), and how far the replayed past is believed."""
 
     method: Method = "adaptive"
     limits: Limits = field(default_factory=Limits)
@@ -47,18 +48,33 @@ class Tuning:
     history_days: int = 2920
     turnover_cost: float = 0.0005
     score_after_days: int = 30
+    days_per_year: float = 252.0
+    anchor: Mapping[str, float] = field(default_factory=dict)
+    history_trust: float = 0.5
     solver: Solver = field(default="reference", repr=False)
     """Not part of a decision's inputs: the results do not depend on it."""
 
 
 class DecisionInputs(NamedTuple):
     """What a decision about weights is computed from; `moved_today` is the largest move of one weight on this UTC day
-    before it, which leaves so much less of the day's step."""
+    before it, which leaves so much less of the day's step. `past` is what was believed before the first day, `kept`
+    what was believed after some of the `days`: it saves time and changes nothing."""
 
     days: AgentDays
     before: WeightSet
     tuning: Tuning
     moved_today: float = 0.0
+    past: KeptBeliefs | None = None
+    kept: KeptBeliefs | None = None
+
+
+class Grounds(NamedTuple):
+    """Inputs with what follows from them: the returns [T, A] that the method looks at, and what is believed (None by a
+    textbook method)."""
+
+    inputs: DecisionInputs
+    returns: Floats
+    known: Known | None
 
 
 class Occasion(NamedTuple):
@@ -79,26 +95,24 @@ def decide_weights(
     and net of turnover, in the `units` beside them), decision, reason, version and method.
     """
     inputs = read_inputs(desk, tuning, at)
-    paused = pause_of(desk, inputs.days, inputs.before.weights, at)
+    grounds, paused = grounds_of(inputs), pause_of(desk, inputs.days, inputs.before.weights, at)
     if paused is None:
-        decision = decide(inputs, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
+        decision = decide_on(grounds, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
     else:
         decision = replace(paused, decided_for=decided_for)
     version = desk.publish(decision)
-    score_past(desk, inputs.days, tuning, at)
+    _keep(desk, grounds, at)
+    score_past(desk, inputs.days, tuning.score_after_days, at)
     log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)
     return outcome_of(decision, version, inputs.before)
 
 
 def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime) -> tuple[Proposal, WeightDecision]:
     """What `method` would propose at `at`. It is recorded as a trial: later claims have to be stronger."""
-    tried = Tuning(
-        method=method, limits=tuning.limits, history_days=tuning.history_days, turnover_cost=tuning.turnover_cost
-    )
-    inputs = read_inputs(desk, tried, at)
+    grounds = grounds_of(read_inputs(desk, replace(tuning, method=method), at))
     occasion = Occasion(at, None, desk.methods_tried(method))
-    proposal = proposal_of(inputs, occasion.trials)
-    decision = _decision(proposal, inputs, occasion, "trial")
+    proposal = proposal_of(grounds, occasion.trials)
+    decision = _decision(proposal, grounds, occasion, "trial")
     desk.publish(decision)
     return proposal, decision
 
@@ -109,7 +123,15 @@ def read_inputs(desk: OptimizerDesk, tuning: Tuning, at: datetime) -> DecisionIn
     before = desk.weights_in_force(at)
     days = desk.agent_days(until=at, whole_days_only=True).of_agents(tuple(before.weights))
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return DecisionInputs(days, before, tuning, round(desk.moved_since(midnight), 6))
+    past, kept = desk.kept_beliefs("past"), desk.kept_beliefs("now")
+    return DecisionInputs(days, before, tuning, round(desk.moved_since(midnight), 6), past, kept)
+
+
+def _keep(desk: OptimizerDesk, grounds: Grounds, at: datetime) -> None:
+    """Keep what is believed now, where that is news."""
+    known, kept = grounds.known, grounds.inputs.kept
+    if known is not None and (kept is None or kept.digest != known.digest):
+        desk.keep_beliefs("now", kept_of(known, grounds.inputs.days.agents), at)
 
 
 def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet) -> dict[str, Any]:
@@ -135,31 +157,47 @@ def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet)
 # ---------------------------------------------------------------- pure
 
 
+def grounds_of(inputs: DecisionInputs) -> Grounds:
+    """What is believed after the inputs' days, or the window of them that a textbook method looks at."""
+    days, tuning = inputs.days, inputs.tuning
+    if tuning.method != "adaptive":
+        return Grounds(inputs, _window(days, tuning), None)
+    known = known_after(days, past=inputs.past, kept=inputs.kept, days_per_year=tuning.days_per_year)
+    return Grounds(inputs, np.empty((0, len(days.agents))), known)
+
+
 def decide(inputs: DecisionInputs, occasion: Occasion) -> WeightDecision:
+    """The decision on an occasion, from its inputs alone."""
+    return decide_on(grounds_of(inputs), occasion)
+
+
+def decide_on(grounds: Grounds, occasion: Occasion) -> WeightDecision:
     """The decision on an occasion. The first one on a desk has status "initial" where it changes nothing, so that from
     then on every weight has a version."""
-    proposal = proposal_of(inputs, occasion.trials)
+    proposal = proposal_of(grounds, occasion.trials)
     status: DecisionStatus = proposal.status
-    if inputs.before.version == 0 and proposal.status != "apply":
+    if grounds.inputs.before.version == 0 and proposal.status != "apply":
         status = "initial"
-    return _decision(proposal, inputs, occasion, status)
+    return _decision(proposal, grounds, occasion, status)
 
 
-def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
-    """`propose` on the days of the history window, within what is left of the day's step."""
-    days, before, tuning, moved = inputs
-    left = tuning.limits.step - moved
+def proposal_of(grounds: Grounds, trials: int) -> Proposal:
+    """`propose` on what is known, within what is left of the day's step."""
+    days, before, tuning, moved = grounds.inputs[:4]
+    known, left = grounds.known, tuning.limits.step - moved
     proposal = propose(
-        _window(days, tuning),
+        grounds.returns,
         np.array([float(before.weights[name]) for name in days.agents]),
         method=tuning.method,
         limits=replace(tuning.limits, step=left) if moved and left > LEAST_STEP else tuning.limits,
-        periods_per_year=_periods_per_year(days),
+        periods_per_year=tuning.days_per_year if known else days_in_year(days),
         turnover_cost=tuning.turnover_cost,
         trials=trials,
         seed=SEED,
         solver=tuning.solver,
         signals=days.signals[_first_day(days, tuning) :].sum(axis=0),
+        anchor=anchor_of(tuning, days.agents),
+        state=known.state if known else None,
     )
     if proposal.status != "apply" or left > LEAST_STEP:
         return proposal
@@ -169,28 +207,28 @@ def proposal_of(inputs: DecisionInputs, trials: int) -> Proposal:
     )
 
 
+def anchor_of(tuning: Tuning, agents: tuple[str, ...]) -> Floats:
+    """The weights [A] to hold while nothing is known: the user's in proportion, else equal ones."""
+    wanted = np.array([float(tuning.anchor.get(name, 0.0)) for name in agents])
+    return wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(agents), 1.0 / max(1, len(agents)))
+
+
 def _window(days: AgentDays, tuning: Tuning) -> Floats:
-    """Returns of the last `history_days`; a day without any signal is a day without an opinion, not a return of 0."""
-    first = _first_day(days, tuning)
-    silent = (days.signals[first:] == 0) & (days.returns[first:] == 0.0)
-    return np.where(silent, np.nan, days.returns[first:])
+    """Returns of the last `history_days`."""
+    return opinions(days)[_first_day(days, tuning) :]
 
 
 def _first_day(days: AgentDays, tuning: Tuning) -> int:
-    """The place of the first of the last `history_days`."""
+    """The place of the first of the last `history_days`; the adaptive method looks at all days."""
+    if tuning.method == "adaptive" or not len(days.date):
+        return 0
     length = max(tuning.history_days, tuning.look_back_days)
-    return int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(length - 1, "D"))) if len(days.date) else 0
+    return int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(length - 1, "D")))
 
 
-def _periods_per_year(days: AgentDays) -> float:
-    """Days with bars in a year; sessions of stocks where that cannot be told yet."""
-    pace = periods_per_year(days.date.astype("datetime64[us]"))
-    return pace if math.isfinite(pace) and pace > 0 else 252.0
-
-
-def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, status: DecisionStatus) -> WeightDecision:
-    days, before, tuning, moved_today = inputs
-    returns = _window(days, tuning)
+def _decision(proposal: Proposal, grounds: Grounds, occasion: Occasion, status: DecisionStatus) -> WeightDecision:
+    days, before, tuning, moved_today = grounds.inputs[:4]
+    rows = grounds.known.days if grounds.known else len(grounds.returns)
     spent = {"moved_today": moved_today} if moved_today else {}
     moved = status == "apply"
     raw = dict(zip(days.agents, (proposal.weights if moved else proposal.candidate), strict=True))
@@ -205,10 +243,10 @@ def _decision(proposal: Proposal, inputs: DecisionInputs, occasion: Occasion, st
         method=tuning.method,
         status=status,
         reason=proposal.reason,
-        window_days=_span_days(days, len(returns)),
-        sample_size=len(returns),
+        window_days=_span_days(days, rows),
+        sample_size=rows,
         trials=occasion.trials,
-        inputs_hash=inputs_hash(inputs),
+        inputs_hash=inputs_hash(grounds),
         sharpe_improvement=proposal.expected_sharpe_improvement,
         return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
@@ -244,33 +282,12 @@ def tuning_digest(tuning: Tuning) -> str:
     return hashlib.sha256(repr(tuning).encode()).hexdigest()[:12]
 
 
-def inputs_hash(inputs: DecisionInputs) -> str:
+def inputs_hash(grounds: Grounds) -> str:
     """A digest of everything that the decision was computed from: the same inputs give the same decision."""
-    days, before, tuning, moved_today = inputs
-    digest = hashlib.sha256((_window(days, tuning) + 0.0).tobytes())  # + 0: a return of -0 is one of 0
+    days, before, tuning, moved_today = grounds.inputs[:4]
+    digest = hashlib.sha256(grounds.known.digest.encode() if grounds.known else grounds.returns.tobytes())
     weights = sorted((n, f"{w:.6f}") for n, w in before.weights.items())
     digest.update(repr((days.agents, weights, tuning, SEED)).encode())
     if moved_today:
         digest.update(f"{moved_today:.6f}".encode())
     return digest.hexdigest()[:32]
-
-
-def score_past(desk: OptimizerDesk, days: AgentDays, tuning: Tuning, at: datetime) -> None:
-    """Write what changes that are old enough have brought."""
-    for change in desk.unscored_changes(before=at - timedelta(days=tuning.score_after_days)):
-        desk.score_change(change.version, realised(days, change, tuning.score_after_days), at)
-
-
-def realised(days: AgentDays, change: PastChange, after_days: int) -> float | None:
-    """Annual Sharpe ratio of the new weights less that of the old ones over the `after_days` after a change, from the
-    shadow books; None where it cannot be measured."""
-    start = np.datetime64(change.at.date()) + np.timedelta64(1, "D")
-    rows = (days.date >= start) & (days.date < start + np.timedelta64(after_days, "D"))
-    days = days.of_agents({*change.weights, *change.previous})
-    returns = np.nan_to_num(days.returns[rows])
-    figures = []
-    for weights in (change.weights, change.previous):
-        vector = np.array([float(weights.get(name, 0.0)) for name in days.agents])
-        figures.append(sharpe_ratio(returns @ vector, _periods_per_year(days)))
-    difference = figures[0] - figures[1]
-    return difference if math.isfinite(difference) else None

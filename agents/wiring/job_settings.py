@@ -15,6 +15,7 @@ from agents.quant.allocation import Limits
 from agents.trading.registry import AGENTS, agent_names
 from agents.tuning.scorecards import Thresholds
 from agents.tuning.weight_decision import Tuning
+from agents.wiring.calendar import bars_per_year
 
 LEXICON = "vader_lexicon.txt"
 
@@ -43,6 +44,9 @@ def tuning_of(settings: Settings) -> Tuning:
         history_days=t.history_days,
         turnover_cost=t.turnover_cost_bps / 1e4,
         score_after_days=t.score_after_days,
+        days_per_year=bars_per_year(settings.data.model_copy(update={"interval": "1d"})),
+        anchor=dict(settings.agents.static_weights),
+        history_trust=t.history_trust,
     )
 
 

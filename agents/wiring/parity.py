@@ -158,6 +158,7 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
     """The optimizer's decisions after the first time up to the second, made again from the same days; and the weights
     that were traded with against those that were published."""
     history, store, tuning = DeskHistory(desk.engine), desk.store, desk.tuning
+    past = store.kept_beliefs("past")
     for time, version, traded, published in history.traded_weights_that_differ(*period):
         parity.differ("weight", time, f"version {version}, as traded", published, traded)
     for version, recorded in history.weight_decisions(*period):
@@ -176,7 +177,7 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
         days = store.agent_days(until=at, whole_days_only=True).of_agents(previous)
         moved = recorded.evidence.get("moved_today", 0.0)
         again = decide(
-            DecisionInputs(days, before, tuning, moved), Occasion(at, recorded.decided_for, recorded.trials or 1)
+            DecisionInputs(days, before, tuning, moved, past), Occasion(at, recorded.decided_for, recorded.trials or 1)
         )
         if again.inputs_hash != recorded.inputs_hash:
             parity.differ("weight", at, f"version {version}, inputs", recorded.inputs_hash, again.inputs_hash)

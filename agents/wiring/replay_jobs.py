@@ -15,10 +15,11 @@ from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import ScheduledJob, Scorecard, WeightDecision
 from agents.core.replay_types import Finding
+from agents.tuning.past_changes import score_past
 from agents.tuning.recommendations import recommend
 from agents.tuning.schedule import slot
 from agents.tuning.scorecards import Thresholds, update_scorecards
-from agents.tuning.weight_decision import Tuning, decide_weights, score_past
+from agents.tuning.weight_decision import Tuning, decide_weights
 
 RECENT_DECISIONS = 7
 """As many as rules look back on."""
@@ -91,7 +92,7 @@ class ArrayJobs:
         last = desk.decisions[-1] if desk.decisions else None
         if last is not None and inputs == self._decided and last.status in ("hold", "fallback"):
             desk.publish(replace(last, at=at, decided_for=due_at))
-            score_past(desk, days, self._tuning, at)
+            score_past(desk, days, self._tuning.score_after_days, at)
         else:
             decide_weights(desk, self._tuning, at, due_at)
             self._decided = inputs

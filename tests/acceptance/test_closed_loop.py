@@ -105,9 +105,11 @@ def stack(oracles, database, owner, trader, tmp_path):
 
 
 def test_the_loop(stack, database, tmp_path):
-    # a quarter of a year: too little to be sure of anything
+    # a quarter of a year: a first, small move in the right direction
     stack.trade(0, 60)
-    assert stack.weights() == pytest.approx(dict.fromkeys(NAMES, 0.25))
+    early = stack.weights()
+    assert 0.25 < early["Right"] < 0.35
+    assert early["Right"] > max(early[name] for name in NAMES if name != "Right")
 
     # Redis dies; months go by; it comes back
     stack.kill_redis()

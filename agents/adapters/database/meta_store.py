@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database.agent_days import AgentDaysTable
+from agents.adapters.database.beliefs import read_beliefs, write_beliefs
 from agents.adapters.database.engine import lock_versions, transaction, weights_json
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of, exact_weights
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
 from agents.core.meta_ports import PastChange, TuningRecord
-from agents.core.meta_types import AgentDays, Scorecard, WeightDecision
+from agents.core.meta_types import AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
 from agents.core.weight_sets import StandIn, in_force, largest_move
@@ -143,6 +144,12 @@ class MetaStore:
             before = connection.execute(text(_WEIGHTS_BEFORE), {"since": since}).scalar()
         newest = self._weights.newest()
         return 0.0 if before is None or newest is None else largest_move(before, newest.weights)
+
+    def kept_beliefs(self, kind: BeliefsKind) -> KeptBeliefs | None:
+        return read_beliefs(self._engine, kind)
+
+    def keep_beliefs(self, kind: BeliefsKind, beliefs: KeptBeliefs, at: datetime) -> None:
+        write_beliefs(self._engine, kind, beliefs, at)
 
     def methods_tried(self, method: str) -> int:
         with transaction(self._engine) as connection:

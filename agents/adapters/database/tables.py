@@ -872,6 +872,19 @@ alarms = Table(
 
 # ---------------------------------------------------------------- replays
 
+beliefs = Table(
+    "beliefs",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="past: of the replayed time before the first decision; now"),
+    Column("agents", ARRAY(Text), nullable=False),
+    Column("days", Integer, nullable=False, comment="how many days it was computed from"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of all that it was computed from"),
+    Column("state", LargeBinary, nullable=False, comment="the filter's arrays, numpy's npz"),
+    _recorded_at(),
+    _check("kind_known", "kind IN ('past', 'now')"),
+    comment="what the tuner believes of the agents: computed from agent_days, kept so that a day takes no time",
+)
+
 parity_checks = Table(
     "parity_checks",
     metadata,

@@ -30,6 +30,7 @@ JOURNAL_TABLES = (
 )
 META_TABLES = (
     "weight_history",
+    "beliefs",
     "agent_days",
     "weight_trials",
     "agent_scorecards",

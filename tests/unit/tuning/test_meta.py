@@ -15,9 +15,10 @@ from agents.core.meta_ports import PastChange
 from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
 from agents.core.types import WeightSet, WeightsLevel
 from agents.tuning.delivery import reason_not_to_mail
+from agents.tuning.past_changes import realised
 from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
 from agents.tuning.scorecards import Thresholds, analyze, verdict
-from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, inputs_hash, realised
+from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, grounds_of, inputs_hash
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("Good", "Bad", "Middling", "Silent")
@@ -184,10 +185,10 @@ def test_the_first_decision_gives_the_weights_a_version():
 def test_the_same_inputs_have_the_same_hash():
     inputs = DecisionInputs(make_days(), equal_weights(), Tuning())
     days = inputs.days
-    first = inputs_hash(inputs)
-    assert first == inputs_hash(inputs._replace(days=replace(days, returns=days.returns.copy())))
-    assert first != inputs_hash(inputs._replace(days=replace(days, returns=days.returns * 1.0000001)))
-    assert first != inputs_hash(inputs._replace(tuning=Tuning(method="equal")))
+    first = inputs_hash(grounds_of(inputs))
+    assert first == inputs_hash(grounds_of(inputs._replace(days=replace(days, returns=days.returns.copy()))))
+    assert first != inputs_hash(grounds_of(inputs._replace(days=replace(days, returns=days.returns * 1.0000001))))
+    assert first != inputs_hash(grounds_of(inputs._replace(tuning=Tuning(method="equal"))))
 
 
 def test_a_change_is_scored_on_the_days_after_it():
