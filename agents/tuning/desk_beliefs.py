@@ -8,6 +8,7 @@ nothing is kept, they are computed from scratch, to the same bits.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,12 @@ def known_after(days: AgentDays, *, past: KeptBeliefs | None, kept: KeptBeliefs 
     if done < len(returns):
         state = advance_all(state, returns[done:], pace_of(days_per_year))
     return Known(len(returns), digest.hexdigest(), state)
+
+
+def days_before(days: AgentDays, date: np.datetime64) -> AgentDays:
+    """The days before a date, as far as beliefs look at them."""
+    count = int(np.searchsorted(days.date, date))
+    return replace(days, date=days.date[:count], returns=days.returns[:count], signals=days.signals[:count])
 
 
 def past_beliefs(days: AgentDays, *, days_per_year: float, trust: float) -> KeptBeliefs:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents.adapters.cache.redis_weights import RedisWeightCache
+from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.desk_history import DeskHistory
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.meta_store import MetaStore
@@ -151,6 +152,7 @@ class MetaPlane:
             forget_old_metrics(self.engine, machine, metrics_days=self.settings.meta.keep_metrics_days)
             return update_scorecards(self.store, self.thresholds, now)
         if name == "weight_optimizer":
+            self._remember_past(now)
             return decide_weights(self.store, self.tuning, now, due_at)
         if name == "parity_check":
             chain = check_record(self.engine, machine, whole=True)
@@ -164,6 +166,11 @@ class MetaPlane:
         """The machine's time; that of the newest decision, where there is one, on a desk in its bars' time."""
         newest = DeskHistory(self.engine).span() if self.in_bars_time else None
         return newest.last if newest is not None else self.clock.now()
+
+    def _remember_past(self, at: datetime) -> None:
+        from agents.wiring.past import remember_past  # a replay knows the jobs, and those know this plane
+
+        remember_past(self.settings, self.store, DeskHistory(self.engine), BarsStore(self.engine), at)
 
     @cached_property
     def pinger(self) -> Pinger | None:

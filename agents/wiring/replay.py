@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
+
 from agents.core.allocator import share_one_arena
-from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError
-from agents.core.meta_types import ScheduledJob
+from agents.core.meta_types import KeptBeliefs, ScheduledJob
 from agents.core.replay_types import Replayed
 from agents.core.settings import INTERVALS_S, Settings
 from agents.core.types import Bars, Signals, as_datetime
@@ -19,8 +21,10 @@ from agents.replay.array_desk import ArrayDesk
 from agents.replay.simulate import Observer, SignalSource, SimulatedDesk, Watchers, chunks_of, simulate
 from agents.replay.timeline import Progress, SimulatedTime
 from agents.trading.guard import AgentPanel
+from agents.trading.registry import agent_names
+from agents.tuning.desk_beliefs import days_before, past_beliefs
 from agents.wiring.desk import agents_of, plan_of, stand_in_of
-from agents.wiring.history import History, ReplayRequest
+from agents.wiring.history import History, ReplayRequest, history_of
 from agents.wiring.job_settings import thresholds_of, tuning_of
 from agents.wiring.jobs_between_bars import JobsBetweenBars
 from agents.wiring.manifest import DataDigest, manifest_of
@@ -69,6 +73,8 @@ def replay_history(
     clock, days = SimulatedClock(history.first_bar()), AgentDayTable(panel.names)
     desk = ArrayDesk(panel.names, stand_in_of(settings), days, clock, trials=request.trials)
     jobs = jobs_of(request, desk) if request.tuning else None
+    if jobs is not None and not request.optimizer_only and settings.tuning.history_trust > 0.0:
+        desk.keep_beliefs("past", past_of(history, request, signal_source), clock.now())
     digest = DataDigest()
     size = max(LEAST_ROWS, CHUNK_CELLS // len(history.symbols))
     between = JobsBetweenBars(replayed_jobs(request), jobs.run) if jobs is not None else None
@@ -99,6 +105,21 @@ def replay_history(
         manifest=manifest_of(request, run, digest.hexdigest()),
         seconds=stopwatch.monotonic_s() - started_s,
     )
+
+
+def past_of(history: History, request: ReplayRequest, signal_source: SignalSource | None = None) -> KeptBeliefs:
+    """What a replay of all bars before `history` teaches about its agents, by whole days; nothing where there are none.
+
+    The desk that begins with it decides first on the history's first bar: none of its own time is looked at.
+    """
+    first, settings = history.first_bar(), request.settings
+    days = AgentDayTable(agent_names(settings.agents.enabled, settings.agents.own)).days(np.datetime64(first.date()))
+    bars = history.source.window(until=first - INSTANT, count=10**9)
+    if len(bars.time):
+        days = replay_history(history_of(bars), replace(request, tuning=False), signal_source=signal_source).days
+        days = days_before(days, np.datetime64(first.date()))
+    tuning = tuning_of(settings)
+    return past_beliefs(days, days_per_year=tuning.days_per_year, trust=tuning.history_trust)
 
 
 def jobs_of(request: ReplayRequest, desk: ArrayDesk) -> ArrayJobs:
