@@ -116,8 +116,9 @@ def sharpe_difference(new: Floats, old: Floats, weights: Floats, periods_per_yea
         return PairedTest(difference=0.0, low=0.0, high=0.0, t=0.0, periods=effective)
     starts, length = block_starts(len(new), seed)
     drawn = resampled_sums(influence * weights, starts, length) * len(new) / (starts.shape[1] * length)
-    error = float(np.std(drawn, ddof=1))
-    low, high = np.quantile(drawn - drawn.mean(), [0.05, 0.95])
+    wider = _small_sample(effective, length)
+    error = wider * float(np.std(drawn, ddof=1))
+    low, high = wider * np.quantile(drawn - drawn.mean(), [0.05, 0.95])
     return PairedTest(
         difference=difference * scale,
         low=(difference + float(low)) * scale,
@@ -125,6 +126,13 @@ def sharpe_difference(new: Floats, old: Floats, weights: Floats, periods_per_yea
         t=difference / max(error, 1e-12),
         periods=effective,
     )
+
+
+def _small_sample(effective: float, length: int) -> float:
+    """By how much a block bootstrap's standard error is too small: blocks of a centred sample vary less than those of
+    the truth, and the error is itself estimated, with 1.5 degrees of freedom for each block (fixed-b, Bartlett)."""
+    share = min(0.5, length / effective)
+    return float(special.stdtrit(1.5 / share, 0.975) / special.ndtri(0.975)) / math.sqrt(1.0 - share)
 
 
 def _standardised(returns: Floats, weights: Floats) -> tuple[Floats, float]:

@@ -80,10 +80,22 @@ def drifting_spread(returns: Floats, block: int) -> float:
 def inflation(returns: Floats) -> float:
     """How many times larger the variance of a mean of returns [T, A] is than independence would make it.
 
-    1 + 2 x the sum of the first autocorrelations, pooled over agents, over the length of a bootstrap's block, with the
-    taper of Bartlett (Newey and West 1987); held between 0.5 and 5.
+    1 + 2 x the sum of the first autocorrelations of the agents' contrasts, pooled, over the length of a bootstrap's
+    block, with the taper of Bartlett (Newey and West 1987); held between 0.5 and 5. What the agents have in common is
+    no part of a contrast, and neither is its memory.
     """
-    return min(5.0, max(0.5, _long_run_variance(_standardised_columns(returns).T.copy(), block_length(len(returns)))))
+    return min(5.0, max(0.5, _long_run_variance(_contrasts(returns).T.copy(), block_length(len(returns)))))
+
+
+def _contrasts(returns: Floats) -> Floats:
+    """[T, A]: standardised returns less their mean over the agents present, of unit variance in all; 0 where there is
+    none."""
+    present = np.isfinite(returns)
+    scaled = _standardised_columns(returns)
+    common = scaled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    own = np.where(present, scaled - common[:, None], 0.0)
+    size = math.sqrt(float(np.sum(own**2)) / max(int(present.sum()), 1))
+    return own / size if size > 0.0 else own
 
 
 @compiled

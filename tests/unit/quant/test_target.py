@@ -13,7 +13,17 @@ from agents.quant.allocation import Limits, propose
 from agents.quant.beliefs import advance_all, no_beliefs, pace_of
 from agents.quant.limits import bounds
 from agents.quant.proposal import CAUSES
-from agents.quant.target import Views, active_risk, least_quadratic, no_trade_zone, target_of, traded, views_of
+from agents.quant.target import (
+    AVERSION,
+    Views,
+    acted_on,
+    active_risk,
+    least_quadratic,
+    no_trade_zone,
+    target_of,
+    traded,
+    views_of,
+)
 
 YEAR = 252.0
 
@@ -38,10 +48,10 @@ def by_cvxpy(view, anchor, low, high):
     import cvxpy
 
     halved = 0.5 * view.correlation + 0.5 * np.eye(len(anchor))
-    matrix = halved * np.outer(view.volatility, view.volatility) / active_risk(view, anchor)
+    matrix = halved * np.outer(view.volatility, view.volatility) * AVERSION / active_risk(view, anchor)
     w = cvxpy.Variable(len(anchor))
     factor = np.linalg.cholesky(matrix).T
-    objective = (view.skill * view.volatility) @ w - 0.5 * cvxpy.sum_squares(factor @ (w - anchor))
+    objective = (acted_on(view.skill) * view.volatility) @ w - 0.5 * cvxpy.sum_squares(factor @ (w - anchor))
     problem = cvxpy.Problem(cvxpy.Maximize(objective), [cvxpy.sum(w) == 1, w >= low, w <= high])
     problem.solve(solver="CLARABEL", tol_gap_abs=1e-14, tol_gap_rel=1e-14, tol_feas=1e-14)
     return w.value
@@ -92,11 +102,11 @@ def test_without_beliefs_the_target_is_the_anchor():
 
 
 def test_two_agents_are_the_closed_form():
-    """w - a = (d1 s1 - d2 s2) / (g Var(x1 - x2)) with half of the correlation."""
+    """w - a = (d1 s1 - d2 s2) / (g Var(x1 - x2)) with half of the correlation and skills less 0.05."""
     view = Views(np.array([0.5, -0.1]), np.array([0.10, 0.20]), np.array([[1.0, 0.4], [0.4, 1.0]]))
     anchor = np.full(2, 0.5)
     risk = math.sqrt(0.25 * (0.01 + 0.04 + 2 * 0.4 * 0.02))
-    by = (0.5 * 0.10 + 0.1 * 0.20) * risk / (0.01 + 0.04 - 2 * 0.2 * 0.02)
+    by = (0.45 * 0.10 + 0.05 * 0.20) * risk / 0.7 / (0.01 + 0.04 - 2 * 0.2 * 0.02)
     target = target_of(view, anchor, np.zeros(2), np.ones(2))
     assert target == pytest.approx([0.5 + by, 0.5 - by], abs=1e-12)
 
