@@ -97,6 +97,7 @@ def _request(options: Namespace, opened: OpenHistory, changes: Mapping[str, Any]
         span = opened.history.first_bar(), options.end or SystemClock().now()
         trials = TrialsStore(opened.database).tried_on(opened.history.symbols, *span)
     return ReplayRequest(
+        value_added=True,
         settings=with_changes(opened.settings, changes),
         tuning=not options.no_tuning,
         report_every=WEEKLY if options.reports == "weekly" else None,

@@ -18,6 +18,7 @@ from agents.core.books import book_names
 from agents.core.errors import UsageError
 from agents.core.replay_types import Replayed
 from agents.core.types import Clamp, NoTrade, RiskState
+from agents.quant.leave_one_out import Added
 from agents.quant.replay_summary import ReplaySummary
 from agents.replay.simulate import ChunkResult
 from agents.reports.formatting import money, number, percent
@@ -135,10 +136,11 @@ def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
     lines = [
         summary.verdict[0].upper() + summary.verdict[1:] + ".",
         f"{changed:,} changes of weights, {held:,} holds; {spent.fills:,.0f} fills, fees {money(spent.fees)}, "
-        f"spread and impact {money(spent.spread + spent.impact)}, turnover {number(spent.turnover_a_year, 1)} a year",
+        f"spread and impact {money(spent.spread + spent.impact)}, turnover {number(spent.turnover_a_year, 1)} a year;"
+        f" costs {percent(spent.of_equity_a_year, 2)} of equity a year",
         f"{summary.symbol_bars:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
     ]
-    return [_books_table(summary), _agents_table(summary), "\n".join(lines)]
+    return [_books_table(summary), _benchmark_table(summary), _agents_table(summary), "\n".join(lines)]
 
 
 def _books_table(summary: ReplaySummary) -> Table:
@@ -160,10 +162,25 @@ def _books_table(summary: ReplaySummary) -> Table:
     return table
 
 
+def _benchmark_table(summary: ReplaySummary) -> Table:
+    table = new_table("The desk against holding")
+    for name in ("against", "a year", "90 %", "beta", "information ratio"):
+        table.add_column(name, justify="left" if name == "against" else "right")
+    for name, figures in summary.benchmark.items():
+        table.add_row(
+            name.replace("_", " "),
+            percent(figures.excess_return, sign=True),
+            f"{percent(figures.low, sign=True)} … {percent(figures.high, sign=True)}",
+            number(figures.beta),
+            number(figures.information_ratio, sign=True),
+        )
+    return table
+
+
 def _agents_table(summary: ReplaySummary) -> Table:
     """Agents, and the remainder's contribution, which has no weight and no Sharpe ratio."""
     table = new_table("Agents")
-    for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %"):
+    for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %", "adds a year"):
         table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for name, contribution in summary.contributions.items():
         agent = summary.agents.get(name)
@@ -173,8 +190,16 @@ def _agents_table(summary: ReplaySummary) -> Table:
             money(contribution),
             number(agent.sharpe) if agent else "",
             f"{number(agent.low)} … {number(agent.high)}" if agent else "",
+            added_words(summary.agents_added.get(name)),
         )
     return table
+
+
+def added_words(added: Added | None) -> str:
+    """What an agent added to the desk a year, with its interval."""
+    if added is None or not np.isfinite(added.return_low):
+        return added.verdict if added else ""
+    return f"{percent(added.return_a_year, sign=True)} [{percent(added.return_low)}, {percent(added.return_high)}]"
 
 
 def speed_of(replayed: Replayed) -> dict[str, float]:

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
+from agents.cli.performance import added_words
 from agents.cli.screen import Screen, rows_table
 from agents.cli.weights import newest_belief
 from agents.core.believed import AgentView
@@ -16,7 +17,7 @@ from agents.wiring.connections import connect_to_read
 
 ALL_HISTORY = 0
 WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
-WIDE, ONLY_IF_WIDE = 95, ("factor", "IC")
+WIDE, ONLY_IF_WIDE = 110, ("factor", "IC", "sure")
 """Columns that a terminal narrower than so many characters does not show."""
 NEWEST = (
     "SELECT * FROM agent_scorecards WHERE window_days = :w AND date = (SELECT max(date) FROM agent_scorecards)"
@@ -32,16 +33,20 @@ def agents(options: Namespace, screen: Screen) -> int:
     try:
         reader = DeskReader(connections.meta)
         rows, belief = reader.rows(NEWEST, w=options.window), newest_belief(reader)
+        added = reader.value_added(options.window)
     finally:
         connections.close()
     if not rows:
         screen.result(rows, "no scorecards yet; run: quorum meta --once --only performance_analyzer")
         return 0
     views = belief.agents if belief else {}
+    for row in rows:
+        row["value_added"] = added.get(row["agent_name"])
     cells = [_cells(row, views.get(row["agent_name"])) for row in rows]
     span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
+    books = f"; measured: {rows[0]['measured']}" if rows[0]["measured"] else ""
     columns = [name for name in cells[0] if screen.out.width >= WIDE or name not in ONLY_IF_WIDE]
-    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}", cells, columns))
+    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}{books}", cells, columns))
     return 0
 
 
@@ -54,6 +59,7 @@ def _cells(row: Row, view: AgentView | None) -> Row:
         "Sharpe": number(row["sharpe_ratio"]),
         "90 %": interval,
         "better": percent(view.better, 0) if view else "",
+        "adds a year": added_words(row["value_added"]),
         "hits": percent(row["win_rate"], 0),
         "factor": number(row["profit_factor"]),
         "IC": number(row["information_coefficient"]),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 
@@ -17,13 +16,13 @@ from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
+from agents.cli.performance import added_words, summary
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.settings import child_environment, load_settings
-from agents.core.types import REMAINDER, Floats, Times
-from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.core.types import REMAINDER
 from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names, registered_names
 from agents.wiring.connections import Connections, connect_to_read
@@ -105,38 +104,6 @@ def _command_tables(waiting: list[Row]) -> list[Table | Text]:
     return [rows_table("Ordered, not obeyed yet (no desk runs?)", waiting, ("ordered_at", "state", "reason"))]
 
 
-# ---------------------------------------------------------------- figures
-
-
-def summary(reader: DeskReader) -> Row:
-    """Everything that `demo` and `status` show about a desk's performance."""
-    curves = reader.curves()
-    books = {book: _performance(equity, curves.time) for book, equity in sorted(curves.equity.items())}
-    live = next((book for book in books if ":" not in book), None)
-    return {
-        "period": [str(curves.time[0]) + "Z", str(curves.time[-1]) + "Z"] if len(curves.time) else None,
-        "book": live,
-        "live": books.get(live) if live else None,
-        "controls": {book.split(":")[1]: figures for book, figures in books.items() if book.startswith("control:")},
-        "counts": reader.counts(),
-        "agents": reader.scorecards(),
-    }
-
-
-def _performance(equity: Floats, time: Times) -> dict[str, float | None]:
-    """Figures of one book's equity [T]; what is undefined is None."""
-    periods = periods_per_year(time)
-    solvent = len(equity) > 1 and bool((equity > 0).all())
-    figures = {
-        "equity": float(equity[-1]) if len(equity) else math.nan,
-        "total_return": float(equity[-1] / equity[0] - 1.0) if len(equity) and equity[0] > 0 else math.nan,
-        "annual_return": annual_return(equity, periods),
-        "sharpe": sharpe_ratio(simple_returns(equity), periods) if solvent else math.nan,
-        "max_drawdown": max_drawdown(equity),
-    }
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
-
-
 # ---------------------------------------------------------------- tables
 
 
@@ -151,7 +118,15 @@ def summary_tables(document: Row) -> list[Table | Text]:
         f"{counts['fills']:,} fills, {counts['trades']:,} trades ({won} won); "
         f"fees {money(counts['fees'])}, spread and impact {money(counts['slippage'])}"
     )
-    return [_books_table(document), _agents_table(document["agents"]), Text(line)]
+    held = [
+        Text(
+            f"Against {name.replace('_', ' ')}, since {row['since']}: {percent(row['excess_return'], sign=True)} a year"
+            f" [{percent(row['low'], sign=True)}, {percent(row['high'], sign=True)}], beta {number(row['beta'])},"
+            f" information ratio {number(row['information_ratio'], sign=True)}"
+        )
+        for name, row in document["benchmark"].items()
+    ]
+    return [_books_table(document), *held, _agents_table(document["agents"], document["value_added"]), Text(line)]
 
 
 def _books_table(document: Row) -> Table:
@@ -171,9 +146,9 @@ def _books_table(document: Row) -> Table:
     return table
 
 
-def _agents_table(scorecards: list[Row]) -> Table:
+def _agents_table(scorecards: list[Row], value_added: Mapping[str, Row]) -> Table:
     table = new_table("Agents")
-    for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions"):
+    for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions", "adds a year"):
         table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=name == "agent")
     for row in scorecards:
         if row["agent_name"] == REMAINDER:
@@ -186,6 +161,7 @@ def _agents_table(scorecards: list[Row]) -> Table:
             number(row["shadow_sharpe"]),
             percent(row["hit_rate"]),
             f"{row['signals'] or 0:,}",
+            added_words(value_added.get(row["agent_name"])),
         )
     return table
 

@@ -43,7 +43,8 @@ def trade(options: Namespace, screen: Screen) -> int:
 
 def demo(options: Namespace, screen: Screen) -> int:
     """Thirteen years of five stocks through both planes, on a simulated clock and in a database of their own."""
-    from agents.cli.status import summary, summary_tables, tuning_line  # here: as above
+    from agents.cli.performance import summary  # here: as above
+    from agents.cli.status import summary_tables, tuning_line
     from agents.wiring.demo import run_demo
 
     settings = load_settings(options.settings)

@@ -1,9 +1,5 @@
-"""What is known about a desk at one moment: the facts from which recommendations and reports are made (those of alarms:
-`core/alarm_types.py`).
-
-An adapter reads them from the database. A replay gives its rules `RuleFacts`, computed from arrays: there amounts of
-money are floats, and what belongs to a machine is empty.
-"""
+"""What is known about a desk at one moment, for recommendations and reports (for alarms: `core/alarm_types.py`). A
+replay gives its rules `RuleFacts`, from arrays: money is then a float, and what belongs to a machine is empty."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from agents.core.believed import PastBeliefs
 from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
 
 Amount = Decimal | float
 """Money: exact on a desk, a float in a replay on arrays."""
@@ -273,7 +270,7 @@ class DeskFacts(RuleFacts):
     """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
     `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
     every set of weights since the first day, `beliefs` what was believed meanwhile, thinned out, `jobs` the newest run
-    of each job; `task_counts` maps a state and a priority to how many tasks there are."""
+    of each job; `task_counts` maps a state and a priority to how many tasks. The last four are of all history."""
 
     system: SystemState
     newest: NewestDecision | None
@@ -296,3 +293,7 @@ class DeskFacts(RuleFacts):
     heartbeats: Sequence[Heartbeat] = ()
     task_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     beliefs: Sequence[PastBeliefs] = ()
+    value_added: Sequence[AgentValueAdded] = ()
+    by_symbol: Sequence[ProfitPart] = ()
+    by_side: Sequence[ProfitPart] = ()
+    yearly_costs: Sequence[CostsOfPeriod] = ()

@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.core.clock import require_utc
 from agents.core.types import Floats, Integers, RiskState, Times
+from agents.core.value_added import ValueAdded as ValueAdded
 
 DecisionStatus = Literal["apply", "hold", "fallback", "revert", "initial", "trial"]
 IN_FORCE: tuple[DecisionStatus, ...] = ("apply", "revert", "initial")
@@ -76,7 +77,8 @@ BeliefsKind = Literal["past", "now"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorecard:
     """One agent over one window (days; 0 = all history) ending on `date`. `figures` maps the names of
-    agent_scorecards to a number, or None where it is undefined; `undefined` says why."""
+    agent_performance to a number, or None where it is undefined; `undefined` says why, `measured` which directions the
+    books could trade in that were measured."""
 
     date: date
     agent_name: str
@@ -85,6 +87,7 @@ class Scorecard:
     undefined: Mapping[str, str]
     pnl: Decimal
     verdict: str
+    measured: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,19 +220,6 @@ class JobRun:
     def took(self) -> timedelta | None:
         """None for a run that has not ended."""
         return self.finished_at - self.started_at if self.finished_at and self.started_at else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueAdded:
-    """The live book against one control: `money` more than it, the `difference` of their annual Sharpe ratios with its
-    90 % interval (None before there are enough days), and the verdict in words."""
-
-    control: str
-    money: float
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    verdict: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

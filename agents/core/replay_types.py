@@ -31,6 +31,18 @@ class Fills:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfitParts:
+    """The live book's profit after costs, what its fills cost, and their number, by symbol [S]; by side [2], long and
+    then short. Each of both sums to the whole."""
+
+    symbol_net: Floats
+    symbol_costs: Floats
+    symbol_fills: Floats
+    side_net: Floats
+    side_costs: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The books of one replay, bar by bar: arrays are [T] or [T, ...].
 
@@ -58,6 +70,9 @@ class Run:
     costs: Mapping[str, float]
     initial_cash: float
     symbol_bars: int
+    profit: ProfitParts
+    beside: Floats
+    """[T, A + 1] equity of the books beside the desk, the desk itself first; [T, 0] where nobody asked for them."""
 
 
 @dataclass(slots=True)

@@ -40,16 +40,23 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
                 continue
             if not market.has_bar[s]:
                 continue  # an order works until its symbol's next bar
-            book.order[s] = 0.0
-            weight, current = targets.weight[s], targets.current[s]
-            if not may_short:
-                weight = max(0.0, weight)
-            if market.stale[s]:
-                weight = min(max(0.0, current), max(min(0.0, current), weight))
+            weight, book.order[s] = targets.weight[s], 0.0
             if market.leaving[s]:
                 book.order[s] = -book.position[s]
-            elif weight != current and (targets.no_trade[s] == NoTrade.TRADED or weight != targets.weight[s]):
+            elif not may_short or market.stale[s]:
+                weight = _allowed(weight, targets.current[s], may_short, market.stale[s])
+                if weight != targets.current[s]:
+                    book.order[s] = weight * capital / market.price[s] - book.position[s]
+            elif targets.no_trade[s] == NoTrade.TRADED:
                 book.order[s] = weight * capital / market.price[s] - book.position[s]
+
+
+@compiled_inline
+def _allowed(weight: float, current: float, may_short: bool, stale: bool) -> float:
+    """The weight that the desk's direction rules leave, and a market on which positions may only shrink."""
+    if not may_short:
+        weight = max(0.0, weight)
+    return min(max(0.0, current), max(min(0.0, current), weight)) if stale else weight
 
 
 @compiled_inline

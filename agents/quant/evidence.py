@@ -154,13 +154,17 @@ class Claim:
     p: float
     shown: bool
     trials: int
+    ahead: str = "added"
+    behind: str = "cost"
 
     @property
     def words(self) -> str:
         """As in "added 0.12 Sharpe [-0.05, 0.31]: not shown"."""
+        if not math.isfinite(self.difference):
+            return "nothing to judge yet"
         if self.low == 0.0 and self.high == 0.0 and self.difference == 0.0:
             return "changed nothing"
-        verb = "added" if self.difference >= 0.0 else "cost"
+        verb = self.ahead if self.difference >= 0.0 else self.behind
         sign = 1.0 if self.difference >= 0.0 else -1.0
         low, high = sorted((sign * self.low, sign * self.high))
         after = f" after {self.trials} settings tried" if self.trials > 1 else ""

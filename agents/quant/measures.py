@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from agents.core.books import CONTROLS, LIVE
+from agents.core.books import BENCHMARKS, CONTROLS, LIVE
 from agents.core.replay_types import Run
-from agents.core.types import Floats, Integers, Times
+from agents.core.types import Booleans, Floats, Times
+from agents.quant.comparison import AgainstBook, against_book, weights_differ
 from agents.quant.evidence import (
     Claim,
     claim_of,
@@ -25,7 +26,7 @@ from agents.quant.evidence import (
     sharpe_interval,
 )
 from agents.quant.moments import decay_weights
-from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
+from agents.quant.returns import annual_return, day_ends, max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 from agents.quant.scores import shape_of, sortino_ratio
 
 SEED = 20240120
@@ -53,12 +54,6 @@ class Daily:
         curve = self.equity[:, book]
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where((curve[:-1] > 0.0) & (curve[1:] > 0.0), simple_returns(curve), 0.0)
-
-
-def day_ends(time: Times) -> Integers:
-    """The last row of each UTC day."""
-    day = time.astype("datetime64[D]")
-    return np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)
 
 
 def daily_of(run: Run) -> Daily:
@@ -135,17 +130,45 @@ def best_by_chance(trials: int, periods: int) -> float:
     return expected_best_sharpe(1.0 / max(periods - 1, 1), trials)
 
 
-def value_added(daily: Daily, trials: int = 1) -> dict[str, Claim]:
-    """Live against each control, by name: the annual Sharpe ratio that tuning added after its costs; empty below 60
-    days."""
+def value_added(daily: Daily, trials: int = 1, judged: Mapping[str, Booleans] | None = None) -> dict[str, Claim]:
+    """Live against each control, by name: the annual Sharpe ratio gained after all costs; empty below 60 days.
+
+    `judged` has for a control the days [D] on which its weights were other ones (default: all). Where there are fewer
+    than 60 of them there is nothing to judge: the figures are NaN."""
     live = daily.returns(LIVE)
     if len(live) < LEAST_DAYS:
         return {}
     claims = {}
     for k, name in enumerate(CONTROLS, 1):
-        test = sharpe_difference(live, daily.returns(k), decay_weights(len(live), math.inf), daily.per_year, seed=SEED)
-        claims[name] = claim_of(test, trials, SHOWN_LEVEL)
+        days = (judged or {}).get(name, np.ones(len(live), dtype=bool))
+        if days.sum() < LEAST_DAYS:
+            claims[name] = Claim(
+                difference=math.nan, low=math.nan, high=math.nan, p=math.nan, shown=False, trials=trials
+            )
+            continue
+        weights = decay_weights(int(days.sum()), math.inf)
+        test = sharpe_difference(live[days], daily.returns(k)[days], weights, daily.per_year, seed=SEED)
+        claim = claim_of(test, trials, SHOWN_LEVEL)
+        claims[name] = replace(claim, ahead="ahead by", behind="behind by") if name in BENCHMARKS else claim
     return claims
+
+
+def judged_days(run: Run) -> dict[str, Booleans]:
+    """By control, the days of a run on which its weights were not the live book's; what holds has none, and inverse
+    volatility never the same for long."""
+    starts = np.concatenate([[0], day_ends(run.time)[:-1] + 1])
+    counted = (run.weights.max(axis=0) > 0.0).astype(np.float64)  # not those that are only watched
+    others = {"equal": counted, "first": run.weights[0]}
+    return {
+        name: np.asarray(np.logical_or.reduceat(weights_differ(run.weights, weights), starts))
+        for name, weights in others.items()
+    }
+
+
+def against_benchmark(daily: Daily) -> dict[str, AgainstBook]:
+    """The live book beside each benchmark, by name."""
+    live = daily.returns(LIVE)
+    return {name: against_book(live, daily.returns(1 + CONTROLS.index(name)), daily.per_year) for name in BENCHMARKS}
 
 
 def monthly(daily: Daily, book: int = LIVE) -> tuple[Sequence[int], Floats]:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from agents.core.types import Floats, Times
+from agents.core.types import Floats, Integers, Times
 
 SECONDS_PER_YEAR = 365.25 * 86400.0
 MINIMUM_PERIODS = 20
@@ -76,3 +76,9 @@ def annual_return(equity: Floats, periods: float) -> float:
     if len(equity) < 2 or not equity[0] > 0 or not equity[-1] > 0:
         return float("nan")
     return float((equity[-1] / equity[0]) ** (periods / (len(equity) - 1)) - 1.0)
+
+
+def day_ends(time: Times) -> Integers:
+    """The last row of each UTC day."""
+    day = time.astype("datetime64[D]")
+    return np.append(np.flatnonzero(day[1:] != day[:-1]), len(day) - 1)

@@ -7,76 +7,29 @@ of the same orders.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.books import LIVE
+from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.recorded import Recorded
-from agents.core.types import Bars, Booleans, Clamp, Floats, NoTrade, RiskState, Signals, as_datetime, as_stamp
+from agents.core.types import Bars, Booleans, Clamp, Floats, NoTrade, RiskState, Signals, Times, as_datetime, as_stamp
+from agents.core.value_added import AgentBooks
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, known_volume, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, months_of, new_outputs, obey
 from agents.pipeline.step import run_rows
+from agents.quant.leave_one_out import leave_one_out
+from agents.quant.returns import day_ends
+from agents.replay.differences import Parity
 
-KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
-EXAMPLES_KEPT = 50
 SIGNAL_TOLERANCE = 1e-9
 """Recursive means forget, they do not vanish: after a restart a signal may differ by so much, an order by nothing."""
 MONEY_TOLERANCE = 1e-6
 FILL_TOLERANCE = 1e-8
-
-
-@dataclass(slots=True)
-class Parity:
-    """What was compared and what differed: counts by kind, the first examples of each, and slippage as [recorded,
-    modelled] money."""
-
-    decisions: int = 0
-    skipped: int = 0
-    """Decisions about weights that cannot be made again: by agents or settings that the desk does not have any more."""
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    slippage: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [0.0, 0.0] for name in ("delay", "spread", "impact", "fees")}
-    )
-
-    def differ(self, kind: str, at: datetime, subject: str, recorded: object, recomputed: object) -> None:
-        """Note one difference."""
-        self.counts[kind] += 1
-        if self.counts[kind] <= EXAMPLES_KEPT // len(KINDS) + 1:
-            self.examples.append(
-                {
-                    "kind": kind,
-                    "time": at.isoformat(),
-                    "subject": subject,
-                    "recorded": _short(recorded),
-                    "recomputed": _short(recomputed),
-                }
-            )
-
-    def add_slippage(self, side: int, delay: float, spread: float, impact: float, fees: float) -> None:
-        """Costs of one fill in money; `side` is 0 as recorded, 1 as modelled. An unknown delay counts as none."""
-        costs = {"delay": delay if np.isfinite(delay) else 0.0, "spread": spread, "impact": impact, "fees": fees}
-        for name, value in costs.items():
-            self.slippage[name][side] += float(value)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Fit for JSON."""
-        return {
-            "decisions": self.decisions,
-            "skipped": self.skipped,
-            "differences": sum(self.counts.values()),
-            "counts": {kind: self.counts[kind] for kind in KINDS},
-            "examples": self.examples,
-            "slippage": {name: [round(v, 8) for v in pair] for name, pair in self.slippage.items()},
-        }
 
 
 class RecordedBatch(NamedTuple):
@@ -94,17 +47,31 @@ class RecordedBatch(NamedTuple):
     on_record: Floats
 
 
-def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Parity) -> None:
-    """Run the step again over a batch's decisions, changing `state`, and note what differs."""
+def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Parity, floor: float) -> AgentBooks:
+    """Run the step again over a batch's decisions, changing `state`, and note what differs. Returns the books beside
+    the desk (the state has room for them), in which an agent of weight 0 stands at `floor`."""
     recorded = batch.recorded
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
     fills = _fill_grids(batch)
     inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
-    out, model = _run_again(batch, plan, state, inputs, there)
+    out, model = _run_again(batch, plan, state, inputs, (there, floor))
     _compare_rows(recorded, there, inputs.forecast, out, parity)
     bars = tradable(batch.bars, plan.publication_delay_s).rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
     parity.decisions += len(recorded.time)
+    return books_beside(recorded.time, recorded.agents, out.equity, recorded.weights)
+
+
+def books_beside(time: Times, agents: tuple[str, ...], equity: Floats, weights: Floats) -> AgentBooks:
+    """The books beside a desk at the ends of days, from `equity` [T, B] and the `weights` [T, A] in force."""
+    last, beside = day_ends(time), equity[:, FIRST_SHADOW + len(agents) :]
+    return AgentBooks(
+        date=time[last].astype("datetime64[D]"),
+        agents=agents,
+        desk=beside[last, 0],
+        books=beside[last, 1:],
+        with_agent=weights[last] == 0.0,
+    )
 
 
 def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Mapping[str, Floats]) -> Inputs:
@@ -138,16 +105,19 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
 
 
 def _run_again(
-    batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs, there: Booleans
+    batch: RecordedBatch, plan: DeskPlan, state: State, inputs: Inputs, known_of: tuple[Booleans, float]
 ) -> tuple[Outputs, Outputs]:
     """The step with the recorded fills, and, bar by bar from the same states, with those of the cost model. Fills
-    `inputs.forecast` and `inputs.correlation`: each row from its own window, as live."""
+    `inputs.forecast` and `inputs.correlation`: each row from its own window, as live. `known_of` are the symbols that
+    the desk had [T, S], and the weight at which the books beside try an agent of weight 0."""
+    there, floor = known_of
     recorded = batch.recorded
     rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
     raw = np.where(recorded.abstained, np.nan, recorded.strength * recorded.confidence)
     known = np.concatenate([batch.warm_up, batch.on_record, raw])
     before, desk = len(known) - rows, desk_of(state, plan.parameters)
-    out, model = new_outputs(rows, agents, symbols), new_outputs(rows, agents, symbols)
+    out, model = (new_outputs(rows, agents, symbols, agents + 1) for _ in range(2))
+    first_beside = FIRST_SHADOW + agents
     for t in range(rows):
         stop = before + t + 1
         window = known[max(0, stop - plan.scale_window_bars) : stop]
@@ -158,9 +128,12 @@ def _run_again(
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         for command in recorded.commands.get(t, ()):
             obey(state, command)
-        state.pending[LIVE, list(recorded.taken_back.get(t, ()))] = 0.0
-        now = inputs._replace(weights=recorded.weights[t])
-        run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
+        taken_back = list(recorded.taken_back.get(t, ()))
+        state.pending[LIVE, taken_back] = 0.0
+        state.pending[first_beside:, taken_back] = 0.0
+        now = inputs._replace(weights=recorded.weights[t], beside=leave_one_out(recorded.weights[t], floor))
+        modelled = now._replace(external=False, beside=inputs.beside)
+        run_rows(desk._replace(state=copy_state(state)), modelled, model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)
     return out, model
 
@@ -283,9 +256,3 @@ def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Pa
             )
             today = "abstains" if now.abstained[t, s] else f"{now.strength[t, s]:+.9f} x {now.confidence[t, s]:.9f}"
             parity.differ("signal", as_datetime(recorded.time[t]), f"{name} {recorded.symbols[s]}", then, today)
-
-
-def _short(value: object) -> object:
-    if isinstance(value, (np.floating, float)):
-        return float(f"{value:.12g}") if np.isfinite(value) else "none"
-    return str(value)

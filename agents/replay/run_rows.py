@@ -12,6 +12,7 @@ from agents.core.replay_types import Fills, Run
 from agents.core.types import Bars, Floats
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import Outputs
+from agents.replay.profit_parts import ProfitSums
 
 FILLS_KEPT = 500_000
 
@@ -22,14 +23,15 @@ class RunRows:
     _BOOKS = ("equity", "cash", "turnover")
     _COSTS = ("notional", "fee", "spread", "impact", "delay")
 
-    def __init__(self, plan: DeskPlan, agents: tuple[str, ...], total_bars: int) -> None:
-        self._plan, self._agents = plan, agents
+    def __init__(self, plan: DeskPlan, agents: tuple[str, ...], total_bars: int, beside: int = 0) -> None:
+        self._plan, self._agents, self._width = plan, agents, FIRST_SHADOW + len(agents)
         count = len(agents)
         widths = {
             **dict.fromkeys(self._BOOKS, FIRST_SHADOW + count),
             "contribution": count + 1,
             "shadow_return": count,
             "weights": count,
+            "beside": beside,
         }
         self._rows: dict[str, Any] = {name: np.empty((total_bars, width)) for name, width in widths.items()}
         self._rows |= {name: np.empty(total_bars) for name in ("gross", "net")}
@@ -39,14 +41,15 @@ class RunRows:
         self._kept = self._count = self.bars = self._symbol_bars = 0
         self._costs = dict.fromkeys(self._COSTS, 0.0)
         self._mark = np.full(len(plan.symbols), np.nan)
+        self._profit = ProfitSums(len(plan.symbols))
 
     def add(self, bars: Bars, lead: int, out: Outputs, weights: Floats) -> Fills:
         """Take in the new rows of a chunk; returns its fills."""
         value = np.where(out.position[lead:] != 0.0, out.position[lead:] * out.mark[lead:], 0.0)
         live = out.equity[lead:, LIVE]
-        new: dict[str, Any] = {
-            name: getattr(out, name)[lead:] for name in (*self._BOOKS, "contribution", "shadow_return", "risk_state")
-        }
+        new: dict[str, Any] = {name: getattr(out, name)[lead:, : self._width] for name in self._BOOKS}
+        new |= {name: getattr(out, name)[lead:] for name in ("contribution", "shadow_return", "risk_state")}
+        new["beside"] = out.equity[lead:, self._width :]
         new |= {
             "time": bars.time[lead:],
             "weights": weights[lead:],
@@ -56,6 +59,7 @@ class RunRows:
         rows = slice(self.bars, self.bars + len(live))
         for name, values in new.items():
             self._rows[name][rows] = values
+        self._profit.add(bars, lead, out)
         fills = self._fills_of(bars, lead, out)
         self._costs["notional"] += float(np.abs(fills.quantity * fills.price).sum())
         for name in self._COSTS[1:]:
@@ -105,4 +109,5 @@ class RunRows:
             costs=dict(self._costs),
             initial_cash=self._plan.parameters.initial_cash,
             symbol_bars=self._symbol_bars,
+            profit=self._profit.parts(),
         )

@@ -37,6 +37,7 @@ from agents.pipeline.market import bar_volatility, opened_before, panel_of, trad
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import Inputs, Outputs, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
+from agents.quant.leave_one_out import leave_one_out
 from agents.replay.agent_days import AgentDayTable, SignalGrids
 from agents.replay.run_rows import RunRows
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
@@ -105,6 +106,8 @@ class SimulatedDesk(NamedTuple):
     signal_source: SignalSource
     bars_needed: int
     weights_at: Callable[[datetime], WeightSet]
+    floor: float | None = None
+    """Where given, the desk without each agent is traded beside it, and with one of weight 0 at this weight."""
 
 
 class Watchers(NamedTuple):
@@ -127,8 +130,9 @@ def simulate(
     `days` is kept up to date for what runs between bars, which sees the bars up to its due time.
     """
     plan, agents, total_bars = desk.plan, desk.agents, watchers.total_bars
-    state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash)
-    reader, rows = _ChunkReader(desk), RunRows(plan, agents, total_bars)
+    beside = 0 if desk.floor is None else len(agents) + 1
+    state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash, beside)
+    reader, rows = _ChunkReader(desk), RunRows(plan, agents, total_bars, beside)
     books = desk_of(state, plan.parameters)
     previous: Outputs | None = None
     timeline: Timeline | None = None
@@ -136,7 +140,7 @@ def simulate(
     for chunk in chunks:
         bars, lead = chunk.bars, chunk.lead
         signals, inputs = reader.read(chunk)
-        out = _room(previous, lead, (len(bars.time), len(agents), len(plan.symbols)))
+        out = _room(previous, lead, (len(bars.time), len(agents), len(plan.symbols), beside))
         if days is not None:
             days.open_chunk(bars, reader.opinions.grids, out, lead)
         if previous is None and (note := volume_note(bars)):
@@ -146,7 +150,10 @@ def simulate(
         for first, stop in timeline.segments(bars.time, lead):
             weights = desk.weights_at(time.clock.now()).weights
             vector = vector_of(weights, agents)
-            run_rows(books, inputs._replace(weights=vector), out, first, stop)
+            now = inputs._replace(weights=vector)
+            if desk.floor is not None:
+                now = now._replace(beside=leave_one_out(vector, desk.floor))
+            run_rows(books, now, out, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
             if days is not None:
@@ -227,9 +234,9 @@ def _on_rows(values: Floats, rows: int) -> Floats:
     return np.concatenate([np.zeros((rows - len(values), *values.shape[1:])), values])
 
 
-def _room(previous: Outputs | None, lead: int, shape: tuple[int, int, int]) -> Outputs:
-    """Results for a chunk of (bars, agents, symbols), with what is known already of its lead: the newest days are
-    summed again with it."""
+def _room(previous: Outputs | None, lead: int, shape: tuple[int, int, int, int]) -> Outputs:
+    """Results for a chunk of (bars, agents, symbols, books beside), with what is known already of its lead: the newest
+    days are summed again with it."""
     out = new_outputs(*shape)
     if previous is not None and lead:
         for name in Outputs._fields:

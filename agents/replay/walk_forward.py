@@ -13,9 +13,9 @@ import numpy as np
 from agents.core.errors import UsageError
 from agents.core.types import Times, as_datetime
 from agents.quant.evidence import Claim, claim_of, sharpe_difference
-from agents.quant.measures import SEED, SHOWN_LEVEL, day_ends
+from agents.quant.measures import SEED, SHOWN_LEVEL
 from agents.quant.moments import decay_weights
-from agents.quant.returns import sharpe_ratio
+from agents.quant.returns import day_ends, sharpe_ratio
 from agents.replay.trials import TrialReturns
 
 ReplayRows = Callable[[Mapping[str, Any], int, int], TrialReturns]

@@ -17,7 +17,7 @@ PAGE_INCHES = 10.5
 """The width of a page on a desk, as against that of a mail."""
 INK, MUTED, GRID, PAPER = "#1f2933", "#7b8794", "#e4e7eb", "#ffffff"
 LIVE_COLOUR = "#0b6e4f"
-CONTROL_COLOURS = ("#c17817", "#52606d", "#8d5fa8")
+CONTROL_COLOURS = ("#c17817", "#52606d", "#8d5fa8", "#2f80c2", "#b83a4b")
 Bounds = Sequence[tuple[float, float]]
 AGENT_COLOURS = (
     "#0b6e4f",
@@ -34,27 +34,29 @@ AGENT_COLOURS = (
 
 
 def equity_chart(time: Times, live: Floats, controls: Mapping[str, Floats], *, width: float = WIDTH_INCHES) -> bytes:
-    """Growth of the live book and the controls, all starting at 100."""
+    """Growth of the live book and the controls, all starting at 100; one that began later (NaN before) starts where the
+    live book stood then."""
     figure, axes = _canvas(HEIGHT_INCHES if width < PAGE_INCHES else 3.4, width)
     for (name, curve), colour in zip(controls.items(), CONTROL_COLOURS, strict=False):
-        axes.plot(time, 100.0 * curve / curve[0], color=colour, linewidth=1.0, label=name.replace("_", " "))
+        start = curve[0] if np.isfinite(curve[0]) else live[0]
+        axes.plot(time, 100.0 * curve / start, color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, 100.0 * live / live[0], color=LIVE_COLOUR, linewidth=1.9, label="live")
     axes.axhline(100.0, color=MUTED, linewidth=0.6, linestyle=(0, (4, 4)))
-    _legend(axes, len(controls) + 1)
+    _legend(axes, min(len(controls) + 1, 3 if width < PAGE_INCHES else 6))
     return _png(figure)
 
 
-def drawdown_chart(time: Times, live: Floats, control: Floats | None, *, width: float = WIDTH_INCHES) -> bytes:
-    """How far below its own peak the live book stood, in percent; the equal-weight control as a line below it."""
+def drawdown_chart(time: Times, live: Floats, controls: Mapping[str, Floats], *, width: float = WIDTH_INCHES) -> bytes:
+    """How far below its own peak the live book stood, in percent, and controls, by name, as lines."""
     figure, axes = _canvas(1.9, width)
     fall = 100.0 * (live / np.maximum.accumulate(live) - 1.0)
     axes.fill_between(time, fall, 0.0, color=LIVE_COLOUR, alpha=0.28, linewidth=0.0)
-    if control is not None:
-        below = 100.0 * (control / np.maximum.accumulate(control) - 1.0)
-        axes.plot(time, below, color=CONTROL_COLOURS[0], linewidth=1.0, label="equal")
+    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], CONTROL_COLOURS[3]), strict=False):
+        below = 100.0 * (control / np.fmax.accumulate(control) - 1.0)
+        axes.plot(time, below, color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
     axes.yaxis.set_major_formatter(_percent)
-    _legend(axes, 2)
+    _legend(axes, 3)
     return _png(figure)
 
 
@@ -100,13 +102,14 @@ def sharpe_chart(
     return _png(figure)
 
 
-def rolling_chart(time: Times, live: Floats, control: Floats, days: int) -> bytes:
-    """Annual Sharpe ratio of the last `days` days, live and at equal weights."""
+def rolling_chart(time: Times, live: Floats, controls: Mapping[str, Floats], days: int) -> bytes:
+    """Annual Sharpe ratio of the last `days` days, of the live book and of controls by name."""
     figure, axes = _canvas(height=1.9)
-    axes.plot(time, control, color=CONTROL_COLOURS[0], linewidth=1.0, label="equal")
+    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], CONTROL_COLOURS[3]), strict=False):
+        axes.plot(time, control, color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, live, color=LIVE_COLOUR, linewidth=1.5, label=f"live, {days} days")
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
-    _legend(axes, 2)
+    _legend(axes, 3)
     return _png(figure)
 
 

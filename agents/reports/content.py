@@ -88,7 +88,7 @@ class AddedLine(NamedTuple):
 
 class AgentLine(NamedTuple):
     """An agent's figures over all history, its Sharpe ratio of 30 days, the chance that it is better than the average
-    agent, and its part of the period's P&L."""
+    agent, its part of the period's P&L, and what it adds to the desk a year."""
 
     agent: str
     sharpe: str = ""
@@ -98,6 +98,19 @@ class AgentLine(NamedTuple):
     factor: str = ""
     better: str = ""
     contribution: str = ""
+    adds: str = ""
+    adds_interval: str = ""
+    adds_verdict: str = ""
+
+
+class ProfitLine(NamedTuple):
+    """The profit in one symbol or on one side, before and after costs."""
+
+    name: str
+    trades: str
+    gross: str
+    costs: str
+    net: str
 
 
 class QualityLine(NamedTuple):
@@ -209,6 +222,10 @@ class Content:
     added: Sequence[AddedLine]
     agents: Sequence[AgentLine]
     quality: Sequence[QualityLine]
+    measured: str
+    sides: Sequence[ProfitLine]
+    symbols: Cut[ProfitLine]
+    costs: str
     positions: Cut[PositionLine]
     trades: Cut[TradeLine]
     risk_events: Cut[str]

@@ -14,6 +14,7 @@ from agents.core.types import Floats, Times
 from agents.reports import charts
 from agents.reports.belief_chart import AgentPast, beliefs_chart
 from agents.reports.summary import curves_of
+from agents.reports.tear_sheet_pictures import beside
 
 CAPTIONS = {
     "equity": "Growth of 100: the live book and the control books",
@@ -30,7 +31,7 @@ def pictures(facts: DeskFacts) -> dict[str, bytes]:
     curves = curves_of(facts)
     if curves is not None:
         drawn["equity"] = charts.equity_chart(curves.time, curves.live, curves.controls)
-        drawn["drawdown"] = charts.drawdown_chart(curves.time, curves.live, curves.controls.get("equal"))
+        drawn["drawdown"] = charts.drawdown_chart(curves.time, curves.live, beside(curves.controls))
     weights = _weight_series(facts)
     if weights is not None:
         drawn["weights"] = charts.weights_chart(*weights)

@@ -28,11 +28,20 @@ from agents.reports.machine_room import (
     work_line,
 )
 from agents.reports.pictures import CAPTIONS
-from agents.reports.trading_sections import key_figures, position_line, risk_event_line, trade_line, what_happened
+from agents.reports.trading_sections import (
+    costs_sentence,
+    key_figures,
+    position_line,
+    profit_line,
+    risk_event_line,
+    trade_line,
+    what_happened,
+)
 from agents.reports.tuning_sections import (
     added_line,
     agent_lines,
     change_lines,
+    measured_sentence,
     newest_decision,
     quality_lines,
     tuner_sentence,
@@ -61,7 +70,14 @@ GLOSSARY = (
     ("Brier", "mean squared error of stated confidence; 0.25 is a coin's"),
     ("Runs", "longest series of won and of lost trades"),
     ("Shadow book", "trades one agent alone at unit size, whatever its weight"),
-    ("Tuning added", "the live book's Sharpe ratio less that of a book with equal weights"),
+    (
+        "Tuning added",
+        "the live book's Sharpe ratio less that of a book with equal weights, of days on which they differed",
+    ),
+    (
+        "Holding",
+        "equal parts of all symbols, rebalanced monthly at the desk's costs; at volatility: as bold as the desk",
+    ),
     ("Held", "the weights that are believed in are too close to those in force to be worth a trade"),
 )
 
@@ -132,6 +148,10 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         added=[added_line(row) for row in summary.tuning_value_added],
         agents=agent_lines(facts),
         quality=quality_lines(facts),
+        measured=measured_sentence(facts),
+        sides=[profit_line(part) for part in facts.by_side],
+        symbols=_cut([profit_line(part) for part in facts.by_symbol], rows),
+        costs=costs_sentence(facts),
         positions=_cut([position_line(p, summary.equity) for p in facts.positions], rows),
         trades=_cut([trade_line(trade) for trade in trades], rows, facts.trading.trades),
         risk_events=_cut([risk_event_line(event) for event in facts.risk_events], rows),

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from agents.core.facts import DeskFacts
+from agents.core.books import BENCHMARKS, CONTROLS
+from agents.core.facts import BookCurve, DeskFacts
 from agents.core.meta_types import ReportSummary, ValueAdded
-from agents.core.types import Floats, Times
+from agents.core.types import Booleans, Floats, Times, as_stamp
+from agents.quant.comparison import NOTHING_TO_JUDGE, against_book, weights_differ
 from agents.quant.evidence import sharpe_difference
 from agents.quant.returns import max_drawdown, periods_per_year, sharpe_ratio, simple_returns
 
-TUNING_LEAST_PERIODS = 60
+LEAST_DAYS = 60
+DAY = np.timedelta64(86_400_000_000, "us")
+_AHEAD = {True: "shown: ahead of holding", False: "shown: it added value"}
+_BEHIND = {True: "shown: behind holding", False: "shown: it cost value"}
 SEED = 20240119
 SAME_RETURNS = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Daily equity on one axis, float64 [T], of the live book and of each control by its name."""
+    """Daily equity on one axis, float64 [T], of the live book and of each control by its name, in the order of
+    `core.books`; NaN on days before a control began. `differing` has for a control the days [T - 1] of returns on
+    which its weights were other ones; where it is not named they always are."""
 
     time: Times
     live: Floats
     controls: Mapping[str, Floats]
+    differing: Mapping[str, Booleans] = field(default_factory=dict)
 
 
 def summary_of(facts: DeskFacts, *, open_suggestions: int) -> ReportSummary:
@@ -56,46 +64,86 @@ def summary_of(facts: DeskFacts, *, open_suggestions: int) -> ReportSummary:
 
 
 def curves_of(facts: DeskFacts) -> Curves | None:
-    """Daily equity of the live book and of the controls that have the same days; None before the second day."""
+    """Daily equity of the live book and of the controls; None before the second day."""
     books = {curve.book: curve for curve in facts.curves}
     live = next((curve for book, curve in books.items() if ":" not in book), None)
     if live is None or len(live.days) < 2:
         return None
     time = np.array(live.days, dtype="datetime64[D]").astype("datetime64[us]")
-    controls = {
-        book.split(":")[1]: np.array(curve.equity, dtype=np.float64)
-        for book, curve in sorted(books.items())
-        if ":" in book and curve.days == live.days
-    }
-    return Curves(time, np.array(live.equity, dtype=np.float64), controls)
+    controls = {name: _on_days(books[f"control:{name}"], live.days) for name in CONTROLS if f"control:{name}" in books}
+    return Curves(time, np.array(live.equity, dtype=np.float64), controls, _differing(facts, time))
+
+
+def _on_days(curve: BookCurve, days: Sequence[int]) -> Floats:
+    """A book's equity on these days, NaN on others: one that came later has fewer."""
+    known = dict(zip(curve.days, curve.equity, strict=True))
+    return np.array([known.get(day, np.nan) for day in days], dtype=np.float64)
+
+
+def _differing(facts: DeskFacts, time: Times) -> dict[str, Booleans]:
+    """By control, the days after the first of `time` on which other weights were in force, for a part of them or
+    all."""
+    sets = [(as_stamp(applied.at), applied.weights) for applied in facts.applied]
+    sets = sets or [(time[0], {name: float(w) for name, w in facts.weights.items()})]
+    names = sorted({name for _, weights in sets for name in weights})
+    if not names:
+        return {}
+    table = np.array([[weights.get(name, 0.0) for name in names] for _, weights in sets])
+    others = {"equal": (table > 0.0).astype(np.float64), "first": table[:1]}
+    begun = np.array([at for at, _ in sets], dtype="datetime64[us]")
+    first = np.maximum(np.searchsorted(begun, time[1:], side="right") - 1, 0)  # in force as the day begins
+    last = np.maximum(np.searchsorted(begun, time[1:] + DAY, side="left") - 1, first)
+    result = {}
+    for name, weights in others.items():
+        so_far = np.concatenate([[0], np.cumsum(weights_differ(table, weights))])
+        result[name] = np.asarray(so_far[last + 1] > so_far[first])
+    return result
 
 
 def value_added(curves: Curves | None) -> list[ValueAdded]:
-    """Live against each control: what tuning added, with a 90 % interval, and a verdict in plain words."""
+    """Live against each control: what tuning added, or the desk over one that holds, with a 90 % interval and a verdict
+    in plain words."""
     if curves is None:
         return []
-    return [_against(curves, name, control) for name, control in curves.controls.items()]
+    return [_against(curves, name) for name in curves.controls]
 
 
-def _against(curves: Curves, name: str, control: Floats) -> ValueAdded:
-    live, other = simple_returns(curves.live), simple_returns(control)
-    title, money = name.replace("_", " "), float(curves.live[-1] - control[-1])
-    if len(live) < TUNING_LEAST_PERIODS:
-        verdict = f"too early: {len(live)} of {TUNING_LEAST_PERIODS} days"
-        return ValueAdded(control=title, money=money, verdict=verdict)
-    if np.max(np.abs(live - other)) < SAME_RETURNS:
-        return ValueAdded(control=title, money=money, difference=0.0, low=0.0, high=0.0, verdict="the same so far")
-    even = np.full(len(live), 1.0 / len(live))
-    test = sharpe_difference(live, other, even, periods_per_year(curves.time), seed=SEED)
-    shown = "added" if test.low > 0 else "cost" if test.high < 0 else ""
-    return ValueAdded(
-        control=title,
-        money=money,
-        difference=test.difference,
-        low=test.low,
-        high=test.high,
-        verdict=f"shown: it {shown} value" if shown else "not shown either way",
+def _against(curves: Curves, name: str) -> ValueAdded:
+    """The live book against one control, of the days since that began on which there is anything to judge."""
+    control, holds = curves.controls[name], name in BENCHMARKS
+    there = np.isfinite(control)
+    begun = int(np.argmax(there)) if there.any() else len(control)
+    live, other = simple_returns(curves.live[begun:]), simple_returns(control[begun:])
+    days = curves.differing.get(name, np.ones(len(curves.live) - 1, dtype=bool))[begun:] & np.isfinite(other)
+    since = f", since {str(curves.time[begun])[:10]}" if 0 < begun < len(control) else ""
+    count, pace = int(days.sum()), periods_per_year(curves.time)
+    row = ValueAdded(
+        control=name.replace("_", " "), money=float(curves.live[-1] - control[-1]), days=count, verdict=NOTHING_TO_JUDGE
     )
+    if holds and count:
+        beside = against_book(live[days], other[days], pace)
+        row = replace(
+            row,
+            excess_return=_known(beside.excess_return),
+            excess_low=_known(beside.low),
+            excess_high=_known(beside.high),
+            beta=_known(beside.beta),
+            information_ratio=_known(beside.information_ratio),
+        )
+    if not count or np.max(np.abs(live[days] - other[days])) < SAME_RETURNS:
+        return row
+    if count < LEAST_DAYS:
+        return replace(
+            row, verdict=f"too early: {count} of {LEAST_DAYS} days{'' if holds else ' with other weights'}{since}"
+        )
+    test = sharpe_difference(live[days], other[days], np.full(count, 1.0 / count), pace, seed=SEED)
+    shown = (_AHEAD if test.low > 0 else _BEHIND if test.high < 0 else {}).get(holds, "not shown either way")
+    on = "" if holds or count == len(days) else f", of {count:,} days with other weights"
+    return replace(row, difference=test.difference, low=test.low, high=test.high, verdict=f"{shown}{on}{since}")
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def profit(curves: Curves | None, at: datetime, days: int) -> float | None:

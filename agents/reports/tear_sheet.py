@@ -17,12 +17,17 @@ from agents.reports.tear_sheet_tables import tables_of
 TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "tear_sheet.html"
 NOTES = {
     "books": (
-        "All books trade the same signals at the same costs and differ in their weights only;"
-        " first: the weights of the first day."
+        "The live book and the first three controls trade the same signals at the same costs and differ in their"
+        " weights only (first: those of the first day). Hold has equal parts of the universe, rebalanced monthly at the"
+        " same costs; at volatility: scaled, a month late, to be as volatile as the desk."
     ),
     "added": (
-        "Live less the control, annual Sharpe ratio, paired by day, block bootstrap;"
+        "Live less the control, annual Sharpe ratio, paired by day, of days on which weights differed; block bootstrap;"
         " p is one-sided and corrected for the settings tried."
+    ),
+    "agents": (
+        "Shadow books trade one agent alone at unit size, in the directions the desk may trade. Adds a year: the desk"
+        " less the same desk without the agent, its weight given to the others (with it at the floor where that is 0)."
     ),
     "costs": "Delay is the way from the price decided on to the open that was traded; it is no fee, and may be a gain.",
 }

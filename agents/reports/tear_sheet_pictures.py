@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from agents.core.books import CONTROLS, EQUAL, LIVE
+from agents.core.books import CONTROLS, LIVE
 from agents.core.replay_types import Replayed, Run
 from agents.core.types import Floats, Integers, Times
-from agents.quant.measures import ROLLING_DAYS, Daily, daily_of, day_ends, rolling_sharpe
+from agents.quant.measures import ROLLING_DAYS, Daily, daily_of, rolling_sharpe
 from agents.quant.replay_summary import ReplaySummary
+from agents.quant.returns import day_ends
 from agents.reports import charts
 
 POINTS_DRAWN = 3000
+Of = TypeVar("Of")
 SMOOTH_DAYS = 21
 
 
@@ -60,7 +63,7 @@ def _over_time(run: Run, daily: Daily, time: Times) -> dict[str, Picture]:
             charts.equity_chart(days, curves[:, LIVE], controls, width=width), "Growth of 100: live and controls"
         ),
         "drawdown": _picture(
-            charts.drawdown_chart(days, curves[:, LIVE], controls["equal"], width=width), "Below the last peak"
+            charts.drawdown_chart(days, curves[:, LIVE], beside(controls), width=width), "Below the last peak"
         ),
         "exposure": _picture(
             charts.exposure_chart(days, gross, net),
@@ -69,10 +72,19 @@ def _over_time(run: Run, daily: Daily, time: Times) -> dict[str, Picture]:
         "weights": _picture(charts.weights_chart(days, named, width=width), "Weights in force"),
     }
     if len(time) > ROLLING_DAYS:
-        live, equal = (rolling_sharpe(daily, book)[places] for book in (LIVE, EQUAL))
-        rolling = charts.rolling_chart(days, live, equal, ROLLING_DAYS)
+        ratios = {name: rolling_sharpe(daily, row)[places] for name, row in beside(_rows()).items()}
+        rolling = charts.rolling_chart(days, rolling_sharpe(daily, LIVE)[places], ratios, ROLLING_DAYS)
         drawn["rolling"] = _picture(rolling, f"Of the last {ROLLING_DAYS} days, annual")
     return drawn
+
+
+def _rows() -> dict[str, int]:
+    return {name: row for row, name in enumerate(CONTROLS, LIVE + 1)}
+
+
+def beside(controls: Mapping[str, Of]) -> dict[str, Of]:
+    """Those controls that a picture of one thing only shows beside the live book."""
+    return {name: controls[name] for name in ("equal", "hold") if name in controls}
 
 
 def _picture(png: bytes, caption: str) -> Picture:

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.core.meta_types import WeightDecision
 from agents.core.replay_types import Finding, Replayed
+from agents.quant.leave_one_out import Added
 from agents.quant.measures import BookFigures, Daily, daily_of, monthly
 from agents.quant.replay_summary import ReplaySummary, ShadowFigures, TradingCosts
 from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
@@ -35,11 +36,13 @@ class Tables:
 
     books: Table
     added: Table
+    benchmark: Table
     months: Table
     changes: Table
     agents: Table
     contributions: Table
     costs: Table
+    profits: Table
     findings: Table
 
 
@@ -49,11 +52,13 @@ def tables_of(replayed: Replayed, summary: ReplaySummary) -> Tables:
     return Tables(
         books=_books(summary.books),
         added=_added(summary),
+        benchmark=_benchmark(summary),
         months=_months(daily_of(replayed.run)),
         changes=_changes(replayed),
         agents=_agents(replayed, summary),
         contributions=Table(("agent", "profit"), contributions, signed=True),
         costs=_costs(summary.costs),
+        profits=_profits(summary),
         findings=_findings(replayed.findings),
     )
 
@@ -93,6 +98,20 @@ def _added(summary: ReplaySummary) -> Table:
     return Table(("against", "Sharpe", "90 % interval", "p", "verdict"), rows, texts=("verdict",))
 
 
+def _benchmark(summary: ReplaySummary) -> Table:
+    rows = [
+        [
+            name.replace("_", " "),
+            percent(figures.excess_return, sign=True),
+            f"[{percent(figures.low, sign=True)}, {percent(figures.high, sign=True)}]",
+            number(figures.beta),
+            number(figures.information_ratio, sign=True),
+        ]
+        for name, figures in summary.benchmark.items()
+    ]
+    return Table(("the desk against", "excess return a year", "90 % interval", "beta", "information ratio"), rows)
+
+
 def _months(daily: Daily) -> Table:
     """Returns by month, a row for each year; a month without a day is empty."""
     rows = [
@@ -118,9 +137,20 @@ def _agents(replayed: Replayed, summary: ReplaySummary) -> Table:
                 number(figures.get("profit_factor")),
                 percent(figures.get("deflated_sharpe"), 0),
                 number(shadow.turnover_a_year, 1),
+                *_added_by(summary.agents_added.get(name)),
             ]
         )
-    return Table(("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year"), rows)
+    columns = ("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year")
+    return Table((*columns, "adds a year", "90 %", "verdict"), rows, texts=("verdict",))
+
+
+def _added_by(added: Added | None) -> list[str]:
+    """What an agent added to the desk, with its interval and in words."""
+    if added is None:
+        return [MISSING, "", ""]
+    ends = (percent(added.return_low, sign=True), percent(added.return_high, sign=True))
+    known = math.isfinite(added.return_low)
+    return [percent(added.return_a_year, sign=True), f"[{ends[0]}, {ends[1]}]" if known else "", added.verdict]
 
 
 def _best_first(agent: tuple[str, ShadowFigures]) -> float:
@@ -132,8 +162,18 @@ def _costs(costs: TradingCosts) -> Table:
     paid = costs.fees + costs.spread + costs.impact
     amounts = (costs.notional, costs.fees, costs.spread, costs.impact, costs.delay)
     share = f"{1e4 * paid / costs.notional:.1f} bp" if costs.notional else MISSING
-    columns = ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional")
-    return Table(columns, [[f"{costs.fills:,.0f}", *map(money, amounts), share]])
+    columns = ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional", "of equity a year")
+    return Table(columns, [[f"{costs.fills:,.0f}", *map(money, amounts), share, percent(costs.of_equity_a_year, 2)]])
+
+
+def _profits(summary: ReplaySummary) -> Table:
+    """By side, then by symbol."""
+    rows = [
+        [name, signed_money(part.gross), money(part.costs), signed_money(part.net)]
+        for parts in (summary.by_side, summary.by_symbol)
+        for name, part in parts.items()
+    ]
+    return Table(("side or symbol", "gross", "costs", "net"), rows)
 
 
 def _changes(replayed: Replayed) -> Table:

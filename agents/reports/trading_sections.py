@@ -5,7 +5,8 @@ from __future__ import annotations
 from agents.core.facts import DeskFacts, HeldPosition, RecordedRiskEvent
 from agents.core.meta_types import ReportSummary
 from agents.core.types import OrderState, Trade
-from agents.reports.content import KeyFigure, PositionLine, TradeLine
+from agents.core.value_added import ProfitPart
+from agents.reports.content import KeyFigure, PositionLine, ProfitLine, TradeLine
 from agents.reports.formatting import MISSING, interval, money, number, percent, quantity, signed_money
 
 CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "expired", "unknown", "not_placed")
@@ -14,6 +15,7 @@ CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "expired", "unknown", "no
 def key_figures(summary: ReportSummary) -> list[KeyFigure]:
     """The figures at the top of the page."""
     added = next((row for row in summary.tuning_value_added if row.control == "equal"), None)
+    held = next((row for row in summary.tuning_value_added if row.control == "hold at volatility"), None)
     known = interval(added.low, added.high) if added else ""
     return [
         KeyFigure("Equity", money(summary.equity), f"cash {money(summary.cash)}"),
@@ -26,7 +28,19 @@ def key_figures(summary: ReportSummary) -> list[KeyFigure]:
         KeyFigure(
             "Tuning added",
             number(added.difference, sign=True) if added else MISSING,
-            "Sharpe against equal weights" + (f" {known}" if known else ""),
+            "Sharpe against equal weights" + (f" {known}" if known else f": {added.verdict}" if added else ""),
+        ),
+        KeyFigure(
+            "Over holding",
+            number(held.difference, sign=True) if held else MISSING,
+            "Sharpe against holding as boldly"
+            + (
+                f" {interval(held.low, held.high)}"
+                if held and held.low is not None
+                else f": {held.verdict}"
+                if held
+                else ""
+            ),
         ),
     ]
 
@@ -46,10 +60,25 @@ def what_happened(facts: DeskFacts, summary: ReportSummary) -> list[str]:
     ]
     if broken:
         lines.append(f"Orders that came to nothing: {', '.join(broken)}.")
+    holding = holding_sentence(summary)
+    if holding:
+        lines.append(holding)
     lines.append(
         f"Exposure: gross {percent(summary.gross_exposure, 0)}, net {percent(summary.net_exposure, 0)} of equity."
     )
     return lines
+
+
+def holding_sentence(summary: ReportSummary) -> str:
+    """What the desk earned over one that only holds, and how far it moves with it; "" where that is not known yet."""
+    rows = {row.control: row for row in summary.tuning_value_added if row.excess_return is not None}
+    parts = [
+        f"{percent(row.excess_return, sign=True)} a year over {name}"
+        f" [{percent(row.excess_low, sign=True)}, {percent(row.excess_high, sign=True)}] (beta {number(row.beta)},"
+        f" information ratio {number(row.information_ratio, sign=True)}; {row.verdict})"
+        for name, row in ((name, rows[name]) for name in ("hold", "hold at volatility") if name in rows)
+    ]
+    return f"The desk earned {', and '.join(parts)}." if parts else ""
 
 
 def _trades_sentence(facts: DeskFacts) -> str:
@@ -65,6 +94,25 @@ def _trades_sentence(facts: DeskFacts) -> str:
     sentence = f"No trade was closed: {trading.decisions:,} decisions, {trading.orders:,} orders."
     reasons = ", ".join(f"{reason} ({times:,})" for reason, times in trading.no_trade.items())
     return f"{sentence} Symbols were left alone: {reasons}." if reasons else sentence
+
+
+def profit_line(part: ProfitPart) -> ProfitLine:
+    """The profit of a symbol or a side."""
+    return ProfitLine(
+        part.name, f"{part.trades:,}", signed_money(part.gross), money(part.costs), signed_money(part.net)
+    )
+
+
+def costs_sentence(facts: DeskFacts) -> str:
+    """What trading has cost since the first day, as a share of equity a year."""
+    row = next((row for row in facts.yearly_costs if row.period == "all"), None)
+    if row is None or row.percent_of_equity_a_year is None:
+        return ""
+    return (
+        f"Costs took {percent(row.percent_of_equity_a_year / 100.0, 2)} of equity a year: fees {money(row.fees)},"
+        f" spread {money(row.spread)}, impact {money(row.impact)}; the book turned over"
+        f" {number(row.turnover_a_year, 1)} times a year."
+    )
 
 
 def position_line(position: HeldPosition, equity: float | None) -> PositionLine:

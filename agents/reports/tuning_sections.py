@@ -8,6 +8,7 @@ from agents.core.believed import AgentView, Believed, believed, newest_belief
 from agents.core.facts import DeskFacts, RecordedDecision
 from agents.core.meta_types import DecisionStatus, Scorecard, ValueAdded
 from agents.core.types import REMAINDER
+from agents.core.value_added import AgentValueAdded
 from agents.reports.belief_words import believed_of, mark, whole_sentence
 from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, QualityLine, WeightLine
 from agents.reports.formatting import MISSING, interval, number, percent, signed_money
@@ -168,8 +169,11 @@ def agent_lines(facts: DeskFacts) -> list[AgentLine]:
     cards = [card for card in facts.scorecards if card.window_days == 0]
     belief = _belief(facts)
     views = belief.agents if belief else {}
+    added = {row.agent_name: row for row in facts.value_added if row.window_days == 0}
     lines = [
-        _agent(card, month.get(card.agent_name), views.get(card.agent_name), facts.contributions.get(card.agent_name))
+        _agent(
+            card, month.get(card.agent_name), views.get(card.agent_name), facts.contributions.get(card.agent_name)
+        )._replace(**_adds(added.get(card.agent_name)))
         for card in cards
     ]
     rest = facts.contributions.get(REMAINDER)
@@ -178,13 +182,41 @@ def agent_lines(facts: DeskFacts) -> list[AgentLine]:
     return lines
 
 
+def measured_sentence(facts: DeskFacts) -> str:
+    """What the scorecards measured, and what "adds" compares."""
+    measured = next((card.measured for card in facts.scorecards if card.measured), "")
+    books = f"Sharpe ratios are those of shadow books ({measured}), at the desk's costs." if measured else ""
+    compared = (
+        "Adds: the desk's return a year less that of the same desk without the agent; one of weight 0 is tried at the"
+        " floor."
+        if facts.value_added
+        else ""
+    )
+    return " ".join(filter(None, (books, compared)))
+
+
+def _adds(row: AgentValueAdded | None) -> dict[str, str]:
+    """What an agent adds to the desk; words where there is no interval yet."""
+    if row is None:
+        return {"adds": MISSING, "adds_interval": "", "adds_verdict": ""}
+    if row.return_low is None:
+        return {"adds": "", "adds_interval": row.verdict, "adds_verdict": row.verdict}
+    ends = f"[{percent(row.return_low, sign=True)}, {percent(row.return_high, sign=True)}]"
+    return {"adds": percent(row.return_a_year, sign=True), "adds_interval": ends, "adds_verdict": row.verdict}
+
+
+def _with_interval(figures: Mapping[str, float | int | None]) -> str:
+    """A month's ratio never without its interval: alone it says more than it knows."""
+    return f"{number(figures['sharpe_ratio'])} {interval(figures['sharpe_low'], figures['sharpe_high'])}".strip()
+
+
 def _agent(card: Scorecard, month: Scorecard | None, view: AgentView | None, contribution: float | None) -> AgentLine:
     figures = card.figures
     return AgentLine(
         agent=card.agent_name,
         sharpe=number(figures["sharpe_ratio"]),
         interval=interval(figures["sharpe_low"], figures["sharpe_high"]),
-        month=number(month.figures["sharpe_ratio"]) if month else MISSING,
+        month=_with_interval(month.figures) if month else MISSING,
         hits=percent(figures["win_rate"]),
         factor=number(figures["profit_factor"]),
         better=percent(view.better, 0) if view else MISSING,

@@ -19,6 +19,7 @@ from agents.core.log import log_event
 from agents.core.meta_ports import AnalyzerDesk
 from agents.core.meta_types import AgentDays, Scorecard
 from agents.core.types import Floats, to_decimal
+from agents.quant.confidence_sequence import FIRST_LOOK, sharpe_sequence
 from agents.quant.evidence import (
     expected_best_sharpe,
     minimum_track_record,
@@ -50,6 +51,12 @@ class Thresholds:
     top_sharpe: float = 1.5
     under_sharpe: float = 0.5
     under_win_rate: float = 0.45
+    allow_short: bool = True
+    """Whether the shadow books could sell short: what was measured."""
+
+    @property
+    def measured(self) -> str:
+        return "long and short" if self.allow_short else "long-only books"
 
 
 def update_scorecards(
@@ -120,7 +127,9 @@ def analyze(
         best_by_chance = expected_best_sharpe(float(np.var(ratios, ddof=1)), trials) if len(ratios) > 1 else math.nan
         sums = _window_sums(days, first)
         for k, name in enumerate(days.agents):
-            raw = _figures(_own(days, k, first), sums[:, k], per_year, shapes[k], Trials(trials, best_by_chance))
+            raw = _figures(
+                _own(days, k, first), sums[:, k], per_year, shapes[k], Trials(trials, best_by_chance, window == 0)
+            )
             raw |= _trade_figures(shares[k], days.date[first])
             undefined = {key: _why(key, raw) for key, value in raw.items() if not math.isfinite(value)}
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
@@ -133,6 +142,7 @@ def analyze(
                     undefined=undefined,
                     pnl=to_decimal(float(sums[_PNL, k])),
                     verdict=verdict(figures, thresholds),
+                    measured=thresholds.measured,
                 )
             )
     return cards
@@ -158,6 +168,8 @@ class Trials(NamedTuple):
 
     number: int
     best_by_chance: float
+    since_the_first: bool
+    """The window is all history, of which alone something can be said at every look."""
 
 
 def _figures(
@@ -167,6 +179,7 @@ def _figures(
     sharpe, skew, kurtosis = shape
     enough = len(returns) >= MINIMUM_PERIODS
     low, high = sharpe_interval(returns, seed=SEED)
+    always = sharpe_sequence(returns) if trials.since_the_first else (math.nan, math.nan)
     deepest, longest = capital_drawdown(returns)
     calls, pairs = float(sums[_CALLS]), sums[_PAIRS:_BRIER]
     count, squares = float(sums[_BRIER]), float(sums[_BRIER + 1])
@@ -194,6 +207,8 @@ def _figures(
         else math.nan,
         "sharpe_low": low * annual,
         "sharpe_high": high * annual,
+        "sharpe_always_low": always[0] * annual,
+        "sharpe_always_high": always[1] * annual,
         "periods_per_year": per_year,
         "number_of_trials": float(trials.number),
     }
@@ -238,6 +253,8 @@ def _why(key: str, raw: Mapping[str, float]) -> str:
         return "no losing day in this window"
     if key in ("profit_factor", "payoff_ratio", "average_win") and not math.isfinite(raw["average_win"]):
         return "no winning day in this window"
+    if key.startswith("sharpe_always"):
+        return f"not all history, or fewer than {FIRST_LOOK} days"
     if key == "minimum_track_record" and math.isfinite(raw["probabilistic_sharpe"]):
         return "the Sharpe ratio is not positive"
     if key == "brier_score":
@@ -252,9 +269,10 @@ def _why(key: str, raw: Mapping[str, float]) -> str:
 
 
 def verdict(figures: Mapping[str, float | int | None], thresholds: Thresholds) -> str:
-    """top, under or middle, and whether the evidence shows it: the 90 % interval must lie beyond the threshold."""
+    """top, under or middle, and whether the evidence shows it: the 90 % interval must lie beyond the threshold, over
+    all history the one that holds at every look."""
     sharpe, win_rate = figures["sharpe_ratio"], figures["win_rate"]
-    low, high = figures["sharpe_low"], figures["sharpe_high"]
+    low, high = (figures.get(f"sharpe_always_{end}") or figures[f"sharpe_{end}"] for end in ("low", "high"))
     if sharpe is None or low is None or high is None:
         return "not measurable yet"
     interval = f"90 % interval [{low:.2f}, {high:.2f}]"

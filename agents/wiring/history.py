@@ -53,6 +53,8 @@ class ReplayRequest:
     tuning: bool = True
     report_every: timedelta | None = timedelta(days=7)
     trials: int = 0
+    value_added: bool = False
+    """Trade the desk without each agent beside it, too."""
     optimizer_only: bool = False
     """Leave out the jobs that decide nothing: for searches, which read only the books."""
 

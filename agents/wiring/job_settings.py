@@ -23,7 +23,12 @@ LEXICON = "vader_lexicon.txt"
 def thresholds_of(settings: Settings) -> Thresholds:
     """The analyzer's numbers."""
     t = settings.tuning
-    return Thresholds(top_sharpe=t.top_sharpe, under_sharpe=t.under_sharpe, under_win_rate=t.under_win_rate)
+    return Thresholds(
+        top_sharpe=t.top_sharpe,
+        under_sharpe=t.under_sharpe,
+        under_win_rate=t.under_win_rate,
+        allow_short=settings.risk.allow_short,
+    )
 
 
 def tuning_of(settings: Settings) -> Tuning:

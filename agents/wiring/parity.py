@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Engine
 
+from agents.adapters.database.agent_books import AgentBookStore
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.desk_history import DeskHistory
 from agents.adapters.database.journal import PostgresJournal
@@ -25,9 +26,11 @@ from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
 from agents.pipeline.saved_state import pack_state, unpack_state
 from agents.pipeline.state import new_state
-from agents.replay.parity import Parity, RecordedBatch, compare_signals, compare_steps
+from agents.replay.differences import Parity
+from agents.replay.parity import RecordedBatch, compare_signals, compare_steps
 from agents.trading.guard import raw_forecasts
 from agents.trading.registry import AGENTS
+from agents.tuning.value_added import value_added
 from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, tuning_digest
 from agents.wiring.desk import agents_of, plan_of
 
@@ -47,10 +50,11 @@ class CheckedDesk(NamedTuple):
 def check_parity(desk: CheckedDesk, at: datetime, *, keep: bool, from_start: bool = False) -> dict[str, Any]:
     """Recompute every decision since the last kept check (all of them, where `from_start`), as the desk made it.
 
-    With `keep` the outcome goes on record, and a long past is caught up with in several runs. Returns decisions,
+    With `keep` the outcome goes on record, beside what each agent adds to the desk, and a long past is caught up with
+    in several runs. Returns decisions,
     differences, counts by kind, examples, slippage, and the period.
     """
-    history, parity = DeskHistory(desk.engine), Parity()
+    history, parity, store = DeskHistory(desk.engine), Parity(), AgentBookStore(desk.engine)
     span = history.span()
     last = None if from_start or span is None else history.last_check()
     if span is None or (last is not None and last.until >= span.last):
@@ -58,9 +62,9 @@ def check_parity(desk: CheckedDesk, at: datetime, *, keep: bool, from_start: boo
     reader = _BatchReader(desk, history, span)
     symbols, names = reader.plan.symbols, reader.names
     if last is None:
-        state = new_state(len(names), len(symbols), desk.settings.desk.initial_cash)
+        state = new_state(len(names), len(symbols), desk.settings.desk.initial_cash, len(names) + 1)
     else:
-        state = unpack_state(last.state, reader.plan, names)[0]
+        state = unpack_state(last.state, reader.plan, names, beside=True)[0]
     first, until = None, None if last is None else last.until
     for _ in itertools.count() if not keep else range(MOST_BATCHES):
         batch = reader.after(until)
@@ -68,12 +72,15 @@ def check_parity(desk: CheckedDesk, at: datetime, *, keep: bool, from_start: boo
             break
         first = first or as_datetime(batch.recorded.time[0])
         compare_signals(batch.recorded, reader.signals_now(batch), parity)
-        compare_steps(batch, reader.plan, state, parity)
+        books = compare_steps(batch, reader.plan, state, parity, desk.settings.tuning.floor)
+        if keep:
+            store.keep_days(books)
         until = as_datetime(batch.recorded.time[-1])
     assert until is not None and first is not None
     _compare_weights(desk, (None if last is None else last.until, until), parity)
     report = parity.as_plain()
     if keep:
+        store.keep_figures(value_added(store.days()))
         history.record_check(at, first, until, report, pack_state(state, symbols, names, Ledger(cash=Decimal(0))))
     return report | {"from": first.isoformat(), "to": until.isoformat()}
 

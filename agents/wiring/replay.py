@@ -86,6 +86,7 @@ def replay_history(
             signal_source or asking(panel),
             panel.bars_needed,
             desk.weights_in_force,
+            settings.tuning.floor if request.value_added else None,
         ),
         SimulatedTime(clock, between),
         Watchers(progress, history.total_bars, [digest, *observers]),

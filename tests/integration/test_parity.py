@@ -197,6 +197,28 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     monkeypatch.undo()
     second = desk.plane.run_job("parity_check", as_datetime(BARS.time[300]))
     assert (second["decisions"], second["examples"]) == (300 - RESTART - 60, [])
+    rows = DeskReader(owner).rows
+    same = rows("""SELECT count(*) AS days, max(abs(b.desk_equity / e.equity - 1)) AS off FROM agent_books b
+                   JOIN equity e ON e.time::date = b.date AND e.book = 'paper' WHERE b.agent_name = 'TrendFollower'""")[
+        0
+    ]
+    assert same["days"] == 300 - FIRST and same["off"] < 1e-9, "halts and restarts too: the desk, as the model fills it"
+    added = {(row["agent_name"], row["window_days"]): row for row in rows("SELECT * FROM v_agent_value_added")}
+    assert set(added) == {(name, window) for name in START for window in (30, 90, 0)}
+    follower = added["TrendFollower", 0]
+    assert follower["days"] == 300 - FIRST - 1 and follower["days_differing"] > 50
+    assert follower["return_low"] < follower["return_a_year"] < follower["return_high"]
+    assert added["OnChainAnalyst", 0]["verdict"] == "nothing to judge yet", "it never speaks"
+    earned = rows("SELECT equity - 1e6 AS it FROM equity WHERE book = 'paper' ORDER BY time DESC LIMIT 1")[0]["it"]
+    paid = rows("SELECT sum(fee + spread_cost + impact_cost)::float8 AS it FROM fills")[0]["it"]
+    for view, names in (("v_pnl_by_symbol", ["S0", "S1", "S2"]), ("v_pnl_by_side", ["long", "short"])):
+        parts = rows(f"SELECT * FROM {view} ORDER BY 1")
+        assert [next(iter(part.values())) for part in parts] == names
+        assert sum(part["net"] for part in parts) == pytest.approx(earned, abs=1e-3)
+        assert sum(part["gross"] for part in parts) == pytest.approx(earned + paid, abs=1e-3)
+    costs = {row["period"]: row for row in rows("SELECT * FROM v_costs")}
+    assert set(costs) == {"all", "2001"} and costs["all"]["costs"] == pytest.approx(paid)
+    assert 0.01 < costs["all"]["percent_of_equity_a_year"] < 20.0
     tampered(
         database,
         "UPDATE fills SET quantity = quantity + 3 WHERE fill_id = (SELECT fill_id FROM fills ORDER BY time DESC LIMIT 1)",

@@ -36,6 +36,10 @@ VIEWS = (
     "v_tuning_value_added",
     "v_health",
     "v_trade_signals",
+    "v_agent_value_added",
+    "v_pnl_by_symbol",
+    "v_pnl_by_side",
+    "v_costs",
     "agent_performance",
 )
 

@@ -34,6 +34,7 @@ from agents.core.facts import (
 )
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
 from agents.core.types import RiskState, Trade, WeightsLevel
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
 
 Read = Callable[[str], list[Row]]
 """The rows of one section of `_QUERIES`."""
@@ -54,6 +55,14 @@ _QUERIES = {
                 AND e.time <= :at AND e.obeyed_after = d.time ORDER BY e.id DESC LIMIT 1),
             d.risk_state) AS risk_state, d.weights_level
         FROM decisions d WHERE d.time <= :at ORDER BY d.time DESC LIMIT 1""",
+    "value_added": "SELECT * FROM v_agent_value_added",
+    "by_symbol": """
+        SELECT symbol AS name, trades, gross, fees + spread + impact AS costs, net
+        FROM v_pnl_by_symbol ORDER BY net DESC, symbol""",
+    "by_side": """
+        SELECT side AS name, trades, gross, fees + spread + impact AS costs, net FROM v_pnl_by_side ORDER BY side""",
+    "yearly_costs": """
+        SELECT period, fees, spread, impact, percent_of_equity_a_year, turnover_a_year FROM v_costs ORDER BY period""",
     "positions": """
         SELECT symbol, quantity, average_entry_price, mark, value, unrealised_pnl
         FROM v_positions ORDER BY abs(value) DESC NULLS LAST""",
@@ -197,6 +206,10 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         quarantined_rows=read("quarantine")[0]["rows"],
         alarms=[_open_alarm(row) for row in read("alarms")],
         heartbeats=read_heartbeats(connection),
+        value_added=[AgentValueAdded(**row) for row in read("value_added")],
+        by_symbol=[ProfitPart(**row) for row in read("by_symbol")],
+        by_side=[ProfitPart(**row) for row in read("by_side")],
+        yearly_costs=[CostsOfPeriod(**row) for row in read("yearly_costs")],
         acts_as_owner=any(row["owns"] for row in read("owner")),
     )
 
@@ -229,7 +242,7 @@ def _trading(read: Read, totals: Row, fills: Row) -> Trading:
 
 
 def _scorecard(row: Row) -> Scorecard:
-    named = ("date", "agent_name", "window_days", "undefined", "pnl", "verdict")
+    named = ("date", "agent_name", "window_days", "undefined", "pnl", "verdict", "measured")
     figures = {name: value for name, value in row.items() if name not in (*named, "recorded_at")}
     return Scorecard(**{name: row[name] for name in named}, figures=figures)
 

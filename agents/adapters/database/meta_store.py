@@ -193,6 +193,7 @@ def _scorecard_row(card: Scorecard) -> dict[str, Any]:
         "undefined": json.dumps(card.undefined),
         "pnl": card.pnl,
         "verdict": card.verdict,
+        "measured": card.measured,
     }
 
 

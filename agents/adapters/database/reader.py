@@ -102,6 +102,12 @@ class DeskReader:
             rows.append({**dict.fromkeys(rows[0]), "agent_name": REMAINDER, "contribution": rest["contribution"]})
         return rows
 
+    def value_added(self, window_days: int = 0) -> dict[str, Row]:
+        """What each agent adds to the desk over a window (0: all history), by its name; empty before the first nightly
+        check."""
+        rows = self.rows("SELECT * FROM v_agent_value_added WHERE window_days = :days", days=window_days)
+        return {row["agent_name"]: row for row in rows}
+
     def tuning(self) -> Row:
         """How many weight decisions there were, by outcome, and the reason of the newest change."""
         return self.rows(_TUNING)[0]

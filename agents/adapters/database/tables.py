@@ -679,8 +679,57 @@ agent_scorecards = Table(
     _recorded_at(),
     *(_number(name, nullable=True) for name in ("trade_win_rate", "trade_profit_factor")),
     *(Column(name, Integer) for name in ("longest_winning_trades", "longest_losing_trades")),
+    *(
+        Column(name, Double, comment="end of the interval that holds at every look; all history only")
+        for name in ("sharpe_always_low", "sharpe_always_high")
+    ),
+    Column(
+        "measured",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="what the books could do that were measured: long-only books, or long and short",
+    ),
     _check("win_rate_range", "win_rate BETWEEN 0 AND 1"),
     Index("ix_agent_scorecards_agent_name", "agent_name", "date"),
+)
+
+agent_books = Table(
+    "agent_books",
+    metadata,
+    Column("date", Date, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("desk_equity", Double, nullable=False, comment="of the desk as the cost model fills it, at day's end"),
+    Column("book_equity", Double, nullable=False, comment="of the same desk without this agent"),
+    Column(
+        "with_agent",
+        Boolean,
+        nullable=False,
+        comment="its weight was 0: the book is the desk with it at the floor",
+    ),
+)
+
+agent_value_added = Table(
+    "agent_value_added",
+    metadata,
+    Column("date", Date, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("window_days", Integer, primary_key=True, comment="0 = all history"),
+    Column("compared", Text, nullable=False, comment="what the newest day was compared with, in words"),
+    Column("days", Integer, nullable=False),
+    Column("days_differing", Integer, nullable=False, comment="on which the agent changed anything"),
+    *(
+        _number(name, nullable=True)
+        for name in (
+            "return_a_year",
+            "return_low",
+            "return_high",
+            "sharpe_difference",
+            "sharpe_low",
+            "sharpe_high",
+        )
+    ),
+    _text("verdict"),
 )
 
 project_tasks = Table(

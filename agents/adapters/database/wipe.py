@@ -32,6 +32,8 @@ META_TABLES = (
     "weight_history",
     "beliefs",
     "agent_days",
+    "agent_books",
+    "agent_value_added",
     "weight_trials",
     "agent_scorecards",
     "project_reports",

@@ -24,6 +24,24 @@ DOCUMENT = {
     "book": "paper",
     "live": FIGURES,
     "controls": {"equal": FIGURES},
+    "value_added": {
+        "Breakout": {
+            "return_a_year": 0.012,
+            "return_low": -0.01,
+            "return_high": 0.034,
+            "verdict": "not shown either way",
+        }
+    },
+    "benchmark": {
+        "hold": {
+            "since": "2001-01-01",
+            "excess_return": 0.01,
+            "low": -0.02,
+            "high": 0.04,
+            "beta": 0.3,
+            "information_ratio": None,
+        }
+    },
     "agents": [
         {"agent_name": name, "weight": 0.5, "contribution": 1.0, "shadow_sharpe": 0.5, "hit_rate": 0.5, "signals": 3}
         for name in ("Breakout", "remainder")
@@ -47,6 +65,8 @@ def test_tables_show_words_not_their_markup(capsys):
     Screen(as_json=False).result(DOCUMENT, *tables)
     shown = capsys.readouterr().out
     assert "paper" in shown and "remainder" in shown
+    assert "+1.2 %" in shown and "+3.4 %" in shown
+    assert "Against hold, since 2001-01-01: +1.0 % a year [−2.0 %, +4.0 %], beta 0.30" in " ".join(shown.split())
     assert "[bold]" not in shown and "[dim]" not in shown and "[/" not in shown
 
 

@@ -22,7 +22,7 @@ from agents.cli.main import main
 from agents.core.errors import DataError, SettingsError
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, Signals, as_datetime
-from agents.quant.measures import book_figures, daily_of, monthly, value_added
+from agents.quant.measures import book_figures, daily_of, judged_days, monthly, value_added
 from agents.quant.replay_summary import summary_of
 from agents.replay.simulate import chunks_of
 from agents.trading.registry import make_agents
@@ -235,6 +235,11 @@ def test_books_and_contributions_add_up():
     run = replay_history(history_of(BARS), STILL).run
     summary = summary_of(run)
     assert sum(summary.contributions.values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-4)
+    for parts in (summary.by_symbol, summary.by_side):
+        assert sum(part.net for part in parts.values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-3)
+        paid = sum(part.costs for part in parts.values())
+        assert paid == pytest.approx(summary.costs.fees + summary.costs.spread + summary.costs.impact, rel=1e-9)
+    assert set(summary.by_side) == {"long", "short"} and set(summary.by_symbol) == set(run.symbols)
     daily = daily_of(run)
     spent = summary.costs
     assert spent.fills == run.fill_count
@@ -247,6 +252,7 @@ def test_books_and_contributions_add_up():
         assert math.prod(1.0 + v for v in row[:12] if np.isfinite(v)) == pytest.approx(1.0 + row[12])
     assert years[0] == 2001
     assert value_added(daily)["first"].words == "changed nothing", "live trades with the first weights"
+    assert value_added(daily, judged=judged_days(run))["first"].words == "nothing to judge yet"
 
 
 def test_a_summary_in_plain_values_is_json_without_nan():
@@ -254,7 +260,7 @@ def test_a_summary_in_plain_values_is_json_without_nan():
     assert math.isnan(summary.agents["OnChainAnalyst"].sharpe), "it abstains: no movement, no ratio"
     text = json.dumps(summary.as_plain(), allow_nan=False)
     assert json.loads(text)["agents"]["OnChainAnalyst"]["sharpe"] is None
-    assert summary.as_plain()["verdict"] == "fewer than 60 days: nothing can be said of tuning"
+    assert summary.as_plain()["verdict"] == ("fewer than 60 days: nothing can be said of tuning, or against holding")
 
 
 def test_figures_equal_quantstats_on_the_same_returns():
@@ -377,7 +383,7 @@ def test_changed_settings_change_the_result_and_are_in_the_manifest(tmp_path, ca
     assert changed["symbols"] == ["S0", "S1"]
     assert changed["final_weights"]["TrendFollower"] == 1.0
     assert changed["costs"]["fees"] != plain["costs"]["fees"]
-    assert plain["verdict"] == "tuning changed nothing"
+    assert plain["verdict"].startswith("tuning changed no weights: nothing to judge yet; against holding")
 
 
 def test_the_interval_of_a_replay_can_be_set_on_its_command_line(tmp_path, capsys):

@@ -43,6 +43,7 @@ from agents.core.meta_types import (
     WeightDecision,
 )
 from agents.core.types import RiskState, Trade, WeightsLevel
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
 from agents.reports import charts, formatting
 from agents.reports.mail_message import message
 from agents.reports.pictures import pictures
@@ -404,11 +405,75 @@ def test_value_added_says_what_is_shown():
     base = 1e6 * np.cumprod(1 + noise * 0.8 + rng.normal(0, 0.002, 900))
     books = {"paper": good, "control:equal": base, "control:first": good}
     facts = replace(full_facts(), curves=[curve(book, days, equity) for book, equity in books.items()])
+    unlike = [AppliedWeights(at=AT - timedelta(days=5000), weights={"TrendFollower": 0.6, "MeanReversion": 0.4})]
+    facts = replace(facts, applied=unlike)
     added = {row.control: row for row in value_added(curves_of(facts))}
     assert added["equal"].verdict == "shown: it added value" and added["equal"].low > 0
-    assert added["first"].verdict == "the same so far"
+    assert added["first"].verdict == "nothing to judge yet" and added["first"].difference is None
+    never = replace(facts, applied=[replace(unlike[0], weights={"TrendFollower": 0.5, "MeanReversion": 0.5})])
+    alike = {row.control: row for row in value_added(curves_of(never))}
+    assert alike["equal"].verdict == "nothing to judge yet", "seen: shown: it added value, on weights never changed"
+    assert alike["equal"].difference is None
     young = replace(facts, curves=[curve(book, days[:30], equity[:30]) for book, equity in books.items()])
     assert "too early" in value_added(curves_of(young))[0].verdict
+
+
+def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
+    row = AgentValueAdded(
+        date=AT.date(),
+        agent_name="TrendFollower",
+        window_days=0,
+        compared="the desk without it",
+        days=300,
+        days_differing=200,
+        return_a_year=0.012,
+        return_low=-0.004,
+        return_high=0.031,
+        sharpe_difference=0.1,
+        sharpe_low=-0.1,
+        sharpe_high=0.3,
+        verdict="not shown either way",
+    )
+    costs = CostsOfPeriod(
+        period="all", fees=100.0, spread=200.0, impact=50.0, percent_of_equity_a_year=0.85, turnover_a_year=12.0
+    )
+    facts = replace(
+        full_facts(),
+        value_added=[row, replace(row, agent_name="MeanReversion", return_low=None, verdict="nothing to judge yet")],
+        by_side=[ProfitPart(name="long", trades=20, gross=900.0, costs=100.0, net=800.0)],
+        by_symbol=[ProfitPart(name="AAPL", trades=20, gross=900.0, costs=100.0, net=800.0)],
+        yearly_costs=[costs],
+        scorecards=[replace(card("TrendFollower"), measured="long-only books"), card("MeanReversion")],
+    )
+    pages = rendered(facts)
+    for page in (pages.html, pages.text):
+        words = " ".join(re.sub("<[^>]*>", " ", page).split())
+        assert "+1.2 % [−0.4 %, +3.1 %]" in words
+        assert "nothing to judge yet" in words
+        assert "shadow books (long-only books)" in words
+        assert "Costs took 0.85 % of equity a year: fees 100" in words
+        assert "long" in words and "AAPL" in words and "+800" in words and "+900" in words
+
+
+def test_holding_is_in_the_figures_and_sentences_of_a_report():
+    """Beta, excess return and information ratio against both books that hold, and from when, where they came later."""
+    rng = np.random.default_rng(4)
+    days, market = list(range(18000, 18400)), rng.normal(0.0003, 0.01, 400)
+    live = 1e6 * np.cumprod(1 + 0.5 * market + 0.001)
+    hold = 1e6 * np.cumprod(1 + market)
+    curves = [curve("paper", days, live), curve("control:hold", days, hold), curve("control:equal", days, live)]
+    late = curve("control:hold_at_volatility", days[100:], (1e6 * np.cumprod(1 + 0.5 * market))[100:])
+    facts = replace(full_facts(), curves=[*curves, late])
+    summary = summary_of(facts, open_suggestions=0)
+    rows = {row.control: row for row in summary.tuning_value_added}
+    assert list(rows) == ["equal", "hold", "hold at volatility"]
+    assert rows["hold"].beta == pytest.approx(0.5, abs=0.01) and rows["hold"].excess_return > 0.1
+    assert rows["hold"].excess_low < rows["hold"].excess_return < rows["hold"].excess_high
+    assert rows["hold at volatility"].verdict == "shown: ahead of holding, since 2019-07-23"
+    assert rows["hold at volatility"].days == 299 and rows["equal"].verdict == "nothing to judge yet"
+    words = " ".join(rendered(facts).text.split())
+    assert "The desk earned +" in words and "a year over hold [" in words and "(beta 0.50" in words
+    assert pictures(facts)["equity"] and pictures(facts)["drawdown"]
 
 
 def test_the_summary_is_kept_as_plain_values():
@@ -441,7 +506,10 @@ def test_the_summary_is_kept_as_plain_values():
     assert plain["alarms"] == [
         {"kind": "redis_down", "subject": "redis", "severity": "medium", "detail": "d", "opened_at": str(AT)}
     ]
-    assert list(plain["tuning_value_added"][0]) == ["control", "money", "difference", "low", "high", "verdict"]
+    assert list(plain["tuning_value_added"][0]) == [
+        *("control", "money", "difference", "low", "high", "verdict", "days"),
+        *("excess_return", "excess_low", "excess_high", "beta", "information_ratio"),
+    ]
 
 
 def test_every_rule_can_fire_and_a_good_desk_fires_none():
