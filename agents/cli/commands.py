@@ -151,6 +151,13 @@ LOOKING = (
         ("quorum agents", "quorum agents --window 90 --demo"),
     ),
     Command(
+        "agent",
+        "agent",
+        "who comes and goes: in shadow, on probation, full, retired",
+        arguments.agent,
+        ("quorum agent list", "quorum agent retire Breakout --reason 'its venue is closed'"),
+    ),
+    Command(
         "weights",
         "weights",
         "the agents' weights: in force, in the past, why, proposed",

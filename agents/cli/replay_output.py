@@ -110,7 +110,7 @@ def _write_weights(file: Path, replayed: Replayed) -> None:
                 "version": np.array([version for version, _, _ in rows], dtype=np.int64),
                 "status": [d.status for _, d, _ in rows],
                 "agent": [name for _, _, name in rows],
-                "weight": np.array([float(d.weights[name]) for _, d, name in rows], dtype=np.float64),
+                "weight": np.array([float(d.weights.get(name, 0)) for _, d, name in rows], dtype=np.float64),
                 "reason": [d.reason for _, d, _ in rows],
             }
         )

@@ -38,7 +38,10 @@ def propose(options: Namespace, screen: Screen) -> None:
         proposal, decision = try_method(plane.store, plane.tuning, method, plane.clock.now())
         paused = plane.store.tuning_record().paused_at
     previous, belief = decision.previous or {}, believed(decision.evidence)
-    weights = dict(zip(decision.weights, map(float, proposal.weights), strict=True))
+    tuned = tuple(decision.evidence["candidate"])  # who is on probation stays at the floor
+    left = float(sum(decision.weights[name] for name in tuned))
+    weights = {name: left * float(weight) for name, weight in zip(tuned, proposal.weights, strict=True)}
+    weights |= {name: float(weight) for name, weight in decision.weights.items() if name not in tuned}
     document = {
         "method": method,
         "status": proposal.status,
@@ -144,7 +147,7 @@ def _weights_of(plane: MetaPlane, version: int) -> dict[str, Decimal]:
     weight_set = WeightSet(
         version=version, weights=weights, created_at=now, valid_until=None, level=WeightsLevel.DATABASE, reason=""
     )
-    require_usable(weight_set, plane.agents, now)
+    require_usable(weight_set, tuple(plane.store.weights_in_force(now).weights), now)
     return weights
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
 from agents.core.facts import DeskFacts, Period
+from agents.core.life_types import LifeChange, Listing
 from agents.core.meta_types import (
     AgentDays,
     BeliefsKind,
@@ -102,11 +103,21 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
         """How many methods, this one included, have ever made a proposal on this desk."""
         ...
 
-    def publish(self, decision: WeightDecision) -> int | None:
-        """Commit the decision, then, where its weights are in force, give the cache its copy and announce it.
+    @property
+    def listed(self) -> Mapping[str, Listing]:
+        """The desk's agents, and where the settings name each."""
+        ...
 
-        Returns the version; None where the run `decided_for` had committed one before, and for a trial, which is kept
-        apart from what was in force.
+    def life_changes(self) -> Sequence[LifeChange]:
+        """Every change of an agent's state so far, oldest first."""
+        ...
+
+    def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
+        """Commit the decision with the changes of agents' states that it follows from, then, where its weights are in
+        force, give the cache its copy and announce it.
+
+        Returns the version; None where the run `decided_for` had committed one before, and nothing is written; None for
+        a trial, too, which is kept apart from what was in force.
         """
         ...
 

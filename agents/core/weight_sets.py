@@ -16,6 +16,7 @@ import numpy as np
 from agents.core.arrays import Floats
 from agents.core.clock import require_utc
 from agents.core.errors import InvalidWeightsError
+from agents.core.life_types import Listing
 from agents.core.types import WeightSet, WeightsLevel
 
 SUM_TOLERANCE = Decimal("1e-9")
@@ -70,6 +71,10 @@ class StandIn(NamedTuple):
     static: Mapping[str, float]
     floor: float
     shadow: tuple[str, ...] = ()
+
+    def listed(self, agents: Sequence[str]) -> dict[str, Listing]:
+        """Where the settings name each of `agents`, all that a desk asks."""
+        return {name: "shadow" if name in self.shadow else "enabled" for name in agents}
 
 
 def in_force(newest: WeightSet | None, agents: Sequence[str], stand_in: StandIn, at: datetime) -> WeightSet:

@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.core.clock import Clock
 from agents.core.facts import Trading
+from agents.core.life_types import LifeChange, Listing
 from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
@@ -39,6 +40,8 @@ class ArrayDesk:
         """Version k is at place k - 1."""
         self.scorecards: tuple[Scorecard, ...] = ()
         self.realised: dict[int, float | None] = {}
+        self.lives: list[LifeChange] = []
+        """Every change of an agent's state, oldest first."""
         self._agents = agents
         self._stand_in = stand_in
         self._clock = clock
@@ -108,8 +111,16 @@ class ArrayDesk:
     def methods_tried(self, method: str) -> int:
         return len(self._methods | {method})
 
-    def publish(self, decision: WeightDecision) -> int | None:
+    @property
+    def listed(self) -> dict[str, Listing]:
+        return self._stand_in.listed(self._agents)
+
+    def life_changes(self) -> Sequence[LifeChange]:
+        return self.lives
+
+    def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
         self.decisions.append(decision)
+        self.lives.extend(changes)
         version = len(self.decisions)
         if decision.sample_size is not None:
             self._methods.add(decision.method)

@@ -76,6 +76,17 @@ class ChangeLine(NamedTuple):
     realised: str
 
 
+class LifeLine(NamedTuple):
+    """Where an agent stands on the desk, what it is believed to add, and what it still has to show."""
+
+    agent: str
+    state: str
+    days: str
+    belief: str
+    ratio: str
+    to_show: str
+
+
 class AddedLine(NamedTuple):
     """The live book against one control."""
 
@@ -218,6 +229,8 @@ class Content:
     weights: Sequence[WeightLine]
     decision: DecisionLine | None
     changes: Sequence[ChangeLine]
+    lives: Sequence[LifeLine]
+    life: str
     tuner: str
     added: Sequence[AddedLine]
     agents: Sequence[AgentLine]

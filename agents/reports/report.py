@@ -19,6 +19,7 @@ from agents.core.facts import DeskFacts
 from agents.core.meta_types import Report, ReportSummary, Suggestion
 from agents.reports.content import AlarmLine, Content, Cut, Line, SuggestionLine, SuggestionSection, TaskLine
 from agents.reports.formatting import money, significant
+from agents.reports.life_section import life_lines, life_sentence
 from agents.reports.machine_room import (
     freshness_sentence,
     job_line,
@@ -78,6 +79,7 @@ GLOSSARY = (
         "Holding",
         "equal parts of all symbols, rebalanced monthly at the desk's costs; at volatility: as bold as the desk",
     ),
+    ("Adds", "the belief that the agent has added to the others' mix over two years; ratio: how much, a year"),
     ("Held", "the weights that are believed in are too close to those in force to be worth a trade"),
 )
 
@@ -144,6 +146,8 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         weights=weight_lines(facts),
         decision=newest_decision(facts),
         changes=change_lines(facts)[:rows],
+        lives=life_lines(facts),
+        life=life_sentence(facts),
         tuner=tuner_sentence(facts),
         added=[added_line(row) for row in summary.tuning_value_added],
         agents=agent_lines(facts),

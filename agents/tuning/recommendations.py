@@ -45,7 +45,8 @@ def _weak_agents(facts: RuleFacts) -> Iterator[Recommendation]:
             continue
         name, signals = card.agent_name, card.figures["total_signals"]
         most = card.figures.get("sharpe_always_high")
-        if most is not None and most < 0.0:
+        listened_to = not facts.recent_decisions or facts.recent_decisions[0].weights.get(name, 0) > 0
+        if most is not None and most < 0.0 and listened_to:
             yield from _losing(facts, card)
         elif signals == 0:
             yield Recommendation(

@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.believed import named
+from agents.core.life_types import LifeChange
 from agents.core.log import log_event
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, WeightDecision
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
+from agents.quant.limits import bounds
+from agents.tuning.agent_life import LifeRules
+from agents.tuning.decision_outcome import outcome_of
 from agents.tuning.desk_beliefs import Known, kept_of, known_after, opinions
+from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limits_of, turn_of
 from agents.tuning.past_changes import days_in_year, score_past
 from agents.tuning.tuning_pause import pause_of
 
 logger = logging.getLogger(__name__)
 SEED = 20240118
-IMPROVEMENT_UNITS = {
-    "sharpe_improvement": "annual Sharpe ratio",
-    "return_improvement": "fraction of the agents' capital a year (0.01 is one percent)",
-}
-LEAST_STEP = 0.001
-"""Less than this of a day's step is nothing left of it."""
+LEAST_STEP = 0.001  # less than this of a day's step is nothing left of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Tuning:
     days_per_year: float = 252.0
     anchor: Mapping[str, float] = field(default_factory=dict)
     history_trust: float = 0.5
+    life: LifeRules = field(default_factory=LifeRules)
     solver: Solver = field(default="reference", repr=False)
     """Not part of a decision's inputs: the results do not depend on it."""
 
@@ -66,6 +67,9 @@ class DecisionInputs(NamedTuple):
     moved_today: float = 0.0
     past: KeptBeliefs | None = None
     kept: KeptBeliefs | None = None
+
+    def watched(self) -> Watched:
+        return Watched(self.days, self.tuning.days_per_year, self.tuning.limits, self.tuning.life)
 
 
 class Grounds(NamedTuple):
@@ -86,42 +90,49 @@ class Occasion(NamedTuple):
 
 
 def decide_weights(
-    desk: OptimizerDesk, tuning: Tuning, at: datetime, decided_for: datetime | None = None
+    desk: OptimizerDesk,
+    tuning: Tuning,
+    at: datetime,
+    decided_for: datetime | None = None,
+    said: LifeChange | None = None,
 ) -> dict[str, Any]:
-    """Propose, or wait where tuning is paused; publish, and score what past changes brought. One decision for each due
-    time.
+    """Let agents come and go, after what a person `said` of one; propose or wait (paused); publish; score the past.
 
     Returns weights_updated, old_weights, new_weights, improvement (sharpe_improvement and return_improvement, expected
     and net of turnover, in the `units` beside them), decision, reason, version and method.
     """
-    inputs = read_inputs(desk, tuning, at)
-    grounds, paused = grounds_of(inputs), pause_of(desk, inputs.days, inputs.before.weights, at)
+    whole = read_inputs(desk, tuning, at)
+    turn = turn_of(desk, whole.watched(), at, said, paused=desk.tuning_record().paused_at is not None)
+    grounds = grounds_of(seated(whole, turn.seating, at))
+    paused = pause_of(desk, grounds.inputs.days, grounds.inputs.before.weights, at)
     if paused is None:
         decision = decide_on(grounds, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
     else:
         decision = replace(paused, decided_for=decided_for)
-    version = desk.publish(decision)
+    decision = for_all(decision, whole.before.weights, turn)
+    version = desk.publish(decision, turn.changes)
     _keep(desk, grounds, at)
-    score_past(desk, inputs.days, tuning.score_after_days, at)
+    score_past(desk, whole.days, tuning.score_after_days, at)
     log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)
-    return outcome_of(decision, version, inputs.before)
+    return outcome_of(decision, version, whole.before)
 
 
 def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime) -> tuple[Proposal, WeightDecision]:
     """What `method` would propose at `at`. It is recorded as a trial: later claims have to be stronger."""
-    grounds = grounds_of(read_inputs(desk, replace(tuning, method=method), at))
+    whole = read_inputs(desk, replace(tuning, method=method), at)
+    turn = turn_of(desk, whole.watched(), at, paused=True)
+    grounds = grounds_of(seated(whole, turn.seating, at))
     occasion = Occasion(at, None, desk.methods_tried(method))
     proposal = proposal_of(grounds, occasion.trials)
-    decision = _decision(proposal, grounds, occasion, "trial")
+    decision = for_all(_decision(proposal, grounds, occasion, "trial"), whole.before.weights, turn)
     desk.publish(decision)
     return proposal, decision
 
 
 def read_inputs(desk: OptimizerDesk, tuning: Tuning, at: datetime) -> DecisionInputs:
-    """Whole days up to `at`, brought up to date, of the agents that the desk listens to, and their weights in force."""
+    """Whole days up to `at` of every agent, brought up to date, and the weights in force."""
     desk.refresh_days()
-    before = desk.weights_in_force(at)
-    days = desk.agent_days(until=at, whole_days_only=True).of_agents(tuple(before.weights))
+    days, before = desk.agent_days(until=at, whole_days_only=True), desk.weights_in_force(at)
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     past, kept = desk.kept_beliefs("past"), desk.kept_beliefs("now")
     return DecisionInputs(days, before, tuning, round(desk.moved_since(midnight), 6), past, kept)
@@ -134,24 +145,14 @@ def _keep(desk: OptimizerDesk, grounds: Grounds, at: datetime) -> None:
         desk.keep_beliefs("now", kept_of(known, grounds.inputs.days.agents), at)
 
 
-def outcome_of(decision: WeightDecision, version: int | None, before: WeightSet) -> dict[str, Any]:
-    """The decision as plain numbers and texts."""
-    return {
-        "weights_updated": decision.status == "apply",
-        "old_weights": {name: float(w) for name, w in before.weights.items()},
-        "new_weights": {name: float(w) for name, w in decision.weights.items()},
-        "improvement": {
-            "sharpe_improvement": decision.sharpe_improvement or 0.0,
-            "return_improvement": decision.return_improvement or 0.0,
-            "units": dict(IMPROVEMENT_UNITS),
-        },
-        "decision": decision.status,
-        "reason": decision.reason,
-        "version": version,
-        "method": decision.method,
-        "causes": {name: dict(parts) for name, parts in decision.causes.items()},
-        "evidence": dict(decision.evidence),
-    }
+def seated(whole: DecisionInputs, seating: Seating, at: datetime) -> DecisionInputs:
+    """What a decision about the tuned agents is computed from: as if there were no others."""
+    limits = whole.tuning.limits
+    return whole._replace(
+        days=whole.days.of_agents(seating.tuned),
+        before=before_of(whole.before, seating, bounds(len(seating.tuned), limits)[0], at),
+        tuning=replace(whole.tuning, limits=limits_of(limits, seating)),
+    )
 
 
 # ---------------------------------------------------------------- pure

@@ -30,8 +30,9 @@ from agents.replay.differences import Parity
 from agents.replay.parity import RecordedBatch, compare_signals, compare_steps
 from agents.trading.guard import raw_forecasts
 from agents.trading.registry import AGENTS
+from agents.tuning.listened_to import Seating, Turn, for_all
 from agents.tuning.value_added import value_added
-from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, tuning_digest
+from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, seated, tuning_digest
 from agents.wiring.desk import agents_of, plan_of
 
 BATCH_DECISIONS, MOST_BATCHES = 2000, 10
@@ -170,9 +171,7 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
         parity.differ("weight", time, f"version {version}, as traded", published, traded)
     for version, recorded in history.weight_decisions(*period):
         at, previous = recorded.at, recorded.previous or {}
-        if not set(previous) <= set(store.agents) or recorded.evidence.get("tuning") != tuning_digest(tuning):
-            parity.skipped += 1  # other agents, or other settings of the tuner: what it saw then is gone
-            continue
+        seating = Seating.of(recorded.evidence.get("seats"), previous)
         before = WeightSet(
             version=0 if recorded.status == "initial" else 1,
             weights=previous,
@@ -181,11 +180,14 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
             level=WeightsLevel.DATABASE,
             reason="",
         )
-        days = store.agent_days(until=at, whole_days_only=True).of_agents(previous)
-        moved = recorded.evidence.get("moved_today", 0.0)
-        again = decide(
-            DecisionInputs(days, before, tuning, moved, past), Occasion(at, recorded.decided_for, recorded.trials or 1)
-        )
+        days, moved = store.agent_days(until=at, whole_days_only=True), recorded.evidence.get("moved_today", 0.0)
+        inputs = seated(DecisionInputs(days, before, tuning, moved, past), seating, at)
+        known = {*previous, *seating.tuned} <= set(store.agents)
+        if not known or recorded.evidence.get("tuning") != tuning_digest(inputs.tuning):
+            parity.skipped += 1  # other agents, or other settings of the tuner: what it saw then is gone
+            continue
+        again = decide(inputs, Occasion(at, recorded.decided_for, recorded.trials or 1))
+        again = for_all(again, previous, Turn((), seating, {name: {} for name in store.agents}))
         if again.inputs_hash != recorded.inputs_hash:
             parity.differ("weight", at, f"version {version}, inputs", recorded.inputs_hash, again.inputs_hash)
         then = {name: f"{float(w):.6f}" for name, w in sorted(recorded.weights.items())}

@@ -40,6 +40,7 @@ VIEWS = (
     "v_pnl_by_symbol",
     "v_pnl_by_side",
     "v_costs",
+    "v_agent_life",
     "agent_performance",
 )
 

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Engine, text
 from agents.adapters.database.agent_days import AgentDaysTable
 from agents.adapters.database.beliefs import read_beliefs, write_beliefs
 from agents.adapters.database.engine import lock_versions, transaction, weights_json
+from agents.adapters.database.life_store import add_changes, read_changes
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of, exact_weights
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
+from agents.core.life_types import LifeChange, Listing
 from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
@@ -155,13 +157,22 @@ class MetaStore:
         with transaction(self._engine) as connection:
             return int(connection.execute(text(_METHODS_TRIED), {"method": method}).scalar_one()) + 1
 
-    def publish(self, decision: WeightDecision) -> int | None:
+    @property
+    def listed(self) -> dict[str, Listing]:
+        return self._stand_in.listed(self._agents)
+
+    def life_changes(self) -> list[LifeChange]:
+        return read_changes(self._engine)
+
+    def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
         killpoint("weights.before_commit")
         with transaction(self._engine) as connection:
             if decision.status == "trial":
                 connection.execute(text(_INSERT_TRIAL), _values(decision))
                 return None
             version = _insert_decision(connection, decision)
+            if version is not None:
+                add_changes(connection, changes)
         killpoint("weights.before_redis")
         newest = self._weights.newest()
         if newest is not None:

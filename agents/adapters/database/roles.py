@@ -41,7 +41,7 @@ RIGHTS: dict[str, dict[str, str]] = {
     META: {
         "weight_history": "INSERT, UPDATE (realised_improvement, realised_at)",
         "beliefs": KEEP,
-        **dict.fromkeys(("parity_checks", "settings_tried", "weight_trials", "chain_checks"), ADD),
+        **dict.fromkeys(("parity_checks", "settings_tried", "weight_trials", "chain_checks", "agent_life"), ADD),
         **dict.fromkeys(("outages", "system_metrics", "agent_work_log"), ADD),
         "heartbeats": KEEP,
         **dict.fromkeys(

@@ -624,6 +624,25 @@ weight_trials = Table(
     _sane_time("timestamp"),
 )
 
+_LIFE_STATES = "'candidate', 'shadow', 'probation', 'full', 'decaying', 'retired'"
+
+agent_life = Table(
+    "agent_life",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("timestamp"),
+    *(_text(name) for name in ("agent_name", "from_state", "to_state", "reason")),
+    Column("actor", Text, nullable=False, comment="settings, tuner, or a person"),
+    Column("evidence", JSONB, nullable=False),
+    _recorded_at(),
+    _sane_time("timestamp"),
+    _check(
+        "state_known",
+        f"from_state IN ({_LIFE_STATES}) AND to_state IN ({_LIFE_STATES}) AND from_state <> to_state",
+    ),
+    UniqueConstraint("agent_name", "timestamp"),
+)
+
 agent_days = Table(
     "agent_days",
     metadata,

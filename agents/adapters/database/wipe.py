@@ -35,6 +35,7 @@ META_TABLES = (
     "agent_books",
     "agent_value_added",
     "weight_trials",
+    "agent_life",
     "agent_scorecards",
     "project_reports",
     "outbox",

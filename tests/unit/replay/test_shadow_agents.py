@@ -10,7 +10,7 @@ import pytest
 from agents.adapters.database.engine import weights_json
 from agents.core.errors import SettingsError
 from agents.core.settings import Settings, with_changes
-from agents.core.types import as_datetime
+from agents.core.types import Signals, as_datetime
 from agents.core.weight_sets import StandIn, in_force
 from agents.trading.registry import agent_names
 from agents.wiring.history import ReplayRequest, history_of
@@ -100,3 +100,52 @@ def test_a_shadow_has_no_weight_until_one_is_published():
     assert in_force(hired, ("A", "B", "S"), StandIn({}, 0.05, ("S",)), at) is hired
     left = in_force(published, ("B", "S"), StandIn({}, 0.05, ("S",)), at)
     assert {name: float(w) for name, w in left.weights.items()} == {"B": 1.0}
+
+
+def knowing(names, who, share=0.5):
+    """SignalSource: `who` knows the next return of every symbol in a `share` of cases, the others guess."""
+
+    def speak(bars):
+        rng = np.random.default_rng(7)
+        moves = np.sign(np.nan_to_num(np.diff(bars.close * bars.adjustment, axis=0, append=np.nan)))
+        there = np.isfinite(bars.close)
+        said = []
+        for name in names:
+            guess = rng.choice([-1.0, 1.0], size=bars.close.shape)
+            strength = np.where(rng.random(bars.close.shape) < share, moves, guess) if name == who else guess
+            said.append(Signals(strength=strength * there, confidence=there * 1.0, abstained=~there))
+        return said
+
+    return speak
+
+
+def test_a_shadow_that_adds_is_hired_at_the_floor_then_tuned_and_those_who_stay_keep_their_proportions():
+    """In a replay, by the same jobs as live; the tuner's own decisions do not see the one on probation."""
+    bars = make_bars(700, 3, 3)
+    settings = with_changes(ALONE, {"agents.shadow": ["SentimentAnalyst"], "tuning.floor": 0.05})
+    names = agent_names(settings.agents.enabled, (), settings.agents.shadow)
+    request = ReplayRequest(settings=settings, optimizer_only=True)
+    replay = replay_history(history_of(bars), request, signal_source=knowing(names, "SentimentAnalyst", 0.3))
+    told = [(d, d.evidence["life"]["SentimentAnalyst"]) for d in replay.decisions]
+    states = [figures["state"] for _, figures in told]
+    hired, full = states.index("probation"), states.index("full")
+    assert states == ["shadow"] * hired + ["probation"] * (full - hired) + ["full"] * (len(states) - full)
+    assert hired > 60 and (told[full][0].at - told[hired][0].at).days >= 30
+    joining = told[hired][0]
+    assert joining.status == "apply" and "SentimentAnalyst: shadow -> probation" in joining.reason
+    assert "SentimentAnalyst" not in told[hired - 1][0].weights
+    assert all(float(d.weights["SentimentAnalyst"]) == 0.05 for d, _ in told[hired:full])
+    for d, _ in told[hired:]:
+        assert sum(d.weights.values()) == 1
+    before, after = joining.previous, joining.weights
+    if joining.causes and not any(
+        abs(v) > 1e-5 for c in joining.causes.values() for k, v in c.items() if k != "agents"
+    ):
+        ratios = [float(after[name]) / float(before[name]) for name in DESK]
+        np.testing.assert_allclose(ratios, 0.95, atol=1e-4)
+    for name, parts in joining.causes.items():
+        assert sum(parts.values()) == pytest.approx(float(after[name]) - float(before.get(name, 0)), abs=1e-5)
+    assert max(d.weights["SentimentAnalyst"] for d, _ in told[full:]) > after["SentimentAnalyst"], "then it is tuned"
+    assert told[hired][1]["evidence"] >= 20.0
+    waiting = told[hired - 5][1]
+    assert waiting["needed"] == 20.0 and 0 < waiting["days_to_go"] < 600

@@ -1,0 +1,116 @@
+"""Does an agent add to the desk? Its book against the mix of the others, as an appraisal (Treynor and Black 1973): what
+it earns beyond its share of the mix. To take a little of it into the mix, from all in proportion, raises the mix's
+Sharpe ratio exactly where that is positive; how good the agent is alone does not matter.
+
+Two answers. The evidence is an e-process, a fortune that bets on "it adds" and cannot be expected to grow where it does
+not (Waudby-Smith and Ramdas 2024), so it may be looked at every day for ever: Ville's inequality bounds the chance that
+it ever reaches h by 1 / h. The belief is the chance that it has added over the newest two years, and forgets the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.core.types import Booleans, Floats
+from agents.quant.compiled import compiled
+
+MEMORY_PERIODS = 252.0
+"""Half-life of the share of the mix, and of the deviation of what is beyond it."""
+FIRST_PERIODS = 40
+"""An agent's periods before its first bet: they only tell its share of the mix and its deviation."""
+BET_PERIODS = 5
+"""Periods of one bet, so that what carries over from day to day is inside the bets, not between them."""
+LARGEST = 4.5
+"""Deviations at which the outcome of a bet is cut off."""
+BET = 0.21
+"""Share of the fortune at stake: the best for an annual appraisal ratio of 1.5, which is that over the root of a year's
+bets. A fall beyond `LARGEST` costs nearly all of it, which is right for agents that earn a little on most days and lose
+all of it at once."""
+BELIEF_PERIODS = 504
+PRIOR_DEVIATION = 1.0
+"""Of the annual appraisal ratio, before anything was seen."""
+
+
+class Adding(NamedTuple):
+    """What an agent adds to the mix: `log_evidence` since its evidence is counted (natural log, 0 at the start), from
+    `bets` made; over the newest two years its annual appraisal `ratio` as believed, with its 80 % interval, and the
+    `belief` that it is positive (one half where nothing was seen); `periods` seen there."""
+
+    log_evidence: float
+    bets: int
+    ratio: float
+    low: float
+    high: float
+    belief: float
+    periods: int
+
+
+@compiled
+def mix_without(returns: Floats, weights: Floats, agent: int) -> Floats:
+    """What the others made, [T], of `returns` [T, A] at `weights` [T, A], renormalised without `agent`; one that had no
+    opinion (NaN) held nothing. NaN where the others weigh nothing."""
+    mix = np.full(len(returns), np.nan)
+    for t in range(len(returns)):
+        made, weight = 0.0, 0.0
+        for a in range(returns.shape[1]):
+            if a != agent:
+                weight += weights[t, a]
+                if math.isfinite(returns[t, a]):
+                    made += weights[t, a] * returns[t, a]
+        if weight > 0.0:
+            mix[t] = made / weight
+    return mix
+
+
+def adding(own: Floats, mix: Floats, counted: Booleans, periods_per_year: float) -> Adding:
+    """From an agent's own returns [T], NaN where it had no opinion, and those of the mix without it [T], oldest first.
+    Evidence is of the `counted` periods [T] only; those before tell what is usual."""
+    beyond = beyond_the_mix(own, mix)
+    log_evidence, bets = _bet(beyond, counted)
+    newest = beyond[-BELIEF_PERIODS:]
+    newest = newest[np.isfinite(newest)]
+    years = len(newest) / periods_per_year
+    spread = 1.0 / math.sqrt(PRIOR_DEVIATION**-2 + years)
+    ratio = float(newest.sum()) / math.sqrt(periods_per_year) * spread**2
+    belief = 0.5 * math.erfc(-ratio / spread / math.sqrt(2.0))
+    width = 1.2815515655446004 * spread
+    return Adding(float(log_evidence), int(bets), ratio, ratio - width, ratio + width, belief, len(newest))
+
+
+@compiled
+def beyond_the_mix(own: Floats, mix: Floats) -> Floats:
+    """[T]: what the agent made beyond its share of the mix, in deviations; both are of the periods before, so nothing
+    can be expected of it where the agent adds nothing. NaN where either is silent, or too little was seen."""
+    keep = 0.5 ** (1.0 / MEMORY_PERIODS)
+    beyond = np.full(len(own), np.nan)
+    product, square, variance, weight, seen = 0.0, 0.0, 0.0, 0.0, 0
+    for t in range(len(own)):
+        x, m = own[t], mix[t]
+        if not (math.isfinite(x) and math.isfinite(m)):
+            continue
+        share = product / square if square > 0.0 else 0.0
+        rest = x - share * m
+        if seen >= FIRST_PERIODS and variance > 0.0:
+            beyond[t] = rest / math.sqrt(variance / weight)
+        product, square = keep * product + x * m, keep * square + m * m
+        variance, weight = keep * variance + rest * rest, keep * weight + 1.0
+        seen += 1
+    return beyond
+
+
+@compiled
+def _bet(beyond: Floats, counted: Booleans) -> tuple[float, int]:
+    """(log of the bettor's fortune, bets made) over the counted periods."""
+    fortune, outcome, inside, bets = 0.0, 0.0, 0, 0
+    for t in range(len(beyond)):
+        if not (counted[t] and math.isfinite(beyond[t])):
+            continue
+        outcome += beyond[t]
+        inside += 1
+        if inside == BET_PERIODS:
+            fortune += math.log(1.0 + BET * min(LARGEST, max(-LARGEST, outcome / math.sqrt(BET_PERIODS))))
+            outcome, inside, bets = 0.0, 0, bets + 1
+    return fortune, bets

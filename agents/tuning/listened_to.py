@@ -1,0 +1,221 @@
+"""Who is listened to, at every decision about weights: lives + days -> changes of state, and whose weights are tuned.
+
+The method that tunes sees the full agents only, as if there were no others, so that nobody else can change what it
+decides. What it leaves them is scaled to make room for those on probation, who are pinned at the floor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.core.life_types import LISTENED_TO, Life, LifeChange
+from agents.core.meta_ports import OptimizerDesk
+from agents.core.meta_types import AgentDays, WeightDecision
+from agents.core.types import Floats, WeightSet
+from agents.core.weight_sets import fitted, normalised
+from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding, mix_without
+from agents.quant.limits import USUAL_FLOOR, Limits, bounds
+from agents.tuning.agent_life import TUNER, LifeRules, bets_to_go, changes_due, figures_of, hurdle, lives_of
+
+MOST_PINNED = 0.3
+"""Of the whole weight, for all together that are on probation."""
+RUN_UP_PERIODS = 252
+"""Before what is measured, to learn what is usual."""
+
+
+class Seating(NamedTuple):
+    """Whose weights are tuned, who is `pinned` at which weight, and who is `silent`: enabled by the settings, but with
+    no weight, which is said so that nobody takes the agent for a new one."""
+
+    tuned: tuple[str, ...]
+    pinned: Mapping[str, float] = {}
+    silent: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> float:
+        """What the tuned ones share."""
+        return 1.0 - math.fsum(self.pinned.values())
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any] | None, everybody: Iterable[str]) -> Seating:
+        """What `as_plain` said; None says that all of `everybody` were tuned."""
+        if plain is None:
+            return cls(tuple(everybody))
+        return cls(tuple(plain["tuned"]), dict(plain["pinned"]), tuple(plain["silent"]))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        return {"tuned": list(self.tuned), "pinned": dict(self.pinned), "silent": list(self.silent)}
+
+
+class Turn(NamedTuple):
+    """What one occasion brings: changes of state, who is listened to from now on, and the figures of every agent."""
+
+    changes: tuple[LifeChange, ...]
+    seating: Seating
+    figures: Mapping[str, Mapping[str, Any]]
+
+
+class Watched(NamedTuple):
+    """What agents are judged by: days of all of them, how many make a year, the limits of weights, and the levels."""
+
+    days: AgentDays
+    per_year: float
+    limits: Limits
+    rules: LifeRules
+
+
+def turn_of(
+    desk: OptimizerDesk, watched: Watched, at: datetime, said: LifeChange | None = None, *, paused: bool = False
+) -> Turn:
+    """What is due at `at`, after what a person `said`. While tuning is paused, nothing is that the tuner does."""
+    past, listed = list(desk.life_changes()), desk.listed
+    first = [said] if said is not None else []
+    lives = lives_of([*past, *first])
+    adds = adds_of(desk, watched, lives, at)
+    spoken_of = {change.agent for change in first}
+    due = [
+        change
+        for change in changes_due(lives, listed, adds, at, watched.rules)
+        if change.agent not in spoken_of and not (paused and change.actor == TUNER)
+    ]
+    lives = lives_of([*past, *first, *due])
+    figures = {name: told(life, adds.get(name), at, watched) for name in listed if (life := lives.get(name))}
+    return Turn((*first, *due), seating_of(lives, listed, watched.limits), figures)
+
+
+def seating_of(lives: Mapping[str, Life], listed: Mapping[str, str], limits: Limits) -> Seating:
+    """Who is listened to of the agents that the settings name."""
+    states = {name: lives[name].state for name in listed if name in lives}
+    members = [name for name, state in states.items() if state in LISTENED_TO]
+    waiting = [name for name in members if states[name] == "probation"]
+    tuned = tuple(name for name in members if name not in waiting)
+    silent = tuple(name for name, where in listed.items() if where == "enabled" and name not in members)
+    if not tuned:  # somebody has to trade
+        return Seating(tuple(waiting) or tuple(name for name, where in listed.items() if where == "enabled"))
+    floor = bounds(len(members), limits)[0] or min(USUAL_FLOOR, 0.5 / len(members))
+    pin = round(min(floor, MOST_PINNED / max(1, len(waiting))), 6)
+    return Seating(tuned, dict.fromkeys(waiting, pin), silent)
+
+
+def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life], at: datetime) -> dict[str, Adding]:
+    """What every agent that has a life adds to the mix of the others; nothing before the first day."""
+    days = watched.days
+    if not len(days.date):
+        return {}
+    since = {name: life.watched_since for name, life in lives.items() if life.watched_since is not None}
+    starts = {name: int(np.searchsorted(days.date, _date(moment), side="right")) for name, moment in since.items()}
+    returns, weights, result = _opinions(days), _weights_on(desk, days, at), {}
+    for a, name in enumerate(days.agents):
+        if name in lives:  # from where it is looked at is its own affair: an agent in shadow changes nothing for others
+            start = starts.get(name, len(days.date))
+            first = max(0, min(len(days.date) - BELIEF_PERIODS, start) - RUN_UP_PERIODS)
+            mix = mix_without(np.ascontiguousarray(returns[first:]), weights[first:], a)
+            counted = np.arange(first, len(days.date)) >= start
+            result[name] = adding(np.ascontiguousarray(returns[first:, a]), mix, counted, watched.per_year)
+    return result
+
+
+def _opinions(days: AgentDays) -> Floats:
+    """Returns [D, A]; a day without any signal is a day without an opinion, not a return of 0."""
+    silent = (days.signals == 0) & (days.returns == 0.0)
+    return np.where(silent, np.nan, days.returns)
+
+
+def _weights_on(desk: OptimizerDesk, days: AgentDays, at: datetime) -> Floats:
+    """The weights [D, A] in force on each day: what was decided counts from the day after."""
+    changes = desk.weights_over_time()
+    sets = [desk.anchor(at), *(weights for _, weights in changes)]
+    grid = np.array([[float(weights.get(name, 0)) for name in days.agents] for weights in sets])
+    decided = np.array([_date(moment) for moment, _ in changes], dtype="datetime64[D]")
+    return np.asarray(grid[np.searchsorted(decided, days.date, side="left")])
+
+
+def _date(at: datetime) -> np.datetime64:
+    return np.datetime64(at.astimezone(UTC).date(), "D")
+
+
+def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dict[str, Any]:
+    """What is to be said of one agent: where it stands, what it adds, what it still has to show and about when."""
+    figures: dict[str, Any] = {"state": life.state, "since": life.since.isoformat(), "days": (at - life.since).days}
+    if adds is None:
+        return figures
+    figures |= figures_of(adds)
+    if life.state in ("shadow", "probation"):
+        needed = hurdle(life, watched.rules) * (watched.rules.full_factor if life.state == "probation" else 1.0)
+        bets = bets_to_go(adds.log_evidence, adds.bets, needed)
+        days = None if bets is None else math.ceil(bets * BET_PERIODS * 365.25 / watched.per_year)
+        figures |= {"needed": round(needed, 4), "days_to_go": days}
+    else:
+        for name in ("evidence", "bets"):
+            figures.pop(name)
+    if life.state == "decaying":
+        figures["days_to_go"] = max(0, watched.rules.retire_after_days - figures["days"])
+    return figures
+
+
+# ---------------------------------------------------------------- a decision for some, and for all
+
+
+def before_of(before: WeightSet, seating: Seating, floor: float, at: datetime) -> WeightSet:
+    """The weights in force as the tuned agents see them: theirs alone, in proportion; as it is where they are all."""
+    if set(before.weights) == set(seating.tuned):
+        return before
+    return replace(fitted(before, seating.tuned, floor, at), version=before.version)
+
+
+def limits_of(limits: Limits, seating: Seating) -> Limits:
+    """Limits of what the tuned agents share, so that they hold for the whole."""
+    left = seating.left
+    if not seating.pinned:
+        return limits
+    floor = None if limits.floor is None else min(limits.floor / left, 1.0 / len(seating.tuned))
+    cap = None if limits.cap is None else min(1.0, limits.cap / left)
+    return replace(limits, floor=floor, cap=cap, step=limits.step / left)
+
+
+def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn) -> WeightDecision:
+    """The decision about the tuned agents' weights as one about everybody's: those on probation at the floor, the
+    silent at 0. Where the set of agents changed, that is applied even where the tuned ones hold still."""
+    seating = turn.seating
+    evidence = {**decision.evidence, "life": {name: dict(told) for name, told in turn.figures.items()}}
+    if set(before) == set(seating.tuned) and not seating.pinned and not seating.silent:
+        return replace(decision, evidence=evidence)
+    left, seats = seating.left, {**seating.pinned, **dict.fromkeys(seating.silent, 0.0)}
+    raw = {name: left * float(decision.weights.get(name, 0)) for name in seating.tuned} | seats
+    weights = normalised(raw, [name for name in turn.figures if name in raw])
+    same = set(before) == set(raw) and all(abs(float(before[name]) - seat) < 1e-6 for name, seat in seats.items())
+    status, reason = decision.status, decision.reason
+    if same and status in ("hold", "fallback", "initial"):
+        weights = dict(before)
+    elif not same and status in ("hold", "fallback", "initial"):
+        status = "apply"
+    if turn.changes:
+        reason = f"{words_of(turn.changes)}; {reason}"
+    causes = {}
+    if status == "apply":
+        for name, weight in weights.items():
+            parts = {key: round(left * part, 6) for key, part in decision.causes.get(name, {}).items()}
+            rest = float(weight) - float(before.get(name, 0)) - math.fsum(parts.values())
+            causes[name] = {**parts, "agents": round(rest, 6)}
+    return replace(
+        decision,
+        weights=weights,
+        previous=dict(before),
+        status=status,
+        reason=reason,
+        causes=causes,
+        evidence={**evidence, "seats": seating.as_plain()},
+    )
+
+
+def words_of(changes: Sequence[LifeChange]) -> str:
+    """ "Momentum: shadow -> probation (its evidence ...)"."""
+    return "; ".join(f"{c.agent}: {c.before} -> {c.after} ({c.reason})" for c in changes)
