@@ -106,14 +106,14 @@ def stack(oracles, database, owner, trader, tmp_path):
 
 def test_the_loop(stack, database, tmp_path):
     # a quarter of a year: a first, small move in the right direction
-    stack.trade(0, 60)
+    stack.trade(0, 70)
     early = stack.weights()
     assert 0.25 < early["Right"] < 0.35
     assert early["Right"] > max(early[name] for name in NAMES if name != "Right")
 
     # Redis dies; months go by; it comes back
     stack.kill_redis()
-    stack.trade(60, 240)
+    stack.trade(70, 240)
     while_down = stack.weights()
     stack.start_redis()
     stack.trade(240, 420)

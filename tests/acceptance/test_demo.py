@@ -328,6 +328,8 @@ def test_services_and_doctor(folder, demo):
         "database",
         "redis",
         "feed",
+        "calendar",
+        "files",
         "series",
     }
     assert all(check["ok"] for check in checks), checks

@@ -301,9 +301,7 @@ def test_fresh_bars_and_no_decision_are_an_alarm_whoever_looks(plane, owner, tra
     assert seen_at(at) == ["decision_late"]
     plane.raise_alarms(at)
     composed = plane.report(at, END, keep=False).report
-    assert composed.subject.startswith("[t] Look now: 4 alarms, first decision late; desk active"), (
-        "three jobs are late too"
-    )
+    assert composed.subject.startswith("[t] Look now: 1 alarm, decision late; desk active")
     with owner.begin() as connection:
         connection.execute(text("DELETE FROM alarms"))
     assert "Look now" in plane.report(at, END, keep=False, wrong=plane.wrong_at(at)).report.subject
@@ -705,7 +703,7 @@ def test_reports_as_text_page_and_mail(plane, environment, tmp_path):
     assert "data:image/png;base64," in page and "cid:" not in page
     quorum(environment, tmp_path, "report", "--out", "r.eml")
     mail = email.message_from_bytes((tmp_path / "r.eml").read_bytes(), policy=email.policy.default)
-    assert mail["Subject"].startswith("[t] Look now: ")
+    assert mail["Subject"].startswith("[t] All well: desk active, last decision just now"), "in its bars' time"
     assert "must end in .html or .eml" in quorum(environment, tmp_path, "report", "--out", "r.pdf", code=2).stderr
     assert "run scripts/configure_email.py" in quorum(environment, tmp_path, "report", "--send-test", code=2).stderr
 
@@ -760,7 +758,7 @@ def test_optimize_needs_no_database(tmp_path):
     assert done["status"] == "apply"
     assert done["weights"]["A"] > 0.3 > done["weights"]["B"] - 0.1
     assert sum(done["weights"].values()) == pytest.approx(1.0)
-    assert set(done["evidence"]) >= {"periods", "trials"}
+    assert set(done["evidence"]) >= {"periods", "beliefs", "price"}
     for method in ("max_sharpe", "min_variance", "risk_parity", "hrp", "equal"):
         made = json.loads(
             quorum(nowhere, tmp_path, "weights", "optimize", "--returns", "r.csv", "--method", method, "--json").stdout

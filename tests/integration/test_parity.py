@@ -49,7 +49,7 @@ START = {
     "OnChainAnalyst": 0.05,
 }
 SETTINGS = Settings(
-    desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"false_changes_per_year": 0.9}
+    desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"cap": 0.25}
 )
 
 HALT, RESUME = RiskState.HALTED, RiskState.ACTIVE

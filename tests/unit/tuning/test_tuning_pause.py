@@ -61,7 +61,7 @@ class Days:
 
 @pytest.fixture
 def desk():
-    skill = np.array([1.5, -3.0, 0.0]) / np.sqrt(252)
+    skill = np.array([5.5, 0.0, 0.0]) / np.sqrt(252)
     returns = 0.01 * (skill + np.random.default_rng(3).standard_normal((1600, 3)))
     return ArrayDesk(NAMES, StandIn(ANCHOR, 0.05), Days(returns), SimulatedClock(BEGIN))
 
