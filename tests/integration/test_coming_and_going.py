@@ -1,5 +1,5 @@
-"""A shadow agent of its own file on a real database: it raises, hangs, dies, and the desk decides as if it were not there;
-then a person promotes and retires it, and the record says so."""
+"""A shadow agent on a real database: the desk decides as if it were not there; then a person promotes and retires it, and
+the record says so."""
 
 from __future__ import annotations
 

@@ -89,9 +89,10 @@ class FolderFeed:
         folder = self._settings.feed_folder
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; create it and put bar files there (data.feed_folder)")
-        self._hear_renames()
         everything = sorted(folder.iterdir())
         paths = [path for path in everything if path.name.endswith(SUFFIXES)]
+        if any(self._is_new(path, at) for path in paths):
+            self._hear_renames()  # not at each poll: a poll that finds nothing asks the database nothing
         strange = [path for path in everything if path not in paths and path.suffix.lower() in TABLES]
         for path in strange:
             self._tell(
@@ -122,12 +123,19 @@ class FolderFeed:
             self._reader = FileReader(also_named(self._settings, renames), self._store)
             self._watched.clear()
 
+    def _is_new(self, path: Path, at: datetime) -> bool:
+        """Whether there may be something to read in a file."""
+        file = self._watched.get(path)
+        try:
+            return file is None or file.is_due(at) or _signature(path) not in (file.done, file.refused)
+        except OSError:
+            return False  # `_read` says so
+
     def _read(self, path: Path, at: datetime) -> Iterator[LoadReport]:
         """Load what is new in one file; a report for each commit."""
         if not path.name.isprintable():
             raise DataError(f"{str(path)!r}: the name holds characters that cannot be shown; rename the file")
-        status = path.stat()
-        now: Signature = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        now = _signature(path)
         file = self._watched.get(path) or _Watched(now)
         self._watched[path] = replace(file, seen=now)
         if now == file.refused or (now == file.done and not file.is_due(at)):
@@ -137,7 +145,7 @@ class FolderFeed:
         # A packed file that was not whole is still being written: it is tried again when it stays the same for a poll.
         if file.refused is not None and now != file.seen and not path.name.endswith(".csv"):
             return
-        self._touched_s = max(self._touched_s or 0.0, status.st_ctime)  # a copy may carry an old time of change
+        self._touched_s = max(self._touched_s or 0.0, now[3] / 1e9)  # a copy may carry an old time of change
         try:
             known = file.progress or self._reader.progress(path)
             replaced = file.done is not None and file.done[0] != now[0]
@@ -171,6 +179,11 @@ class FolderFeed:
         if mended:
             self._refusals.mended(sorted(mended), at)
             self._refused -= mended
+
+
+def _signature(path: Path) -> Signature:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _shown(text: str) -> str:
