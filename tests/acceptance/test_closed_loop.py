@@ -108,7 +108,7 @@ def test_the_loop(stack, database, tmp_path):
     # a quarter of a year: a first, small move in the right direction
     stack.trade(0, 70)
     early = stack.weights()
-    assert 0.25 < early["Right"] < 0.35
+    assert 0.25 < early["Right"] < 0.40
     assert early["Right"] > max(early[name] for name in NAMES if name != "Right")
 
     # Redis dies; months go by; it comes back
@@ -119,8 +119,8 @@ def test_the_loop(stack, database, tmp_path):
     stack.trade(240, 420)
     after = stack.weights()
     assert while_down["Right"] > 0.30, "the evidence moved the weights although Redis was away"
-    assert 0.35 < after["Right"] <= 0.40 + 1e-6
-    assert after["Wrong"] < 0.20
+    assert 0.60 < after["Right"] <= 0.95 + 1e-6, "two are left, between a floor of 5 and a cap of 95 %"
+    assert (after["Wrong"], after["Coin"]) == (0.0, 0.0), "they were retired, which a page says"
     assert after["Right"] > after["Noise"] > 0.05 - 1e-9
 
     reader = DeskReader(stack.connections.meta)
@@ -128,14 +128,13 @@ def test_the_loop(stack, database, tmp_path):
     assert changes, "weights moved"
     for row in changes:
         assert sum(row["agent_weights"].values()) == pytest.approx(1.0)
-        assert (
-            max(abs(float(row["agent_weights"][n]) - float(row["previous_weights"][n])) for n in NAMES) <= 0.05 + 1e-6
-        )
+        largest = max(abs(float(row["agent_weights"][n]) - float(row["previous_weights"][n])) for n in NAMES)
+        assert largest <= 0.05 + 1e-6 or "retired" in row["reason"], "whose weight goes to the others at once"
         assert (
             row["sharpe_improvement"] is not None
             and row["inputs_hash"]
             and row["trials"] >= 1
-            and row["sample_size"] > 60
+            and row["sample_size"] >= 30
         )
         for name in NAMES:
             moved = float(row["agent_weights"][name]) - float(row["previous_weights"][name])
