@@ -27,6 +27,8 @@ def remember_past(settings: Settings, store: MetaStore, history: DeskHistory, ba
         return
     symbols = history.symbols()
     source = bars.narrowed(symbols).as_of(span.first_version)
+    if not len(source.window(until=span.first, count=1).time):
+        return  # a record that was made from elsewhere: its first decision read no bar of this database
     own = History(source=source, symbols=symbols, total_bars=span.decisions, start=span.first)
     try:
         past = past_of(own, ReplayRequest(settings=settings))
