@@ -39,22 +39,10 @@ class WorkerProcess:
         self._name, self._clock = name, clock
         self.started_s = clock.monotonic_s()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            # A session of its own: Ctrl-C at a terminal reaches the desk, which then ends its workers.
-            own_code = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
-            folder = cache_dir()
-            folder.mkdir(parents=True, exist_ok=True)
-            program = [sys.executable, "-u", "-P", "-m", f"{__package__}.main"]
-            self._process = subprocess.Popen(
-                [*program, str(theirs.fileno()), str(os.getpid()), str(folder), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                cwd="/",
-                env=isolated_environment(PYTHONPATH=own_code, TMPDIR=str(folder)),
-            )
+        with contextlib.ExitStack() as on_failure, theirs:
+            on_failure.callback(self._control.close)
+            self._process = _started(theirs.fileno(), arguments)
+            on_failure.pop_all()
         assert self._process.stdout is not None, "it was asked for"
         self._output = self._process.stdout.fileno()
         os.set_blocking(self._output, False)
@@ -153,6 +141,25 @@ class WorkerProcess:
         if self._finalizer.alive:
             self.tell_output()
             self._finalizer()
+
+
+def _started(control: int, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """The program of a worker that listens on the descriptor `control`; OSError where there is no room for it."""
+    own_code = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    program = [sys.executable, "-u", "-P", "-m", f"{__package__}.main"]
+    return subprocess.Popen(
+        [*program, str(control), str(os.getpid()), str(folder), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(control,),
+        # A session of its own: Ctrl-C at a terminal reaches the desk, which then ends its workers.
+        start_new_session=True,
+        cwd="/",
+        env=isolated_environment(PYTHONPATH=own_code, TMPDIR=str(folder)),
+    )
 
 
 def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from agents.adapters.workers import seat as seats
 from agents.adapters.workers.blocks import PanelBoard
+from agents.adapters.workers.process import WorkerProcess
 from agents.adapters.workers.seat import Work, WorkerSeat
 from agents.core.clock import SystemClock
 from agents.core.types import as_datetime
@@ -173,6 +174,20 @@ def test_without_descriptors_for_a_worker_it_abstains_until_there_are_some(panel
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert "cannot be started: OSError" in log[0].detail and log[1].ok
     assert "status 0" in panel.ask(PANEL, AT, action="signals")[1][0].detail
+
+
+def test_a_worker_that_could_not_be_started_leaves_nothing_open(monkeypatch):
+    def no_room(*_, **__):
+        raise OSError("no room")
+
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    before = len(os.listdir("/proc/self/fd"))
+    failures = []
+    for _ in range(3):
+        with pytest.raises(OSError, match="no room") as failure:
+            WorkerProcess("X", [], CLOCK)
+        failures.append(failure)  # its traceback keeps what the object held
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_hanging_agents_cost_one_timeout_together(panel_of):
