@@ -15,9 +15,7 @@ BY_AGENT = ("beliefs", "anchor", "floor", "cap")
 MOSTLY_REPLAYED = 0.5
 """A larger share of the evidence than this from replayed history: live days do not outweigh it yet."""
 WORSE_THAN_AVERAGE = 0.25
-"""An agent that is better than the average one with less than this chance is believed to be worse, ..."""
-BETTER_THAN_AVERAGE = 0.75
-"""... and with more than this one better."""
+"""An agent that is better than the average one with less than this chance is believed to be worse."""
 
 
 class AgentView(NamedTuple):
