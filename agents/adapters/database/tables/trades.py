@@ -1,0 +1,123 @@
+"""Orders, what they became, and what the desk holds."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Table, Text, UniqueConstraint, func
+
+from agents.adapters.database.tables.columns import (
+    MOMENT,
+    check,
+    metadata,
+    moment,
+    money,
+    price,
+    recorded_at,
+    sane_time,
+    words,
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("client_order_id", Text, primary_key=True),
+    Column("decision_time", MOMENT, nullable=False),
+    words("symbol"),
+    words("side"),
+    money("quantity"),
+    words("state"),
+    words("reason"),
+    recorded_at(),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    UniqueConstraint("decision_time", "symbol", name="uq_orders_decision"),
+    check("side_known", "side IN ('buy', 'sell')"),
+    check("quantity_positive", "quantity > 0"),
+    check(
+        "state_known",
+        "state IN ('intent', 'acked', 'partial', 'filled', 'expired', 'rejected', 'unknown', 'not_placed')",
+    ),
+    Index("ix_orders_state", "state"),
+)
+
+paper_orders = Table(
+    "paper_orders",
+    metadata,
+    Column("client_order_id", Text, primary_key=True, comment="what the paper venue accepted"),
+    words("symbol"),
+    words("side"),
+    money("quantity"),
+    recorded_at(),
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("fill_id", Text, primary_key=True),
+    words("client_order_id", ForeignKey("orders.client_order_id")),
+    moment(),
+    words("symbol"),
+    words("side"),
+    money("quantity"),
+    price("price"),
+    money("fee"),
+    money("spread_cost"),
+    money("impact_cost"),
+    recorded_at(),
+    sane_time(),
+    check("side_known", "side IN ('buy', 'sell')"),
+    check("quantity_positive", "quantity > 0 AND quantity <> 'NaN'"),
+    check("price_positive", "price > 0 AND price <> 'NaN'"),
+    Index("ix_fills_time", "time"),
+    Index("ix_fills_client_order_id", "client_order_id"),
+)
+
+corporate_actions = Table(
+    "corporate_actions",
+    metadata,
+    Column("time", MOMENT, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    money("ratio"),
+    money("quantity_change"),
+    money("cash"),
+    sane_time(),
+    check("kind_known", "kind IN ('split', 'dividend', 'delisting')"),
+)
+
+trades = Table(
+    "trades",
+    metadata,
+    Column("trade_id", Text, primary_key=True),
+    words("symbol"),
+    moment("opened_at"),
+    moment("closed_at"),
+    words("side"),
+    money("quantity"),
+    price("entry_price"),
+    price("exit_price"),
+    money("fees"),
+    money("pnl"),
+    sane_time("closed_at"),
+    check("side_known", "side IN ('long', 'short')"),
+    check("pnl_finite", "pnl <> 'NaN'"),
+    Index("ix_trades_closed_at", "closed_at"),
+)
+
+trade_attribution = Table(
+    "trade_attribution",
+    metadata,
+    Column("trade_id", Text, ForeignKey("trades.trade_id"), primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    money("contribution"),
+    check("contribution_finite", "contribution <> 'NaN'"),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    money("quantity"),
+    money("cost"),
+    money("carried"),
+    moment("opened_at"),
+    check("quantity_not_zero", "quantity <> 0 AND quantity <> 'NaN'"),
+)
