@@ -16,19 +16,19 @@ from agents.core.alarm_types import SILENT_AFTER
 from agents.core.meta_types import Alarm, Heartbeat, OpenAlarm
 from agents.reports.formatting import ago
 from agents.reports.verdict import named, worst_first
-from agents.tuning.alarms import silent_daemons
+from agents.tuning.alarms import absent_daemons
 
 _OPEN = "SELECT kind, subject, severity, detail, opened_at FROM v_alarms WHERE closed_at IS NULL"
 
 
 def alarms_and_daemons(reader: DeskReader, table: HeartbeatTable, at: datetime) -> dict[str, Any]:
-    """The open alarms, worst first, and each daemon's last sign of life. A daemon that is silent at `at` is an alarm
+    """The open alarms, worst first, and each daemon's last sign of life. A daemon that does not run at `at` is an alarm
     here also where it is the one that would have raised it."""
     beats = table.all()
     known = [OpenAlarm(opened_at=row.pop("opened_at"), alarm=Alarm(**row)) for row in reader.rows(_OPEN)]
     names = {(open_alarm.alarm.kind, open_alarm.alarm.subject) for open_alarm in known}
-    silent = [alarm for alarm in silent_daemons(beats, at, SILENT_AFTER) if (alarm.kind, alarm.subject) not in names]
-    everything = worst_first([*known, *(OpenAlarm(alarm=alarm, opened_at=at) for alarm in silent)])
+    absent = [alarm for alarm in absent_daemons(beats, at, SILENT_AFTER) if (alarm.kind, alarm.subject) not in names]
+    everything = worst_first([*known, *(OpenAlarm(alarm=alarm, opened_at=at) for alarm in absent)])
     return {
         "alarms": [open_alarm.as_plain() for open_alarm in everything],
         "daemons": [_daemon_row(name, beats, at) for name in ("trading", "meta")],
@@ -57,5 +57,5 @@ def _daemon_row(name: str, beats: Sequence[Heartbeat], at: datetime) -> dict[str
     beat = next((beat for beat in beats if beat.daemon == name), None)
     if beat is None:
         return {"daemon": name, "state": "never ran", "heard": "never", "at": None, "detail": ""}
-    state = beat.state if beat.state == "stopped" or not beat.is_silent(at, SILENT_AFTER) else "silent"
+    state = "silent" if beat.is_silent(at, SILENT_AFTER) else beat.state
     return {"daemon": name, "state": state, "heard": ago(beat.at, at), "at": beat.at, "detail": beat.detail}

@@ -82,11 +82,13 @@ def _run_until_told(orchestrator: MetaOrchestrator, plane: MetaPlane, child: Own
         longest_turn_s=len(JOBS) * settings.deadline_s + GRACE_S,
         alive=alive,
     )
-    stop_in_time(stop)
+    stop_in_time(stop, farewell=pulse.end)
     notify("READY=1")
+    pulse.beat()
     ended_by_signal = ticker.run()
     notify("STOPPING=1")
-    pulse.end()
+    if ended_by_signal:
+        pulse.end()  # else nobody stopped it: its silence is what is to be told
     return ended_by_signal
 
 

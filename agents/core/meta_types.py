@@ -158,13 +158,16 @@ class Heartbeat:
     detail: str
 
     def is_silent(self, at: datetime, after: timedelta) -> bool:
-        """Whether it ended or has not been heard of for `after`; one from the future is no sign of life either."""
-        return self.state == "stopped" or abs(at - self.at) > after
+        """Whether it has not been heard of for `after` and nobody stopped it; one from the future is no sign of life
+        either."""
+        return self.state == "running" and abs(at - self.at) > after
 
     def silence(self) -> str:
-        """Since when there has been none, in words."""
-        how = "was stopped" if self.state == "stopped" else "was last heard of"
-        return f"the {self.daemon} daemon {how} at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+        """Since when it has not been there, in words."""
+        if self.state == "running":
+            return f"the {self.daemon} daemon was last heard of at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+        waits = "nothing is decided" if self.daemon == "trading" else "no job runs and no mail leaves"
+        return f"the {self.daemon} daemon was stopped at {self.at:%Y-%m-%d %H:%M:%S} UTC; until it is started {waits}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

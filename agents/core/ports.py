@@ -281,7 +281,7 @@ class Heartbeats(Protocol):
     """Where daemons leave their signs of life."""
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        """Put this in the place of the daemon's last one."""
+        """Put this in the place of the daemon's last one; "stopped" not in that of one started later."""
         ...
 
     def all(self) -> Sequence[Heartbeat]:

@@ -88,9 +88,10 @@ class TradingDaemon:
         Whatever a turn raises is told once and tried again. Only where another process trades this desk the daemon
         ends: DeskBusyError.
         """
-        stop_in_time(self.stop)
+        stop_in_time(self.stop, farewell=self._around.pulse.end)
         notify = self._around.notify
         notify("READY=1")
+        self._around.pulse.beat()  # the first turn may take long
         while not self._stopping.is_set():
             notify("WATCHDOG=1")  # only a loop that turns says that it lives
             self._stopping.wait(self._try_turn())

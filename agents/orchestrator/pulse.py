@@ -26,6 +26,7 @@ class DaemonPulse:
         self._started_at = clock.now()
         self._last_s = -BEAT_S
         self._silent: frozenset[str] = frozenset()
+        self._stopped: frozenset[str] = frozenset()
 
     def beat(self, problem: str = "") -> None:
         """At most once in twenty seconds, however often it is called; `problem` is what the daemon cannot do now."""
@@ -40,7 +41,7 @@ class DaemonPulse:
             return
 
     def end(self) -> None:
-        """The daemon stops because it was told to."""
+        """The daemon stops because it was told to. Another that runs in its place since keeps its own word."""
         try:
             self._table.beat(replace(self._heartbeat(""), state="stopped"))
         except Exception:  # whatever it is: no heartbeat is what the other daemon tells of
@@ -65,4 +66,8 @@ class DaemonPulse:
             log_event(logger, "ALARM", level=logging.ERROR, kind="daemon_silent", subject=name, detail=detail)
         for name in sorted(self._silent - silent):
             log_event(logger, "alarm is over", kind="daemon_silent", subject=name)
-        self._silent = silent
+        stopped = frozenset(name for name, beat in others.items() if beat.state == "stopped")
+        for name in sorted(stopped - self._stopped):
+            detail = others[name].silence()
+            log_event(logger, "the other daemon does not run", level=logging.WARNING, detail=detail)
+        self._silent, self._stopped = silent, stopped

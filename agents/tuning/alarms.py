@@ -67,15 +67,17 @@ def _undecided_bars(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
     yield Alarm(kind="decision_late", subject="decision", severity="critical", detail=detail)
 
 
-def _silent_daemons(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
-    return silent_daemons(facts.heartbeats, facts.at, limits.silent_after)
+def _absent_daemons(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
+    return absent_daemons(facts.heartbeats, facts.at, limits.silent_after)
 
 
-def silent_daemons(heartbeats: Iterable[Heartbeat], at: datetime, after: timedelta) -> Iterator[Alarm]:
-    """Daemons that ran once and have not been heard of for `after`."""
+def absent_daemons(heartbeats: Iterable[Heartbeat], at: datetime, after: timedelta) -> Iterator[Alarm]:
+    """Daemons that ran once and do not now: not heard of for `after`, or stopped, which whoever did it knows."""
     for beat in heartbeats:
         if beat.is_silent(at, after):
             yield Alarm(kind="daemon_silent", subject=beat.daemon, severity="critical", detail=beat.silence())
+        elif beat.state == "stopped":
+            yield Alarm(kind="daemon_stopped", subject=beat.daemon, severity="medium", detail=beat.silence())
 
 
 def _future_runs(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
@@ -236,7 +238,7 @@ RULES: tuple[Rule, ...] = (
     _suspect_prices,
     _undecided_bars,
     _late_bars,
-    _silent_daemons,
+    _absent_daemons,
     _outages,
     _future_runs,
     _refused_recipients,

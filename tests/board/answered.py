@@ -33,6 +33,13 @@ answered_by(
 )
 answered_by("C23", 1, "a role does what it has no right to", "permission denied", f"{_WHOLE}/test_roles.py")
 answered_by(
+    "B01b",
+    1,
+    "the daemon stands still between a decision and its sending, for minutes and for days",
+    "what is old by then is not sent, with the reason on record",
+    f"{_WHOLE}/test_bars_in_time.py::test_what_was_decided_before_a_standstill_is_not_sent_long_after_it",
+)
+answered_by(
     "B04",
     2,
     "an agent holds the loop",

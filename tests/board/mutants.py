@@ -52,6 +52,13 @@ MUTANTS = (
         "if False:",
         ("G14",),
     ),
+    Mutant(
+        "what was decided before a standstill is sent after it",
+        "agents/orchestrator/orchestrator.py",
+        "if halted or went_stale():",
+        "if halted:",
+        ("B01b",),
+    ),
 )
 
 

@@ -136,6 +136,29 @@ def test_the_signal_ends_a_daemon_that_hangs_in_its_start(daemon):
 
 
 @pytest.mark.fault
+def test_a_daemon_that_was_killed_and_is_stopped_by_force_in_its_start_does_not_run_on_record(daemon):
+    """Its first turn waits for a table that is locked; told twice to stop, it is ended by force."""
+    daemon.write(csv_of(BARS, 0, 30))
+    daemon.start()
+    daemon.wait_for(30)
+    beat = "SELECT state, pid FROM heartbeats WHERE daemon = 'trading'"
+    wait_until(lambda: daemon.rows(beat), "its first sign of life")
+    assert daemon.process is not None
+    daemon.process.kill()
+    daemon.process.communicate()
+    assert daemon.rows(beat) == [("running", daemon.process.pid)], "it could not tell"
+    daemon.write(csv_of(BARS, 30, 40))
+    with superuser(SERVICES, database_of(daemon)) as session, session.transaction():
+        session.execute("LOCK TABLE bar_reads IN ACCESS EXCLUSIVE MODE")
+        daemon.start()
+        wait_until(lambda: daemon.rows(beat) == [("running", daemon.process.pid)], "it starts, and says so at once")
+        daemon.process.send_signal(signal.SIGTERM)
+        CLOCK.sleep_s(0.3)
+        assert daemon.stop()[0] == 1, "by force"
+    assert daemon.rows(beat) == [("stopped", daemon.process.pid)]
+
+
+@pytest.mark.fault
 @pytest.mark.slow
 def test_the_signal_ends_the_meta_daemon_with_its_job(daemon):
     """A job that hangs in its process is ended with it; none is left behind."""

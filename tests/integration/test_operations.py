@@ -228,6 +228,37 @@ def test_each_daemon_sees_the_other_fall_silent_and_come_back(trader, meta, capl
     assert [r.facts["subject"] for r in caplog.records if r.message == "alarm is over"] == ["meta"]
 
 
+def test_a_daemon_that_was_stopped_is_no_alarm_of_the_other_and_is_told(trader, meta, caplog):
+    caplog.set_level(logging.INFO, logger="agents")
+    clock = SteppedClock(NOW)
+    trading = DaemonPulse(HeartbeatTable(trader), "trading", clock)
+    planning = DaemonPulse(HeartbeatTable(meta), "meta", clock)
+    planning.beat()
+    planning.end()
+    for _ in range(3):
+        clock.pass_by(timedelta(minutes=6))
+        trading.beat()
+    told = [(r.levelname, r.message, r.facts.get("detail", "")) for r in caplog.records if "daemon" in str(r.facts)]
+    assert told == [
+        (
+            "WARNING",
+            "the other daemon does not run",
+            "the meta daemon was stopped at 2026-03-27 00:00:05 UTC; until it is started no job runs and no mail leaves",
+        )
+    ]
+
+
+def test_the_end_of_a_daemon_is_not_taken_for_that_of_the_one_that_runs_since(trader):
+    clock = SteppedClock(NOW)
+    earlier = DaemonPulse(HeartbeatTable(trader), "trading", clock)
+    earlier.beat()
+    clock.pass_by(timedelta(seconds=30))
+    DaemonPulse(HeartbeatTable(trader), "trading", clock).beat()
+    earlier.end()
+    (beat,) = HeartbeatTable(trader).all()
+    assert (beat.state, beat.started_at) == ("running", clock.now())
+
+
 def test_a_silent_trading_daemon_is_an_alarm_of_the_meta_plane(trader, reports):
     beats, limits = HeartbeatTable(trader), AlarmLimits(stale_after=DAY)
     beat = Heartbeat(daemon="trading", at=NOW, started_at=NOW, pid=1, state="running", detail="")

@@ -13,7 +13,9 @@ _BEAT = """
 INSERT INTO heartbeats (daemon, at, started_at, pid, state, detail)
 VALUES (:daemon, :at, :started_at, :pid, :state, :detail)
 ON CONFLICT (daemon) DO UPDATE SET at = :at, started_at = :started_at, pid = :pid, state = :state, detail = :detail
+WHERE :state = 'running' OR heartbeats.started_at <= :started_at
 """
+"""An earlier process that stops says nothing of one that was started later."""
 
 
 class HeartbeatTable:
@@ -23,7 +25,7 @@ class HeartbeatTable:
         self._engine = engine
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        """Put this in the place of the daemon's last one."""
+        """Put this in the place of the daemon's last one; "stopped" not in that of one started later."""
         with transaction(self._engine) as connection:
             connection.execute(text(_BEAT), asdict(heartbeat))
 

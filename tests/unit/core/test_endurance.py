@@ -127,7 +127,7 @@ def test_a_defect_is_told_with_its_place_and_without_secrets():
 STUCK = """
 import ctypes, signal, sys, threading, time
 from agents.core.stopping import stop_in_time
-stop_in_time({stop}, grace_s=0.5)
+stop_in_time({stop}, farewell={farewell}, grace_s=0.5)
 print("ready", flush=True)
 {hang}
 """
@@ -138,9 +138,9 @@ HANGS = {
 }
 
 
-def stuck(stop: str, hang: str) -> subprocess.Popen[bytes]:
+def stuck(stop: str, hang: str, farewell: str = "lambda: None") -> subprocess.Popen[bytes]:
     """A process that took its handlers up and hangs."""
-    code = STUCK.format(stop=stop, hang=hang)
+    code = STUCK.format(stop=stop, hang=hang, farewell=farewell)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -169,6 +169,17 @@ def test_a_second_signal_ends_it_at_once():
     process.communicate(timeout=5.0)
     assert process.returncode == 1
     assert SystemClock().monotonic_s() - started_s < 0.4, "before its grace was over"
+
+
+@pytest.mark.parametrize("farewell", ["print('gone', flush=True)", "time.sleep(60)", "1 / 0"])
+def test_a_daemon_that_is_ended_by_force_says_so_where_that_takes_a_moment(farewell):
+    """Else its last state on record would be that it runs."""
+    process, clock = stuck("lambda: None", "time.sleep(60)", f"lambda: {farewell}"), SystemClock()
+    started_s = clock.monotonic_s()
+    process.terminate()
+    said, _ = process.communicate(timeout=10.0)
+    assert (process.returncode, said) == (1, b"gone\n" if "gone" in farewell else b"")
+    assert clock.monotonic_s() - started_s < 4.0
 
 
 def test_a_full_disk_below_the_log_ends_nothing_and_shows_no_traceback(capsys):

@@ -99,7 +99,8 @@ WRONG = [
     ),
     ({"heartbeats": [heartbeat(timedelta(minutes=6))]}, "daemon_silent", "critical"),
     ({"heartbeats": [heartbeat(-timedelta(days=365))]}, "daemon_silent", "critical"),
-    ({"heartbeats": [heartbeat(state="stopped")]}, "daemon_silent", "critical"),
+    ({"heartbeats": [heartbeat(state="stopped")]}, "daemon_stopped", "medium"),
+    ({"heartbeats": [heartbeat(timedelta(days=9), state="stopped")]}, "daemon_stopped", "medium"),
     ({"future_runs": FutureRuns(runs=4, latest=NOW + timedelta(days=365))}, "clock", "high"),
     ({"refused": {"x@y.z": "550 no such user"}}, "mail_refused", "medium"),
     ({"late_bars": LateBars(bars=1, symbols=["A"], undecided=0, newest=NOW)}, "bars_late", "medium"),
@@ -117,6 +118,16 @@ def test_each_trouble_has_its_alarm(change, kind, severity):
     (alarm,) = desk_alarms(replace(HEALTHY, **change), LIMITS)
     assert (alarm.kind, alarm.severity) == (kind, severity)
     assert alarm.detail
+
+
+def test_a_daemon_that_was_stopped_is_told_with_its_time_and_what_waits_for_it():
+    """Somebody has stopped it and knows; only what then fails to happen (`decision_late`) is critical."""
+    (stopped,) = desk_alarms(replace(HEALTHY, heartbeats=[heartbeat(timedelta(hours=3), state="stopped")]), LIMITS)
+    assert stopped.detail == (
+        "the trading daemon was stopped at 2024-06-14 09:00:00 UTC; until it is started nothing is decided"
+    )
+    (vanished,) = desk_alarms(replace(HEALTHY, heartbeats=[heartbeat(timedelta(hours=3))]), LIMITS)
+    assert vanished.detail == "the trading daemon was last heard of at 2024-06-14 09:00:00 UTC"
 
 
 @pytest.mark.parametrize(
