@@ -56,7 +56,7 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
     def signal_source(chunk: Bars) -> list[Signals]:
         memory = int(np.searchsorted(chunk.time, first))
         rows = np.searchsorted(recorded.time, chunk.time[memory:])
-        before = asking(agents)(chunk.rows(0, memory)) if memory else []
+        before = asking(agents, settings.agents.shadow)(chunk.rows(0, memory)) if memory else []
         signals = []
         for a in range(len(names)):
             pieces = [(recorded.strength[rows, a], recorded.confidence[rows, a], recorded.abstained[rows, a])]

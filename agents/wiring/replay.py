@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +12,7 @@ import numpy as np
 from agents.core.allocator import share_one_arena
 from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError
+from agents.core.log import log_event
 from agents.core.meta_types import KeptBeliefs, ScheduledJob
 from agents.core.replay_types import Replayed
 from agents.core.settings import INTERVALS_S, Settings
@@ -31,6 +33,7 @@ from agents.wiring.manifest import DataDigest, manifest_of
 from agents.wiring.replay_jobs import ArrayJobs
 from agents.wiring.scheduled_jobs import scheduled_jobs
 
+logger = logging.getLogger(__name__)
 CHUNK_CELLS, LEAST_ROWS = 150_000, 1000
 """Symbol-bars of one chunk, so that results and signals of it stay well below a gigabyte."""
 LEAD_DAYS = 2.01
@@ -83,7 +86,7 @@ def replay_history(
         SimulatedDesk(
             plan_of(settings, history.symbols),
             panel.names,
-            signal_source or asking(panel),
+            signal_source or asking(panel, settings.agents.shadow),
             panel.bars_needed,
             desk.weights_in_force,
             settings.tuning.floor if request.value_added else None,
@@ -113,13 +116,15 @@ def past_of(history: History, request: ReplayRequest, signal_source: SignalSourc
 
     The desk that begins with it decides first on the history's first bar: none of its own time is looked at.
     """
-    first, settings = history.first_bar(), request.settings
-    days = AgentDayTable(agent_names(settings.agents.enabled, settings.agents.own)).days(np.datetime64(first.date()))
+    first, chosen = history.first_bar(), request.settings.agents
+    names = agent_names(chosen.enabled, chosen.own, chosen.shadow)
+    days = AgentDayTable(names).days(np.datetime64(first.date()))
     bars = history.source.window(until=first - INSTANT, count=10**9)
     if len(bars.time):
         days = replay_history(history_of(bars), replace(request, tuning=False), signal_source=signal_source).days
-        days = days_before(days, np.datetime64(first.date()))
-    tuning = tuning_of(settings)
+    # an agent is believed relative to the others: one in shadow must not be among them
+    days = days_before(days.of_agents([n for n in names if n not in chosen.shadow]), np.datetime64(first.date()))
+    tuning = tuning_of(request.settings)
     return past_beliefs(days, days_per_year=tuning.days_per_year, trust=tuning.history_trust)
 
 
@@ -140,14 +145,18 @@ def replayed_jobs(request: ReplayRequest) -> tuple[ScheduledJob, ...]:
     return jobs
 
 
-def asking(panel: AgentPanel) -> SignalSource:
-    """The signals of live agents; DataError where one fails: a replay without it would answer another question."""
+def asking(panel: AgentPanel, shadow: Sequence[str] = ()) -> SignalSource:
+    """The signals of live agents; DataError where one fails: a replay without it would answer another question. One in
+    `shadow` that fails says nothing, as live: nothing is decided by what it says."""
 
     def ask(bars: Bars) -> list[Signals]:
         signals, log = panel.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
         for entry in log:
-            if not entry.ok:
+            if not entry.ok and entry.agent_name not in shadow:
                 raise DataError(f"{entry.agent_name} failed in the replay: {entry.detail}")
+            if not entry.ok:
+                what = "an agent in shadow failed in the replay, and says nothing in it"
+                log_event(logger, what, level=logging.WARNING, agent=entry.agent_name, problem=entry.detail)
         return signals
 
     return ask

@@ -52,7 +52,7 @@ class TrialRunner:
         if missing:
             alone = {"agents.enabled": missing, "agents.shadow": [], "agents.static_weights": {}}
             panel = agents_of(with_changes(self.settings, alone), SystemClock())
-            self._signals |= dict(zip(panel.names, asking(panel)(self.bars), strict=True))
+            self._signals |= dict(zip(panel.names, asking(panel, self.settings.agents.shadow)(self.bars), strict=True))
             panel.close()
 
         def recorded(chunk: Bars) -> list[Signals]:

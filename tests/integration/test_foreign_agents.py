@@ -15,6 +15,7 @@ from agents.core.clock import SystemClock
 from agents.core.settings import Settings
 from tests import hostile_agents
 from tests.conftest import SERVICES
+from tests.daemons import HandClock, day, line, moment, running, walk
 from tests.integration import test_parity
 from tests.integration.test_daemon import SETTINGS, WAIT_S, Daemon, csv_of
 from tests.market import make_bars
@@ -95,6 +96,45 @@ def test_the_desk_trades_on_whatever_an_agent_does_and_leaves_no_worker(daemon, 
     assert daemon.scalar("SELECT count(*) FROM signals WHERE agent_name = 'Bad' AND NOT abstained") == 0
     said = daemon.rows("SELECT DISTINCT agent_name, left(reason, 5) FROM signals WHERE agent_name IN ('Good', 'Bad')")
     assert sorted(said) == [("Bad", "faile"), ("Good", "close")]
+
+
+DECIDED = (
+    "SELECT time, weights_version, weights_level, weights, risk_state, equity, cash, orders, reason FROM decisions",
+    "SELECT * FROM decision_details",
+    "SELECT client_order_id, decision_time, symbol, side, quantity, state, reason FROM orders",
+    "SELECT fill_id, time, symbol, side, quantity, price, fee, spread_cost, impact_cost FROM fills",
+    "SELECT * FROM positions",
+    "SELECT * FROM equity WHERE book <> 'shadow:Bad'",
+    "SELECT time, agent_name, symbol, strength, confidence, reason FROM signals WHERE agent_name <> 'Bad'",
+)
+
+
+@pytest.mark.fault
+def test_a_shadow_that_fails_in_every_way_changes_nothing_that_a_live_daemon_decides(services, tmp_path):
+    """Its worker crashes, ends, raises, hangs, floods and fills the memory, another at each bar: each table of the
+    desk without it holds the same rows, and what it did is on record."""
+    shadow = {"own": {"Bad": f"{hostile_agents.__file__}:Turncoat"}, "shadow": ("Bad",), "timeout_s": 1.0}
+    told = []
+    for agents in ({}, shadow | {"breaker_failures": 100}):
+        folder = tmp_path / f"with_{len(agents)}"
+        (folder / "bars").mkdir(parents=True)
+        known = {name: walk(260, seed) for seed, name in enumerate("AB")}
+        with running(folder, HandClock(moment(250, 21, 1)), complete_within_s=0.0, AGENTS=agents) as desk:
+            for t in range(250, 258):
+                first = 0 if t == 250 else t
+                for name, prices in known.items():
+                    desk.write(f"{name}.csv", "".join(line(name, day(k), prices[k]) for k in range(first, t + 1)))
+                desk.clock.sleep_s((moment(t, 21, 1) - desk.clock.now()).total_seconds())
+                while desk.turn():
+                    pass
+            told.append([sorted(map(repr, desk.rows(query))) for query in DECIDED])
+            work = desk.rows("SELECT ok, split_part(detail, ';', 1) FROM agent_work_log WHERE agent_name = 'Bad'")
+    assert told[0] == told[1]
+    assert len(told[0][0]) >= 8 and len(told[0][3]) > 0
+    assert len(work) >= 8 and not any(ok for ok, _ in work)
+    assert {"no answer within 1 s", "ValueError: no such column", "its process was ended by SIGSEGV"} <= {
+        detail for _, detail in work
+    }
 
 
 def test_without_its_file_the_desk_says_so_in_a_line_and_does_not_start(daemon):

@@ -15,9 +15,10 @@ from agents.core.weight_sets import StandIn, in_force
 from agents.trading.registry import agent_names
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.replay import replay_history
+from tests import hostile_agents
 from tests.market import make_bars
 
-BARS = make_bars(420, 3, 3, gaps=0.02, actions=True)
+BARS = make_bars(520, 3, 3, gaps=0.02, actions=True)
 DESK = ("TechnicalAnalyst", "TrendFollower", "MeanReversion", "Breakout")
 ALONE = with_changes(Settings(), {"agents.enabled": list(DESK), "tuning.floor": 0.0})
 LOUD = """
@@ -50,13 +51,12 @@ def watched(tmp_path):
 
 
 def replayed(settings):
-    return replay_history(history_of(BARS), ReplayRequest(settings=settings))
+    """From the hundredth bar on: what is before it is the past that the desk begins with."""
+    return replay_history(history_of(BARS, as_datetime(BARS.time[100])), ReplayRequest(settings=settings))
 
 
-def test_a_replay_with_shadows_is_the_replay_without(watched):
+def held_alike(alone, beside):
     """Orders, fills, all books but the shadows' own, weights and every decision about them: the same bytes."""
-    alone, beside = replayed(ALONE), replayed(watched)
-    assert beside.run.agents == ("TechnicalAnalyst", "SentimentAnalyst", *DESK[1:], "ALoud")
     for field in dataclasses.fields(alone.run.fills):
         one, other = (getattr(r.run.fills, field.name) for r in (alone, beside))
         np.testing.assert_array_equal(one, other, err_msg=field.name)
@@ -71,8 +71,44 @@ def test_a_replay_with_shadows_is_the_replay_without(watched):
     assert plain[0] == plain[1]
     assert alone.decisions[-1].inputs_hash == beside.decisions[-1].inputs_hash
     assert alone.realised == beside.realised
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return replayed(ALONE)
+
+
+def test_a_replay_with_shadows_is_the_replay_without(alone, watched):
+    beside = replayed(watched)
+    assert beside.run.agents == ("TechnicalAnalyst", "SentimentAnalyst", *DESK[1:], "ALoud")
+    held_alike(alone, beside)
     loud = beside.days.agents.index("ALoud")
     assert np.count_nonzero(beside.days.returns[:, loud]) > 300, "it is measured all the same"
+
+
+@pytest.mark.parametrize(
+    ("way", "isolation"),
+    [
+        ("raises", "none"),
+        ("sleeps", "foreign"),
+        ("exits", "foreign"),
+        ("crashes", "foreign"),
+        ("ignores_signals_and_holds_the_lock", "foreign"),
+        ("CannotBeMade", "foreign"),
+    ],
+)
+def test_however_a_shadow_fails_the_replay_is_the_one_without(alone, way, isolation):
+    """It says nothing, and nothing else is heard of it; `test_foreign_agents.py` does the same bar by bar, live."""
+    changes = {
+        "agents.own": {"AFails": f"{hostile_agents.__file__}:{way}"},
+        "agents.shadow": ["AFails"],
+        "agents.isolation": isolation,
+        "agents.timeout_s": 0.1,  # a whole history has twenty times as long
+    }
+    beside = replayed(with_changes(ALONE, changes))
+    assert beside.run.agents[-1] == "AFails"
+    held_alike(alone, beside)
+    assert not np.nan_to_num(beside.days.returns[:, -1]).any()
 
 
 def test_names_that_are_shadows_and_trade_are_refused_in_one_line():
