@@ -123,7 +123,10 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """The settings with some keys (`section.key`) changed; SettingsError, naming the key, for an unknown one or a bad
     value."""
     values: dict[str, Any] = {name: getattr(settings, name) for name in Settings.model_fields}
-    sections = {name: value.model_dump() for name, value in values.items() if isinstance(value, Section)}
+    # Only what somebody set: "unset" means something for some keys (tuning.cap), and stays so.
+    sections = {
+        name: value.model_dump(exclude_unset=True) for name, value in values.items() if isinstance(value, Section)
+    }
     for key, value in changes.items():
         section, _, name = key.partition(".")
         if section not in sections or not name:

@@ -13,9 +13,10 @@ import pytest
 from agents.core.clock import SimulatedClock, require_utc
 from agents.core.errors import SettingsError
 from agents.core.log import KeyValueFormatter, mask_secrets
-from agents.core.settings import DataSettings, Settings, load_settings
+from agents.core.settings import DataSettings, Settings, load_settings, with_changes
 from agents.trading.registry import make_agents
 from agents.wiring.calendar import bars_per_year
+from agents.wiring.job_settings import tuning_of
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -166,3 +167,12 @@ def test_bars_per_year_of_calendars():
     assert bars_per_year(around) == 365.25
     assert bars_per_year(around.model_copy(update={"interval": "1h"})) == 365.25 * 24
     assert bars_per_year(DataSettings(interval="30m", time_means="open")) == 252 * 13
+
+
+def test_a_change_of_one_key_leaves_the_others_unset():
+    """What nobody set keeps its meaning: tuning.cap, for one, widens by itself for few agents."""
+    changed = with_changes(Settings(), {"tuning.step": 0.02})
+    assert changed.tuning.model_fields_set == {"step"}
+    limits = tuning_of(changed).limits
+    assert (limits.cap, limits.floor, limits.step) == (None, None, 0.02)
+    assert tuning_of(with_changes(changed, {"tuning.cap": 0.4})).limits.cap == 0.4
