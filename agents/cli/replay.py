@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents.adapters.database.trials_store import TrialsStore
+from agents.cli.compiling import compile_once
 from agents.cli.history import OpenHistory, open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.replay_output import observers_of, speed_of, tables_of, write_out
@@ -84,6 +85,7 @@ def _own_past(options: Namespace, settings: Settings, stack: ExitStack, screen: 
     past = own_history(settings, plane.engine, options.start, options.end)
     if changes_of(options) or options.start or options.end or options.no_tuning:
         return OwnPast(past, plane.engine, None)
+    compile_once(settings, screen)
     screen.say("recomputing every decision")
     now = SystemClock().now()
     parity = check_parity(plane.checked_desk, now, keep=False, from_start=True)
@@ -108,6 +110,7 @@ def _request(options: Namespace, opened: OpenHistory, changes: Mapping[str, Any]
 def _replay(
     options: Namespace, opened: OpenHistory, request: ReplayRequest, own: OwnPast | None, screen: Screen
 ) -> Replayed:
+    compile_once(request.settings, screen)
     with ExitStack() as stack:
         observers = observers_of(options.out, stack) if options.out is not None else []
         screen.say("agents are reading the history" if own is None else "signals come from the record")

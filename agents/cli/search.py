@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from agents.cli.compiling import compile_once
 from agents.cli.extras import require_optuna
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
@@ -38,6 +39,7 @@ def search(options: Namespace, screen: Screen) -> int:
         connections = connect(settings, demo=options.demo, say=screen.say)
         stack.callback(connections.close)
         opened = open_history(options, settings, stack, screen, changes_of(options))
+        compile_once(opened.settings, screen)  # before the workers start, who would each do it
         runner = TrialRunner(opened.bars(), opened.settings, space.tuning)
         job = Search(space, runner, connections.owner, connections.meta)
         stack.callback(job.close)

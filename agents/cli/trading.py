@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
+from agents.cli.compiling import compile_once
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.log import configure_logging
-from agents.core.settings import Settings, load_settings
+from agents.core.settings import load_settings
 from agents.core.types import RiskState
 from agents.wiring.connections import connect, connect_as_it_is
 from agents.wiring.desk_record import desk_journal, order_risk_state
@@ -34,7 +35,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     try:
         with desk_journal(connections) as journal:
             require_intact(connections.trader, SystemClock().now())
-            _compile_once(settings, screen)
+            compile_once(settings, screen)
             trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
@@ -51,7 +52,7 @@ def demo(options: Namespace, screen: Screen) -> int:
     configure_logging(DEMO_LOG_FILE, level=settings.log_level, console=False)
     connections = connect(settings, demo=True, say=screen.say)
     try:
-        _compile_once(settings, screen)
+        compile_once(settings, screen)
         with ExitStack() as stack:
             progress = screen.progress(stack, "trading", "bars")
 
@@ -73,18 +74,6 @@ def demo(options: Namespace, screen: Screen) -> int:
         f"  {program} status --demo\nthe report, as it would be mailed: {report}",
     )
     return 0
-
-
-def _compile_once(settings: Settings, screen: Screen) -> None:
-    """On a machine's first start, say that it takes a minute, and show how far it is."""
-    from agents.wiring.first_compilation import WARNING, compile_desk, is_due  # here: as above
-
-    if not is_due():
-        return
-    screen.say(WARNING)
-    with ExitStack() as stack:
-        show = screen.progress(stack, "compiling", "parts") if screen.err.is_terminal else lambda _done, _total: None
-        compile_desk(settings, show)
 
 
 def halt(options: Namespace, screen: Screen) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from agents.cli.compiling import compile_once
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.screen import Screen, new_table
@@ -32,6 +33,7 @@ def walk_forward(options: Namespace, screen: Screen) -> int:
     with ExitStack() as stack:
         opened = open_history(options, load_settings(options.settings), stack, screen, changes_of(options))
         bars, settings = opened.bars(), opened.settings
+        compile_once(settings, screen)
         before = trials_before(opened.database, bars) if opened.database is not None else 0
         runner = TrialRunner(bars, settings, space.tuning if space else True)
         progress = screen.progress(stack, "folds")

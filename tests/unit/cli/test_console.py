@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from agents.cli import trading
+from agents.cli import search
+from agents.cli.compiling import compile_once
 from agents.cli.jobs import DUE_COLUMNS, JOB_COLUMNS
+from agents.cli.main import main
 from agents.cli.replay_output import _books_table
 from agents.cli.screen import Screen, rows_table
 from agents.cli.status import summary_tables
+from agents.core.errors import UsageError
 from agents.core.settings import Settings
 from agents.wiring import first_compilation
 
@@ -116,7 +119,25 @@ def test_a_first_start_says_what_takes_a_minute(due, capsys, monkeypatch):
     compiled = []
     monkeypatch.setattr(first_compilation, "is_due", lambda: due)
     monkeypatch.setattr(first_compilation, "compile_desk", lambda settings, show: compiled.append(show(0, 8)))
-    trading._compile_once(Settings(), Screen(as_json=False))
+    compile_once(Settings(), Screen(as_json=False))
     said = capsys.readouterr().err
     assert ("compiling the step for this machine, once: about a minute" in said) is due
     assert len(compiled) == due
+
+
+@pytest.mark.parametrize("words", ["replay --demo", "search {space} --demo", "walk-forward --demo"])
+def test_whatever_compiles_first_says_so(words, tmp_path, capsys, monkeypatch):
+    """Seen: a minute without a word where the first command on a machine was a replay or a search."""
+
+    def compile_desk(_settings, _show):
+        raise UsageError("compiled here")  # and nothing after it
+
+    monkeypatch.setattr(first_compilation, "is_due", lambda: True)
+    monkeypatch.setattr(first_compilation, "compile_desk", compile_desk)
+    monkeypatch.setattr(search, "connect", lambda *_, **__: SimpleNamespace(close=lambda: None))
+    space = tmp_path / "space.toml"
+    space.write_text('[search]\nmethod = "grid"\n[space]\n"execution.buffer" = [0.1, 0.2]\n')
+    assert main(words.format(space=space).split()) == UsageError.exit_code
+    said = capsys.readouterr().err
+    assert "compiling the step for this machine, once: about a minute" in said
+    assert said.endswith("quorum: compiled here\n")
