@@ -18,6 +18,7 @@ from agents.adapters.database.engine import (
     first_line,
     normalise_url,
     open_engine,
+    open_for_a_person,
     transaction,
 )
 from agents.adapters.database.migrate import is_current, upgrade
@@ -34,6 +35,8 @@ PATIENCE_OF = {TRADER: TRADING_PATIENCE_S, META: PATIENCE_S}
 """Who trades is told soon that the server is silent; who computes over the whole journal waits longer."""
 Say = Callable[[str], None]
 """Shows one line about what is going on."""
+Opened = Callable[..., Engine]
+"""`open_engine`, or `open_for_a_person`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,10 @@ def connect(settings: Settings, *, demo: bool, say: Say, database: str | None = 
 def connect_to_read(settings: Settings, *, demo: bool, say: Say) -> Connections:
     """As `connect`, for a command that only reads the database: where that answers and has the newest schema, neither
     Redis nor the servers' programs are looked at. A server that does not answer is a ServiceError at once."""
-    owner = open_engine(_with_password(_owner_url(settings, demo)), application="quorum-owner")
+    owner = open_for_a_person(_with_password(_owner_url(settings, demo)), application="quorum-owner")
     try:
         with told_when_slow(say, f"waiting for PostgreSQL (database {owner.url.database})"):
-            connections = _connections(settings, owner, demo)
+            connections = _connections(settings, owner, demo, open_for_a_person)
             if is_current(connections.trader):
                 return connections
         connections.close()
@@ -117,10 +120,10 @@ def connect_to_read(settings: Settings, *, demo: bool, say: Say) -> Connections:
 def connect_as_it_is(settings: Settings) -> Connections:
     """As `connect`, whatever schema the database has: for a word that must not wait for a migration. ServiceError where
     the database cannot be reached."""
-    owner = open_engine(_with_password(_owner_url(settings, False)), application="quorum-owner")
+    owner = open_for_a_person(_with_password(_owner_url(settings, False)), application="quorum-owner")
     if settings.database_url is None and not services_of(settings).status()[0].running:
         services_of(settings).up(lambda _line: None, by_others=not settings.keep_servers)
-    return _connections(settings, owner, False)
+    return _connections(settings, owner, False, open_for_a_person)
 
 
 def ensure_database(url: str, beside: str = "postgres") -> None:
@@ -155,15 +158,15 @@ def _owner_url(settings: Settings, demo: bool, database: str | None = None) -> U
     return url.set(database=f"{url.database}_demo") if demo else url
 
 
-def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
+def _connections(settings: Settings, owner: Engine, demo: bool, opened: Opened = open_engine) -> Connections:
     """Sessions of the other roles beside the owner's; a demo's may lose its last moments in a power cut."""
     embedded = services_of(settings)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else embedded.redis_url
     if settings.database_url is not None:
-        return _on_own_server(settings, owner, redis_url)
+        return _on_own_server(settings, owner, redis_url, opened)
     name = str(owner.url.database)
     trader, meta = (
-        open_engine(
+        opened(
             embedded.database_url(name, role),
             application=role.replace("_", "-"),
             durable=not demo,
@@ -175,17 +178,17 @@ def _connections(settings: Settings, owner: Engine, demo: bool) -> Connections:
     return Connections(owner, trader, meta, redis_url, psql, {})
 
 
-def _on_own_server(settings: Settings, owner: Engine, redis_url: str) -> Connections:
+def _on_own_server(settings: Settings, owner: Engine, redis_url: str, opened: Opened) -> Connections:
     """Sessions of the user's login that act with the rights of Quorum's roles; with the owner's only where the settings
     allow it."""
     shown, environment = without_secrets(owner.url)
     if require_roles(owner, allow_owner=settings.database.allow_owner):
-        trader, meta = (_as_role(owner, role) for role in (TRADER, META))
+        trader, meta = (_as_role(owner, role, opened) for role in (TRADER, META))
         environment["PGOPTIONS"] = f"-c role={READER}"
     else:
         log_event(logger, "all daemons act with the rights of the tables' owner", level=logging.WARNING)
         trader, meta = (
-            open_engine(_with_password(owner.url), application="quorum-all", patience_s=patience_s)
+            opened(_with_password(owner.url), application="quorum-all", patience_s=patience_s)
             for patience_s in PATIENCE_OF.values()
         )
     return Connections(owner, trader, meta, redis_url, ("psql", shown), environment)
@@ -199,9 +202,9 @@ def without_secrets(url: URL) -> tuple[str, dict[str, str]]:
     return shown, {"PGPASSWORD": password} if password else {}
 
 
-def _as_role(owner: Engine, role: str) -> Engine:
+def _as_role(owner: Engine, role: str, opened: Opened) -> Engine:
     """Sessions of the owner's login that act with a role's rights."""
-    return open_engine(
+    return opened(
         _with_password(owner.url), role=role, application=role.replace("_", "-"), patience_s=PATIENCE_OF[role]
     )
 

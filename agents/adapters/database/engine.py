@@ -23,6 +23,8 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 5.0
+PERSONAL_PATIENCE_S = 6.0
+"""Whoever waits for the answer themselves is told after so long that the server stands still."""
 TRADING_PATIENCE_S = 12.0
 """What a desk asks is small: a server that is silent for so long does not answer it any more."""
 VERSIONS_LOCK = 7710008
@@ -62,37 +64,60 @@ def open_engine(
     A parameter never appears in an error or a log. Not `durable`: a power cut may lose the last moments, in their
     order; that is enough where they can be computed again.
     """
-    url = normalise_url(url)
-    options = [
-        "-c timezone=UTC",
-        f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
-        f"-c lock_timeout={LOCK_TIMEOUT_MS}",
-        "-c idle_in_transaction_session_timeout=120000",
-        "-c client_min_messages=warning",
-        *([f"-c role={role}"] if role else []),
-        *([] if durable else ["-c synchronous_commit=off"]),
-    ]
-    engine = create_engine(
-        url,
+    return _bounded(_create(url, application, _options(role, durable), looked_at=True), patience_s, None)
+
+
+def open_for_a_person(
+    url: str,
+    *,
+    role: str | None = None,
+    application: str = "quorum",
+    durable: bool = True,
+    patience_s: float = PATIENCE_S,
+) -> Engine:
+    """As `open_engine`, for a command that is soon over and that a person waits for: they hear of a server that stands
+    still after PERSONAL_PATIENCE_S and one more attempt; a slow answer may take `patience_s`."""
+    return _bounded(
+        _create(url, application, _options(role, durable), looked_at=False), patience_s, PERSONAL_PATIENCE_S
+    )
+
+
+def _options(role: str | None, durable: bool) -> str:
+    """What each session sets at its start."""
+    acts, lasts = f" -c role={role}" if role else "", "" if durable else " -c synchronous_commit=off"
+    return (
+        f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+        f" -c idle_in_transaction_session_timeout=120000 -c client_min_messages=warning{acts}{lasts}"
+    )
+
+
+def _create(url: str, application: str, options: str, *, looked_at: bool) -> Engine:
+    """An engine whose sessions are `looked_at` before each use, and made anew where they are dead."""
+    return create_engine(
+        normalise_url(url),
         pool_size=3,
         max_overflow=2,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,
+        pool_pre_ping=looked_at,
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": application,
-            "options": " ".join(options),
+            "options": options,
             "keepalives_idle": 15,
             "tcp_user_timeout": 15000,
             "prepare_threshold": 3,
         },
     )
 
+
+def _bounded(engine: Engine, patience_s: float, asks_after_s: float | None) -> Engine:
+    """The engine, none of whose sessions waits for ever."""
+
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _record: object, positional: list[Any], named: dict[str, Any]) -> BoundedConnection:
         session = BoundedConnection.connect(*positional, **named)
-        session.patience_s = patience_s
+        session.patience_s, session.asks_after_s = patience_s, asks_after_s
         return session
 
     return engine
