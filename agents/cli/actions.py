@@ -39,6 +39,7 @@ def _delist(parser: ArgumentParser) -> None:
     parser.add_argument("--price", type=float, metavar="PRICE", help="what is paid for a share, 0 for nothing")
     text = "from when, in UTC (default: after the symbol's last bar)"
     completed_by(parser.add_argument("--at", type=moment, metavar="TIME", help=text), nothing)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
     add_demo(parser)
 
 
@@ -75,7 +76,7 @@ BARS = (
     Action(
         "accept", "the newest price is right: the next one is held against it", _of_symbol, ("quorum bars accept A",)
     ),
-    Action("undo", "take an acceptance back: the level before it counts again", _of_symbol, ("quorum bars undo A",)),
+    Action("undo", "take an acceptance back, or a delisting not yet acted on", _of_symbol, ("quorum bars undo A",)),
     Action("reject", "the newest price is wrong: bars must agree anew", _of_symbol, ("quorum bars reject A",)),
     Action(
         "delist",

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from agents.adapters.database.delistings import delist
+from agents.adapters.database.delistings import ToBeClosed, delist, take_back, to_be_closed
 from agents.adapters.database.renames import Renames
 from agents.adapters.database.suspect_bars import SuspectBars
 from agents.cli.confirm import confirmed
@@ -59,6 +59,11 @@ def _accept(options: Namespace, screen: Screen, settings: Settings, connections:
 
 
 def _undo(options: Namespace, screen: Screen, settings: Settings, connections: Connections) -> int:
+    told = take_back(connections.owner, options.symbol)
+    if told is not None:
+        document = {"symbol": told.symbol, "action": "undo", "price": told.price}
+        screen.result(document, f"{told.symbol} is on the market as before; nothing was closed at {told.price:g}")
+        return 0
     store = SuspectBars(connections.trader, settings.data.suspect_bars)
     price = store.take_back(options.symbol)
     said = (
@@ -85,14 +90,27 @@ def _reject(options: Namespace, screen: Screen, settings: Settings, connections:
 def _delist(options: Namespace, screen: Screen, _settings: Settings, connections: Connections) -> int:
     if options.price is None:
         raise UsageError("bars delist: say what was paid for a share, as in --price 12.50; 0 for nothing")
+    stake = to_be_closed(connections.trader, options.symbol)
+    if stake.last_price is not None and not confirmed(options, screen, _closing(options, stake)):
+        return 1
     since = delist(connections.trader, options.symbol, options.price, options.at)
     said = (
         f"{options.symbol}: off the market since {since:%Y-%m-%d %H:%M}; all books close at {options.price:g} by the"
-        " next decision after that, and no bar of it is waited for"
+        " next decision after that, and no bar of it is waited for (until then take it back: quorum bars undo"
+        f" {options.symbol})"
     )
     document = {"symbol": options.symbol, "action": "delist", "price": options.price, "since": since.isoformat()}
     screen.result(document, said)
     return 0
+
+
+def _closing(options: Namespace, stake: ToBeClosed) -> str:
+    """What a delisting would do, for a person to look at twice."""
+    held = f", {stake.held:,g} units of the live book among them" if stake.held else ""
+    return (
+        f"take {options.symbol} off the market: every book that holds it is closed at {options.price:g}"
+        f" (its last price: {stake.last_price:g}){held}"
+    )
 
 
 def _rename(options: Namespace, screen: Screen, settings: Settings, connections: Connections) -> int:

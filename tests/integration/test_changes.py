@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.delistings import delist
+from agents.adapters.database.delistings import delist, take_back, to_be_closed
 from agents.adapters.database.desk_facts import freshness, reader
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -248,6 +249,44 @@ def test_a_delisting_that_a_person_tells_closes_the_symbol(connections):
         delist(connections.trader, "NOPE", 12.5, None)
     with pytest.raises(UsageError, match="has bars until"):
         delist(connections.trader, "S1", 12.5, as_datetime(BARS.time[100]))
+
+
+def known_until(connections, last: int) -> None:
+    """The database has the bars up to number `last`, and no later ones."""
+    with connections.owner.begin() as session:
+        session.execute(text("DELETE FROM bars"))
+    BarsStore(connections.trader).put(BARS.rows(0, last + 1), "test")
+
+
+def test_a_wrong_delisting_is_taken_back_until_a_decision_has_closed_the_books(connections):
+    """Told of the wrong symbol: before the next decision nothing has happened; after it the close stays on record, and
+    the symbol is traded again with its next bar."""
+    world = World(connections, BARS)
+    booked = "SELECT * FROM corporate_actions WHERE kind = 'delisting'"
+    known_until(connections, 199)
+    world.trade(FIRST, 200, SETTINGS)
+    would = to_be_closed(connections.trader, "S1")
+    assert would.held == held_at(world, 199, "S1") != 0.0
+    assert would.last_price in BARS.close[190:200, 1]
+    since = delist(connections.trader, "S1", 1.0, None)
+    assert take_back(connections.owner, "S1").price == 1.0
+    assert delist(connections.trader, "S1", 2.0, None) == since, "now with the right price"
+    assert take_back(connections.owner, "S1").price == 2.0
+    assert take_back(connections.owner, "S1") is None
+    known_until(connections, 209)
+    world.trade(200, 210, SETTINGS)
+    assert held_at(world, 209, "S1") != 0.0
+    assert world.rows(booked) == []
+    delist(connections.trader, "S1", 1.0, None)
+    known_until(connections, 219)
+    world.trade(210, 220, SETTINGS)
+    assert len(world.rows(booked)) == 1
+    with pytest.raises(UsageError, match="S1: every book was closed at 1 by the decision of .* stays on record"):
+        take_back(connections.owner, "S1")
+    assert held_at(world, 210, "S1") == 0.0
+    assert held_at(world, 219, "S1") != 0.0, "it is traded again"
+    found = world.parity(SETTINGS)
+    assert (found["examples"], found["decisions"]) == ([], 220 - FIRST)
 
 
 def uninterrupted(bars: Bars, first: int, last: int) -> MemoryJournal:

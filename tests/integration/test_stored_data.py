@@ -370,6 +370,18 @@ def test_suspect_prices_on_the_screen(quorum, trader, tmp_path):
     assert "rejected" in out.split("Suspect symbols")[1]
 
 
+def test_a_delisting_on_the_screen_is_asked_for_and_taken_back(desk, quorum):
+    status, _, err = quorum("bars delist A --price 0")
+    assert status == 2
+    assert "this would take A off the market: every book that holds it is closed at 0 (its last price: 10.5)" in err
+    assert "add --yes" in err
+    assert "quorum bars undo A" in quorum("bars delist A --price 0 --yes")[1]
+    assert quorum("bars delist A --price 1 --yes")[0] == 2, "it is off the market already"
+    assert "A is on the market as before; nothing was closed" in quorum("bars undo A")[1]
+    assert quorum("bars undo A")[0] == 2
+    assert quorum("bars delist A --price 1 --yes")[0] == 0
+
+
 def test_corrections_on_the_screen(desk, quorum, trader, tmp_path):
     correct(trader, tmp_path)
     _, out, _ = quorum("data corrections")

@@ -16,7 +16,7 @@ from agents.adapters.database.suspect_bars import suspect_symbols
 from agents.core.ports import MarketCalendar
 from agents.core.symbols import EVERY_SYMBOL
 
-_USED = """EXISTS (SELECT 1 FROM (SELECT time, data_version FROM decisions ORDER BY time DESC LIMIT 1) d
+USED = """EXISTS (SELECT 1 FROM (SELECT time, data_version FROM decisions ORDER BY time DESC LIMIT 1) d
     WHERE b.time <= d.time AND (d.data_version = 0 OR b.read_id <= d.data_version)
         AND EXISTS (SELECT 1 FROM decision_details x WHERE x.symbol = :symbol))"""
 """Whether a decision can have used a bar `b` of the symbol. Data versions rise with the decisions, so the newest one
@@ -105,7 +105,7 @@ class StoredData:
     def chosen(self, symbol: str, start: datetime | None, end: datetime | None) -> Row:
         """How many bars a symbol has from `start` to `end`, how many of them a decision can have used, and up to
         when."""
-        return self._rows(_COUNT.format(chosen=_CHOSEN, used=_USED), symbol=symbol, start=start, end=end)[0]
+        return self._rows(_COUNT.format(chosen=_CHOSEN, used=USED), symbol=symbol, start=start, end=end)[0]
 
     def remove(self, symbol: str, start: datetime | None, end: datetime | None) -> int:
         """Take back the bars from `start` to `end`, and what was known of splits and dividends in them, as far as no
@@ -113,5 +113,5 @@ class StoredData:
         bounds = {"symbol": symbol, "start": start, "end": end}
         with transaction(self._engine) as connection:
             for table in ("market_actions", "bars"):
-                removed = connection.execute(text(_REMOVE.format(table=table, chosen=_CHOSEN, used=_USED)), bounds)
+                removed = connection.execute(text(_REMOVE.format(table=table, chosen=_CHOSEN, used=USED)), bounds)
             return removed.rowcount
