@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -121,6 +122,9 @@ def _work(ids: list[str], seed: int) -> int:
     from tests.board.runner import run_case
     from tests.board.world import World
 
+    for number in (signal.SIGHUP, signal.SIGINT):  # ignored under nohup and by what a script starts with &: the daemons
+        if signal.getsignal(number) is signal.SIG_IGN:  # would inherit that, but not a handler
+            signal.signal(number, lambda _number, _frame: None)
     world = World() if any(CASES[id_].body for id_ in ids) else None
     try:
         for id_ in ids:

@@ -231,7 +231,35 @@ try() {
     expect "no decision is lost or doubled, every check is clean" as_quorum ".venv/bin/quorum verify"
     expect "journald has the daemon's lines" \
         inside bash -c "journalctl -u quorum-trading -o cat --no-pager | grep -q msg=decided"
+    fails_for_good
     user_units
+}
+
+fails_for_good() {  # a setting that is wrong: systemd gives the unit up and starts OnFailure's, which tells
+    local limits=/etc/systemd/system/quorum-trading.service.d/limits.conf begun=$SECONDS
+    printf '[Unit]\nStartLimitBurst=3\n[Service]\nRestartSec=1\n' | inside tee "$limits" >/dev/null  # ten take a minute
+    as_quorum "cp quorum.toml quorum.toml.good && sed -i 's/^poll_s/pol_s/' quorum.toml"
+    inside systemctl daemon-reload
+    inside systemctl restart quorum-trading 2>/dev/null
+    until [ "$(inside systemctl is-failed quorum-trading)" = failed ] || [ $((SECONDS - begun)) -gt 90 ]; do sleep 0.5; done
+    expect "a wrong setting: systemd gives the unit up" test "$(inside systemctl is-failed quorum-trading)" = failed
+    expect "its own lines name the setting" journal_has quorum-trading 'pol_s'
+    expect "OnFailure says which unit it is" journal_has 'quorum-failed@*' 'quorum-trading.service has failed on'
+    printf 'what a person sees:\n'
+    inside journalctl -u quorum-trading -u 'quorum-failed@*' -g 'pol_s|has failed on' -n 2 --no-pager -o cat | cut -c1-150 | sed 's/^/    /'
+    as_quorum "mv quorum.toml.good quorum.toml"
+    inside rm "$limits"
+    inside systemctl daemon-reload
+    inside systemctl reset-failed quorum-trading
+    inside systemctl start quorum-trading; recovers "the setting mended and the unit started"
+}
+
+journal_has() {  # UNIT WORDS, within 30 s
+    local begun=$SECONDS
+    until inside journalctl -u "$1" -o cat --no-pager | grep -q "$2"; do
+        [ $((SECONDS - begun)) -le 30 ] || return 1
+        sleep 0.5
+    done
 }
 
 user_units() {  # the same desk for an ordinary login, without root

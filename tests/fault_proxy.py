@@ -23,7 +23,7 @@ class Proxy:
     `mode` may be changed at any time: "pass"; "blackhole" takes bytes and passes none on; "refuse" closes new
     connections at once; "delay" passes after `delay_s`; "slice" passes one byte at a time; "drop_reply" passes requests
     on, and once one holds `literal`, closes the client's side instead of passing the reply; "cut_request" closes both
-    sides instead of passing such a request on. `dropped` counts what was swallowed, cut or refused: the proof that the
+    sides instead of passing such a request on, "cut_half" after half of it. `dropped` counts what was swallowed, cut or refused: the proof that the
     fault fired.
     """
 
@@ -102,7 +102,9 @@ class Proxy:
                         return
                     asked = source is client and bool(self.literal) and self.literal in content
                     watched |= asked and self.mode == "drop_reply"
-                    if (asked and self.mode == "cut_request") or (watched and source is server):
+                    if asked and self.mode == "cut_half":
+                        server.sendall(content[: len(content) // 2])
+                    if (asked and self.mode in ("cut_request", "cut_half")) or (watched and source is server):
                         self.dropped += 1
                         return
                     self._pass_on(content, server if source is client else client)

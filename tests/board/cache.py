@@ -13,6 +13,7 @@ import redis
 from tests.board.cases import Run, case
 from tests.board.oracles import equals
 from tests.board.scenes import BARS_IN_ALL, control, finish
+from tests.fault_proxy import proxied
 from tests.faults import frozen_redis, kill_redis, kill_server
 
 LAST = BARS_IN_ALL
@@ -188,6 +189,41 @@ def _(run: Run) -> None:
     client.close()
     run.desk.feed(60, LAST)
     whole(run)
+
+
+@case("D11", 2, "half of a new copy arrives, or weights of two versions mixed", "one version, whole; never a mixture")
+def _(run: Run) -> None:
+    desk = run.desk
+    client = published(run)
+    old = client.get(KEY)
+    place = desk.folder / "redis.sock"
+    with proxied(place, run.world.services.run / "redis.sock") as proxy:
+        proxy.literal, proxy.mode = b"PUBLISH", "cut_half"
+        direct, desk.environment["REDIS_URL"] = desk.environment["REDIS_URL"], f"unix://{place}"
+        desk.set(agents__weights_refresh_s="0.2", tuning__method='"inverse_volatility"', tuning__minimum_signals="2")
+        desk.command("meta", "--once", "--only", "weight_optimizer")
+        desk.environment["REDIS_URL"] = direct
+        run.proof(f"{proxy.dropped} copies cut in the middle")
+        assert proxy.dropped, "the copy was never on its way"
+    newest = desk.scalar("SELECT max(version) FROM weight_history")
+    assert newest > json.loads(old)["version"], "no new version"
+    assert client.get(KEY) == old, "half a copy is there"
+    desk.feed(60, 70)
+    desk.wait(70)
+    body = json.loads(old)
+    theirs = desk.scalar(f"SELECT agent_weights FROM weight_history WHERE version = {newest}")
+    names = sorted(body["weights"])
+    assert any(float(body["weights"][name]) != float(theirs[name]) for name in names), "both versions are the same"
+    half = names[: len(names) // 2]
+    body["weights"] = {name: body["weights"][name] if name in half else str(theirs[name]) for name in names}
+    client.set(KEY, json.dumps({**body, "version": newest}))
+    client.publish(f"{KEY}:announce", str(newest))
+    run.proof(f"{len(half)} of {len(names)} weights of another version")
+    desk.feed(70, LAST)
+    whole(run)
+    used = desk.scalar("SELECT weights_version FROM decisions ORDER BY time DESC LIMIT 1")
+    assert used == newest, f"version {used} was used, {newest} is in force"
+    client.close()
 
 
 @case("D10", 2, "Redis and the database both killed", "no decision without its record; goes on by itself")

@@ -9,11 +9,24 @@ import subprocess
 import sys
 import time
 
+from agents.core.stopping import FORCED
 from tests.board.cases import NotSurvivedError, Run, case
 from tests.board.oracles import equals, sound
 from tests.board.scenes import BARS_IN_ALL, control, finish, same_but_for_unsent, until_dead
 
 LAST = BARS_IN_ALL
+IN_PARTS = {"execution__participation": "0.001"}
+"""So small a part of a bar's volume may be ours that most orders are filled in part."""
+SLOW_SECOND_FILL = """
+CREATE FUNCTION slow_second_fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT count(*) FROM fills WHERE time = NEW.time) = 1 THEN PERFORM pg_sleep(5); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER slow_second_fill BEFORE INSERT ON fills FOR EACH ROW EXECUTE FUNCTION slow_second_fill()
+"""
+IN_SECOND_FILL = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'
+"""
 
 
 def killed_at(run: Run, point: str) -> None:
@@ -63,6 +76,34 @@ def _(run: Run) -> None:
 def _(run: Run) -> None:
     killed_at(run, f"order.before_ack_commit:{20 + run.seed % 20}")
     equals(run.desk, control(run.world))
+
+
+@case("A05", 1, "killed between the first and the second fill of orders that are filled in part", "each fill once")
+def _(run: Run) -> None:
+    desk = run.desk
+    desk.set(**IN_PARTS)
+    desk.feed(0, 40 + run.seed % 20)
+    supervisor = desk.start()
+    desk.wait(40 + run.seed % 20)
+    with desk.session() as session:
+        session.execute(SLOW_SECOND_FILL)
+    desk.feed(40 + run.seed % 20, LAST)
+    desk.wait_until(lambda: desk.scalar(IN_SECOND_FILL) == 1, "the second fill of a bar to be on its way")
+    assert supervisor.process is not None
+    before = desk.scalar("SELECT count(*) FROM fills")
+    os.kill(supervisor.process.pid, signal.SIGKILL)
+    until_dead(run, supervisor, 1)
+    with desk.session() as session:
+        session.execute("DROP FUNCTION slow_second_fill() CASCADE")
+    run.proof(f"SIGKILL while the second fill of a bar was written, {before} fills before")
+    finish(run)
+    parts = desk.scalar(
+        "SELECT count(*) FROM orders o WHERE quantity > (SELECT sum(quantity) FROM fills f"
+        " WHERE f.client_order_id = o.client_order_id)"
+    )
+    assert parts, "no order was filled in part"
+    run.proof(f"{parts} orders filled in part")
+    equals(desk, control(run.world, **IN_PARTS))
 
 
 @case("A06", 1, "killed while fills of a bar are settled and attributed", "sums are exact after the restart")
@@ -145,7 +186,7 @@ def _(run: Run) -> None:
     assert supervisor.process is not None
     os.kill(supervisor.process.pid, signal.SIGTERM)
     code = supervisor.stop(signal.SIGTERM, within_s=10.0)
-    assert code in (0, -signal.SIGTERM), f"SIGTERM twice: exit {code}"
+    assert code in (0, FORCED, -signal.SIGTERM), f"SIGTERM twice: exit {code}"  # the second one ends it at once
     assert "Traceback" not in run.desk.said(), run.desk.said()[-1500:]
     run.desk.start()
     finish(run)

@@ -15,10 +15,11 @@ BARS_IN_ALL = len(BARS.time)
 
 
 @cache
-def control(world: World) -> dict[str, list[tuple[object, ...]]]:
-    """The record of a desk to which nothing happens, made once by the same daemon on the same bars."""
+def control(world: World, **changes: str) -> dict[str, list[tuple[object, ...]]]:
+    """The record of a desk to which nothing happens, made once by the same daemon on the same bars under the same
+    settings (`changes` as in `Desk`)."""
     with world.servers.database() as database:
-        desk = Desk(world, Path(tempfile.mkdtemp(prefix="board-control-")), database)
+        desk = Desk(world, Path(tempfile.mkdtemp(prefix="board-control-")), database, **changes)
         try:
             desk.feed(0, BARS_IN_ALL)
             desk.start()
