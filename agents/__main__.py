@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from agents.cli.main import main
-
 if __name__ == "__main__":
+    try:
+        from agents.cli.main import main
+    except KeyboardInterrupt:  # a tenth of a second after the start
+        sys.exit(130)
     sys.exit(main())

@@ -21,10 +21,20 @@ if TYPE_CHECKING:
     from agents.cli.screen import Screen
 
 LOG_FILE = Path("logs/orchestrator.log")
+STOPPED = 130
+"""The exit status after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a user can mend are one line on stderr."""
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("quorum: stopped; everything recorded so far is consistent, start again to go on\n")
+        return STOPPED
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     answer_shell()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words:
@@ -55,11 +65,6 @@ def _run(command: Command, options: Namespace, screen: Screen) -> int:
     except AgentsError as error:
         screen.err.print(f"quorum: {error}", markup=False)
         return error.exit_code
-    except KeyboardInterrupt:
-        screen.err.print(
-            "quorum: stopped; everything recorded so far is consistent, start again to go on", markup=False
-        )
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

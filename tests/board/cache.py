@@ -7,9 +7,12 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 
 import redis
 
+from agents.core.weight_sets import from_text, to_text
 from tests.board.cases import Run, case
 from tests.board.oracles import equals
 from tests.board.scenes import BARS_IN_ALL, control, finish
@@ -200,8 +203,7 @@ def _(run: Run) -> None:
     with proxied(place, run.world.services.run / "redis.sock") as proxy:
         proxy.literal, proxy.mode = b"PUBLISH", "cut_half"
         direct, desk.environment["REDIS_URL"] = desk.environment["REDIS_URL"], f"unix://{place}"
-        desk.set(agents__weights_refresh_s="0.2", tuning__method='"inverse_volatility"', tuning__minimum_signals="2")
-        desk.command("meta", "--once", "--only", "weight_optimizer")
+        desk.command("weights", "revert", "1", "--reason", "board")
         desk.environment["REDIS_URL"] = direct
         run.proof(f"{proxy.dropped} copies cut in the middle")
         assert proxy.dropped, "the copy was never on its way"
@@ -210,15 +212,13 @@ def _(run: Run) -> None:
     assert client.get(KEY) == old, "half a copy is there"
     desk.feed(60, 70)
     desk.wait(70)
-    body = json.loads(old)
-    theirs = desk.scalar(f"SELECT agent_weights FROM weight_history WHERE version = {newest}")
-    names = sorted(body["weights"])
-    assert any(float(body["weights"][name]) != float(theirs[name]) for name in names), "both versions are the same"
-    half = names[: len(names) // 2]
-    body["weights"] = {name: body["weights"][name] if name in half else str(theirs[name]) for name in names}
-    client.set(KEY, json.dumps({**body, "version": newest}))
+    mixed = from_text(old, KEY)
+    first, *_, last = names = sorted(mixed.weights)
+    step = Decimal("0.05")
+    weights = {**mixed.weights, first: mixed.weights[first] + step, last: mixed.weights[last] - step}
+    client.set(KEY, to_text(replace(mixed, version=newest, weights=weights), KEY))  # whole, sound, and nobody's
     client.publish(f"{KEY}:announce", str(newest))
-    run.proof(f"{len(half)} of {len(names)} weights of another version")
+    run.proof(f"2 of {len(names)} weights of another version")
     desk.feed(70, LAST)
     whole(run)
     used = desk.scalar("SELECT weights_version FROM decisions ORDER BY time DESC LIMIT 1")

@@ -187,7 +187,8 @@ def _(run: Run) -> None:
     os.kill(supervisor.process.pid, signal.SIGTERM)
     code = supervisor.stop(signal.SIGTERM, within_s=10.0)
     assert code in (0, FORCED, -signal.SIGTERM), f"SIGTERM twice: exit {code}"  # the second one ends it at once
-    assert "Traceback" not in run.desk.said(), run.desk.said()[-1500:]
+    said = run.desk.said()
+    assert "Traceback" not in said, said[max(0, said.find("Traceback") - 300) :][:1500]
     run.desk.start()
     finish(run)
     equals(run.desk, control(run.world))

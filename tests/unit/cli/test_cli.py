@@ -122,6 +122,17 @@ def test_an_unknown_command_is_one_line(capsys, word, hint):
     assert f"there is no command '{word}'" in line and hint in line
 
 
+def test_ctrl_c_is_one_line_however_early_it_comes(capsys, monkeypatch):
+    """A14. Seen: a traceback of argparse, a third of a second after the start."""
+
+    def pressed():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.cli.main.answer_shell", pressed)
+    assert main(["status"]) == 130
+    assert capsys.readouterr().err.startswith("quorum: stopped; everything recorded so far is consistent")
+
+
 def test_each_action_has_its_own_help(capsys):
     """Seen: one page with the arguments of all of them."""
     pages = {}
