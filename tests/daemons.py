@@ -118,7 +118,7 @@ def walk(days: int, seed: int) -> np.ndarray:
 
 def day(number: int) -> str:
     """Weekends included."""
-    return str(np.datetime64("2024-01-01") + number)
+    return str(np.datetime64("2024-01-01") + np.timedelta64(number, "D"))
 
 
 def moment(number: int, hour: int = 21, minute: int = 0) -> datetime:

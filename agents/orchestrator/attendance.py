@@ -58,7 +58,7 @@ class Attendance:
 def attendance_of(window: Bars) -> Attendance:
     """Who is in the bars so far, and who was taken off the market after the last of its own."""
     there, told = present_in(window), np.isfinite(window.delisting)
-    newest = np.full(len(window.symbols), np.datetime64("NaT"), dtype="datetime64[us]")
+    newest = np.full(len(window.symbols), np.datetime64("NaT", "us"))
     delisted = np.zeros(len(window.symbols), dtype=bool)
     for s in np.nonzero(there.any(axis=0))[0]:
         last = np.nonzero(there[:, s])[0][-1]

@@ -9,6 +9,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,7 +123,7 @@ def test_a_row_that_only_the_database_refuses_stops_its_file_and_no_other(
     """Whatever our own checks let through."""
     from agents.adapters.files import bar_columns
 
-    monkeypatch.setattr(bar_columns, "EARLIEST", bar_columns.EARLIEST - 400 * 86_400_000_000)
+    monkeypatch.setattr(bar_columns, "EARLIEST", bar_columns.EARLIEST - np.timedelta64(400, "D"))
     (tmp_path / "a.csv").write_bytes(GOOD + b"A,1899-06-01,10,11,9,10,1\n")
     (tmp_path / "b.csv").write_bytes(GOOD.replace(b"A,", b"B,"))
     assert [report.file for report in FolderFeed(settings, BarsStore(trader)).read(NOW)] == ["b.csv"]

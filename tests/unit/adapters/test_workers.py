@@ -55,7 +55,10 @@ def panel_of():
 def gone(process_id):
     deadline_s = CLOCK.monotonic_s() + 5.0
     while CLOCK.monotonic_s() < deadline_s:
-        if not psutil.pid_exists(process_id) or psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         CLOCK.sleep_s(0.02)
     return False

@@ -127,6 +127,7 @@ def test_a_defect_is_told_with_its_place_and_without_secrets():
 STUCK = """
 import ctypes, signal, sys, threading, time
 from agents.core.stopping import stop_in_time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
 stop_in_time({stop}, farewell={farewell}, grace_s=0.5)
 print("ready", flush=True)
 {hang}

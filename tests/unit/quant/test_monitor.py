@@ -15,7 +15,7 @@ DAY = np.datetime64("2024-01-01", "D")  # a Monday
 
 
 def working_days(weeks):
-    return np.array([DAY + 7 * week + day for week in range(weeks) for day in range(5)])
+    return np.array([DAY + np.timedelta64(7 * week + day, "D") for week in range(weeks) for day in range(5)])
 
 
 def weekly(ratio, weeks, rng):

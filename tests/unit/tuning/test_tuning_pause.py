@@ -117,7 +117,9 @@ def test_weights_count_from_the_day_after_they_were_decided():
     returns[:, 1] = 0.01
     anchor = {name: Decimal(str(w)) for name, w in ANCHOR.items()}
     seen = seen_by_the_bet(made_days(returns), [(BEGIN + timedelta(days=40, hours=10), WRONG)], anchor, None)
-    assert seen.day[0] == START + 46  # the week of Monday 10 February, after that Monday: anchor 0.5, live 0.947
+    assert seen.day[0] == START + np.timedelta64(
+        46, "D"
+    )  # the week of Monday 10 February, after that Monday: anchor 0.5, live 0.947
     with_all = returns.copy()
     with_all[:, 0] = 0.01
     same = seen_by_the_bet(made_days(with_all), [(BEGIN + timedelta(days=40), WRONG)], anchor, BEGIN)
