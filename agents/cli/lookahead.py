@@ -6,15 +6,15 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from agents.adapters.own.making import make_own
 from agents.cli.history import open_history
 from agents.cli.screen import Screen, new_table
-from agents.core.agent_code import is_file, make_agent
+from agents.core.agent_code import file_of
 from agents.core.asking import problem_of
 from agents.core.errors import UsageError
 from agents.core.ports import Agent
@@ -69,16 +69,16 @@ def _agent(name: str, own: Mapping[str, str]) -> Agent:
     if name in AGENTS:
         return AGENTS[name]()
     place = own.get(name, name)
-    code, sign, _ = place.rpartition(":")
-    if not sign:
+    file = file_of(place)
+    if place == name and ":" not in name and not name.endswith((".py", ".csv", ".parquet")):
         raise UsageError(
             f"no agent is named '{name}'; known are {', '.join((*AGENTS, *own))};"
-            " your own is FILE.py:CLASS or module:CLASS"
+            " your own is FILE.py:CLASS, module:CLASS or FILE"
         )
-    if is_file(code) and not Path(code).exists():
-        raise UsageError(f"{code}: no such file")
+    if file is not None and not file.exists():
+        raise UsageError(f"{file}: no such file")
     try:
-        return make_agent(place)
+        return make_own(place)
     except Exception as error:  # what a user wrote may raise anything
         raise UsageError(f"{name}: cannot be made: {problem_of(error)}") from None
 

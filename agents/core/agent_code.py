@@ -21,8 +21,12 @@ def make_agent(place: str) -> Agent:
     """The agent at `FILE.py:CLASS` or `module:CLASS`. Raises whatever the code raises, and TypeError where the class
     lacks what an agent needs."""
     module_name, _, class_name = place.rpartition(":")
-    module = _module_of_file(module_name) if is_file(module_name) else importlib.import_module(module_name)
-    agent: Agent = getattr(module, class_name)()
+    module = module_of_file(module_name) if is_file(module_name) else importlib.import_module(module_name)
+    return checked_agent(getattr(module, class_name)(), class_name)
+
+
+def checked_agent(agent: Agent, class_name: str) -> Agent:
+    """The same agent; TypeError, with the name of its class, where it lacks what an agent needs."""
     missing = [part for part in ("name", "bars_needed", "signals") if not hasattr(agent, part)]
     if missing:
         raise TypeError(f"{class_name} has no {', '.join(missing)}; an agent has name, bars_needed and signals(panel)")
@@ -37,7 +41,16 @@ def is_file(place: str) -> bool:
     return place.endswith(".py")
 
 
-def _module_of_file(file: str) -> ModuleType:
+def file_of(place: str) -> Path | None:
+    """The file that a place names, `FILE.py:CLASS` or `FILE`; None where it names a module."""
+    code, sign, _ = place.rpartition(":")
+    if not sign:
+        return Path(place)
+    return Path(code) if is_file(code) else None
+
+
+def module_of_file(file: str) -> ModuleType:
+    """A file of Python, run as a module."""
     spec = importlib.util.spec_from_file_location(f"own_agent_{Path(file).stem}", file)
     assert spec is not None and spec.loader is not None, "every .py file has a loader"
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look there

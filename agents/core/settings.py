@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import SecretStr, ValidationError
 
 from agents.core.errors import SettingsError
+from agents.core.own_folder import with_folder
 from agents.core.settings_file import change_problem, explain, json_or_text, merged, read_toml
 from agents.core.settings_sections import (
     INTERVALS_S,
@@ -72,7 +73,8 @@ class Settings(Section):
 
 
 def load_settings(file: Path | None = None) -> Settings:
-    """The settings of this process; SettingsError, naming the key, for anything unknown or out of range.
+    """The settings of this process, among `agents.own` also what `agents.folder` holds; SettingsError, naming the key,
+    for anything unknown or out of range.
 
     `file` None means the file that QUORUM_SETTINGS names, else `quorum.toml` where it exists.
     """
@@ -84,9 +86,10 @@ def load_settings(file: Path | None = None) -> Settings:
         if os.environ.get(variable):
             values[key] = os.environ[variable]
     try:
-        return Settings(**merged(values, _from_environment()))
+        settings = Settings(**merged(values, _from_environment()))
     except ValidationError as error:
         raise SettingsError(explain(Settings, error, lambda key: _variable_of(key) or str(path))) from None
+    return settings.model_copy(update={"agents": with_folder(settings.agents)})
 
 
 def _from_environment() -> dict[str, Any]:
@@ -145,7 +148,8 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
-    elsewhere = {"feed_folder", "isolation", "memory_mb"}  # where work is done, which no decision depends on
+    # where work is done, and strategies that trade elsewhere: no decision depends on them
+    elsewhere = {"feed_folder", "isolation", "memory_mb", "folder", "external"}
     values = {name: getattr(settings, name).model_dump(mode="json", exclude=elsewhere) for name in kept}
     values["agents"]["enabled"].sort()  # their order means nothing
     return values

@@ -100,7 +100,9 @@ class AgentsSettings(Section):
 
     enabled: tuple[AgentName, ...] = ()
     shadow: tuple[AgentName, ...] = ()
+    folder: Path = Path("my_agents")
     own: dict[AgentName, str] = Field(default_factory=dict)
+    external: dict[AgentName, str] = Field(default_factory=dict)
     isolation: Literal["foreign", "all", "none"] = "foreign"
     memory_mb: Annotated[int, Field(ge=64, le=1_000_000)] = 1024
     timeout_s: Annotated[float, Field(gt=0, le=240)] = 10.0
@@ -111,10 +113,18 @@ class AgentsSettings(Section):
 
     @field_validator("own")
     @classmethod
-    def _places_of_classes(cls, value: dict[str, str]) -> dict[str, str]:
+    def _places_of_strategies(cls, value: dict[str, str]) -> dict[str, str]:
         for place in value.values():
-            if not re.fullmatch(r"[^:\x00-\x1f]{1,1000}:[A-Za-z_][A-Za-z0-9_]*", place):
-                raise ValueError(f"{place!r:.100} is neither FILE.py:CLASS nor module:CLASS")
+            if not re.fullmatch(r"[^:\x00-\x1f]{1,1000}(:[A-Za-z_][A-Za-z0-9_]*|\.(py|csv|parquet))", place):
+                raise ValueError(f"{place!r:.100} is neither FILE.py:CLASS, module:CLASS nor FILE")
+        return value
+
+    @field_validator("external")
+    @classmethod
+    def _tables_of_returns(cls, value: dict[str, str]) -> dict[str, str]:
+        for place in value.values():
+            if not place.endswith((".csv", ".parquet")):
+                raise ValueError(f"{place!r:.100} is no .csv or .parquet of daily returns")
         return value
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from agents.adapters.database.engine import transaction
 from agents.adapters.services.exposure import is_local, listening_beyond_loopback, newest_file, open_files
+from agents.core.agent_code import file_of
 from agents.core.exposure import Exposure
 from agents.core.settings import Settings, secrets_dir
 from agents.wiring.connections import services_of
@@ -65,5 +66,5 @@ def _secrets(settings: Settings) -> list[Path]:
 
 def _code(settings: Settings) -> list[Path]:
     """What the desk obeys: its settings, and the user's own agents."""
-    places = [place.rpartition(":")[0] for place in settings.agents.own.values()]
-    return [Path("quorum.toml"), *(Path(place) for place in places if place.endswith(".py"))]
+    files = [file_of(place) for place in settings.agents.own.values()]
+    return [Path("quorum.toml"), *(file for file in files if file is not None)]

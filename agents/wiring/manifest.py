@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.core.agent_code import file_of
 from agents.core.replay_types import Run
 from agents.core.settings import plain_settings
 from agents.core.types import Bars
@@ -77,13 +78,13 @@ def versions() -> dict[str, Any]:
 
 
 def code_digest(own: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A digest of this program's own sources, and of the files that `own` agents (FILE.py:CLASS) come from."""
+    """A digest of this program's own sources, and of the files that `own` agents come from."""
     folder, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     for name, place in sorted(own.items()):
-        file = Path(place.rpartition(":")[0])
-        digest.update(f"{name}={place}\0".encode() + (file.read_bytes() if file.is_file() else b""))
+        source = file_of(place)
+        digest.update(f"{name}={place}\0".encode() + (source.read_bytes() if source and source.is_file() else b""))
     return digest.hexdigest()[:16]
 
 

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from pathlib import Path
 
+from agents.adapters.own.making import make_own
 from agents.adapters.workers.blocks import PanelBoard
 from agents.adapters.workers.seat import Work, WorkerSeat
-from agents.core.agent_code import is_file, make_agent
+from agents.core.agent_code import file_of
 from agents.core.asking import problem_of
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError
+from agents.core.log import log_event
+from agents.core.own_folder import folder_problems
 from agents.core.seats import Seat
 from agents.core.settings import AgentsSettings
 from agents.trading.inside import InsideSeat
 from agents.trading.registry import AGENTS
+
+logger = logging.getLogger(__name__)
 
 
 def seats_of(chosen: AgentsSettings, names: Sequence[str], clock: Clock) -> tuple[Seat, ...]:
     """The seats of these agents, in this order; workers start here, all at the same time.
 
     SettingsError where a file that the settings name is missing, or where an agent that shall work inside cannot be
-    made. An agent that cannot be made in its worker abstains, and says why in the work log.
+    made. An agent that cannot be made in its worker abstains, and says why in the work log. A file of `agents.folder`
+    that is no agent is told in a line.
     """
+    for line in folder_problems(chosen):
+        log_event(logger, f"not taken: {line}", level=logging.WARNING)
     board = PanelBoard()
     return tuple(_seat(chosen, name, board, clock) for name in names)
 
@@ -32,7 +40,7 @@ def _seat(chosen: AgentsSettings, name: str, board: PanelBoard, clock: Clock) ->
         place = _place_of(name, chosen.own[name])
         if chosen.isolation == "none":
             try:
-                return InsideSeat(make_agent(place), clock, name)
+                return InsideSeat(make_own(place), clock, name)
             except Exception as error:  # a user's code may raise anything
                 raise SettingsError(f"agents.own.{name}: {place} cannot be made: {problem_of(error)}") from None
         return WorkerSeat(Work(name=name, place=place, memory_mb=chosen.memory_mb), board, clock)
@@ -46,10 +54,10 @@ def _seat(chosen: AgentsSettings, name: str, board: PanelBoard, clock: Clock) ->
 
 def _place_of(name: str, place: str) -> str:
     """Where the settings say the code is; a file by its whole path, since workers run elsewhere."""
-    code, _, class_name = place.rpartition(":")
-    if not is_file(code):
+    named = file_of(place)
+    if named is None:
         return place
-    file = Path(code).expanduser().absolute()
+    file = named.expanduser().absolute()
     if not file.is_file():
         raise SettingsError(f"agents.own.{name}: {file}: no such file")
-    return f"{file}:{class_name}"
+    return f"{file}{place[len(str(named)) :]}"

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 
+from agents.adapters.own.making import make_own
 from agents.adapters.workers.blocks import read_panel, words_place, write_opinions
 from agents.adapters.workers.confinement import (
     die_with,
@@ -20,7 +21,6 @@ from agents.adapters.workers.confinement import (
     write_only_below,
 )
 from agents.adapters.workers.messages import MESSAGE_BYTES, Kind, Order, Reply, Status, order_of
-from agents.core.agent_code import make_agent
 from agents.core.asking import checked, last_row, problem_of, reasons_of
 from agents.core.clock import SystemClock
 from agents.core.ports import Agent
@@ -99,7 +99,7 @@ def main(descriptor: int, parent: int, folder: str, memory_mb: int, place: str) 
     write_only_below(folder)
     refuse_calls()
     try:
-        agent = make_agent(place)
+        agent = make_own(place)
         ready = Reply(Status.READY, 0, agent.bars_needed, 0.0)
     except BaseException as error:  # as above: importing runs a user's code
         control.send(Reply(Status.FAILED, 0, 0, 0.0, problem_of(error)).packed())

@@ -1,0 +1,277 @@
+"""A user's strategies in every way that one can be written, against a closed form; and files that are wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from agents.adapters.own.entries_agent import positions_of
+from agents.adapters.own.making import make_own
+from agents.adapters.own.returns_table import read_daily_returns
+from agents.adapters.own.signals_agent import read_signals
+from agents.core.asking import checked
+from agents.core.errors import DataError
+from agents.core.own_folder import folder_problems, with_folder
+from agents.core.settings import AgentsSettings
+from agents.replay.lookahead import check_lookahead
+from tests import own_strategies
+from tests.market import make_panel
+from tests.program import ROOT
+
+PANEL = make_panel(300, 2, 4)
+WAYS = ("cross_function.py", "cross_entries.py", "CrossFreqtrade.py", "cross_class.py", "cross_signals.csv")
+
+
+def answered(place, panel=PANEL):
+    answer = checked(make_own(str(place)).signals(panel), panel.close.shape)
+    assert not isinstance(answer, str), answer
+    return answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_moving_average_cross_has_the_same_positions_bar_for_bar_however_it_is_written(way, tmp_path):
+    said = answered(own_strategies.write(tmp_path, PANEL)[way])
+    wanted = own_strategies.expected(PANEL)
+    assert np.array_equal(np.where(said.abstained, 0.0, said.strength), wanted)
+    assert said.abstained[40:].sum() == 0 and wanted[40:].mean() > 0.1
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "freq" not in way.lower()])
+def test_none_of_them_looks_ahead_or_hangs_on_where_its_data_begin(way, tmp_path):
+    assert check_lookahead(make_own(str(own_strategies.write(tmp_path, PANEL)[way])), PANEL.rows(0, 150)) == []
+
+
+def test_a_freqtrade_strategy_does_not_look_ahead_either_its_weekly_candles_included(tmp_path):
+    text = own_strategies.FREQTRADE.replace('(dataframe["volume"] > 0)', '(dataframe["close"] > dataframe["top_1w"])')
+    (tmp_path / "Weekly.py").write_text(text)
+    said = answered(tmp_path / "Weekly.py")
+    assert 0.05 < said.strength.mean() < own_strategies.expected(PANEL).mean()
+    assert check_lookahead(make_own(str(tmp_path / "Weekly.py")), PANEL.rows(0, 90)) == []
+
+
+def test_a_signal_counts_from_the_bar_after_its_time(tmp_path):
+    wanted = own_strategies.expected(PANEL)
+    (tmp_path / "at_close.csv").write_text(own_strategies.signal_rows(PANEL, wanted))
+    said = answered(tmp_path / "at_close.csv")
+    assert said.abstained[0].all() and np.array_equal(said.strength[1:], wanted[:-1])
+    day = str(PANEL.time[5])[:10]
+    (tmp_path / "dated.csv").write_text(f"time,symbol,position\n{day},*,0.25\n")
+    said = answered(tmp_path / "dated.csv")
+    first = int(np.flatnonzero(PANEL.time > np.datetime64(day) + np.timedelta64(1, "D"))[0])
+    assert said.abstained[:first].all() and (said.strength[first:] == 0.25).all()
+
+
+def test_a_table_is_read_again_when_it_has_changed_and_an_empty_position_ends_one(tmp_path):
+    file = tmp_path / "table.csv"
+    first, second = PANEL.symbols
+    file.write_text(f"time,symbol,position\n2000-01-01,*,-0.5\n2000-01-01,{first},1\n")
+    agent = make_own(str(file))
+    assert agent.signals(PANEL).strength[-1].tolist() == [1.0, -0.5]
+    file.write_text(f"time,symbol,position\n2000-01-01,*,-0.5\n2000-01-02,{second},\n")
+    said = agent.signals(PANEL)
+    assert said.strength[-1].tolist() == [-0.5, 0.0] and said.abstained[-1].tolist() == [False, True]
+    file.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{file}: cannot be read")):
+        agent.signals(PANEL)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables_are_the_same_as_csv_and_as_parquet(tmp_path, suffix):
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {"time": ["2024-01-02T10:00:00Z", "2024-01-01"], "symbol": ["A", "A"], "position": [0.5, -1.0]}
+    )
+    returns = pd.DataFrame({"time": ["2024-01-02", "2024-01-01"], "return": [0.01, None]})
+    for name, table in (("s", frame), ("r.returns", returns)):
+        file = tmp_path / f"{name}{suffix}"
+        table.to_parquet(file) if suffix == ".parquet" else table.to_csv(file, index=False)
+    known, position = read_signals(tmp_path / f"s{suffix}")["A"]
+    assert [str(time)[:16] for time in known] == ["2024-01-02T00:00", "2024-01-02T10:00"]
+    assert position.tolist() == [-1.0, 0.5]
+    read = read_daily_returns(tmp_path / f"r.returns{suffix}")
+    assert [str(day) for day in read.date] == ["2024-01-01", "2024-01-02"]
+    assert np.isnan(read.value[0]) and read.value[1] == 0.01
+
+
+BAD_SIGNALS = [
+    ("", "cannot be read|holds no row|no column"),
+    ("time,symbol,position\n", "holds no row"),
+    ("time,symbol\n2024-01-01,A\n", "has no column position; it has time, symbol"),
+    ("time,return\n2024-01-01,0.1\n", r"named NAME.returns.csv"),
+    ("time,symbol,position\nyesterday,A,1\n", "line 2: time 'yesterday' is no ISO 8601 time"),
+    ("time,symbol,position\n2024-01-01,A,1\n2024-01-02,A,1.5\n", "line 3: position '1.5' is no number from -1 to 1"),
+    ("time,symbol,position\n2024-01-01,A,inf\n", "line 2: position 'inf'"),
+    ("time,symbol,position\n2024-01-01,A,long\n", "line 2: position 'long'"),
+    ("time,symbol,position\n2024-01-01,a b!,1\n", "line 2: 'a b!' is no symbol"),
+    ("time,symbol,position\n2024-01-01,A,1\n2024-01-01,A,0\n", "line 3: A has a signal of this time on line 2 already"),
+]
+
+
+@pytest.mark.parametrize(("text", "cause"), BAD_SIGNALS)
+def test_a_wrong_table_of_signals_is_refused_with_its_line(text, cause, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=f"t.csv: .*({cause})"):
+        make_own(str(tmp_path / "t.csv"))
+
+
+BAD_RETURNS = [
+    ("time,return\n2024-01-01,-1\n", "line 2: return '-1' is no return above -1"),
+    ("time,return\n2024-01-01,0.1\n2024-01-01T12:00:00,0.1\n", "line 3: 2024-01-01 has a return on line 2 already"),
+    ("time,return\n2024-01-01,5%\n", "line 2: return '5%' is no number"),
+    ("time,symbol,position\n2024-01-01,A,1\n", "is named NAME.csv"),
+]
+
+
+@pytest.mark.parametrize(("text", "cause"), BAD_RETURNS)
+def test_a_wrong_table_of_returns_is_refused_with_its_line(text, cause, tmp_path):
+    (tmp_path / "t.returns.csv").write_text(text)
+    with pytest.raises(DataError, match=f"t.returns.csv: .*({cause})"):
+        read_daily_returns(tmp_path / "t.returns.csv")
+
+
+BAD_ANSWERS = [
+    ("def positions(bars):\n    return bars['close'] * 0 + 2", "strength leaves"),
+    ("def positions(bars):\n    return bars['close'] * float('inf')", "a position is infinite"),
+    ("def positions(bars):\n    return bars['close'].reset_index(drop=True) * 0", "without the bars' times"),
+    ("def positions(bars):\n    return bars['close'].dropna().iloc[3:] * 0", "returned 297 rows for 300 bars"),
+    ("def positions(bars):\n    return bars['close'].shift(freq='1h') * 0", "other times than those of its bars"),
+    ("def positions(bars):\n    return None", "returned a NoneType, expected a series"),
+    ("def positions(bars):\n    raise KeyError('rsi')", "KeyError: 'rsi'"),
+    ("bars_needed = 0\ndef positions(bars):\n    return 1", "bars_needed is 0, expected a whole number"),
+    ("def entries(close):\n    return close", "returned something else than two boolean frames"),
+    ("def entries(close):\n    return close > 0, close", "exits: holds"),
+    ("def entries(close):\n    return (close > 0).iloc[1:], close < 0", "entries: has other rows or columns"),
+    ("def entries(prices):\n    return 1", r"entries\(prices\): its arguments are named open, high"),
+    ("import nowhere_at_all\ndef positions(bars):\n    return 1", "needs the package nowhere_at_all, .*pip install"),
+    ("import talib.abstract as ta\ndef positions(bars):\n    return 1", "needs the package TA-Lib"),
+    (
+        "from freqtrade.strategy import IStrategy, Unheard\nclass A(IStrategy):\n    pass",
+        "freqtrade.strategy.Unheard is not among what Quorum knows of freqtrade",
+    ),
+    (
+        "from freqtrade.strategy import IStrategy\nclass A(IStrategy):\n"
+        "    def populate_entry_trend(self, dataframe, metadata):\n        return dataframe.dropna().iloc[9:]",
+        "returned 291 of 300 candles; none may be dropped",
+    ),
+    (
+        "from freqtrade.strategy import IStrategy\nclass A(IStrategy):\n"
+        "    def populate_indicators(self, dataframe, metadata):\n        return self.dp.get_pair_dataframe('BTC/USDT')",
+        "asks for BTC/USDT, which the desk does not trade",
+    ),
+    (
+        "from freqtrade.strategy import IStrategy\nclass A(IStrategy):\n"
+        "    def populate_entry_trend(self, dataframe, metadata):\n        dataframe['nothing_here']",
+        r"populate_entry_trend\(.*\): KeyError: 'nothing_here'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "cause"), BAD_ANSWERS)
+def test_what_a_strategy_does_wrong_is_said_in_a_line(text, cause, tmp_path):
+    (tmp_path / "bad.py").write_text(text)
+    try:
+        said = checked(make_own(str(tmp_path / "bad.py")).signals(PANEL), PANEL.close.shape)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+    assert isinstance(said, str) and re.search(cause, said), said
+
+
+def test_missing_opinions_are_abstentions(tmp_path):
+    (tmp_path / "some.py").write_text(
+        "def positions(bars):\n    return bars['close'].where(bars['close'].index.day > 15) * 0 + 1"
+    )
+    said = answered(tmp_path / "some.py")
+    late = np.array([int(str(time)[8:10]) > 15 for time in PANEL.time])
+    assert np.array_equal(said.abstained, np.repeat(~late[:, None], 2, axis=1)) and (said.strength[late] == 1.0).all()
+
+
+def test_a_strategy_that_looks_ahead_is_caught(tmp_path):
+    (tmp_path / "peek.py").write_text(
+        "def positions(bars):\n    return (bars['close'].shift(-1) > bars['close']) * 1.0"
+    )
+    offences = check_lookahead(make_own(str(tmp_path / "peek.py")), PANEL.rows(0, 80))
+    assert {offence.check for offence in offences} >= {"prefix", "poison"}
+
+
+# ---------------------------------------------------------------- entries and exits
+
+
+def by_walking(entries, exits, shorts, covers, hold):
+    """Bar by bar, as the rule is written down."""
+    positions, side, since = [], 0, 0
+    for row, (enter, leave, sell, cover) in enumerate(zip(entries, exits, shorts, covers, strict=True)):
+        if enter and not leave and not sell:
+            side, since = 1, row
+        elif sell and not cover and not enter:
+            side, since = -1, row
+        elif (side == 1 and leave and not enter) or (side == -1 and cover and not sell):
+            side = 0
+        positions.append(side if row - since < hold else 0)
+    return positions
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays(bool, (25, 4)), st.integers(1, 30))
+def test_positions_follow_the_last_entry_until_its_exit_or_its_age(events, hold):
+    assert positions_of(*events.T, hold_bars=hold).tolist() == by_walking(*events.T, hold)
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(bool, (40, 4)), st.integers(1, 10))
+def test_a_position_depends_on_the_bars_that_it_may_be_held_only(events, hold):
+    whole = positions_of(*events.T, hold_bars=hold)
+    assert positions_of(*events[-hold:].T, hold_bars=hold)[-1] == whole[-1]
+
+
+# ---------------------------------------------------------------- the folder
+
+
+def test_the_folder_gives_its_agents_and_a_line_for_each_broken_file(tmp_path):
+    files = own_strategies.write(tmp_path, PANEL)
+    (tmp_path / "fund.returns.csv").write_text("time,return\n2024-01-01,0.1\n")
+    for name, text in (
+        ("broken.py", "def positions(bars:\n"),
+        ("nothing.py", "x = 1\n"),
+        ("both.py", "def positions(b): 1\ndef entries(close): 1\n"),
+        ("cross_signals.py", own_strategies.FUNCTION),
+        ("bad name.py", own_strategies.FUNCTION),
+        ("taken.py", own_strategies.FUNCTION),
+        ("_helper.py", "x = 1\n"),
+        ("README.md", "mine\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    agents = with_folder(AgentsSettings(folder=tmp_path, own={"taken": "elsewhere:Class"}))
+    assert set(agents.own) == {file.stem for file in files.values()} | {"taken"}
+    assert agents.own["taken"] == "elsewhere:Class" and agents.own["cross_class"] == str(files["cross_class.py"])
+    assert agents.external == {"fund": str(tmp_path / "fund.returns.csv")}
+    said = folder_problems(agents)
+    causes = {
+        "broken.py": "line 1: is no Python: '(' was never closed",
+        "nothing.py": "defines no strategy: expected a function positions",
+        "both.py": "defines 2 strategies (function, entries)",
+        "cross_signals.py": "another file gives the name cross_signals",
+        "bad name.py": "'bad name' is no name for an agent",
+        "taken.py": "the name taken is taken by elsewhere:Class (agents.own)",
+    }
+    assert len(said) == len(causes)
+    for name, cause in causes.items():
+        assert any(str(tmp_path / name) in line and cause in line for line in said), (name, said)
+
+
+def test_a_folder_that_is_not_there_is_empty(tmp_path):
+    agents = with_folder(AgentsSettings(folder=tmp_path / "none"))
+    assert agents.own == {} and folder_problems(agents) == ()
+
+
+def test_a_worker_that_runs_no_pandas_does_not_import_it():
+    code = "import sys, agents.adapters.workers.main; print(sorted({'pandas', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
