@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from agents.adapters.database.reader import DeskReader
+from agents.cli.own_agent import new
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
 from agents.core.life_types import LISTENED_TO
@@ -24,8 +25,14 @@ ORDER BY array_position(ARRAY['probation', 'shadow', 'decaying', 'full', 'retire
 
 
 def agent(options: Namespace, screen: Screen) -> int:
-    """The three actions."""
-    if options.action == "list":
+    """The five actions; those about a user's own file are in `own_agent` and `own_check`."""
+    if options.action == "new":
+        new(options, screen)
+    elif options.action == "check":
+        from agents.cli.own_check import check  # here: replays take longer to import than a list to show
+
+        return check(options, screen)
+    elif options.action == "list":
         _list(options, screen)
     else:
         _change(options, screen)

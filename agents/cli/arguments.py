@@ -9,7 +9,6 @@ from agents.cli.options import (
     JOBS,
     METHODS,
     add_demo,
-    agent_names,
     completed_by,
     job_names,
     moment,
@@ -136,18 +135,6 @@ def agents(parser: ArgumentParser) -> None:
     text = "7, 30, 90 or 0 for all history (default)"
     window = parser.add_argument("--window", type=int, default=0, metavar="DAYS", help=text)
     completed_by(window, lambda **_: ["7", "30", "90", "0"])
-    add_demo(parser)
-
-
-def agent(parser: ArgumentParser) -> None:
-    """`quorum agent`."""
-    actions = ("list", "promote", "retire")
-    text = "list (default): where every agent stands; promote or retire one, whatever its evidence"
-    parser.add_argument("action", nargs="?", default="list", choices=actions, metavar="ACTION", help=text)
-    text = "for promote and retire"
-    completed_by(parser.add_argument("name", nargs="?", metavar="NAME", help=text), agent_names)
-    text = "for promote and retire: why"
-    completed_by(parser.add_argument("--reason", default="", metavar="TEXT", help=text), nothing)
     add_demo(parser)
 
 

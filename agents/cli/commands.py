@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agents.cli import actions, arguments, history_arguments
+from agents.cli import actions, agent_actions, arguments, history_arguments
 from agents.cli.actions import Action
 from agents.cli.options import add_demo
 
@@ -153,9 +153,10 @@ LOOKING = (
     Command(
         "agent",
         "agent",
-        "who comes and goes: in shadow, on probation, full, retired",
-        arguments.agent,
-        ("quorum agent list", "quorum agent retire Breakout --reason 'its venue is closed'"),
+        "who comes and goes; bring a strategy of your own",
+        agent_actions.AGENT[0].add_arguments,
+        ("quorum agent list", "quorum agent new cross", "quorum agent check my_agents/cross.py"),
+        actions=agent_actions.AGENT,
     ),
     Command(
         "weights",

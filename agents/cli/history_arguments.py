@@ -75,9 +75,16 @@ def lookahead(parser: ArgumentParser) -> None:
     completed_by(agent, agent_names)
 
 
-def _add_source(parser: ArgumentParser, *, own_past: bool = False) -> None:
-    """Options that name a history; with `own_past` also the desk's."""
-    where = parser.add_mutually_exclusive_group(required=True)
+def agent_check(parser: ArgumentParser) -> None:
+    """`quorum agent check`."""
+    text = "a strategy's file: my_agents/cross.py, my_agents/signals.csv, my_agents/fund.returns.csv"
+    parser.add_argument("file", type=Path, metavar="FILE", help=text)
+    _add_source(parser, required=False)
+
+
+def _add_source(parser: ArgumentParser, *, own_past: bool = False, required: bool = True) -> None:
+    """Options that name a history (the demo's, where none need be named); with `own_past` also the desk's."""
+    where = parser.add_mutually_exclusive_group(required=required)
     where.add_argument("--demo", action="store_true", help="the demo's history: five US stocks, 2000 to 2013")
     text = "a folder of bar files (or one file), or 'db': the desk's database"
     where.add_argument("--bars", metavar="DIR|db", help=text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -13,12 +15,16 @@ from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
 from agents.cli.screen import Screen, rows_table
 from agents.core.believed import Believed, believed
+from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
-from agents.core.settings import load_settings
+from agents.core.external import ExternalAdvice
+from agents.core.settings import Settings, load_settings
 from agents.reports.belief_words import bounds, mark, moved, skill, whole_sentence
+from agents.reports.external_words import advice_sentences
 from agents.reports.formatting import number, percent
-from agents.wiring.connections import connect_to_read
+from agents.wiring.connections import Connections, connect_to_read
 
+Advice = Callable[[datetime], Sequence[ExternalAdvice]]
 HISTORY_ROWS = 20
 MOVES_NAMED, MOVE_LEAST = 3, 0.0005
 HISTORY = (
@@ -50,21 +56,32 @@ def weights(options: Namespace, screen: Screen) -> int:
         }
         change[options.action](options, screen)
         return 0
-    connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
+    settings = load_settings(options.settings)
+    connections = connect_to_read(settings, demo=options.demo, say=screen.say)
+    external = partial(_external, settings, connections)
     try:
         reader = DeskReader(connections.meta)
         if options.action == "show":
-            _show(reader, screen)
+            _show(reader, screen, external)
         elif options.action == "history":
             _history(reader, screen)
         else:
-            _why(reader, options.version, screen)
+            _why(reader, options.version, screen, external)
     finally:
         connections.close()
     return 0
 
 
-def _show(reader: DeskReader, screen: Screen) -> None:
+def _external(settings: Settings, connections: Connections, at: datetime) -> Sequence[ExternalAdvice]:
+    """What is advised, as of a time, about strategies that trade elsewhere."""
+    if not settings.agents.external:
+        return ()
+    from agents.wiring.meta import MetaPlane  # here: what advises takes longer to import than weights to show
+
+    return MetaPlane(settings, connections, SystemClock()).external_advice(at)
+
+
+def _show(reader: DeskReader, screen: Screen, external: Advice) -> None:
     rows = reader.weights()
     if not rows:
         screen.result(rows, "no weights yet: no decision was made")
@@ -80,6 +97,7 @@ def _show(reader: DeskReader, screen: Screen) -> None:
         rows_table("Weights in force", weights, tuple(weights[0])),
         Text(f"version {one['version']}, in force since {since} UTC, from {one['source']}: {one['reason']}"),
         *([Text(whole_sentence(belief))] if belief else []),
+        *map(Text, advice_sentences(external(one["timestamp"]))),
     )
 
 
@@ -136,7 +154,7 @@ def _minute(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _why(reader: DeskReader, version: int | None, screen: Screen) -> None:
+def _why(reader: DeskReader, version: int | None, screen: Screen, external: Advice) -> None:
     """One decision (None: the newest): what is believed of each agent, what changed, by cause, and the evidence."""
     rows = reader.rows(DECISION, version=version)
     if not rows:
@@ -147,7 +165,9 @@ def _why(reader: DeskReader, version: int | None, screen: Screen) -> None:
         f"version {decision['version']}, {_minute(decision['timestamp'])} UTC, {decision['method']}:"
         f" {decision['status']}. {decision['reason']}"
     )
-    screen.result(decision, Text(line), *why_tables(decision))
+    advice = external(decision["timestamp"])
+    document = decision | {"external": [one.as_plain() for one in advice]} if advice else decision
+    screen.result(document, Text(line), *why_tables(decision), *map(Text, advice_sentences(advice)))
 
 
 def why_tables(decision: Row) -> list[Table | Text]:

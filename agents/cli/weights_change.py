@@ -21,6 +21,7 @@ from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import require_usable
 from agents.quant.limits import Method
 from agents.reports.belief_words import agent_sentence, whole_sentence
+from agents.reports.external_words import advice_sentences
 from agents.reports.formatting import percent
 from agents.tuning.tuning_pause import resumed
 from agents.tuning.weight_decision import try_method
@@ -37,6 +38,7 @@ def propose(options: Namespace, screen: Screen) -> None:
         method = options.method or plane.settings.tuning.method
         proposal, decision = try_method(plane.store, plane.tuning, method, plane.clock.now())
         paused = plane.store.tuning_record().paused_at
+        external = plane.external_advice(plane.desk_time())
     previous, belief = decision.previous or {}, believed(decision.evidence)
     tuned = tuple(decision.evidence["candidate"])  # who is on probation stays at the floor
     left = float(sum(decision.weights[name] for name in tuned))
@@ -55,6 +57,7 @@ def propose(options: Namespace, screen: Screen) -> None:
         "expected_return_improvement": proposal.expected_return_improvement,
         "causes": {name: dict(parts) for name, parts in zip(weights, proposal.causes, strict=False)},
         "evidence": dict(decision.evidence),
+        "external": [advice.as_plain() for advice in external],
     }
     rows = [
         {
@@ -71,6 +74,7 @@ def propose(options: Namespace, screen: Screen) -> None:
         Text(f"{method}: {proposal.status}. {proposal.reason}"),
         rows_table("Proposal", rows, tuple(rows[0])),
         *_moves(previous, weights, belief),
+        *map(Text, advice_sentences(external)),
         f"recorded as a trial (methods tried so far: {decision.trials})",
         *(
             [f"tuning is paused since {paused:%Y-%m-%d}: none of this is done until quorum weights resume"]

@@ -297,3 +297,4 @@ class DeskFacts(RuleFacts):
     by_symbol: Sequence[ProfitPart] = ()
     by_side: Sequence[ProfitPart] = ()
     yearly_costs: Sequence[CostsOfPeriod] = ()
+    external: Sequence[str] = ()

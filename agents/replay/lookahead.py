@@ -46,13 +46,20 @@ class Subject(NamedTuple):
     whole: Signals
 
 
-def check_lookahead(agent: Agent, panel: Panel, progress: Progress = lambda _done, _all: None) -> list[Offence]:
-    """At most one offence for each check; an empty list is a clean bill."""
+def check_lookahead(
+    agent: Agent,
+    panel: Panel,
+    progress: Progress = lambda _done, _all: None,
+    *,
+    cuts: tuple[int, int] = (CUTS, DENSE),
+) -> list[Offence]:
+    """At most one offence for each check; an empty list is a clean bill. `cuts` are how many are tried over the whole
+    history, and one after the other where the agent first speaks."""
     try:
         subject = Subject(agent, panel, _ask(agent, panel))
     except _NoAnswerError as error:
         return [Offence(agent=agent.name, check="answer", time=None, symbol="", detail=str(error))]
-    rows = _cuts(subject.whole, len(panel.time))
+    rows = _cuts(subject.whole, len(panel.time), cuts)
     offences: list[Offence] = []
     for turn, (name, check) in enumerate(CHECK_FUNCTIONS):
         for k, row in enumerate(rows):
@@ -102,12 +109,12 @@ def _ask(agent: Agent, panel: Panel) -> Signals:
     return answer
 
 
-def _cuts(whole: Signals, rows: int) -> list[int]:
+def _cuts(whole: Signals, rows: int, cuts: tuple[int, int]) -> list[int]:
     """Rows to cut after: where the agent begins to speak, one after the other, and over the whole history."""
     spoken = np.flatnonzero(~whole.abstained.all(axis=1))
     first = int(spoken[0]) if len(spoken) else rows // 2
-    dense = range(first, min(rows, first + DENSE))
-    return sorted({*dense, *np.linspace(1, rows - 1, min(CUTS, rows - 1)).astype(int).tolist()})
+    dense = range(first, min(rows, first + cuts[1]))
+    return sorted({*dense, *np.linspace(1, rows - 1, min(cuts[0], rows - 1)).astype(int).tolist()})
 
 
 def _without_future(subject: Subject, row: int) -> Difference | None:

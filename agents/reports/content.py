@@ -231,6 +231,7 @@ class Content:
     changes: Sequence[ChangeLine]
     lives: Sequence[LifeLine]
     life: str
+    external: list[str]
     tuner: str
     added: Sequence[AddedLine]
     agents: Sequence[AgentLine]

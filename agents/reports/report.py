@@ -148,6 +148,7 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         changes=change_lines(facts)[:rows],
         lives=life_lines(facts),
         life=life_sentence(facts),
+        external=[*facts.external],
         tuner=tuner_sentence(facts),
         added=[added_line(row) for row in summary.tuning_value_added],
         agents=agent_lines(facts),

@@ -26,10 +26,12 @@ from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.alarm_types import AlarmLimits
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import UsageError
+from agents.core.external import ExternalAdvice
 from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_types import Alarm
 from agents.core.settings import INTERVALS_S, Settings, load_settings
+from agents.reports.external_words import advice_sentences
 from agents.trading.registry import agent_names
 from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
 from agents.tuning.delivery import deliver
@@ -41,6 +43,7 @@ from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
 from agents.wiring.desk import stand_in_of
 from agents.wiring.exposure import exposure_of
+from agents.wiring.external import advice_of_desk
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
@@ -133,7 +136,14 @@ class MetaPlane:
     def reporting(self) -> Reporting:
         """How reports are made."""
         usual = self.every or timedelta(hours=self.settings.meta.report_hours)
-        return Reporting(desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures)
+        external = tuple(advice_sentences(self.external_advice(self.desk_time())))
+        return Reporting(
+            desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures, external=external
+        )
+
+    def external_advice(self, at: datetime) -> tuple[ExternalAdvice, ...]:
+        """What is advised about the strategies that trade elsewhere, beside the desk with the weights of `at`."""
+        return advice_of_desk(self.settings, self.store, at)
 
     def report(
         self, at: datetime, start: datetime | None = None, *, keep: bool, wrong: Sequence[Alarm] | None = None

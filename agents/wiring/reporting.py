@@ -33,13 +33,14 @@ BEING_SENT = "another mail is being sent; the next report tells of this period t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """How reports are made: the desk's name, the usual period, whether pictures are drawn, and the machine's time at
-    which they are posted, where that is not their own."""
+    """How reports are made: the desk's name, the usual period, whether pictures are drawn, the machine's time at which
+    they are posted, where that is not their own, and a line about each strategy that trades elsewhere."""
 
     desk: str = "desk"
     period: timedelta = timedelta(hours=2)
     with_pictures: bool = True
     posted_at: datetime | None = None
+    external: tuple[str, ...] = ()
 
 
 class Composed(NamedTuple):
@@ -73,7 +74,7 @@ def compose_report(
 ) -> Composed:
     """A report on a period, not stored. Where `keep`, the machine's figures and the suggestions go on record. `wrong`
     is what is wrong at its end, where nobody has brought the alarms on record up to date."""
-    facts = desk.facts(period)
+    facts = replace(desk.facts(period), external=reporting.external)
     if wrong is not None:
         since = {(known.alarm.kind, known.alarm.subject): known.opened_at for known in facts.alarms}
         open_now = [OpenAlarm(alarm=a, opened_at=since.get((a.kind, a.subject), period.end)) for a in wrong]

@@ -114,7 +114,9 @@ def test_a_desk_with_an_agent_that_fails_in_every_way_is_a_desk_with_one_that_sa
 REFUSED = [
     ({"own": {"Mine": "nowhere.py:Mine"}}, "agents.own.Mine: .*nowhere.py: no such file"),
     ({"own": {"TrendFollower": "tests.market:Oracle"}}, "agents.own.TrendFollower: an agent that comes with Quorum"),
-    ({"own": {"Mine": "mine.py"}}, "own.*'mine.py' is neither FILE.py:CLASS nor module:CLASS"),
+    ({"own": {"Mine": "mine.py"}}, "agents.own.Mine: .*mine.py: no such file"),
+    ({"own": {"Mine": "mine.txt"}}, "own.*'mine.txt' is neither FILE.py:CLASS, module:CLASS nor FILE"),
+    ({"external": {"Mine": "mine.txt"}}, "external.*'mine.txt' is no .csv or .parquet"),
     ({"enabled": ["Mine"]}, "agents.enabled: no agent is named 'Mine'"),
     (
         {"own": {"Mine": "tests.hostile_agents:CannotBeMade"}, "isolation": "none"},
