@@ -30,9 +30,7 @@ def _new(parser: ArgumentParser) -> None:
 
 
 AGENT = (
-    Action(
-        "list", "where every agent stands: in shadow, on probation, full, retired", add_demo, ("quorum agent list",)
-    ),
+    Action("list", "where every agent stands", add_demo, ("quorum agent list",)),
     Action(
         "promote",
         "listen to one in shadow, whatever its evidence",
@@ -47,18 +45,18 @@ AGENT = (
     ),
     Action(
         "new",
-        "write a strategy of your own that works at once, into agents.folder",
+        "write a strategy of your own that works at once",
         _new,
         ("quorum agent new cross", "quorum agent new bandit --kind freqtrade", "quorum agent new mine --kind signals"),
     ),
     Action(
         "check",
-        "one page: look-ahead, speed, same answers, worth alone and to the desk",
+        "one page about a strategy: look-ahead, speed, what it is worth",
         history_arguments.agent_check,
         (
             "quorum agent check my_agents/cross.py",
             "quorum agent check my_agents/cross.py --bars db --json",
-            "quorum agent check ~/freqtrade/user_data/strategies/Awesome.py --bars bars/",
+            "quorum agent check ~/user_data/strategies/Awesome.py --bars bars/",
         ),
     ),
 )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from agents.adapters.own.entries_agent import USUAL_HOLD_BARS, positions_of
 from agents.adapters.own.frames import PRICES, PositionAgent, SymbolFrame, frame_of, signals_of, truths
-from agents.adapters.own.freqtrade_names import Parameter, merge_informative_pair, stand_in
+from agents.adapters.own.freqtrade_names import merge_informative_pair, stand_in
 from agents.adapters.own.function_agent import USUAL_BARS, whole_number
 from agents.adapters.own.timeframes import DESK_MINUTES, UNITS_MINUTES, opened, timeframe_to_minutes, whole_candle
 from agents.core.agent_code import module_of_file
@@ -50,15 +50,14 @@ class FreqtradeAgent(PositionAgent):
     of the strategy, USUAL_HOLD_BARS) for the entry that a position comes from."""
 
     def __init__(self, name: str, file: Path, class_name: str) -> None:
-        ours = stand_in()
+        stand_in()
         strategy_class = getattr(module_of_file(str(file)), class_name)
         self.name = name
         self._strategy: Any = strategy_class({"stake_currency": "", "dry_run": True, "candle_type_def": ""})
         self._hold_bars = whole_number(self._strategy, "hold_bars", USUAL_HOLD_BARS)
         startup = int(getattr(self._strategy, "startup_candle_count", 0) or 0)
         self.bars_needed = max(USUAL_BARS, startup) + self._hold_bars
-        if ours:
-            _load_parameters(self._strategy)
+        _load_parameters(self._strategy)
 
     def signals(self, panel: Panel) -> Signals:
         """Positions that the strategy's entries and exits lead to, on all bars."""
@@ -235,5 +234,5 @@ def _load_parameters(strategy: Any) -> None:
     for table in PARAMETER_TABLES:
         for name, value in (getattr(strategy, table, None) or {}).items():
             parameter = getattr(strategy, name, None)
-            if isinstance(parameter, Parameter) and parameter.load:
+            if getattr(parameter, "load", False) and hasattr(parameter, "value"):  # freqtrade's parameters, or ours
                 parameter.value = value

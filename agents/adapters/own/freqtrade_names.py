@@ -131,16 +131,16 @@ def merge_informative_pair(
     timeframe: str,
     timeframe_inf: str,
     ffill: bool = True,
-    append_timeframe: bool = True,
-    date_column: str = "date",
-    suffix: str | None = None,
+    **naming: Any,
 ) -> pd.DataFrame:
     """`dataframe` with the columns of a longer timeframe's frame, named `COLUMN_TIMEFRAME`; each row sees the newest
-    candle that was over when its own was (without `ffill` only the row that ends with it)."""
+    candle that was over when its own was (without `ffill` only the row that ends with it). `naming` are
+    `append_timeframe`, `suffix` (in the place of the timeframe) and `date_column`."""
+    suffix, date_column = naming.get("suffix"), naming.get("date_column", "date")
     minutes, longer = timeframe_to_minutes(timeframe), timeframe_to_minutes(timeframe_inf)
     if longer < minutes:
         raise ValueError(f"a frame of {timeframe_inf} cannot be merged into one of {timeframe}, which is longer")
-    ending = f"_{suffix}" if suffix else f"_{timeframe_inf}" if append_timeframe else ""
+    ending = f"_{suffix}" if suffix else f"_{timeframe_inf}" if naming.get("append_timeframe", True) else ""
     known = _plain(informative[date_column]) + pd.Timedelta(minutes=longer - minutes)
     right = informative.rename(columns={name: f"{name}{ending}" for name in informative.columns})
     right = right.assign(_known=known.to_numpy()).sort_values("_known")

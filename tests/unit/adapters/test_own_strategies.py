@@ -26,6 +26,8 @@ from tests.market import make_panel
 from tests.program import ROOT
 
 PANEL = make_panel(300, 2, 4)
+FEW = (15, 5)
+"""Cuts of the look-ahead check, which pandas makes slow."""
 WAYS = ("cross_function.py", "cross_entries.py", "CrossFreqtrade.py", "cross_class.py", "cross_signals.csv")
 
 
@@ -45,7 +47,9 @@ def test_a_moving_average_cross_has_the_same_positions_bar_for_bar_however_it_is
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "freq" not in way.lower()])
 def test_none_of_them_looks_ahead_or_hangs_on_where_its_data_begin(way, tmp_path):
-    assert check_lookahead(make_own(str(own_strategies.write(tmp_path, PANEL)[way])), PANEL.rows(0, 150)) == []
+    assert (
+        check_lookahead(make_own(str(own_strategies.write(tmp_path, PANEL)[way])), PANEL.rows(0, 150), cuts=FEW) == []
+    )
 
 
 def test_a_freqtrade_strategy_does_not_look_ahead_either_its_weekly_candles_included(tmp_path):
@@ -53,7 +57,7 @@ def test_a_freqtrade_strategy_does_not_look_ahead_either_its_weekly_candles_incl
     (tmp_path / "Weekly.py").write_text(text)
     said = answered(tmp_path / "Weekly.py")
     assert 0.05 < said.strength.mean() < own_strategies.expected(PANEL).mean()
-    assert check_lookahead(make_own(str(tmp_path / "Weekly.py")), PANEL.rows(0, 90)) == []
+    assert check_lookahead(make_own(str(tmp_path / "Weekly.py")), PANEL.rows(0, 90), cuts=FEW) == []
 
 
 def test_a_signal_counts_from_the_bar_after_its_time(tmp_path):
@@ -197,7 +201,7 @@ def test_a_strategy_that_looks_ahead_is_caught(tmp_path):
     (tmp_path / "peek.py").write_text(
         "def positions(bars):\n    return (bars['close'].shift(-1) > bars['close']) * 1.0"
     )
-    offences = check_lookahead(make_own(str(tmp_path / "peek.py")), PANEL.rows(0, 80))
+    offences = check_lookahead(make_own(str(tmp_path / "peek.py")), PANEL.rows(0, 80), cuts=FEW)
     assert {offence.check for offence in offences} >= {"prefix", "poison"}
 
 
@@ -218,13 +222,13 @@ def by_walking(entries, exits, shorts, covers, hold):
     return positions
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(arrays(bool, (25, 4)), st.integers(1, 30))
 def test_positions_follow_the_last_entry_until_its_exit_or_its_age(events, hold):
     assert positions_of(*events.T, hold_bars=hold).tolist() == by_walking(*events.T, hold)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(arrays(bool, (40, 4)), st.integers(1, 10))
 def test_a_position_depends_on_the_bars_that_it_may_be_held_only(events, hold):
     whole = positions_of(*events.T, hold_bars=hold)
