@@ -233,6 +233,6 @@ def _load_parameters(strategy: Any) -> None:
     """What tables such as `buy_params` say of parameters takes the place of their defaults, as freqtrade documents."""
     for table in PARAMETER_TABLES:
         for name, value in (getattr(strategy, table, None) or {}).items():
-            parameter = getattr(strategy, name, None)
+            parameter: Any = getattr(strategy, name, None)
             if getattr(parameter, "load", False) and hasattr(parameter, "value"):  # freqtrade's parameters, or ours
                 parameter.value = value
