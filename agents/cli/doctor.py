@@ -22,6 +22,7 @@ from agents.cli.screen import Screen
 from agents.cli.stored_data import without_bars
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
+from agents.core.own_folder import folder_problems
 from agents.core.settings import DataSettings, Settings, load_settings
 from agents.trading.names import chosen_names, registered_names
 from agents.wiring.calendar import bars_per_year, calendar_of
@@ -70,6 +71,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
         ("database", _database),
         ("redis", _redis),
         ("calendar", _calendar),
+        ("own", _own),
         ("feed", _feed),
         ("files", _refused),
         ("series", _series),
@@ -86,6 +88,16 @@ def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     ok = sys.version_info >= OLDEST_PYTHON
     return Finding("python", ok, version if ok else f"{version} is too old; install Python 3.11 or newer")
+
+
+def _own(settings: Settings) -> Finding:
+    """Strategies of the user's own."""
+    agents = settings.agents
+    problems = folder_problems(agents)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return Finding("own", False, problems[0] + more)
+    return Finding("own", True, f"{len(agents.own)} agents of your own, {len(agents.external)} that trade elsewhere")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -28,7 +28,10 @@ def chosen_names(
     known = (*table, *sorted(own))
     wanted = set(enabled) or set(known) - shadows
     for name in sorted(set(own) & set(table)):
-        raise SettingsError(f"agents.own.{name}: an agent that comes with Quorum has this name; choose another")
+        raise SettingsError(
+            f"agents.own.{name}: an agent that comes with Quorum has this name; choose another (a file of agents.folder"
+            " is named after its agent: rename it)"
+        )
     for name in sorted(wanted - set(known)):
         raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(known)}")
     for name in sorted(shadows - set(known)):

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from agents.adapters.database.engine import open_engine
 from agents.cli.agent_actions import KINDS
 from agents.core.own_strategies import Kind, strategy_of
 from agents.core.settings import Settings
+from agents.core.types import as_datetime
 from tests import own_strategies
 from tests.conftest import SERVICES
 from tests.integration import test_parity
@@ -75,25 +77,38 @@ def test_a_desk_asks_what_is_in_the_folder_also_after_a_restart(daemon):
     assert reasons == {"wants a position of +0.50 (-1 to 1)"}
 
 
-def test_live_and_replay_are_the_same_with_strategies_of_a_users_own(
+def test_live_and_replay_are_the_same_and_what_trades_elsewhere_is_only_advised(
     database, owner, trader, redis_url, monkeypatch, tmp_path
 ):
     own = {"cross": tmp_path / "cross.py", "wide": tmp_path / "wide.py"}
     own["cross"].write_text(own_strategies.FUNCTION)
     own["wide"].write_text(own_strategies.ENTRIES)
     places = {name: str(file) for name, file in own.items()}
-    settings = Settings(
-        desk={"name": "t"}, data={"clock": "bars"}, agents={"own": places, "enabled": ["Breakout", *own]}
-    )
+    returns = [f"{str(time)[:10]},{0.002 * (k % 3) - 0.001}" for k, time in enumerate(test_parity.BARS.time[110:160])]
+    (tmp_path / "fund.returns.csv").write_text("time,return\n" + "\n".join(returns))
+    external = {"fund": str(tmp_path / "fund.returns.csv"), "gone": str(tmp_path / "gone.csv")}
+    agents = {"own": places, "enabled": ["Breakout", *own], "external": external}
+    settings = Settings(desk={"name": "t"}, data={"clock": "bars"}, agents=agents)
     monkeypatch.setattr(test_parity, "SETTINGS", settings)
     monkeypatch.setattr(test_parity, "START", {})
     meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
     desk = test_parity.LiveDesk(owner, trader, meta, redis_url)
-    desk.trade(120, 140)
+    desk.trade(120, 160)
     found = test_parity.parity(desk, settings)
+    at = as_datetime(test_parity.BARS.time[159]) + timedelta(hours=3)
+    desk.plane.store.refresh_days()
+    fund, gone = desk.plane.external_advice(at)
+    assert (
+        30 <= fund.days <= 40 and 0.0 < fund.weight < 1.0 and fund.anchor == 0.25 and "cannot be read" in gone.problem
+    )
+    report = desk.plane.report(at, at - timedelta(days=9), keep=False).report
+    for page in (report.html, report.text):
+        assert "fund (trades elsewhere): advised" in page and "gone (trades elsewhere): no advice" in page
+    weights = desk.plane.store.weights_in_force(at).weights
+    assert set(weights) == {"Breakout", *own} and sum(weights.values()) == 1
     desk.plane.cache.close()
     meta.dispose()
-    assert found["decisions"] == 20 and found["differences"] == 0, found
+    assert found["decisions"] == 40 and found["differences"] == 0, found
     with owner.connect() as connection:
         said = connection.execute(
             query("SELECT count(DISTINCT strength) FROM signals WHERE agent_name = 'wide'")

@@ -60,6 +60,34 @@ def test_a_freqtrade_strategy_does_not_look_ahead_either_its_weekly_candles_incl
     assert check_lookahead(make_own(str(tmp_path / "Weekly.py")), PANEL.rows(0, 90), cuts=FEW) == []
 
 
+@pytest.mark.parametrize("way", WAYS[:3])
+def test_a_live_window_says_what_the_whole_history_says_to_the_bit(way, tmp_path):
+    panel = make_panel(1080, 1, 9)
+    agent = make_own(str(own_strategies.write(tmp_path, PANEL)[way]))
+    whole = agent.signals(panel)
+    for row in range(1015, 1080, 16):
+        window = agent.signals(panel.rows(row + 1 - agent.bars_needed, row + 1))
+        assert np.array_equal(window.strength[-1], whole.strength[row])
+        assert np.array_equal(window.abstained[-1], whole.abstained[row])
+
+
+def test_a_position_of_a_freqtrade_strategy_ends_after_hold_bars_and_shorts_need_leave(tmp_path):
+    text = (
+        "from freqtrade.strategy import IStrategy\n\nclass Once(IStrategy):\n    hold_bars = 20\n    can_short = True\n"
+        "    def populate_entry_trend(self, dataframe, metadata):\n"
+        "        dataframe.loc[dataframe['date'].dt.dayofyear == 40, 'enter_long'] = 1\n"
+        "        dataframe.loc[dataframe['date'].dt.dayofyear == 50, 'enter_short'] = True\n"
+        "        return dataframe\n"
+    )
+    opened = int(np.flatnonzero(PANEL.time >= np.datetime64("2001-02-09"))[0])
+    for may_short, expected in ((True, [1.0] * 10 + [-1.0] * 20), (False, [1.0] * 20 + [0.0] * 10)):
+        file = tmp_path / f"Once{may_short}.py"
+        file.write_text(text.replace("can_short = True", f"can_short = {may_short}"))
+        said = answered(file).strength[:, 0]
+        assert said[opened : opened + 30].tolist() == expected
+        assert not said[1:opened].any() and not said[opened + 30 :].any()
+
+
 def test_a_signal_counts_from_the_bar_after_its_time(tmp_path):
     wanted = own_strategies.expected(PANEL)
     (tmp_path / "at_close.csv").write_text(own_strategies.signal_rows(PANEL, wanted))
