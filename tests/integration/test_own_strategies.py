@@ -27,7 +27,7 @@ from tests.market import make_bars
 from tests.program import ROOT, call
 
 BARS = make_bars(16, 2, 31)
-HISTORY = make_bars(160, 2, 7)
+HISTORY = make_bars(110, 2, 7)
 AGENTS = "[agents]\nenabled = ['TrendFollower', 'cross', 'CrossFreqtrade', 'table', 'late']\ntimeout_s = 20.0\n"
 
 
@@ -148,7 +148,7 @@ def test_every_command_of_the_document_runs(run):
         for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
         for line in block.splitlines()
     ]
-    assert len(commands) == 13
+    assert len(commands) == 11
     for words in commands:
         assert words[0] == "quorum", words
         code, said, wrong = run(*words[1:], *(["--bars", "bars.csv"] if "check" in words else []))
