@@ -52,7 +52,7 @@ class Command(NamedTuple):
 RUNNING = (
     Command(
         "demo",
-        "trading",
+        "demo",
         "trade 13 years of five US stocks through all agents",
         arguments.demo,
         ("quorum demo", "quorum demo --restart"),

@@ -1,12 +1,8 @@
-"""`quorum trade`, `demo`, `halt` and `resume`: run the desk, and a person's word about it."""
+"""`quorum trade`, `halt` and `resume`: run the desk, and a person's word about it."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from argparse import Namespace
-from contextlib import ExitStack
-from datetime import datetime
 from pathlib import Path
 
 from agents.cli.compiling import compile_once
@@ -21,7 +17,6 @@ from agents.wiring.desk_record import desk_journal, order_risk_state
 from agents.wiring.integrity import require_intact
 
 LOG_FILE = Path("logs/orchestrator.log")
-DEMO_LOG_FILE = Path("logs/demo.log")
 
 
 def trade(options: Namespace, screen: Screen) -> int:
@@ -39,40 +34,6 @@ def trade(options: Namespace, screen: Screen) -> int:
             trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
-    return 0
-
-
-def demo(options: Namespace, screen: Screen) -> int:
-    """Thirteen years of five stocks through both planes, on a simulated clock and in a database of their own."""
-    from agents.cli.performance import summary  # here: as above
-    from agents.cli.status import summary_tables, tuning_line
-    from agents.wiring.demo import run_demo
-
-    settings = load_settings(options.settings)
-    configure_logging(DEMO_LOG_FILE, level=settings.log_level, console=False)
-    connections = connect(settings, demo=True, say=screen.say)
-    try:
-        compile_once(settings, screen)
-        with ExitStack() as stack:
-            progress = screen.progress(stack, "trading", "bars")
-
-            def show(done: int, total: int, at: datetime, equity: float) -> None:
-                progress(done, total, f"{at:%Y-%m-%d}  equity {equity:,.0f}")
-
-            screen.say("agents are reading the history")
-            reader, report = run_demo(settings, connections, mode=options.mode, say=screen.say, progress=show)
-        psql, tuning = shlex.join(connections.psql), reader.tuning()
-        document = summary(reader) | {"psql": psql, "report": str(report), "tuning": tuning}
-    finally:
-        connections.close()
-    program = _program()
-    screen.result(
-        document,
-        *summary_tables(document),
-        tuning_line(tuning),
-        f"look around:\n  {psql}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
-        f"  {program} status --demo\nthe report, as it would be mailed: {report}",
-    )
     return 0
 
 
@@ -99,8 +60,3 @@ def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> i
         f"ordered: {state} (now {before}); a running desk obeys within one poll, else the next one that starts",
     )
     return 0
-
-
-def _program() -> str:
-    """How this user calls us: the path as it was typed, or `quorum` where it is on PATH."""
-    return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "quorum"

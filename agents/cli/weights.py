@@ -125,14 +125,19 @@ def _believed_numbers(belief: Believed | None, name: str) -> Row:
 def _history(reader: DeskReader, screen: Screen) -> None:
     rows = reader.rows(HISTORY, n=HISTORY_ROWS)
     lines = [
-        {"version": row["version"], "decided": _minute(row["timestamp"]), "status": row["status"], "what": _words(row)}
+        {
+            "version": row["version"],
+            "decided": _minute(row["timestamp"]),
+            "status": row["status"],
+            "what": change_words(row),
+        }
         for row in rows
     ]
     columns = ("version", "decided", "status", "what")
     screen.result(rows, rows_table("Weight decisions", lines, columns) if rows else "no decision about weights yet")
 
 
-def _words(decision: Row) -> str:
+def change_words(decision: Row) -> str:
     """The weights that were moved, what was expected of it and at which price, and what came; or why nothing moved."""
     before, belief = decision["previous_weights"] or {}, believed(decision["evidence"] or {})
     moves = [(name, float(before.get(name, 0.0)), float(weight)) for name, weight in decision["agent_weights"].items()]
@@ -146,7 +151,8 @@ def _words(decision: Row) -> str:
     elif decision["sharpe_improvement"] is not None:
         words.append(f"Sharpe expected {number(decision['sharpe_improvement'], sign=True)}")
     if decision["realised_improvement"] is not None:
-        words.append(f"came to {number(decision['realised_improvement'], sign=True)} Sharpe")
+        came = number(decision["realised_improvement"], sign=True)
+        words.append(f"came to {came} Sharpe in the weeks after, too few days to judge by")
     return "; ".join([*words, decision["reason"]] if decision["status"] == "revert" else words)
 
 

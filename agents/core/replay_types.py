@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agents.core.meta_types import AgentDays, Scorecard, WeightDecision
+from agents.core.life_types import LifeChange
+from agents.core.meta_types import AgentDays, BeliefsKind, JobRun, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import Floats, Integers, Times
 
 
@@ -88,11 +89,22 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecords:
+    """What the jobs of a replay leave beside decisions: their runs, the scorecards (of every analysis where asked for,
+    else the last ones), the agents' changes of state, and the beliefs that are kept."""
+
+    runs: tuple[JobRun, ...]
+    scorecards: tuple[Scorecard, ...]
+    lives: tuple[LifeChange, ...]
+    beliefs: Mapping[BeliefsKind, KeptBeliefs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """Everything that a replay leaves.
 
     The books; every decision about weights, and by version what it later brought; the last scorecards; what the
-    report's rules found; what it was computed from; and how long it took.
+    report's rules found; what else the jobs wrote; what it was computed from; and how long it took.
     """
 
     run: Run
@@ -101,5 +113,6 @@ class Replayed:
     realised: dict[int, float | None]
     scorecards: tuple[Scorecard, ...]
     findings: tuple[Finding, ...]
+    jobs: JobRecords
     manifest: dict[str, Any]
     seconds: float

@@ -102,6 +102,11 @@ class ArrayDesk:
         moves = [d for d in reversed(recent) if d.status in ("apply", "revert")]
         return largest_move(moves[0].previous or {}, self._newest.weights) if moves and self._newest else 0.0
 
+    @property
+    def beliefs(self) -> Mapping[BeliefsKind, KeptBeliefs]:
+        """All that are kept."""
+        return self._beliefs
+
     def kept_beliefs(self, kind: BeliefsKind) -> KeptBeliefs | None:
         return self._beliefs.get(kind)
 

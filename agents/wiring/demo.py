@@ -1,82 +1,136 @@
-"""The demo: thirteen years of real bars through both planes on a simulated clock, into a database of its own."""
+"""The demo: thirteen years of real bars through all agents and jobs on a simulated clock, and all of it on record.
+
+As `replay --persist` does, it computes on arrays first and then records in bulk: the same step, the same jobs at their
+due times, the same rows as a desk would have written that had traded all those years.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.job_store import PostgresJobStore
+from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.wipe import wipe_desk
 from agents.adapters.feeds.file_reading import import_file
 from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.replay_types import Replayed
 from agents.core.settings import Settings
-from agents.core.types import as_datetime
-from agents.replay.record import RecordedDesk, record_history
-from agents.replay.timeline import Progress, SimulatedTime
+from agents.core.types import Bars, as_datetime
+from agents.quant.replay_summary import summary_of
+from agents.replay.record import RecordedDesk
+from agents.replay.timeline import Progress
 from agents.reports.report import standalone_html
 from agents.wiring.connections import Connections, Say
 from agents.wiring.demo_desk import demo_file, demo_settings
 from agents.wiring.desk import agents_of, desk_weights, plan_of
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.jobs_between_bars import jobs_on_tables
+from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.meta import MetaPlane
+from agents.wiring.recorded_replay import record_replayed
+from agents.wiring.replay import replay_history
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
 
 
-def run_demo(
-    settings: Settings, connections: Connections, *, mode: str, say: Say, progress: Progress
-) -> tuple[DeskReader, Path]:
+class Watching(NamedTuple):
+    """How a person is kept informed: a line, and a bar for a part that takes longer, by its name."""
+
+    say: Say
+    part: Callable[[str], AbstractContextManager[Progress]]
+
+
+class Demo(NamedTuple):
+    """A finished demo: a reader of its record, the report's file, and what is to be said of the desk in a sentence."""
+
+    reader: DeskReader
+    report: Path
+    verdict: str
+
+
+def run_demo(settings: Settings, connections: Connections, *, mode: str, watching: Watching) -> Demo:
     """Load the history, trade it through all agents with the jobs due on the way, and write the last report.
 
-    `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart". Returns a reader of
-    the result and the report's file.
+    `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart".
     """
-    settings = demo_settings(settings)
+    settings, say = demo_settings(settings), watching.say
+    bars = _bars(settings, connections, say)
+    every = timedelta(days=settings.meta.demo_every_days)
+    request = ReplayRequest(settings=settings, every=every, all_scorecards=True)
+    with watching.part("agents and tuning") as progress:
+        replayed = replay_history(history_of(bars), request, progress=progress)
+    clock = SimulatedClock(as_datetime(bars.time[0]))
+    plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
+    try:
+        with desk_journal(connections) as journal:
+            _make_room(journal, plane, replayed, mode, say)
+            agents = agents_of(settings, SystemClock())
+            weights = desk_weights(settings, connections, agents)
+            desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
+            with watching.part("writing the record") as progress:
+                record_replayed(replayed, plane, desk, (bars, 0), (clock, progress))
+        end = as_datetime(bars.time[-1])
+        say("checking every decision again, and what the desk would be without each agent")
+        plane.run_job("parity_check", end)
+        say("drawing the report")
+        plane.run_job("project_manager", end)
+        file = write_report(plane, end)
+    finally:
+        plane.jobs.release()
+        plane.cache.close()
+    return Demo(DeskReader(connections.trader), file, summary_of(replayed.run).verdict)
+
+
+def _bars(settings: Settings, connections: Connections, say: Say) -> Bars:
     store = BarsStore(connections.trader)
     report = import_file(demo_file(), settings.data, store, {}, SystemClock().now())
     if report.loaded:
         say(f"loaded {report.loaded:,} daily bars of {', '.join(report.symbols)}")
-    bars = store.after(None, limit=1_000_000)
-    agents = agents_of(settings, SystemClock())
-    with desk_journal(connections) as journal:
-        last = journal.last()
-        finished = last is not None and last.time >= as_datetime(bars.time[-1])
-        if last is not None and (mode == "restart" or (mode == "auto" and finished)):
-            say("starting anew" if mode == "restart" else "the last run is complete: starting anew")
-            wipe_desk(connections.owner)
-            last = None
-        if last is not None:
-            say(f"continuing after {last.time:%Y-%m-%d}")
-            PostgresJobStore(
-                connections.owner
-            ).forget_unfinished()  # this process holds the desk: they died with the last one
-        clock = SimulatedClock(last.time if last is not None else as_datetime(bars.time[0]))
-        every = timedelta(days=settings.meta.demo_every_days)
-        plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
-        if last is None:
-            plane.cache.forget()  # what Redis holds belongs to a run that was wiped
-        weights = desk_weights(settings, connections, agents)
-        plan = plan_of(settings, bars.symbols)
-        jobs = jobs_on_tables(plane, clock)
-        try:
-            desk = RecordedDesk(plan, agents, weights.current, journal)
-            record_history(bars, desk, SimulatedTime(clock, jobs), progress)
-            file = write_report(plane, as_datetime(bars.time[-1]))
-        finally:
-            plane.jobs.release()
-            plane.cache.close()
-    return DeskReader(connections.trader), file
+    return store.after(None, limit=1_000_000)
+
+
+def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, mode: str, say: Say) -> None:
+    """Go on with what an unfinished run of the same settings left, else begin with nothing, and say which."""
+    last = journal.last()
+    if last is None:
+        plane.cache.forget()  # what Redis holds belongs to a run that was wiped
+        return
+    finished = last.time >= as_datetime(replayed.run.time[-1])
+    other = not _same_so_far(plane, replayed)
+    if mode == "restart" or other or (mode == "auto" and finished):
+        why = "starting anew" if mode == "restart" else "the last run is complete: starting anew"
+        say(
+            ("the last run had other settings: starting anew" if other and not finished else why)
+            + ", which wipes the demo's decisions, weights and reports (your own desk is another database)"
+        )
+        wipe_desk(plane.connections.owner)
+        plane.cache.forget()
+        return
+    say(f"continuing after {last.time:%Y-%m-%d}")
+
+
+def _same_so_far(plane: MetaPlane, replayed: Replayed) -> bool:
+    """Whether the weights on record are those that the replay decided on."""
+    published = plane.store.decisions_on_record()
+    if published == 0:
+        return True
+    newest = plane.store.decision(published)
+    return (
+        newest is not None
+        and published <= len(replayed.decisions)
+        and newest.weights == replayed.decisions[published - 1].weights
+    )
 
 
 def write_report(plane: MetaPlane, at: datetime) -> Path:
     """The report of the demo's last month, with pictures, as one file."""
     drawn = replace(plane, with_pictures=True)
-    plane.run_job("performance_analyzer", at)
     made, _, _ = drawn.report(at, at - timedelta(days=LAST_DAYS), keep=True)
     REPORT_FILE.parent.mkdir(parents=True, exist_ok=True)
     REPORT_FILE.write_text(standalone_html(made), encoding="utf-8")

@@ -46,15 +46,18 @@ def span_of(time: Times, start: datetime | None, end: datetime | None) -> tuple[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRequest:
-    """What is asked of a history: the desk's settings, whether weights are tuned, the pace of the report job (None: the
-    settings'), and how many settings were tried on this history before."""
+    """What is asked of a history: the desk's settings, whether weights are tuned, the pace of all jobs and that of the
+    report job (None: the settings'), and how many settings were tried on this history before."""
 
     settings: Settings
     tuning: bool = True
+    every: timedelta | None = None
     report_every: timedelta | None = timedelta(days=7)
     trials: int = 0
     value_added: bool = False
     """Trade the desk without each agent beside it, too."""
+    all_scorecards: bool = False
+    """Keep the scorecards of every analysis, over all windows: for the record of a desk."""
     optimizer_only: bool = False
     """Leave out the jobs that decide nothing: for searches, which read only the books."""
 

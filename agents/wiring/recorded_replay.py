@@ -6,7 +6,6 @@ import bisect
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -24,10 +23,10 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.books import LIVE
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
-from agents.core.meta_types import IN_FORCE, WeightDecision
+from agents.core.meta_types import IN_FORCE
 from agents.core.replay_types import Replayed
 from agents.core.settings import Settings, with_changes
-from agents.core.types import as_datetime
+from agents.core.types import Bars, as_datetime
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.quant.measures import daily_of
 from agents.quant.returns import sharpe_ratio
@@ -64,11 +63,12 @@ def count_trial(store: TrialsStore, replayed: Replayed) -> None:
 class RecordedDecisions:
     """Decisions about weights that are known already: each is published before the bars it is for."""
 
-    def __init__(self, decisions: Sequence[WeightDecision], store: MetaStore) -> None:
-        self._decisions = list(decisions)
+    def __init__(self, replayed: Replayed, store: MetaStore) -> None:
+        self._decisions = replayed.decisions
+        self._lives = replayed.jobs.lives
         self._store = store
-        self._published = 0
-        self._changes = [d for d in decisions if d.status in IN_FORCE]
+        self._published = store.decisions_on_record()
+        self._changes = [d for d in self._decisions if d.status in IN_FORCE]
 
     def next_due(self, after: datetime) -> datetime:
         """The next decision that changes the weights in force."""
@@ -76,10 +76,12 @@ class RecordedDecisions:
         return self._changes[place].at if place < len(self._changes) else datetime.max.replace(tzinfo=UTC)
 
     def run(self, at: datetime) -> None:
-        """Publish every decision up to `at`."""
-        while self._published < len(self._decisions) and self._decisions[self._published].at <= at:
-            self._store.publish(self._decisions[self._published])
-            self._published += 1
+        """Publish every decision up to `at`, each with the agents' changes of state that it brought."""
+        until = bisect.bisect_right(self._decisions, at, key=lambda d: d.at)
+        new = self._decisions[self._published : until]
+        if new:
+            self._store.publish_all((d, [life for life in self._lives if life.at == d.at]) for d in new)
+            self._published = until
 
 
 class Notices(NamedTuple):
@@ -147,13 +149,34 @@ def _record(
     )
     store = PostgresWeightStore(connections.trader)
     weights = DeskWeights(agents.names, store, plane.cache, stand_in_of(settings), 0.0)
-    decisions = RecordedDecisions(replayed.decisions, plane.store)
     desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
-    recorded = record_history(bars, desk, SimulatedTime(clock, decisions), progress, memory)
+    recorded = record_replayed(replayed, plane, desk, (bars, memory), (clock, progress))
+    plane.run_job("project_manager", end)
+    count_trial(TrialsStore(connections.meta), replayed)  # its manifest lies beside it
+    return recorded
+
+
+def record_replayed(
+    replayed: Replayed,
+    plane: MetaPlane,
+    desk: RecordedDesk,
+    bars: tuple[Bars, int],
+    time: tuple[SimulatedClock, Progress],
+) -> int:
+    """Put a finished replay on a desk's record, from where that ends: decisions in bulk, with the weights that its jobs
+    decided on, then all else that they wrote. The first rows of the bars, so many, are only remembered.
+
+    Returns how many decisions were recorded. Killed and called again with the same replay, it comes to the same rows.
+    """
+    (whole, memory), (clock, progress) = bars, time
+    end, decisions = as_datetime(whole.time[-1]), RecordedDecisions(replayed, plane.store)
+    recorded = record_history(whole, desk, SimulatedTime(clock, decisions), progress, memory)
     decisions.run(end)
     for version, value in sorted(replayed.realised.items()):
         plane.store.score_change(version, value, end)
-    for job in ("performance_analyzer", "project_manager"):
-        plane.run_job(job, end)
-    count_trial(TrialsStore(connections.meta), replayed)  # its manifest lies beside it
+    for kind, beliefs in replayed.jobs.beliefs.items():
+        plane.store.keep_beliefs(kind, beliefs, end)
+    plane.store.record_scorecards(replayed.jobs.scorecards)
+    plane.jobs.record(replayed.jobs.runs)
+    plane.run_job("performance_analyzer", end)
     return recorded

@@ -14,7 +14,7 @@ from agents.core.clock import INSTANT, SimulatedClock, SystemClock
 from agents.core.errors import DataError
 from agents.core.log import log_event
 from agents.core.meta_types import KeptBeliefs, ScheduledJob
-from agents.core.replay_types import Replayed
+from agents.core.replay_types import JobRecords, Replayed
 from agents.core.settings import INTERVALS_S, Settings
 from agents.core.types import Bars, Signals, as_datetime
 from agents.pipeline.market import panel_of
@@ -106,6 +106,12 @@ def replay_history(
         realised=dict(desk.realised),
         scorecards=desk.scorecards,
         findings=tuple(jobs.findings) if jobs else (),
+        jobs=JobRecords(
+            runs=tuple(jobs.runs) if jobs else (),
+            scorecards=tuple(jobs.scorecards) if jobs and request.all_scorecards else desk.scorecards,
+            lives=tuple(desk.lives),
+            beliefs=dict(desk.beliefs),
+        ),
         manifest=manifest_of(request, run, digest.hexdigest()),
         seconds=stopwatch.monotonic_s() - started_s,
     )
@@ -132,15 +138,16 @@ def jobs_of(request: ReplayRequest, desk: ArrayDesk) -> ArrayJobs:
     """The scheduled jobs, on arrays."""
     settings = request.settings
     tuning = replace(tuning_of(settings), solver="direct")
-    return ArrayJobs(replayed_jobs(request), desk, thresholds_of(settings), tuning)
+    return ArrayJobs(replayed_jobs(request), desk, thresholds_of(settings), tuning, request.all_scorecards)
 
 
 def replayed_jobs(request: ReplayRequest) -> tuple[ScheduledJob, ...]:
     """The jobs that a replay runs: not the parity check, for it is a replay itself."""
-    jobs = tuple(job for job in scheduled_jobs(request.settings) if job.name != "parity_check")
+    scheduled = scheduled_jobs(request.settings, paced_by=request.every)
+    jobs = tuple(job for job in scheduled if job.name != "parity_check")
     if request.optimizer_only:
         return tuple(job for job in jobs if job.name == "weight_optimizer")
-    if request.report_every is not None:
+    if request.report_every is not None and request.every is None:
         return tuple(replace(job, every=request.report_every) if job.name == "project_manager" else job for job in jobs)
     return jobs
 

@@ -13,13 +13,14 @@ from typing import Protocol
 
 from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
 from agents.core.meta_ports import OptimizerDesk
-from agents.core.meta_types import ScheduledJob, Scorecard, WeightDecision
+from agents.core.meta_types import JobRun, ScheduledJob, Scorecard, WeightDecision
 from agents.core.replay_types import Finding
 from agents.tuning.past_changes import score_past
 from agents.tuning.recommendations import recommend
 from agents.tuning.schedule import slot
-from agents.tuning.scorecards import Thresholds, update_scorecards
+from agents.tuning.scorecards import WINDOWS_DAYS, Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.wiring.job_process import headline
 
 RECENT_DECISIONS = 7
 """As many as rules look back on."""
@@ -46,16 +47,25 @@ class ArrayJobs:
     """The scheduled jobs of one replay; `run` does what is due between two bars."""
 
     def __init__(
-        self, jobs: Sequence[ScheduledJob], desk: ReplayedDesk, thresholds: Thresholds, tuning: Tuning
+        self,
+        jobs: Sequence[ScheduledJob],
+        desk: ReplayedDesk,
+        thresholds: Thresholds,
+        tuning: Tuning,
+        all_scorecards: bool = False,
     ) -> None:
         self.findings: list[Finding] = []
-        self.runs = dict.fromkeys((job.name for job in jobs), 0)
+        self.runs: list[JobRun] = []
+        self.scorecards: list[Scorecard] = []
+        """Of every analysis, where `all_scorecards`."""
+        self._all_scorecards = all_scorecards
         self._jobs = tuple(jobs)
         self._desk = desk
         self._thresholds = thresholds
         self._tuning = tuning
         self._last: dict[str, datetime] = {}
         self._analyzed = self._reported = -1
+        self._analysis = ""
         self._decided: tuple[object, ...] = ()
         self._open: dict[str, Finding] = {}
 
@@ -66,25 +76,40 @@ class ArrayJobs:
             if self._last.get(job.name) == due_at:
                 continue
             self._last[job.name] = due_at
-            self.runs[job.name] += 1
             if job.name == "performance_analyzer":
-                self._analyze(at)
+                detail = self._analyze(at)
             elif job.name == "weight_optimizer":
-                self._optimize(at, due_at)
+                detail = self._optimize(at, due_at)
             else:
-                self._report(at, job.every)
+                detail = self._report(at, job.every)
+            self.runs.append(
+                JobRun(
+                    job=job.name,
+                    due_at=due_at,
+                    started_at=at,
+                    finished_at=at,
+                    status="succeeded",
+                    detail=detail,
+                    attempts=1,
+                )
+            )
 
     def finish(self, at: datetime) -> None:
         """Scorecards over all windows, as they stand after the last bar."""
         update_scorecards(self._desk, self._thresholds, at)
 
-    def _analyze(self, at: datetime) -> None:
-        """Only the window that rules read; those of the others are made at the end."""
+    def _analyze(self, at: datetime) -> str:
+        """Only the window that rules read, where the others' are made at the end."""
         if self._desk.seen != self._analyzed:
             self._analyzed = self._desk.seen
-            update_scorecards(self._desk, self._thresholds, at, windows=(0,))
+            windows = WINDOWS_DAYS if self._all_scorecards else (0,)
+            self._analysis = headline(
+                "performance_analyzer", update_scorecards(self._desk, self._thresholds, at, windows)
+            )
+            self.scorecards += self._desk.scorecards if self._all_scorecards else ()
+        return self._analysis
 
-    def _optimize(self, at: datetime, due_at: datetime) -> None:
+    def _optimize(self, at: datetime, due_at: datetime) -> str:
         desk = self._desk
         desk.refresh_days()
         days = desk.agent_days(until=at, whole_days_only=True)
@@ -96,13 +121,15 @@ class ArrayJobs:
         else:
             decide_weights(desk, self._tuning, at, due_at)
             self._decided = inputs
+        newest = desk.decisions[-1]
+        return headline("weight_optimizer", {"decision": newest.status, "reason": newest.reason})
 
-    def _report(self, at: datetime, period: timedelta) -> None:
+    def _report(self, at: datetime, period: timedelta) -> str:
         desk = self._desk
         if desk.seen == self._reported:
             for finding in self._open.values():
                 finding.reports += 1
-            return
+            return self._to_do()
         facts = _rule_facts(desk, Period(at - period, at), max(self._reported, 0))
         self._reported = desk.seen
         recommendations = {r.fingerprint: r for r in recommend(facts)}
@@ -114,6 +141,10 @@ class ArrayJobs:
             else:
                 self._open[fingerprint] = Finding(fingerprint, r.severity, r.title, at)
                 self.findings.append(self._open[fingerprint])
+        return self._to_do()
+
+    def _to_do(self) -> str:
+        return f"{len(self._open)} things to do; in a replay only the rules of a report run, no page is written"
 
 
 def _rule_facts(desk: ReplayedDesk, period: Period, since: int) -> RuleFacts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import Engine, text
@@ -29,6 +30,14 @@ _WORKED = """
 INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok, detail)
 SELECT finished_at, job, 'job', extract(epoch FROM finished_at - started_at) * 1000, 0, :ok, detail
 FROM job_runs WHERE id = :id ON CONFLICT DO NOTHING
+"""
+_RECORD = """
+INSERT INTO job_runs (job, due_at, started_at, finished_at, status, detail, missed)
+VALUES (:job, :due_at, :started_at, :finished_at, :status, :detail, :missed) ON CONFLICT (job, due_at) DO NOTHING
+"""
+_LOG_ALL = """
+INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok, detail)
+SELECT finished_at, job, 'job', 0, 0, true, detail FROM job_runs WHERE status = 'succeeded' ON CONFLICT DO NOTHING
 """
 _SET_ASIDE = """
 UPDATE job_runs SET status = 'skipped', finished_at = :at, detail = 'set aside: made by a clock ahead of time'
@@ -82,6 +91,13 @@ class PostgresJobStore:
         with transaction(self._engine) as connection:
             began: datetime | None = connection.execute(text(_BEGAN)).scalar()
         return began
+
+    def record(self, runs: Sequence[JobRun]) -> None:
+        """Put finished runs of a replay on record, with what they did in the log of work; a run that is there stays."""
+        with transaction(self._engine) as connection:
+            if runs:
+                connection.execute(text(_RECORD), [asdict(run) for run in runs])
+            connection.execute(text(_LOG_ALL))
 
     def recent(self, limit: int) -> list[JobRun]:
         """The newest runs of all jobs, newest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -174,10 +174,27 @@ class MetaStore:
             if version is not None:
                 add_changes(connection, changes)
         killpoint("weights.before_redis")
+        self._copy_newest()
+        return version
+
+    def publish_all(self, decisions: Iterable[tuple[WeightDecision, Sequence[LifeChange]]]) -> None:
+        """Several decisions that were made one after the other, in one transaction; those that are on record already
+        stay as they are."""
+        with transaction(self._engine) as connection:
+            for decision, changes in decisions:
+                if _insert_decision(connection, decision) is not None:
+                    add_changes(connection, changes)
+        self._copy_newest()
+
+    def decisions_on_record(self) -> int:
+        """How many decisions about weights were published so far."""
+        with transaction(self._engine) as connection:
+            return int(connection.execute(text("SELECT count(*) FROM weight_history")).scalar_one())
+
+    def _copy_newest(self) -> None:
         newest = self._weights.newest()
         if newest is not None:
             self._cache.write(newest)  # also where this run holds: whoever died before this line is repaired here
-        return version
 
     def unscored_changes(self, *, before: datetime) -> list[PastChange]:
         with transaction(self._engine) as connection:
