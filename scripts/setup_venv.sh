@@ -57,7 +57,18 @@ install_debians_pip() {
 pip_install() {  # ENVIRONMENT ARGUMENTS: pip compiles nothing, Python does what it really imports
     local environment="$1"
     shift
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps "$@"
+    "$environment/bin/python" -m pip install --disable-pip-version-check --no-compile --no-deps --progress-bar off "$@" \
+        | show_packages
+}
+
+show_packages() {  # of what pip says, the large wheels in one line each, so that nobody wonders for a minute
+    awk '
+        / *(Downloading|Using cached) .*\.whl \(.* MB\)/ {
+            file = $(NF - 2); sub(/.*\//, "", file); split(file, part, "-")
+            printf "\302\267   %s %s %s %s\n", part[1], part[2], $(NF - 1), $NF
+        }
+        /^Installing collected packages/ && NF > 9 { printf "\302\267   unpacking %d packages\n", NF - 3 }
+        { fflush() }' >&2
 }
 
 install_packages() {  # ENVIRONMENT LOCK

@@ -63,10 +63,10 @@ class Screen:
                 *columns, TimeElapsedColumn(), TextColumn("{task.fields[remark]}"), console=self.err, transient=False
             )
         )
-        task = display.add_task(what, total=None, remark="")
+        task = display.add_task(what, total=None, remark="", visible=False)  # until it is known how many there are
 
         def show(done: int, total: int, remark: str = "") -> None:
-            display.update(task, completed=done, total=total, remark=remark)
+            display.update(task, completed=done, total=total, remark=remark, visible=True)
 
         return show
 

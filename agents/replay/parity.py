@@ -59,12 +59,14 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     bars = tradable(batch.bars, plan.publication_delay_s).rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
     parity.decisions += len(recorded.time)
-    return books_beside(recorded.time, recorded.agents, out.equity, recorded.weights)
+    beside = out.equity[:, FIRST_SHADOW + len(recorded.agents) :]
+    return books_beside(recorded.time, recorded.agents, beside, recorded.weights)
 
 
-def books_beside(time: Times, agents: tuple[str, ...], equity: Floats, weights: Floats) -> AgentBooks:
-    """The books beside a desk at the ends of days, from `equity` [T, B] and the `weights` [T, A] in force."""
-    last, beside = day_ends(time), equity[:, FIRST_SHADOW + len(agents) :]
+def books_beside(time: Times, agents: tuple[str, ...], beside: Floats, weights: Floats) -> AgentBooks:
+    """The books beside a desk at the ends of days, from their equity bar by bar [T, A + 1], the desk's own first, and
+    the `weights` [T, A] in force."""
+    last = day_ends(time)
     return AgentBooks(
         date=time[last].astype("datetime64[D]"),
         agents=agents,

@@ -57,7 +57,7 @@ class ReplayRequest:
     value_added: bool = False
     """Trade the desk without each agent beside it, too."""
     all_scorecards: bool = False
-    """Keep the scorecards of every analysis, over all windows: for the record of a desk."""
+    """Keep the scorecards of every analysis: for the record of a desk."""
     optimizer_only: bool = False
     """Leave out the jobs that decide nothing: for searches, which read only the books."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
+from agents.adapters.database.agent_books import AgentBookStore
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import normalise_url
 from agents.adapters.database.journal import PostgresJournal
@@ -30,8 +31,10 @@ from agents.core.types import Bars, as_datetime
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.quant.measures import daily_of
 from agents.quant.returns import sharpe_ratio
+from agents.replay.parity import books_beside
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import Progress, SimulatedTime
+from agents.tuning.value_added import value_added
 from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Connections, Say, connect, ensure_database
 from agents.wiring.desk import agents_of, plan_of, stand_in_of
 from agents.wiring.desk_record import desk_journal
@@ -178,5 +181,9 @@ def record_replayed(
         plane.store.keep_beliefs(kind, beliefs, end)
     plane.store.record_scorecards(replayed.jobs.scorecards)
     plane.jobs.record(replayed.jobs.runs)
+    run, books = replayed.run, AgentBookStore(plane.engine)
+    if run.beside.shape[1]:
+        books.keep_days(books_beside(run.time, run.agents, run.beside, run.weights))
+        books.keep_figures(value_added(books.days()))
     plane.run_job("performance_analyzer", end)
     return recorded

@@ -106,14 +106,18 @@ def replay_history(
         realised=dict(desk.realised),
         scorecards=desk.scorecards,
         findings=tuple(jobs.findings) if jobs else (),
-        jobs=JobRecords(
-            runs=tuple(jobs.runs) if jobs else (),
-            scorecards=tuple(jobs.scorecards) if jobs and request.all_scorecards else desk.scorecards,
-            lives=tuple(desk.lives),
-            beliefs=dict(desk.beliefs),
-        ),
+        jobs=_records_of(jobs, desk),
         manifest=manifest_of(request, run, digest.hexdigest()),
         seconds=stopwatch.monotonic_s() - started_s,
+    )
+
+
+def _records_of(jobs: ArrayJobs | None, desk: ArrayDesk) -> JobRecords:
+    return JobRecords(
+        runs=tuple(jobs.runs) if jobs else (),
+        scorecards=tuple(jobs.scorecards) if jobs and jobs.scorecards else desk.scorecards,
+        lives=tuple(desk.lives),
+        beliefs=dict(desk.beliefs),
     )
 
 

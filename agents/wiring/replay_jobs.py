@@ -18,10 +18,12 @@ from agents.core.replay_types import Finding
 from agents.tuning.past_changes import score_past
 from agents.tuning.recommendations import recommend
 from agents.tuning.schedule import slot
-from agents.tuning.scorecards import WINDOWS_DAYS, Thresholds, update_scorecards
+from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.job_process import headline
 
+VIEWED_WINDOWS = (30, 0)
+"""What the view agent_performance shows, and what rules read; the others' are made at the end."""
 RECENT_DECISIONS = 7
 """As many as rules look back on."""
 
@@ -99,10 +101,10 @@ class ArrayJobs:
         update_scorecards(self._desk, self._thresholds, at)
 
     def _analyze(self, at: datetime) -> str:
-        """Only the window that rules read, where the others' are made at the end."""
+        """Only the windows that somebody reads; those of the others are made at the end."""
         if self._desk.seen != self._analyzed:
             self._analyzed = self._desk.seen
-            windows = WINDOWS_DAYS if self._all_scorecards else (0,)
+            windows = VIEWED_WINDOWS if self._all_scorecards else (0,)
             self._analysis = headline(
                 "performance_analyzer", update_scorecards(self._desk, self._thresholds, at, windows)
             )

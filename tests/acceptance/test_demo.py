@@ -131,7 +131,7 @@ def test_both_planes_were_driven_and_the_report_is_named(folder, demo, engine):
     assert {job for job, *_ in runs} == {"performance_analyzer", "weight_optimizer", "project_manager"}
     assert all(rows == distinct and good for _, rows, distinct, good in runs)
     assert (silent, later) == (0, 0)
-    assert cards > 150 * 20
+    assert cards > 150 * 6 * 2, "six agents, over the two windows that are looked at on the way"
 
 
 @pytest.mark.parametrize("command", [["weights", "why"], ["weights", "history"], ["agents"], ["jobs"], ["report"]])
