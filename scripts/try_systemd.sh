@@ -7,7 +7,7 @@
 #     --keep                leave the folder, to look around
 #     --copy-host-config    give it this machine's apt and pip configuration, its proxies and CA certificates
 # A desk with two symbols trades a bar each second while processes and servers are killed and frozen, the disk fills up,
-# the machine is switched off and the code is changed. Each line says what happened and how long it took to come back;
+# the machine is switched off, the code is changed and a setting is wrong. Each line says what happened and how long it took to come back;
 # at the end every bar must have been decided upon once. It takes 4 GB of disk and a quarter of an hour; it needs root,
 # debootstrap and systemd-container (Debian's packages), and is meant for people, not for CI.
 set -uo pipefail
