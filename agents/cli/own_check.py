@@ -24,6 +24,7 @@ from agents.reports.formatting import interval, number, percent
 from agents.wiring.own_check import Checked, Speed, Worth, check_strategy
 
 PASSED, FAILED = 0, 1
+SURVIVORS = "the demo's five stocks are survivors, picked by hindsight: whatever is long looks good on them"
 
 
 def check(options: Namespace, screen: Screen) -> int:
@@ -41,6 +42,8 @@ def check(options: Namespace, screen: Screen) -> int:
 
             return check_returns(file, opened, screen)
         page = _checked(file, opened, screen)
+    if options.demo and page.worth is not None:
+        notes.append(SURVIVORS)
     screen.result(_plain(page, strategy, notes), *_shown(page, strategy, notes))
     return FAILED if page.problem or page.offences or page.differs else PASSED
 
@@ -165,6 +168,6 @@ def _worth_rows(worth: Worth) -> list[tuple[str, str, str]]:
 def _sentence(worth: Worth) -> str:
     """What it comes to."""
     return (
-        f"Beside our agents at equal weights: {worth.added.verdict} ({worth.added.days_differing:,} days). One history"
+        f"Beside our agents at equal weights, {worth.added.verdict} ({worth.added.days_differing:,} days). One history"
         " tried once more is no proof: the desk gives it a weight by what it does from now on."
     )

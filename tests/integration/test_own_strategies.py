@@ -77,6 +77,10 @@ def test_a_desk_asks_what_is_in_the_folder_also_after_a_restart(daemon):
     assert reasons == {"wants a position of +0.50 (-1 to 1)"}
 
 
+def toml(table: dict[str, str]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())
+
+
 def test_live_and_replay_are_the_same_and_what_trades_elsewhere_is_only_advised(
     database, owner, trader, redis_url, monkeypatch, tmp_path
 ):
@@ -106,6 +110,23 @@ def test_live_and_replay_are_the_same_and_what_trades_elsewhere_is_only_advised(
         assert "fund (trades elsewhere): advised" in page and "gone (trades elsewhere): no advice" in page
     weights = desk.plane.store.weights_in_force(at).weights
     assert set(weights) == {"Breakout", *own} and sum(weights.values()) == 1
+    desk.plane.run_job("weight_optimizer", at, at)
+    (tmp_path / "quorum.toml").write_text(
+        '[desk]\nname = "t"\n[data]\nclock = "bars"\n[agents]\n'
+        f"enabled = {json.dumps(['Breakout', *own])}\n"
+        f"[agents.own]\n{toml(places)}[agents.external]\n{toml(external)}"
+    )
+    environment = {
+        **os.environ,
+        "DATABASE_URL": SERVICES.database_url(database, "quorum_owner"),
+        "REDIS_URL": redis_url,
+    }
+    for words in (("show",), ("why",), ("propose",)):
+        said = call("weights", *words, cwd=tmp_path, environment=environment).stdout
+        assert "fund (trades elsewhere): advised" in said and "gone (trades elsewhere): no advice" in said, words
+    told = json.loads(call("weights", "propose", "--json", cwd=tmp_path, environment=environment).stdout)
+    assert [one["name"] for one in told["external"]] == ["fund", "gone"] and told["external"][1]["weight"] is None
+    assert set(told["weights"]) == {"Breakout", *own} and abs(sum(told["weights"].values()) - 1.0) < 1e-9
     desk.plane.cache.close()
     meta.dispose()
     assert found["decisions"] == 40 and found["differences"] == 0, found

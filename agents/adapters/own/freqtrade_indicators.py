@@ -9,6 +9,7 @@ import pandas as pd
 
 __all__ = [
     "atr",
+    "awesome_oscillator",
     "bollinger_bands",
     "crossed",
     "crossed_above",
@@ -98,6 +99,12 @@ def true_range(bars: pd.DataFrame) -> Line:
 def atr(bars: pd.DataFrame, window: int = 14, exp: bool = False) -> Line:
     """The mean true range, exponential where asked."""
     return ema(true_range(bars), window) if exp else rolling_mean(true_range(bars), window)
+
+
+def awesome_oscillator(bars: pd.DataFrame, weighted: bool = False, fast: int = 5, slow: int = 34) -> Line:
+    """The middle of the bars' ranges, its quick mean less its slow one; exponential means where `weighted`."""
+    middle, mean = (bars["high"] + bars["low"]) / 2.0, ema if weighted else rolling_mean
+    return mean(middle, fast) - mean(middle, slow)
 
 
 def rsi(series: Line, window: int = 14) -> Line:

@@ -75,8 +75,8 @@ def test_a_position_of_a_freqtrade_strategy_ends_after_hold_bars_and_shorts_need
     text = (
         "from freqtrade.strategy import IStrategy\n\nclass Once(IStrategy):\n    hold_bars = 20\n    can_short = True\n"
         "    def populate_entry_trend(self, dataframe, metadata):\n"
-        "        dataframe.loc[dataframe['date'].dt.dayofyear == 40, 'enter_long'] = 1\n"
-        "        dataframe.loc[dataframe['date'].dt.dayofyear == 50, 'enter_short'] = True\n"
+        "        dataframe.loc[dataframe['date'].dt.day_of_year == 40, 'enter_long'] = 1\n"
+        "        dataframe.loc[dataframe['date'].dt.day_of_year == 50, 'enter_short'] = True\n"
         "        return dataframe\n"
     )
     opened = int(np.flatnonzero(PANEL.time >= np.datetime64("2001-02-09"))[0])
