@@ -18,11 +18,13 @@ MOST_BARS = 1_000_000
 
 
 def make_agent(place: str) -> Agent:
-    """The agent at `FILE.py:CLASS` or `module:CLASS`. Raises whatever the code raises, and TypeError where the class
-    lacks what an agent needs."""
+    """The agent at `FILE.py:CLASS` or `module:CLASS`; at `module:CLASS@BARS` it is made with the number of bars in a
+    year. Raises whatever the code raises, and TypeError where the class lacks what an agent needs."""
     module_name, _, class_name = place.rpartition(":")
+    class_name, _, year_bars = class_name.partition("@")
     module = module_of_file(module_name) if is_file(module_name) else importlib.import_module(module_name)
-    return checked_agent(getattr(module, class_name)(), class_name)
+    factory = getattr(module, class_name)
+    return checked_agent(factory(int(year_bars)) if year_bars else factory(), class_name)
 
 
 def checked_agent(agent: Agent, class_name: str) -> Agent:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
+
+YEAR_BARS = 252
+"""Bars in a year, where nobody says otherwise: sessions of a stock exchange."""
+MOST_REMEMBERED_BARS = 10_000
+"""An agent whose look-back is longer than that on the desk's bars (a year of bars of minutes) abstains: every decision
+would have to read it."""
 
 
 class TradingAgent(ABC):
@@ -19,6 +26,8 @@ class TradingAgent(ABC):
 
     name: str
     bars_needed: int
+    in_months: ClassVar[bool] = False
+    """Whether its look-backs are months: it is then made with the number of bars in the desk's year."""
 
     @abstractmethod
     def signals(self, panel: Panel) -> Signals:

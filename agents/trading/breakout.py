@@ -14,7 +14,7 @@ from agents.trading.base import TradingAgent, direction, pack_signals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakoutParameters:
-    """Channel lengths in bars."""
+    """Channel lengths in bars: R. Dennis' turtles entered at 20 and 55, 120 continues their steps."""
 
     windows: tuple[int, ...] = (20, 55, 120)
 
@@ -23,7 +23,10 @@ class Breakout(TradingAgent):
     """Mean over the channels of 2 * position - 1, where position is 0 at the lowest low and 1 at the highest high
     of the window (the channel includes the newest bar). Source: R. Donchian's channel; the continuous form follows
     R. Carver, Advanced Futures Trading Strategies, 2023. Confidence is the channels' agreement in sign times
-    how close the price is to an edge.
+    how close the price is to an edge. Lengths are bars, whatever their interval.
+
+    What is known: as for every trend rule, a century in futures with long dull times (Hurst, Ooi, Pedersen 2017), less
+    in single stocks, where the costs of many small changes weigh; it earns in few large moves.
     """
 
     name = "Breakout"

@@ -33,7 +33,10 @@ class OnChainAnalyst(TradingAgent):
 
     Reads the exogenous series `market_cap`, `realized_cap` and `transfer_value`. A figure of day D is complete only
     when D is over: the loader stamps it available one day later, and this agent sees what was available at each
-    bar's close. Abstains for symbols without the series.
+    bar's close. Abstains for symbols without the series. Windows are bars: days, as the sources mean, on a daily desk.
+
+    What is known: little, and mostly in sample: three or four cycles of one asset, whose extremes became smaller; no
+    accepted result after costs. It trades slowly and costs little.
     """
 
     name = "OnChainAnalyst"

@@ -49,6 +49,15 @@ class SentimentAnalyst(TradingAgent):
 
     Sources 2 and 3 speak at extremes only: abstains while the index is within `calm_zone` of 50.
     The market of source 3 is the mean log price change of the symbols that have a bar.
+
+    Sources: tone moves prices for days and part of it comes back (Tetlock, "Giving content to investor sentiment",
+    2007; Tetlock, Saar-Tsechansky, Macskassy 2008), hence a half-life of three daily bars; sentiment as a contrary
+    indicator: Baker and Wurgler 2006; the index is put together like CNN's Fear & Greed, whose longer windows (125
+    sessions, 52 weeks) are here at most 120 bars, so that its memory stays below a year. Lengths are bars, whatever
+    their interval.
+
+    What is known: the effect of news is gone within days, and after costs nearly nothing of it remains in large stocks
+    (Tetlock and others 2008). Crowds are wrong at extremes only, which are rare.
     """
 
     name = "SentimentAnalyst"

@@ -1,4 +1,4 @@
-"""TechnicalAnalyst: RSI, MACD and Bollinger %B, the three that every chart shows."""
+"""TechnicalAnalyst: MACD, Ichimoku, RSI and Bollinger %B, the four that every chart shows."""
 
 from __future__ import annotations
 
@@ -8,34 +8,41 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Panel, Signals
-from agents.quant.indicators import bollinger_percent_b, forgetting_bars, macd_histogram, rsi, volatility
+from agents.quant.indicators import bollinger_percent_b, forgetting_bars, rsi, volatility
+from agents.quant.momentum import ichimoku, moving_average_gap
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TechnicalParameters:
-    """Lengths in bars, weights of the three votes."""
+    """Lengths in bars, and Bollinger's width in deviations: the inventors' own."""
 
-    rsi_length: int = 14
     macd_fast: int = 12
     macd_slow: int = 26
-    macd_signal: int = 9
+    ichimoku: tuple[int, int, int] = (9, 26, 52)
+    rsi_length: int = 14
     bollinger_window: int = 20
     bollinger_width: float = 2.0
-    macd_weight: float = 0.5
-    rsi_weight: float = 0.25
-    bollinger_weight: float = 0.25
 
 
 class TechnicalAnalyst(TradingAgent):
-    """Three votes in [-1, 1], averaged by weight:
+    """Two votes with the trend, two against a stretched price, all in [-1, 1]:
 
-    * MACD: tanh(histogram / volatility of a bar), with the momentum;
-    * RSI: (50 - RSI) / 50, against an overbought or oversold market;
-    * Bollinger: 1 - 2 * %B clipped, against a price at a band.
+    * MACD: tanh of its line, the gap of two exponential means, in bar volatilities x sqrt(slow - fast) (Appel 1979);
+    * Ichimoku: the mean of tanh of the close's distance from the cloud and of tanh of conversion less base line, each
+      in the volatility of 26 bars (Hosoda 1969);
+    * RSI: (50 - RSI) / 20, cut at 1: full at Wilder's 30 and 70 (1978);
+    * Bollinger: 1 - 2 * %B, cut at 1: full at a band (2001).
 
-    Confidence is how far the three agree: |sum of weighted votes| / sum of weighted |votes|. Abstains until the
-    slowest of the three has seen its own length of bars.
+    Sources are in brackets, and every length is its inventor's. Averaged as equals, the two pairs would cancel by construction: whatever trends is overbought. So trend is the mean
+    of the first pair, contrary that of the second, and strength = trend + (1 - |trend|) x contrary: oscillators are for
+    ranges and count less the more of a trend there is, to the degree of it (Wilder 1978; J. Murphy, Technical Analysis
+    of the Financial Markets, 1999). A trend above a half is never outvoted. Confidence is how far the two terms agree.
+    Abstains until all four speak.
+
+    What is known: of charts, moving averages and breakouts once predicted (Brock, Lakonishok, LeBaron 1992); after the
+    sample's end and after costs nothing is left of most rules (Sullivan, Timmermann, White 1999; Park and Irwin 2007).
+    Lengths are bars whatever the interval, the inventors looked at daily and weekly ones. It trades every few days.
     """
 
     name = "TechnicalAnalyst"
@@ -43,29 +50,32 @@ class TechnicalAnalyst(TradingAgent):
     def __init__(self, parameters: TechnicalParameters | None = None) -> None:
         self.parameters = parameters or TechnicalParameters()
         p = self.parameters
-        self.bars_needed = forgetting_bars(p.macd_slow) + forgetting_bars(p.macd_signal) + p.bollinger_window + 20
+        recursive = max(forgetting_bars(p.macd_slow), forgetting_bars(2.0 * p.rsi_length - 1.0))
+        self.bars_needed = max(recursive, sum(p.ichimoku[1:]), p.bollinger_window) + 20
 
     def signals(self, panel: Panel) -> Signals:
         p = self.parameters
-        histogram = macd_histogram(panel.close, p.macd_fast, p.macd_slow, p.macd_signal)
-        bar_volatility = volatility(panel.close, p.macd_slow, p.macd_slow - 1)
-        strength_index = rsi(panel.close, p.rsi_length)
-        percent_b = bollinger_percent_b(panel.close, p.bollinger_window, p.bollinger_width)
-        votes = (
-            p.macd_weight * np.tanh(histogram / bar_volatility),
-            p.rsi_weight * (50.0 - strength_index) / 50.0,
-            p.bollinger_weight * np.clip(1.0 - 2.0 * percent_b, -1.0, 1.0),
+        size = volatility(panel.close, p.macd_slow, p.macd_slow - 1)
+        gap = moving_average_gap(panel.close, p.macd_fast, p.macd_slow) / (size * np.sqrt(p.macd_slow - p.macd_fast))
+        cloud, lines = (
+            distance / (size * np.sqrt(p.ichimoku[1]))
+            for distance in ichimoku(panel.high, panel.low, panel.close, p.ichimoku)
         )
-        total = votes[0] + votes[1] + votes[2]
-        spoken = np.abs(votes[0]) + np.abs(votes[1]) + np.abs(votes[2])
+        index = rsi(panel.close, p.rsi_length)
+        percent_b = bollinger_percent_b(panel.close, p.bollinger_window, p.bollinger_width)
+        trend = (np.tanh(gap) + (np.tanh(cloud) + np.tanh(lines)) / 2.0) / 2.0
+        contrary = (np.clip((50.0 - index) / 20.0, -1.0, 1.0) + np.clip(1.0 - 2.0 * percent_b, -1.0, 1.0)) / 2.0
+        against = (1.0 - np.abs(trend)) * contrary
+        spoken = np.abs(trend) + np.abs(against)
         with np.errstate(invalid="ignore", divide="ignore"):
-            confidence = np.where(spoken > 1e-12, np.abs(total) / spoken, 0.0)
-        confidence = np.where(np.isfinite(spoken), confidence, np.nan)
-        evidence = {"macd": histogram / bar_volatility, "rsi": strength_index, "percent_b": percent_b}
-        return pack_signals(panel, total, confidence, evidence)
+            agreement = np.where(spoken > 1e-12, np.abs(trend + against) / spoken, 0.0 * spoken)
+        evidence = {"macd": gap, "cloud": cloud, "rsi": index, "percent_b": percent_b}
+        return pack_signals(panel, trend + against, agreement, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
+        cloud = evidence["cloud"]
+        place = "in the cloud" if cloud == 0.0 else f"{abs(cloud):.1f} {'above' if cloud > 0.0 else 'below'} the cloud"
         return (
-            f"{direction(strength)}: MACD histogram {evidence['macd']:+.2f} bar volatilities, "
-            f"RSI {evidence['rsi']:.0f}, %B {evidence['percent_b']:.2f}"
+            f"{direction(strength)}: MACD {evidence['macd']:+.2f}, {place} (in volatilities),"
+            f" RSI {evidence['rsi']:.0f}, %B {evidence['percent_b']:.2f}"
         )

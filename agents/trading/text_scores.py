@@ -1,7 +1,10 @@
 """dated texts -> scores: VADER (Hutto and Gilbert, 2014) with words of finance on top of its everyday lexicon.
 
 VADER reads "bear", "vice" or "crude" as feelings and does not know "downgrade": the words below, with valences on
-its own scale of -4 to 4, set that right. They are ours, chosen for headlines of markets.
+its own scale of -4 to 4, set that right. They are ours, common words of market reports,
+written down without looking at headlines; docs/agents.md says how well they do. Known lists were left alone: that of
+Loughran and McDonald is not free for commercial use, and FinVADER (Apache-2.0) pins Python below 3.12 and an nltk of
+2021.
 """
 
 from __future__ import annotations
@@ -16,23 +19,33 @@ from agents.core.types import Floats
 
 TEXT_LIMIT = 5_000
 GOOD = {
-    1.0: "accumulate approval approves approved expands expansion hires inflow inflows launches launch listing lists "
-    "outpaces overweight partnership recovers recovery resilient stabilises stabilizes",
-    1.8: "beats bullish buyback dividend gains growth higher jumps outperform outperforms profit profits profitable "
-    "raises rally rallies rebound rebounds rise rises rising upbeat upside",
-    2.6: "boom breakout record skyrockets soar soars soared surge surges surged upgrade upgraded upgrades",
+    1.0: "accumulate advance advanced advances approval approves approved bags buy clears expands expansion firm firms "
+    "hires inflow inflows launches launch listing lists outpaces overweight partnership raise recovers recovery "
+    "resilient resumes secures stabilises stabilizes steady up win",
+    1.8: "beats boost boosts bullish buyback climb climbed climbs dividend doubles edge exceeds gain gained gaining "
+    "gains growth grew grows higher jump jumped jumps outperform outperforms profit profits profitable raises rally "
+    "rallied rallies rallying rebound rebounds rise rises rising robust rose tops uptick upbeat upside uptrend zoom "
+    "zooms",
+    2.6: "bonanza boom breakout record skyrockets soar soaring soars soared spurt surge surges surged surging "
+    "upgrade upgraded upgrades",
 }
 BAD = {
-    1.0: "cautious delay delays delayed layoffs lower outflow outflows probe resigns slows slowdown underweight "
-    "volatile warns weak weaker",
-    1.8: "bearish cuts decline declines declined dips downside drop drops fall falls fell lawsuit liquidation "
-    "liquidations loss losses misses outage recall recession selloff sinks slides slips slump slumps sued tumbles "
-    "underperform",
-    2.6: "bankrupt bankruptcy collapse collapses crash crashes default defaults delisted downgrade downgraded "
-    "downgrades fraud hack hacked insolvency insolvent plunge plunges plunged plummets scandal",
+    1.0: "avoid cautious caution delay delays delayed dip down dull halts headwinds layoffs lower muted outflow "
+    "outflows pares probe resigns sell shuts slow slows slowdown soft sluggish underweight volatile warns weigh weighs "
+    "weak weaker weakness",
+    1.8: "bearish bleed bleeds contracts contraction correction cut cuts decline declined declines declining default "
+    "dips downside downtrend drag drags drop dropped drops fall fallen falling falls fell lawsuit liquidation "
+    "liquidations lose loses loss losses misses outage plummet recall recession retreat retreats sell-off selloff shed "
+    "sheds shrinks sink sinks skid skids slide slides slip slipped slips slump slumped slumps sued tumble tumbled "
+    "tumbles underperform underperforms",
+    2.6: "bankrupt bankruptcy bloodbath collapse collapses crash crashed crashes defaults delisted downgrade "
+    "downgraded downgrades fraud hack hacked insolvency insolvent nosedive plunge plunged plunges plunging plummets "
+    "rout scam scandal",
 }
 NEUTRAL = (
-    "bear bull crude vice share shares interest gross tank liability liabilities mine mining arrest vault trust novel"
+    "alert arrest asset assets bear bull chance credit crude debt demand demands energy fair free gross heavy interest "
+    "interested liability liabilities like mine mining natural novel party play please safe save securities security "
+    "share shares special tank top trust united value vault vice"
 )
 """Words that VADER feels something about and a market does not."""
 

@@ -24,6 +24,14 @@ class TrendFollower(TradingAgent):
     """Mean over the speeds of a crossover's response (`quant.indicators.trend_crossover`): exponential means of log
     prices, their difference in bar volatilities, answered by a curve that fades for stretched trends. Confidence is
     the speeds' agreement in sign. Abstains until the fastest pair has seen its own slow span of bars.
+
+    Sources: response and scale, Baz and others, "Dissecting investment strategies in the cross section and time
+    series", 2015, of whose speeds (8, 24), (16, 48), (32, 96) the slow sides are here those of R. Carver, Systematic
+    Trading, 2015 (four times the fast one). Lengths are bars, whatever their interval: the sources look at daily ones.
+
+    What is known: trends paid in every decade since 1880 in futures (Hurst, Ooi, Pedersen 2017), less since 2009;
+    single stocks trend less. It loses in ranges and at sharp turns. Costs are small on daily bars of liquid futures,
+    and everything on bars of minutes.
     """
 
     name = "TrendFollower"

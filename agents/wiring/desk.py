@@ -83,7 +83,7 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
             f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(names))}"
         )
     return AgentPanel(
-        seats_of(chosen, names, clock),
+        seats_of(chosen, names, clock, round(bars_per_year(settings.data))),
         clock,
         timeout_s=chosen.timeout_s,
         breaker_failures=chosen.breaker_failures,

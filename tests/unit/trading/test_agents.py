@@ -26,13 +26,13 @@ CONTRIBUTING = Path(__file__).resolve().parents[3] / "CONTRIBUTING.md"
 
 def printed_agent() -> type[TradingAgent]:
     """The agent that CONTRIBUTING.md prints: it keeps the same promises."""
-    module: dict[str, Any] = {"__name__": "momentum"}
+    module: dict[str, Any] = {"__name__": "last_month"}
     code = CONTRIBUTING.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
     exec(textwrap.dedent(code), module)
-    return module["Momentum"]
+    return module["LastMonth"]
 
 
-MODELS = {"Momentum": printed_agent(), **AGENTS}
+MODELS = {"LastMonth": printed_agent(), **AGENTS}
 NAMES = sorted(MODELS)
 WITH_PARAMETERS = sorted(name for name, model in AGENTS.items() if hasattr(model(), "parameters"))
 
@@ -147,7 +147,7 @@ def test_an_agent_has_the_protocol(name):
     agent = MODELS[name]()
     assert agent.name == name
     assert agent.bars_needed > 0
-    panel = make_panel(1200, 2, 0)
+    panel = make_panel(1200, 4, 0)
     signals = agent.signals(panel)
     assert not signals.abstained[:, 0].all(), "this panel gives every agent something to say"
     spoken = np.nonzero(~signals.abstained[:, 0])[0][-1]

@@ -1,0 +1,115 @@
+"""Indicators of momentum, of the cross-section and of charts; causal, [T, S], NaN where there is no value.
+
+As in `indicators`, row t depends on rows up to t only, and what is older than a window is forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agents.core.types import Floats
+from agents.quant.compiled import compiled
+from agents.quant.indicators import LONGEST_GAP_BARS, ewma, rolling_extreme, rolling_mean_std, volatility
+
+LEAST_SYMBOLS = 3
+"""A cross-section of fewer symbols has no middle to stand above or below."""
+DECIMALS = 12
+"""Compared values are rounded so, lest a rank hang on the last bits of a sum."""
+
+
+@compiled
+def last_known(values: Floats) -> Floats:
+    """The newest value at most LONGEST_GAP_BARS bars old; NaN where there is none."""
+    bars, symbols = values.shape
+    result = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        last, seen = np.nan, -1
+        for t in range(bars):
+            if math.isfinite(values[t, s]):
+                last, seen = values[t, s], t
+            if seen >= 0 and t - seen <= LONGEST_GAP_BARS:
+                result[t, s] = last
+    return result
+
+
+def past_change(close: Floats, span: int, skip: int) -> Floats:
+    """Log price change from `span` bars ago to `skip` bars ago; a missing bar counts as the last one before it."""
+    prices = last_known(np.log(close))
+    change = np.full(close.shape, np.nan)
+    if span < len(close):
+        change[span:] = prices[span - skip : len(close) - skip] - prices[: len(close) - span]
+    return change
+
+
+def standard_change(change: Floats, close: Floats, span: int, skip: int) -> Floats:
+    """`past_change` in its own standard deviations: bar volatility over `span` bars x sqrt(span - skip)."""
+    return change / (volatility(close, span, span // 2) * math.sqrt(span - skip))
+
+
+@compiled
+def _places(values: Floats) -> Floats:
+    bars, symbols = values.shape
+    result = np.full((bars, symbols), np.nan)
+    for t in range(bars):
+        for s in range(symbols):
+            own = values[t, s]
+            if not math.isfinite(own):
+                continue
+            count, below = 0, 0.0
+            for other in values[t]:
+                if math.isfinite(other):
+                    count += 1
+                    below += 1.0 if other < own else (0.5 if other == own else 0.0)
+            if count >= LEAST_SYMBOLS:
+                result[t, s] = (2.0 * below - count) / (count - 1.0)
+    return result
+
+
+def place_among_symbols(values: Floats) -> Floats:
+    """Each symbol's place among those with a value at the same bar: -1 the lowest, 0 the middle, +1 the highest, in
+    equal steps (ties share a place); NaN where fewer than LEAST_SYMBOLS have one."""
+    return _places(np.round(values, DECIMALS))
+
+
+def ichimoku(high: Floats, low: Floats, close: Floats, lengths: tuple[int, int, int]) -> tuple[Floats, Floats]:
+    """(cloud, lines) of prices, both in log price.
+
+    `cloud` is how far the close lies beyond the cloud: 0 inside, positive above. The cloud is drawn `lengths[1]` bars
+    ahead, so that of today is known since then. `lines` is conversion less base line. Source: G. Hosoda (Ichimoku
+    Sanjin), 1969, of conversion, base and leading spans over `lengths` = (9, 26, 52) bars.
+    """
+    middles = [_middle(high, low, length) for length in lengths]
+    first, second = _later((middles[0] + middles[1]) / 2.0, lengths[1]), _later(middles[2], lengths[1])
+    price = np.log(close)
+    top, bottom = np.maximum(first, second), np.minimum(first, second)
+    cloud = np.maximum(price - top, 0.0) - np.maximum(bottom - price, 0.0)
+    return cloud, middles[0] - middles[1]
+
+
+def _middle(high: Floats, low: Floats, length: int) -> Floats:
+    """Middle of the log price range of `length` bars."""
+    highest = rolling_extreme(np.log(high), length, length // 2, 1.0)
+    lowest = rolling_extreme(np.log(low), length, length // 2, -1.0)
+    return (highest + lowest) / 2.0
+
+
+def _later(values: Floats, bars: int) -> Floats:
+    """What was known `bars` bars ago."""
+    result = np.full(values.shape, np.nan)
+    result[bars:] = values[: max(0, len(values) - bars)]
+    return result
+
+
+def above_mean(close: Floats, window: int) -> Floats:
+    """Log price less its simple mean over `window` bars, of which at least half must be there."""
+    prices = np.log(close)
+    mean, _ = rolling_mean_std(prices, window, window // 2)
+    return prices - mean
+
+
+def moving_average_gap(close: Floats, fast: int, slow: int) -> Floats:
+    """MACD's line: exponential mean of log prices of span `fast` less that of span `slow` (G. Appel, 1979)."""
+    prices = np.log(close)
+    return ewma(prices, float(fast)) - ewma(prices, float(slow))
