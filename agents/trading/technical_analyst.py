@@ -34,11 +34,11 @@ class TechnicalAnalyst(TradingAgent):
     * RSI: (50 - RSI) / 20, cut at 1: full at Wilder's 30 and 70 (1978);
     * Bollinger: 1 - 2 * %B, cut at 1: full at a band (2001).
 
-    Sources are in brackets, and every length is its inventor's. Averaged as equals, the two pairs would cancel by construction: whatever trends is overbought. So trend is the mean
-    of the first pair, contrary that of the second, and strength = trend + (1 - |trend|) x contrary: oscillators are for
-    ranges and count less the more of a trend there is, to the degree of it (Wilder 1978; J. Murphy, Technical Analysis
-    of the Financial Markets, 1999). A trend above a half is never outvoted. Confidence is how far the two terms agree.
-    Abstains until all four speak.
+    Sources are in brackets, and every length is its inventor's. Averaged as equals, the two pairs would cancel by
+    construction: whatever trends is overbought. So trend is the mean of the first pair, contrary that of the second,
+    and strength = trend + (1 - |trend|) x contrary: oscillators are for ranges and count less the more of a trend there
+    is (Wilder 1978; J. Murphy, Technical Analysis of the Financial Markets, 1999). A trend above a half is never
+    outvoted. Confidence is how far the two terms agree. Abstains until all four speak.
 
     What is known: of charts, moving averages and breakouts once predicted (Brock, Lakonishok, LeBaron 1992); after the
     sample's end and after costs nothing is left of most rules (Sullivan, Timmermann, White 1999; Park and Irwin 2007).
