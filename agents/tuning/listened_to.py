@@ -32,11 +32,13 @@ RUN_UP_PERIODS = 252
 
 class Seating(NamedTuple):
     """Whose weights are tuned, who is `pinned` at which weight, and who is `silent`: enabled by the settings, but with
-    no weight, which is said so that nobody takes the agent for a new one."""
+    no weight, which is said so that nobody takes the agent for a new one. `mute` are those of the silent that have no
+    weight because they never say anything; when they speak, they are back at the floor."""
 
     tuned: tuple[str, ...]
     pinned: Mapping[str, float] = {}
     silent: tuple[str, ...] = ()
+    mute: tuple[str, ...] = ()
 
     @property
     def left(self) -> float:
@@ -48,11 +50,13 @@ class Seating(NamedTuple):
         """What `as_plain` said; None says that all of `everybody` were tuned."""
         if plain is None:
             return cls(tuple(everybody))
-        return cls(tuple(plain["tuned"]), dict(plain["pinned"]), tuple(plain["silent"]))
+        mute = tuple(plain.get("mute", ()))
+        return cls(tuple(plain["tuned"]), dict(plain["pinned"]), tuple(plain["silent"]), mute)
 
     def as_plain(self) -> dict[str, Any]:
         """Fit for JSON."""
-        return {"tuned": list(self.tuned), "pinned": dict(self.pinned), "silent": list(self.silent)}
+        plain = {"tuned": list(self.tuned), "pinned": dict(self.pinned), "silent": list(self.silent)}
+        return {**plain, "mute": list(self.mute)} if self.mute else plain
 
 
 class Turn(NamedTuple):
@@ -64,12 +68,14 @@ class Turn(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What agents are judged by: days of all of them, how many make a year, the limits of weights, and the levels."""
+    """What agents are judged by: days of all of them, how many make a year, the limits of weights, the levels, and who
+    of them is mute."""
 
     days: AgentDays
     per_year: float
     limits: Limits
     rules: LifeRules
+    mute: tuple[str, ...] = ()
 
 
 def turn_of(
@@ -88,13 +94,15 @@ def turn_of(
     ]
     lives = lives_of([*past, *first, *due])
     figures = {name: told(life, adds.get(name), at, watched) for name in listed if (life := lives.get(name))}
-    return Turn((*first, *due), seating_of(lives, listed, watched.limits), figures)
+    return Turn((*first, *due), seating_of(lives, listed, watched.limits, watched.mute), figures)
 
 
-def seating_of(lives: Mapping[str, Life], listed: Mapping[str, str], limits: Limits) -> Seating:
-    """Who is listened to of the agents that the settings name."""
+def seating_of(
+    lives: Mapping[str, Life], listed: Mapping[str, str], limits: Limits, mute: Sequence[str] = ()
+) -> Seating:
+    """Who is listened to of the agents that the settings name; to those who are mute there is nothing to listen."""
     states = {name: lives[name].state for name in listed if name in lives}
-    members = [name for name, state in states.items() if state in LISTENED_TO]
+    members = [name for name, state in states.items() if state in LISTENED_TO and name not in mute]
     waiting = [name for name in members if states[name] == "probation"]
     tuned = tuple(name for name in members if name not in waiting)
     silent = tuple(name for name, where in listed.items() if where == "enabled" and name not in members)
@@ -102,7 +110,7 @@ def seating_of(lives: Mapping[str, Life], listed: Mapping[str, str], limits: Lim
         return Seating(tuple(waiting) or tuple(name for name, where in listed.items() if where == "enabled"))
     floor = bounds(len(members), limits)[0] or min(USUAL_FLOOR, 0.5 / len(members))
     pin = round(min(floor, MOST_PINNED / max(1, len(waiting))), 6)
-    return Seating(tuned, dict.fromkeys(waiting, pin), silent)
+    return Seating(tuned, dict.fromkeys(waiting, pin), silent, tuple(name for name in silent if name in mute))
 
 
 def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life], at: datetime) -> dict[str, Adding]:
@@ -165,10 +173,13 @@ def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dic
 
 
 def before_of(before: WeightSet, seating: Seating, floor: float, at: datetime) -> WeightSet:
-    """The weights in force as the tuned agents see them: theirs alone, in proportion; as it is where they are all."""
-    if set(before.weights) == set(seating.tuned):
+    """The weights in force as the tuned agents see them: theirs alone, in proportion; as it is where they are all. Who
+    had no weight, as a mute one, and is tuned now, begins at the floor like a new one."""
+    heard = {name: weight for name, weight in before.weights.items() if weight > 0}
+    if set(before.weights) == set(seating.tuned) and (floor == 0.0 or heard.keys() == before.weights.keys()):
         return before
-    return replace(fitted(before, seating.tuned, floor, at), version=before.version)
+    known = replace(before, weights=heard) if floor > 0.0 else before
+    return replace(fitted(known, seating.tuned, floor, at), version=before.version)
 
 
 def limits_of(limits: Limits, seating: Seating) -> Limits:
@@ -186,12 +197,17 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
     silent at 0. Where the set of agents changed, that is applied even where the tuned ones hold still."""
     seating = turn.seating
     evidence = {**decision.evidence, "life": {name: dict(told) for name, told in turn.figures.items()}}
-    if set(before) == set(seating.tuned) and not seating.pinned and not seating.silent:
+    back = [name for name in seating.tuned if before.get(name) == 0 and decision.weights.get(name, 0) > 0]
+    if set(before) == set(seating.tuned) and not seating.pinned and not seating.silent and not back:
         return replace(decision, evidence=evidence)
     left, seats = seating.left, {**seating.pinned, **dict.fromkeys(seating.silent, 0.0)}
     raw = {name: left * float(decision.weights.get(name, 0)) for name in seating.tuned} | seats
     weights = normalised(raw, [name for name in turn.figures if name in raw])
-    same = set(before) == set(raw) and all(abs(float(before[name]) - seat) < 1e-6 for name, seat in seats.items())
+    same = (
+        not back
+        and set(before) == set(raw)
+        and all(abs(float(before[name]) - seat) < 1e-6 for name, seat in seats.items())
+    )
     status, reason = decision.status, decision.reason
     if same and status in ("hold", "fallback", "initial"):
         weights = dict(before)
@@ -199,6 +215,9 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
         status = "apply"
     if turn.changes:
         reason = f"{words_of(turn.changes)}; {reason}"
+    gone = [name for name in seating.mute if before.get(name, 1) != 0]
+    said = [f"{name} is mute: no opinion yet, no weight" for name in gone] + [f"{name} speaks" for name in back]
+    reason = "; ".join([*said, reason])
     causes = {}
     if status == "apply":
         for name, weight in weights.items():

@@ -28,6 +28,7 @@ from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
 from agents.tuning.desk_beliefs import Known, kept_of, known_after, opinions
 from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limits_of, turn_of
+from agents.tuning.mute import mute_agents
 from agents.tuning.past_changes import days_in_year, score_past
 from agents.tuning.tuning_pause import pause_of
 
@@ -69,7 +70,8 @@ class DecisionInputs(NamedTuple):
     kept: KeptBeliefs | None = None
 
     def watched(self) -> Watched:
-        return Watched(self.days, self.tuning.days_per_year, self.tuning.limits, self.tuning.life)
+        mute = mute_agents(self.days, self.past, self.tuning.days_per_year)
+        return Watched(self.days, self.tuning.days_per_year, self.tuning.limits, self.tuning.life, mute)
 
 
 class Grounds(NamedTuple):

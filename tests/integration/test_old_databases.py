@@ -28,6 +28,7 @@ from agents.core.types import as_datetime
 from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
+from agents.trading.registry import AGENTS
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
@@ -37,6 +38,7 @@ from agents.wiring.parity import CheckedDesk, check_parity
 from tests.conftest import SERVICES
 from tests.integration.test_schema import README_QUERIES, VIEWS, run_alembic
 from tests.market import decide_on
+from tests.old_agents import TechnicalAnalystOfOld
 
 FILES = Path(__file__).resolve().parents[1] / "old_databases"
 START = {
@@ -48,7 +50,10 @@ START = {
     "OnChainAnalyst": 0.05,
 }
 SETTINGS = Settings(
-    desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"false_changes_per_year": 0.9}
+    desk={"name": "t"},
+    data={"clock": "bars"},
+    agents={"static_weights": START, "enabled": tuple(START)},
+    tuning={"false_changes_per_year": 0.9},
 )
 DECISIONS = {"desk": 256, "demo": 150}
 NAME = "quorum_of_old"
@@ -180,9 +185,10 @@ FROM weight_history
 
 
 @pytest.mark.parametrize("old", ["desk"], indirect=True)
-def test_an_old_desk_is_reproduced_and_trades_on(old, redis_url):
-    """Its parity is clean over all 256 decisions, and over those that follow, but for one rule that changed since: an
-    order of a symbol that has no bar works on, where it expired."""
+def test_an_old_desk_is_reproduced_and_trades_on(old, redis_url, monkeypatch):
+    """Its parity is clean over all 256 decisions, and over those that follow, with the agents that it had, but for one
+    rule that changed since: an order of a symbol that has no bar works on, where it expired."""
+    monkeypatch.setitem(AGENTS, "TechnicalAnalyst", TechnicalAnalystOfOld)
     upgrade(old, interval_s=86400)
     trader, meta = (open_engine(SERVICES.database_url(NAME, f"quorum_{role}")) for role in ("trader", "meta"))
     try:

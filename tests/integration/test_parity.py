@@ -48,7 +48,12 @@ START = {
     "SentimentAnalyst": 0.05,
     "OnChainAnalyst": 0.05,
 }
-SETTINGS = Settings(desk={"name": "t"}, data={"clock": "bars"}, agents={"static_weights": START}, tuning={"cap": 0.25})
+SETTINGS = Settings(
+    desk={"name": "t"},
+    data={"clock": "bars"},
+    agents={"static_weights": START, "enabled": tuple(START)},
+    tuning={"cap": 0.25},
+)
 
 HALT, RESUME = RiskState.HALTED, RiskState.ACTIVE
 BETWEEN_BARS = {180: (HALT,), 184: (RESUME,), 188: (HALT, RESUME, HALT), 192: (RESUME, HALT, RESUME)}

@@ -50,7 +50,7 @@ START = {
 SETTINGS = Settings(
     desk={"name": "t"},
     data={"clock": "bars"},
-    agents={"static_weights": START},
+    agents={"static_weights": START, "enabled": tuple(START)},
     tuning={"false_changes_per_year": 0.9},
     meta={"analyzer_hours": PACE, "optimizer_hours": PACE, "report_hours": PACE},
 )
@@ -142,7 +142,7 @@ def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
 
 def test_a_live_week_is_its_replay_row_by_row(owner, trader):
     """The orchestrator, the paper broker and the database, bar by bar after a warm-up, against the replay from there."""
-    settings = Settings(desk={"name": "demo"}, agents={"static_weights": START})
+    settings = Settings(desk={"name": "demo"}, agents={"static_weights": START, "enabled": tuple(START)})
     plan, journal = app.plan_of(settings, BARS.symbols), PostgresJournal(trader)
     agents = app.agents_of(settings, SystemClock())
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), StandIn(START, 0.05), 3600.0)
