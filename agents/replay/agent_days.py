@@ -52,6 +52,7 @@ class AgentDayTable:
 
     def open_chunk(self, bars: Bars, signals: SignalGrids, out: Outputs, seen: int) -> None:
         """Go on with these rows [n, S], their signals and results; the first `seen` are taken in already."""
+        self.refresh()  # what a job sees that is due before the first new row
         self._before += self.available - seen
         self._bars, self._out, self._signals = bars, out, signals
         self._price = np.where(bars.suspect, np.nan, bars.close * bars.adjustment)

@@ -13,11 +13,12 @@ def mute_agents(days: AgentDays, past: KeptBeliefs | None, per_year: float) -> t
     replayed before them. Nobody is where all are silent: then it is the data that say nothing."""
     window = round(WINDOW_YEARS * per_year)
     known = min(len(days.date), window)
-    spoken = (days.signals[len(days.date) - known :] > 0).any(axis=0)
+    opinions = days.signals[len(days.date) - known :].sum(axis=0)
+    spoken = {name for name, count in zip(days.agents, opinions, strict=True) if count}
     if known < window and past is not None:
         known += past.days
         heard = {name for name, seen in zip(past.agents, past.arrays.get("seen", ()), strict=False) if seen > 0}
-        spoken |= [name in heard for name in days.agents]
-    if known < window or not spoken.any():
+        spoken |= heard & set(days.agents)
+    if known < window or not spoken:
         return ()
-    return tuple(name for name, speaks in zip(days.agents, spoken, strict=True) if not speaks)
+    return tuple(name for name in days.agents if name not in spoken)

@@ -158,7 +158,7 @@ def test_a_reverse_split_that_leaves_nothing_closes_the_books_of_a_position():
     }
     whole = float(closing[0].pnl)
     assert sum(shares.values()) == pytest.approx(whole, abs=1e-6)
-    assert abs(shares[REMAINDER]) < 0.05 * max(abs(v) for v in shares.values()), "the agents' part is the agents'"
+    assert abs(shares[REMAINDER]) < 0.05 * sum(abs(v) for v in shares.values()), "the agents' part is the agents'"
     state = run_state(after)
     for s in range(2):
         if state.position[LIVE, s] == 0.0:
