@@ -84,7 +84,7 @@ def _change(options: Namespace, screen: Screen) -> None:
         lives, listed = lives_of(store.life_changes()), store.listed
         if name not in listed:
             raise UsageError(f"agent {action}: no agent is named '{name}'; the settings name {', '.join(listed)}")
-        change = persons_change(lives.get(name), action, (reason, "person"), (listed[name], None), now)
+        change = persons_change(lives.get(name), action, (reason, "person"), (listed[name], plane.tuning.life), now)
         if change is None:
             state = lives[name].state if name in lives else "not on record yet (quorum job weight_optimizer)"
             raise UsageError(

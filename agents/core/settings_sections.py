@@ -95,6 +95,13 @@ class DatabaseSettings(Section):
     allow_owner: bool = False
 
 
+class LifeSettings(Section):
+    """How agents come and go."""
+
+    false_hires: Annotated[float, Field(gt=0, le=0.5)] = 0.10
+    retire_after_days: Annotated[int, Field(ge=1, le=100_000)] = 90
+
+
 class AgentsSettings(Section):
     """Which agents speak, how long they may think, and their weights while nobody has measured them."""
 
@@ -110,6 +117,7 @@ class AgentsSettings(Section):
     breaker_retry_s: Positive = 3600.0
     static_weights: dict[AgentName, NonNegative] = Field(default_factory=dict)
     weights_refresh_s: Positive = 3600.0
+    life: LifeSettings = LifeSettings()
 
     @field_validator("own")
     @classmethod

@@ -19,7 +19,8 @@ class Limits:
 
     A `floor` or `cap` of None is the usual one, 5 % and 40 %, made to fit the number of agents; one that is given holds
     wherever it can. `minimum_sharpe` is annual; two agents need `minimum_signals`, a change needs `minimum_periods` of
-    returns. `false_changes_per_year` is the level of the textbook methods' guard on skill-less agents.
+    returns. `false_changes_per_year` is the level of the textbook methods' guard on skill-less agents. `meant_for` is
+    the number of agents that the user chose: where fewer are left, the usual cap is not that of so few.
     """
 
     floor: float | None = None
@@ -29,6 +30,7 @@ class Limits:
     minimum_signals: int = 10
     minimum_periods: int = 30
     false_changes_per_year: float = 0.10
+    meant_for: int = 0
 
     def __post_init__(self) -> None:
         floor = 0.0 if self.floor is None else self.floor
@@ -43,14 +45,16 @@ class Limits:
 def bounds(agents: int, limits: Limits) -> tuple[float, float, str]:
     """(floor, cap, remark): the limits, relaxed to what is feasible for so many agents.
 
-    The usual ones leave room to move: the floor is at most half an equal weight, the cap at least two of them.
+    The usual ones leave room to move: the floor is at most half an equal weight, the cap at least two of them; where
+    agents have left a desk, two equal weights of all it was meant for, and one and a half of those that are left.
     """
     floor = min(USUAL_FLOOR, 0.5 / agents) if limits.floor is None else limits.floor
     if agents * floor > 1.0:
         floor = 1.0 / agents
     cap = limits.cap
     if cap is None:
-        cap = min(max(USUAL_CAP, 2.0 / agents, floor), 1.0 - floor * (agents - 1))
+        room = 2.0 / agents if agents >= limits.meant_for else max(2.0 / limits.meant_for, 1.5 / agents)
+        cap = min(max(USUAL_CAP, room, floor), 1.0 - floor * (agents - 1))
     elif agents * cap < 1.0:
         cap = 1.0 / agents
     remarks = []

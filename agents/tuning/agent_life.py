@@ -63,13 +63,18 @@ class Case(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """From these states to another: who does it, when (in words), and whether it is so."""
+    """From these states to another: who does it, when (in words, with places for what can be set), and whether it is
+    so."""
 
     sources: tuple[LifeState, ...]
     after: LifeState
     who: str
     when: str
     holds: Callable[[Case], bool]
+
+    def words(self, rules: LifeRules) -> str:
+        """When, under these rules."""
+        return self.when.format(retire_after_days=rules.retire_after_days)
 
 
 _ALL: tuple[LifeState, ...] = ("shadow", "probation", "full", "decaying")
@@ -133,7 +138,7 @@ RULES = (
         ("decaying",),
         "retired",
         TUNER,
-        "it was decaying for 90 days",
+        "it was decaying for {retire_after_days} days",
         lambda c: c.days >= c.rules.retire_after_days,
     ),
 )
@@ -199,19 +204,20 @@ def changes_due(
         if rule is None or (rule.who == TUNER and rule.after == "retired" and trading <= LEAST_LEFT):
             continue
         trading -= rule.after == "retired" and life.state in LISTENED_TO
-        changes.append(_change(case, rule.after, rule.when, rule.who))
+        changes.append(_change(case, rule.after, rule.words(rules), rule.who))
     return changes
 
 
 def persons_change(
-    life: Life | None, action: str, said: tuple[str, str], case: tuple[Listing, Adding | None], at: datetime
+    life: Life | None, action: str, said: tuple[str, str], case: tuple[Listing, LifeRules], at: datetime
 ) -> LifeChange | None:
     """What a person's `promote` or `retire` makes of an agent, `said` being (reason, who); None where its state allows
-    no such thing."""
+    no such thing. `case` is where the settings name it, and the levels in force."""
     after = PERSONS[action].get(life.state) if life is not None else None
     if life is None or after is None:
         return None
-    return _change(Case(life, *case, at, LifeRules()), after, *said)
+    listed, rules = case
+    return _change(Case(life, listed, None, at, rules), after, *said)
 
 
 def _change(case: Case, after: LifeState, reason: str, actor: str) -> LifeChange:

@@ -13,6 +13,7 @@ from agents.core.ports import Agent
 from agents.core.settings import Settings
 from agents.quant.allocation import Limits
 from agents.trading.registry import AGENTS, agent_names
+from agents.tuning.agent_life import LifeRules
 from agents.tuning.scorecards import Thresholds
 from agents.tuning.weight_decision import Tuning
 from agents.wiring.calendar import bars_per_year
@@ -33,7 +34,7 @@ def thresholds_of(settings: Settings) -> Thresholds:
 
 def tuning_of(settings: Settings) -> Tuning:
     """The optimizer's numbers."""
-    t = settings.tuning
+    t, chosen = settings.tuning, settings.agents
     limits = Limits(
         floor=t.floor if "floor" in t.model_fields_set else None,
         cap=t.cap if "cap" in t.model_fields_set else None,
@@ -41,6 +42,7 @@ def tuning_of(settings: Settings) -> Tuning:
         minimum_sharpe=t.minimum_sharpe,
         minimum_signals=t.minimum_signals,
         false_changes_per_year=t.false_changes_per_year,
+        meant_for=len(agent_names(chosen.enabled, chosen.own, chosen.shadow)) - len(chosen.shadow),
     )
     return Tuning(
         method=t.method,
@@ -50,8 +52,9 @@ def tuning_of(settings: Settings) -> Tuning:
         turnover_cost=t.turnover_cost_bps / 1e4,
         score_after_days=t.score_after_days,
         days_per_year=bars_per_year(settings.data.model_copy(update={"interval": "1d"})),
-        anchor=dict(settings.agents.static_weights),
+        anchor=dict(chosen.static_weights),
         history_trust=t.history_trust,
+        life=LifeRules(false_hires=chosen.life.false_hires, retire_after_days=chosen.life.retire_after_days),
     )
 
 

@@ -130,6 +130,18 @@ def test_the_usual_limits_leave_room(agents, floor, cap):
     assert bounds(agents, Limits())[:2] == pytest.approx((floor, cap))
 
 
+@pytest.mark.parametrize(
+    ("meant_for", "left", "cap"),
+    [(4, 3, 0.50), (4, 2, 0.75), (6, 4, 0.40), (6, 3, 0.50), (6, 2, 0.75), (2, 2, 0.95), (4, 5, 0.40), (6, 1, 1.0)],
+)
+def test_who_leaves_does_not_leave_the_others_everything(meant_for, left, cap):
+    """Seen: a desk of four of whom two were retired ended at 90.5 to 9.5 %, since two agents alone have a cap of 95 %."""
+    assert bounds(left, Limits(meant_for=meant_for))[1] == pytest.approx(cap)
+    assert bounds(left, Limits(meant_for=meant_for, cap=0.40))[1] == pytest.approx(max(0.40, 1 / left)), (
+        "a cap that is set"
+    )
+
+
 def test_what_a_user_set_holds_where_it_can():
     assert bounds(12, Limits(floor=0.05, cap=0.10))[:2] == (0.05, 0.10)
     assert bounds(20, Limits(floor=0.05))[0] == 0.05

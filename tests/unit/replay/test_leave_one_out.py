@@ -53,9 +53,13 @@ def test_books_beside_the_desk_are_replays_without_the_agent():
         assert abs(book[-1] - run.equity[-1, 0]) > 1e4
 
 
-def test_an_agent_without_weight_is_tried_at_the_floor():
-    none = {**WEIGHTS, "Breakout": 0.0, "TrendFollower": 0.5}
-    run = replayed(with_changes(SETTINGS, {"agents.static_weights": none}), beside=True)
+@pytest.mark.parametrize("shadow", [False, True])
+def test_an_agent_without_weight_is_tried_at_the_floor(shadow):
+    """Whether its weight is 0 or it is in shadow: against a desk on which it trades at the floor."""
+    none = {name: weight / 0.9 for name, weight in WEIGHTS.items() if name != "Breakout"}
+    silent = {"agents.enabled": list(none), "agents.shadow": ["Breakout"], "agents.static_weights": none}
+    zero = {"agents.static_weights": {**none, "Breakout": 0.0}}
+    run = replayed(with_changes(SETTINGS, silent if shadow else zero), beside=True)
     with_it = {name: weight * 0.95 for name, weight in none.items()} | {"Breakout": 0.05}
     other = replayed(with_changes(SETTINGS, {"agents.static_weights": with_it}))
     place = 1 + run.agents.index("Breakout")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from agents.core.life_types import LifeChange
+from agents.core.settings import Settings
 from agents.quant.adding import Adding, adding, mix_without
 from agents.tuning.agent_life import (
     PERSONS,
@@ -22,6 +24,7 @@ from agents.tuning.agent_life import (
     lives_of,
     persons_change,
 )
+from agents.wiring.job_settings import tuning_of
 
 ROOT = Path(__file__).resolve().parents[3]
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -115,13 +118,26 @@ def test_every_rule_is_among_the_cases_and_in_the_docs():
             done.add((change.before, change.after, change.reason))
     table = (ROOT / "docs" / "coming-and-going.md").read_text()
     for rule in RULES:
-        assert rule.when in table, rule.when
+        assert rule.words(LEVELS) in table, rule.when
         for source in rule.sources:
-            assert (source, rule.after, rule.when) in done, (source, rule)
-            assert f"| {source} | {rule.after} | {rule.who} | {rule.when} |" in table, (source, rule)
+            assert (source, rule.after, rule.words(LEVELS)) in done, (source, rule)
+            assert f"| {source} | {rule.after} | {rule.who} | {rule.words(LEVELS)} |" in table, (source, rule)
     for action, steps in PERSONS.items():
         for before, after in steps.items():
             assert f"| {before} | {after} | a person | `quorum agent {action}` |" in table
+
+
+def test_the_two_levels_that_a_user_may_set_do_what_they_say():
+    rules = tuning_of(Settings(agents={"life": {"false_hires": 0.02, "retire_after_days": 30}})).life
+    assert rules == replace(LEVELS, false_hires=0.02, retire_after_days=30) and tuning_of(Settings()).life == LEVELS
+    assert hurdle(lives_of(SHADOW)["X"], rules) == pytest.approx(100.0), "five times as hard to be hired by chance"
+    listed, belief = {**LISTED, "X": "enabled"}, {"X": seen(belief=0.1)}
+    assert not changes_due(lives_of([*OTHERS, *DECAYING]), listed, belief, day(39), rules)
+    gone = changes_due(lives_of([*OTHERS, *DECAYING]), listed, belief, day(40), rules)
+    assert [(c.after, c.reason) for c in gone] == [("retired", "it was decaying for 30 days")]
+    for life in ({"false_hires": 0.0}, {"false_hires": 0.6}, {"retire_after_days": 0}):
+        with pytest.raises(ValidationError):
+            Settings(agents={"life": life})
 
 
 def test_nobody_is_retired_where_one_would_be_left():
@@ -133,10 +149,10 @@ def test_a_person_may_promote_and_retire_and_nothing_else():
     for action, steps in PERSONS.items():
         for past, state in ((SHADOW, "shadow"), (PROBATION, "probation"), (FULL, "full"), (RETIRED, "retired")):
             life = lives_of(past)["X"]
-            change = persons_change(life, action, ("because", "ada"), ("shadow", None), day(600))
+            change = persons_change(life, action, ("because", "ada"), ("shadow", LEVELS), day(600))
             assert (change.after if change else None) == steps.get(state)
             assert change is None or (change.actor, change.reason) == ("ada", "because")
-    assert persons_change(None, "promote", ("because", "ada"), ("shadow", None), day(1)) is None
+    assert persons_change(None, "promote", ("because", "ada"), ("shadow", LEVELS), day(1)) is None
 
 
 # ---------------------------------------------------------------- the price of many tries
