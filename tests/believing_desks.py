@@ -147,9 +147,8 @@ def _facts(names, returns, held, decisions, applied) -> DeskFacts:
     weights = {n: decisions[-1].weights[n] for n in sorted(names, key=lambda n: -decisions[-1].weights[n])}
     statuses = [d.status for d in decisions]
     views = [(d.at, believed(d.evidence)) for d in decisions]
-    return DeskFacts(
-        period=Period(end - timedelta(hours=2), end),
-        system=QUIET,
+    return replace(
+        blank_facts(Period(end - timedelta(hours=2), end)),
         newest=NewestDecision(
             time=end - timedelta(hours=3),
             equity=float(live[-1]),
@@ -161,19 +160,6 @@ def _facts(names, returns, held, decisions, applied) -> DeskFacts:
             BookCurve(book="paper", days=stamps, equity=live.tolist()),
             BookCurve(book="control:equal", days=stamps, equity=equal.tolist()),
         ],
-        trading=Trading(
-            decisions=1,
-            orders=0,
-            no_trade={},
-            costs=FillCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING),
-            trades=0,
-            pnl=NOTHING,
-        ),
-        fills=FillTotals(fills=0, notional=NOTHING, delay=NOTHING),
-        closed=ClosedTrades(won=0, best=None, worst=None, newest=[]),
-        orders={},
-        positions=[],
-        contributions={},
         scorecards=cards_of(names, returns, end),
         weights=weights,
         weight_history=history[:40],
@@ -187,6 +173,29 @@ def _facts(names, returns, held, decisions, applied) -> DeskFacts:
             fallbacks=statuses.count("fallback"),
             reverts=0,
         ),
+    )
+
+
+def blank_facts(period: Period, system: SystemState = QUIET) -> DeskFacts:
+    """A desk on which nothing has happened."""
+    costs = FillCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING)
+    return DeskFacts(
+        period=period,
+        system=system,
+        newest=None,
+        curves=[],
+        trading=Trading(decisions=0, orders=0, no_trade={}, costs=costs, trades=0, pnl=NOTHING),
+        fills=FillTotals(fills=0, notional=NOTHING, delay=NOTHING),
+        closed=ClosedTrades(won=0, best=None, worst=None, newest=[]),
+        orders={},
+        positions=[],
+        contributions={},
+        scorecards=[],
+        weights={},
+        weight_history=[],
+        recent_decisions=[],
+        applied=[],
+        tuner=TunerTotals(decisions=0, changes=0, holds=0, fallbacks=0, reverts=0),
         scored=ScoredChanges(count=0, gained=0),
         jobs=[],
         tasks=[],

@@ -26,12 +26,13 @@ def alarms_and_daemons(reader: DeskReader, table: HeartbeatTable, at: datetime) 
     here also where it is the one that would have raised it."""
     beats = table.all()
     known = [OpenAlarm(opened_at=row.pop("opened_at"), alarm=Alarm(**row)) for row in reader.rows(_OPEN)]
+    known_names = sorted(beat.daemon for beat in beats)
     names = {(open_alarm.alarm.kind, open_alarm.alarm.subject) for open_alarm in known}
     absent = [alarm for alarm in absent_daemons(beats, at, SILENT_AFTER) if (alarm.kind, alarm.subject) not in names]
     everything = worst_first([*known, *(OpenAlarm(alarm=alarm, opened_at=at) for alarm in absent)])
     return {
         "alarms": [open_alarm.as_plain() for open_alarm in everything],
-        "daemons": [_daemon_row(name, beats, at) for name in ("trading", "meta")],
+        "daemons": [_daemon_row(name, beats, at) for name in dict.fromkeys(("trading", "meta", *known_names))],
     }
 
 
@@ -48,7 +49,7 @@ def alarm_tables(document: dict[str, Any]) -> list[Table | Text]:
 
 def _no_alarms(daemons: Sequence[dict[str, Any]]) -> str:
     """Nobody has looked for most alarms where the meta daemon does not run: that is not the same as none."""
-    if any(row["daemon"] == "meta" and row["state"] == "running" for row in daemons):
+    if any(row["daemon"] != "trading" and row["state"] == "running" for row in daemons):
         return "Alarms: none"
     return "Alarms: none on record, but the meta daemon, which looks for them, does not run (quorum meta)"
 

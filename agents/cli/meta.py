@@ -14,7 +14,7 @@ from agents.adapters.services.notify import notify
 from agents.cli.screen import Screen, rows_table
 from agents.core.errors import AgentsError
 from agents.core.log import configure_logging
-from agents.core.meta_types import ScheduledJob
+from agents.core.meta_types import DaemonName, ScheduledJob
 from agents.core.settings import Settings, load_settings
 from agents.core.stopping import stop_in_time
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
@@ -47,15 +47,17 @@ def meta(options: Namespace, screen: Screen) -> int:
         orchestrator = MetaOrchestrator(plane.jobs, scheduled, runner, plane.clock, plane.watch)
         if options.once:
             return _run_all(orchestrator, screen)
-        if not _run_until_told(orchestrator, plane, child):
+        if not _run_until_told(orchestrator, (plane, options.only or "meta"), child):
             logging.shutdown()
             os._exit(1)  # a thread that hangs would keep the process for ever; the supervisor starts a new one
     return 0
 
 
-def _run_until_told(orchestrator: MetaOrchestrator, plane: MetaPlane, child: OwnProcess) -> bool:
-    """Ticks until a signal; False where the scheduler stopped ticking by itself."""
-    settings, pulse = plane.settings.meta, DaemonPulse(HeartbeatTable(plane.engine), "meta", plane.clock)
+def _run_until_told(orchestrator: MetaOrchestrator, named: tuple[MetaPlane, DaemonName], child: OwnProcess) -> bool:
+    """Ticks until a signal; False where the scheduler stopped ticking by itself. The heartbeat bears the daemon's name:
+    that of its job where it runs one only, so that it is missed beside one that runs the others."""
+    plane, name = named
+    settings, pulse = plane.settings.meta, DaemonPulse(HeartbeatTable(plane.engine), name, plane.clock)
     tend, endurance = tending(plane.settings, plane.clock), endurance_of("meta", plane.clock, plane.engine)
 
     def tick() -> None:

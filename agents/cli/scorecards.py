@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from rich.text import Text
+
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
-from agents.cli.performance import added_words
+from agents.cli.performance import added_words, summary
 from agents.cli.screen import Screen, rows_table
 from agents.cli.weights import newest_belief
 from agents.core.believed import AgentView
+from agents.core.books import BENCHMARKS
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings
 from agents.reports.formatting import number, percent
@@ -17,7 +20,7 @@ from agents.wiring.connections import connect_to_read
 
 ALL_HISTORY = 0
 WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
-WIDE, ONLY_IF_WIDE = 110, ("factor", "IC", "sure")
+WIDE, ONLY_IF_WIDE = 110, ("factor", "IC")
 """Columns that a terminal narrower than so many characters does not show."""
 NEWEST = (
     "SELECT * FROM agent_scorecards WHERE window_days = :w AND date = (SELECT max(date) FROM agent_scorecards)"
@@ -33,7 +36,7 @@ def agents(options: Namespace, screen: Screen) -> int:
     try:
         reader = DeskReader(connections.meta)
         rows, belief = reader.rows(NEWEST, w=options.window), newest_belief(reader)
-        added = reader.value_added(options.window)
+        added, beside = reader.value_added(options.window), summary(reader)
     finally:
         connections.close()
     if not rows:
@@ -46,8 +49,19 @@ def agents(options: Namespace, screen: Screen) -> int:
     span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
     books = f"; measured: {rows[0]['measured']}" if rows[0]["measured"] else ""
     columns = [name for name in cells[0] if screen.out.width >= WIDE or name not in ONLY_IF_WIDE]
-    screen.result(rows, rows_table(f"Agents, {span} to {rows[0]['date']}{books}", cells, columns))
+    table = rows_table(f"Agents, {span} to {rows[0]['date']}{books}", cells, columns)
+    screen.result(rows, table, Text(books_beside(beside)))
     return 0
+
+
+def books_beside(document: Row) -> str:
+    """What the desk and those that only hold made meanwhile, for comparison; "" before the first decision."""
+    if document["live"] is None:
+        return ""
+    books = {"the desk": document["live"]} | {
+        name.replace("_", " "): document["controls"][name] for name in BENCHMARKS if name in document["controls"]
+    }
+    return "Sharpe over all history: " + ", ".join(f"{name} {number(row['sharpe'])}" for name, row in books.items())
 
 
 def _cells(row: Row, view: AgentView | None) -> Row:

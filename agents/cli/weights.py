@@ -27,6 +27,10 @@ from agents.wiring.connections import Connections, connect_to_read
 Advice = Callable[[datetime], Sequence[ExternalAdvice]]
 HISTORY_ROWS = 20
 MOVES_NAMED, MOVE_LEAST = 3, 0.0005
+CAUSES_TITLE = (
+    "Changes in points, by cause (mean, volatility, correlation, cap: what each moves the target away from the anchor;"
+    " step: from there to what was done)"
+)
 HISTORY = (
     "SELECT version, timestamp, status, method, agent_weights, previous_weights, sharpe_improvement,"
     " realised_improvement, sample_size, trials, reason, evidence FROM weight_history ORDER BY version DESC LIMIT :n"
@@ -194,7 +198,7 @@ def why_tables(decision: Row) -> list[Table | Text]:
         rows_table("Weights, and the Sharpe ratio believed above the average agent", rows, tuple(rows[0]))
     ]
     if parts:
-        tables.append(rows_table("Changes in points, by cause", parts, tuple(parts[0])))
+        tables.append(rows_table(CAUSES_TITLE if belief else "Changes in points, by cause", parts, tuple(parts[0])))
     if belief is not None:
         return [*tables, Text(whole_sentence(belief))]
     facts = [f"{k.replace('_', ' ')} {v}" for k, v in evidence.items() if isinstance(v, (int, float, str))]

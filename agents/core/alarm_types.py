@@ -112,3 +112,10 @@ class AlarmFacts:
     late_bars: LateBars | None = None
     outages: Sequence[Outage] = ()
     tuning_paused: PausedTuning | None = None
+
+
+def heard_by_others(beats: Sequence[Heartbeat], at: datetime) -> list[Heartbeat]:
+    """Whose silence is to be told at `at`: the trading daemon's, and those of the meta plane's daemons while one of
+    these lives. Where none does nobody looks, and a cycle that is run by hand is no daemon."""
+    alive = any(b.daemon != "trading" and b.state == "running" and not b.is_silent(at, SILENT_AFTER) for b in beats)
+    return [beat for beat in beats if alive or beat.daemon == "trading"]

@@ -12,7 +12,7 @@ from agents.core.believed import PastBeliefs
 from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 
 Amount = Decimal | float
 """Money: exact on a desk, a float in a replay on arrays."""
@@ -296,5 +296,6 @@ class DeskFacts(RuleFacts):
     value_added: Sequence[AgentValueAdded] = ()
     by_symbol: Sequence[ProfitPart] = ()
     by_side: Sequence[ProfitPart] = ()
+    older_rules: OlderRules = field(default_factory=OlderRules)
     yearly_costs: Sequence[CostsOfPeriod] = ()
     external: Sequence[str] = ()

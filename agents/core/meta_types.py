@@ -143,7 +143,8 @@ class OpenAlarm:
         return {**asdict(self.alarm), "opened_at": self.opened_at}
 
 
-DaemonName = Literal["trading", "meta"]
+DaemonName = Literal["trading", "meta", "performance_analyzer", "weight_optimizer", "parity_check", "project_manager"]
+"""The trading daemon, the meta daemon of all jobs, and those that run one job of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +165,11 @@ class Heartbeat:
 
     def silence(self) -> str:
         """Since when it has not been there, in words."""
+        name, at = self.daemon.replace("_", " "), f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
         if self.state == "running":
-            return f"the {self.daemon} daemon was last heard of at {self.at:%Y-%m-%d %H:%M:%S} UTC"
-        waits = "nothing is decided" if self.daemon == "trading" else "no job runs and no mail leaves"
-        return f"the {self.daemon} daemon was stopped at {self.at:%Y-%m-%d %H:%M:%S} UTC; until it is started {waits}"
+            return f"the {name} daemon was last heard of at {at}"
+        waits = {"trading": "nothing is decided", "meta": "no job runs and no mail leaves"}
+        return f"the {name} daemon was stopped at {at}; until it is started {waits.get(self.daemon, 'its job waits')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

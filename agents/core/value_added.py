@@ -41,6 +41,14 @@ class AgentValueAdded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OlderRules:
+    """How many days of the agents' books were traded by the rules of an older version, and up to when."""
+
+    days: int = 0
+    until: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfitPart:
     """The live book's profit in one symbol or on one side (`name`: long, short), since the first day: `gross` before
     the `costs` of its fills, `net` after them; open positions at their newest marks."""

@@ -19,6 +19,7 @@ from agents.quant.beliefs import (
     better_than_average,
     chances_of_levels,
     chances_of_shares,
+    chances_where_agents_differ,
     from_replay,
     interval,
 )
@@ -112,9 +113,15 @@ def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outc
     )
 
 
+def _bounds(state: BeliefState, views: Views) -> Floats:
+    """[A, 2]: bounds that hold each agent's skill with INTERVAL_SHARE, and what is believed of it."""
+    bounds = interval(chances_where_agents_differ(state), INTERVAL_SHARE) * activity(state)[:, None]
+    return np.column_stack([np.minimum(bounds[:, 0], views.skill), np.maximum(bounds[:, 1], views.skill)])
+
+
 def _beliefs(problem: AllocationProblem, state: BeliefState, views: Views, weights: Floats) -> Beliefs:
-    chances, active = chances_of_levels(state), activity(state)
-    bounds, better = interval(chances, INTERVAL_SHARE) * active[:, None], better_than_average(chances)
+    chances = chances_of_levels(state)
+    bounds, better = _bounds(state, views), better_than_average(chances)
     tilt = weights - problem.anchor
     risk, whole = active_risk(views, tilt), active_risk(views, problem.anchor)
     trades = problem.turnover_cost * float(np.abs(weights - problem.start).sum())

@@ -146,6 +146,18 @@ def chances_of_levels(state: BeliefState) -> Floats:
     return np.asarray(np.einsum("q,akq->ak", chances_of_shares(state), state.chance))
 
 
+def chances_where_agents_differ(state: BeliefState) -> Floats:
+    """[A, 25]: how probable each agent's skill is at each of LEVELS if it is no ordinary one.
+
+    That most agents are ordinary keeps false bets small; bounds around a skill that took it for knowledge would be a
+    few tenths wide on the first day and hold the truth of one agent in five (scripts/calibrate_beliefs.py).
+    """
+    most, middle = int(np.argmin(SHARES)), len(LEVELS) // 2
+    chances = state.chance[:, :, most].copy()
+    chances[:, middle] *= 1.0 - SHARES[most] / PRIOR[middle, most]  # what of the chance of level 0 is not ordinary
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+
+
 def better_than_average(chances: Floats) -> Floats:
     """[A]: how probable it is, by `chances` [A, 25], that an agent is better than the average one. To be exactly
     average counts half."""

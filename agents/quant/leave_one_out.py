@@ -43,14 +43,14 @@ class Added:
 
     @property
     def verdict(self) -> str:
-        """In words; about a sign only where the interval of the return leaves 0 out."""
+        """In words; about a sign only where the interval of the return leaves 0 out: by chance at one look in ten."""
         if not self.days_differing:
             return NOTHING_TO_JUDGE
         if not math.isfinite(self.return_low):
             return f"too early: {self.days_differing} of {MINIMUM_PERIODS} days"
         if self.return_low > 0.0:
-            return "shown: it adds to the desk"
-        return "shown: it costs the desk" if self.return_high < 0.0 else "not shown either way"
+            return "shown at one look: it adds to the desk"
+        return "shown at one look: it costs the desk" if self.return_high < 0.0 else "not shown either way"
 
 
 def value_added_by(date: Times, desk: Floats, book: Floats, with_agent: Booleans, window_days: int) -> Added:

@@ -51,7 +51,7 @@ def drawdown_chart(time: Times, live: Floats, controls: Mapping[str, Floats], *,
     figure, axes = _canvas(1.9, width)
     fall = 100.0 * (live / np.maximum.accumulate(live) - 1.0)
     axes.fill_between(time, fall, 0.0, color=LIVE_COLOUR, alpha=0.28, linewidth=0.0)
-    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], CONTROL_COLOURS[3]), strict=False):
+    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], *CONTROL_COLOURS[3:]), strict=False):
         below = 100.0 * (control / np.fmax.accumulate(control) - 1.0)
         axes.plot(time, below, color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, fall, color=LIVE_COLOUR, linewidth=1.2, label="live")
@@ -105,7 +105,7 @@ def sharpe_chart(
 def rolling_chart(time: Times, live: Floats, controls: Mapping[str, Floats], days: int) -> bytes:
     """Annual Sharpe ratio of the last `days` days, of the live book and of controls by name."""
     figure, axes = _canvas(height=1.9)
-    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], CONTROL_COLOURS[3]), strict=False):
+    for (name, control), colour in zip(controls.items(), (CONTROL_COLOURS[0], *CONTROL_COLOURS[3:]), strict=False):
         axes.plot(time, control, color=colour, linewidth=1.0, label=name.replace("_", " "))
     axes.plot(time, live, color=LIVE_COLOUR, linewidth=1.5, label=f"live, {days} days")
     axes.axhline(0.0, color=MUTED, linewidth=0.8)

@@ -65,8 +65,12 @@ def system_lines(facts: DeskFacts) -> list[tuple[str, str]]:
         ("Rolled back", percent(system.rollbacks / transactions if transactions else None, 2)),
         ("Redis", "answers" if system.redis_alive else "does not answer"),
         ("Quarantined rows", f"{facts.quarantined_rows:,}"),
-        *((f"{beat.daemon.title()} daemon", _heard_of(beat, facts.period.end)) for beat in facts.heartbeats),
+        *((_daemon_of(beat), _heard_of(beat, facts.period.end)) for beat in facts.heartbeats),
     ]
+
+
+def _daemon_of(beat: Heartbeat) -> str:
+    return f"{beat.daemon.replace('_', ' ').capitalize()} daemon"
 
 
 def _heard_of(beat: Heartbeat, at: datetime) -> str:

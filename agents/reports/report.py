@@ -51,7 +51,8 @@ from agents.reports.tuning_sections import (
 from agents.reports.verdict import verdict_of, worst_first
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
-HTML_LIMIT_BYTES = 88_000
+HTML_LIMIT_BYTES = 78_000
+"""Gmail cuts off a mail at 102 KB, headers and quoting included."""
 ROWS_SHOWN = (20, 12, 6, 3, 1)
 """Tables are cut to so many rows, further down the list until the mail is small enough."""
 SUBJECT_CHARACTERS = 180
@@ -60,8 +61,12 @@ EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
 
 GLOSSARY = (
     ("Sharpe", "mean return over its deviation, a year"),
-    ("[low, high]", "90 % interval by block bootstrap; where it contains 0, the sign is open"),
-    ("Believed", "Sharpe above the average agent, with its 80 % bounds: what the weights follow, in proportion"),
+    ("[low, high]", "90 % interval by block bootstrap, for one look; where it contains 0, the sign is open"),
+    (
+        "Believed",
+        "Sharpe above the average agent: what the weights follow, in proportion; 80 %: where an agent that differs"
+        " at all lies",
+    ),
     ("Better", "how probable it is that the agent is better than the average one; 50 %: nothing tells it from that"),
     ("Price", "the Sharpe ratio that the weights cost if all agents are equally good"),
     ("From replay", "seen in imported history only, which counts half, until as many live days outweigh it"),

@@ -27,7 +27,9 @@ NOTES = {
     ),
     "agents": (
         "Shadow books trade one agent alone at unit size, in the directions the desk may trade. Adds a year: the desk"
-        " less the same desk without the agent, its weight given to the others (with it at the floor where that is 0)."
+        " less the same desk without the agent, its weight given to the others (with it at the floor where that is 0);"
+        " its interval holds for one look. Better: how probable it is believed at the end that the agent is better than"
+        " the average one; 50 %: nothing tells it from that."
     ),
     "costs": "Delay is the way from the price decided on to the open that was traded; it is no fee, and may be a gain.",
 }

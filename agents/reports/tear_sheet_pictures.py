@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from agents.core.believed import believed
 from agents.core.books import CONTROLS, LIVE
 from agents.core.replay_types import Replayed, Run
 from agents.core.types import Floats, Integers, Times
@@ -15,8 +17,9 @@ from agents.quant.measures import ROLLING_DAYS, Daily, daily_of, rolling_sharpe
 from agents.quant.replay_summary import ReplaySummary
 from agents.quant.returns import day_ends
 from agents.reports import charts
+from agents.reports.belief_chart import AgentPast, beliefs_chart
 
-POINTS_DRAWN = 3000
+POINTS_DRAWN, BELIEFS_DRAWN = 3000, 400
 Of = TypeVar("Of")
 SMOOTH_DAYS = 21
 
@@ -35,6 +38,10 @@ def pictures_of(replayed: Replayed, summary: ReplaySummary) -> dict[str, Picture
     drawn: dict[str, Picture] = {}
     if len(time) > 1:
         drawn |= _over_time(run, daily, time)
+    pasts = _beliefs_over_time(replayed)
+    if pasts:
+        caption = "Believed Sharpe above the average agent, with 80 % (left), and weight (grey, right)"
+        drawn["beliefs"] = _picture(beliefs_chart(pasts, width=charts.PAGE_INCHES), caption)
     ratios = {
         name: (shadow.sharpe, shadow.low, shadow.high)
         for name, shadow in summary.agents.items()
@@ -78,13 +85,32 @@ def _over_time(run: Run, daily: Daily, time: Times) -> dict[str, Picture]:
     return drawn
 
 
+def _beliefs_over_time(replayed: Replayed) -> dict[str, AgentPast]:
+    """What was believed of the agents, and what they weighed; those nothing was ever believed of are left out."""
+    seen = [(decision.at, belief) for decision in replayed.decisions if (belief := believed(decision.evidence))]
+    seen = [seen[k] for k in _places(len(seen), BELIEFS_DRAWN)] if seen else []
+    run, last = replayed.run, day_ends(replayed.run.time)
+    pasts = {}
+    for k, name in enumerate(run.agents):
+        views = [(at, belief.agents[name]) for at, belief in seen if name in belief.agents]
+        if views:
+            mean, low, high = np.array([(view.mean, view.low, view.high) for _, view in views]).T
+            weight = run.weights[last, k]
+            pasts[name] = AgentPast(_stamps([at for at, _ in views]), mean, low, high, run.time[last], weight)
+    return pasts
+
+
+def _stamps(moments: Sequence[datetime]) -> Times:
+    return np.array([m.astimezone(UTC).replace(tzinfo=None) for m in moments], dtype="datetime64[us]")
+
+
 def _rows() -> dict[str, int]:
     return {name: row for row, name in enumerate(CONTROLS, LIVE + 1)}
 
 
 def beside(controls: Mapping[str, Of]) -> dict[str, Of]:
     """Those controls that a picture of one thing only shows beside the live book."""
-    return {name: controls[name] for name in ("equal", "hold") if name in controls}
+    return {name: controls[name] for name in ("equal", "hold", "hold_at_volatility") if name in controls}
 
 
 def _picture(png: bytes, caption: str) -> Picture:
@@ -103,6 +129,6 @@ def _smooth(values: Floats) -> Floats:
     return np.asarray((totals[stop] - totals[start]) / (stop - start))
 
 
-def _places(count: int) -> Integers:
-    """Where points are drawn, evenly over `count` days."""
-    return np.unique(np.linspace(0, count - 1, min(count, POINTS_DRAWN)).astype(np.int64))
+def _places(count: int, most: int = POINTS_DRAWN) -> Integers:
+    """Where at most so many points are drawn, evenly over `count` days."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))

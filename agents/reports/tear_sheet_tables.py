@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.core.believed import newest_belief
 from agents.core.meta_types import WeightDecision
 from agents.core.replay_types import Finding, Replayed
 from agents.quant.leave_one_out import Added
@@ -124,7 +125,8 @@ def _months(daily: Daily) -> Table:
 def _agents(replayed: Replayed, summary: ReplaySummary) -> Table:
     """Shadow books, best first, with the figures of the last scorecards over all history."""
     cards = {card.agent_name: card.figures for card in replayed.scorecards if card.window_days == 0}
-    rows = []
+    belief = newest_belief(reversed(replayed.decisions))
+    views, rows = belief.agents if belief else {}, []
     for name, shadow in sorted(summary.agents.items(), key=_best_first):
         figures = cards.get(name, {})
         rows.append(
@@ -135,12 +137,12 @@ def _agents(replayed: Replayed, summary: ReplaySummary) -> Table:
                 percent(summary.final_weights[name]),
                 percent(figures.get("win_rate")),
                 number(figures.get("profit_factor")),
-                percent(figures.get("deflated_sharpe"), 0),
+                percent(views[name].better, 0) if name in views else MISSING,
                 number(shadow.turnover_a_year, 1),
                 *_added_by(summary.agents_added.get(name)),
             ]
         )
-    columns = ("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "sure", "turnover a year")
+    columns = ("agent", "Sharpe", "90 % interval", "weight", "hits", "factor", "better", "turnover a year")
     return Table((*columns, "adds a year", "90 %", "verdict"), rows, texts=("verdict",))
 
 

@@ -8,7 +8,7 @@ from agents.core.believed import AgentView, Believed, believed, newest_belief
 from agents.core.facts import DeskFacts, RecordedDecision
 from agents.core.meta_types import DecisionStatus, Scorecard, ValueAdded
 from agents.core.types import REMAINDER
-from agents.core.value_added import AgentValueAdded
+from agents.core.value_added import AgentValueAdded, OlderRules
 from agents.reports.belief_words import believed_of, mark, whole_sentence
 from agents.reports.content import AddedLine, AgentLine, ChangeLine, DecisionLine, QualityLine, WeightLine
 from agents.reports.formatting import MISSING, interval, number, percent, signed_money
@@ -18,6 +18,10 @@ CAUSE_LEAST, MOVE_LEAST = 0.005, 0.0005
 """Smaller parts of a change, and smaller changes, are not named."""
 MOVES_NAMED = 3
 
+NEVER_SPOKE = (
+    "has had no opinion on any symbol of this desk yet: nothing is known of it, and where it is silent the others share"
+    " its weight"
+)
 _DONE: dict[DecisionStatus, str] = {
     "apply": "moved",
     "hold": "held",
@@ -30,7 +34,7 @@ _DONE: dict[DecisionStatus, str] = {
 def weight_lines(facts: DeskFacts) -> list[WeightLine]:
     """Weights in force, what they moved by since the period began, what is believed of each agent, or, by a method
     without beliefs, the causes of the newest decision."""
-    before, belief = _weights_before(facts), _belief(facts)
+    before, belief, mute = _weights_before(facts), _belief(facts), mute_agents(facts)
     causes = facts.weight_history[0].decision.causes if facts.weight_history else {}
     paused = any(opened.alarm.kind == "tuning_paused" for opened in facts.alarms)
     lines = []
@@ -45,10 +49,16 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
                 weight=percent(weight),
                 bar=round(100 * weight),
                 change=percent(change, sign=True) if change else "",
-                why=_believed(belief, name, paused=paused) or _parts(parts),
+                why=NEVER_SPOKE if name in mute else _believed(belief, name, paused=paused) or _parts(parts),
             )
         )
     return lines
+
+
+def mute_agents(facts: DeskFacts) -> set[str]:
+    """Agents with a scorecard that never had an opinion on this universe."""
+    cards = (card for card in facts.scorecards if card.window_days == 0)
+    return {card.agent_name for card in cards if not card.figures["total_signals"]}
 
 
 def _belief(facts: DeskFacts) -> Believed | None:
@@ -192,7 +202,17 @@ def measured_sentence(facts: DeskFacts) -> str:
         if facts.value_added
         else ""
     )
-    return " ".join(filter(None, (books, compared)))
+    return " ".join(filter(None, (books, compared, older_rules(facts.older_rules))))
+
+
+def older_rules(older: OlderRules) -> str:
+    """How much of the evidence was measured by other rules than today's; "" where none was."""
+    if not older.days:
+        return ""
+    return (
+        f"{older.days:,} days up to {older.until} were measured by the rules of an older version, whose books could do"
+        " what the desk may not."
+    )
 
 
 def _adds(row: AgentValueAdded | None) -> dict[str, str]:

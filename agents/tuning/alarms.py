@@ -72,11 +72,14 @@ def _absent_daemons(facts: AlarmFacts, limits: AlarmLimits) -> Iterator[Alarm]:
 
 
 def absent_daemons(heartbeats: Iterable[Heartbeat], at: datetime, after: timedelta) -> Iterator[Alarm]:
-    """Daemons that ran once and do not now: not heard of for `after`, or stopped, which whoever did it knows."""
-    for beat in heartbeats:
+    """Daemons that ran once and do not now: not heard of for `after`, or stopped, which whoever did it knows. The meta
+    daemon runs every job, so one of a single job that was stopped is not missed while it lives."""
+    known = list(heartbeats)
+    covered = any(b.daemon == "meta" and b.state == "running" and not b.is_silent(at, after) for b in known)
+    for beat in known:
         if beat.is_silent(at, after):
             yield Alarm(kind="daemon_silent", subject=beat.daemon, severity="critical", detail=beat.silence())
-        elif beat.state == "stopped":
+        elif beat.state == "stopped" and not (covered and beat.daemon != "trading"):
             yield Alarm(kind="daemon_stopped", subject=beat.daemon, severity="medium", detail=beat.silence())
 
 

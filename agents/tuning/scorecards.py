@@ -270,19 +270,20 @@ def _why(key: str, raw: Mapping[str, float]) -> str:
 
 def verdict(figures: Mapping[str, float | int | None], thresholds: Thresholds) -> str:
     """top, under or middle, and whether the evidence shows it: the 90 % interval must lie beyond the threshold, over
-    all history the one that holds at every look."""
+    all history the one that holds at every look; that of a window holds for one look, and says so."""
     sharpe, win_rate = figures["sharpe_ratio"], figures["win_rate"]
     low, high = (figures.get(f"sharpe_always_{end}") or figures[f"sharpe_{end}"] for end in ("low", "high"))
     if sharpe is None or low is None or high is None:
         return "not measurable yet"
     interval = f"90 % interval [{low:.2f}, {high:.2f}]"
+    shown = "significant" if figures.get("sharpe_always_low") else "significant at one look"
     if sharpe > thresholds.top_sharpe:
         return f"top: Sharpe {sharpe:.2f}, " + (
-            f"significant: {interval}" if low > thresholds.top_sharpe else f"not significant: {interval}"
+            f"{shown}: {interval}" if low > thresholds.top_sharpe else f"not significant: {interval}"
         )
     if sharpe < thresholds.under_sharpe:
         return f"under: Sharpe {sharpe:.2f}, " + (
-            f"significant: {interval}" if high < thresholds.under_sharpe else f"not significant: {interval}"
+            f"{shown}: {interval}" if high < thresholds.under_sharpe else f"not significant: {interval}"
         )
     if win_rate is not None and win_rate < thresholds.under_win_rate:
         return f"under: win rate {win_rate:.1%} below {thresholds.under_win_rate:.0%}, Sharpe {sharpe:.2f} {interval}"

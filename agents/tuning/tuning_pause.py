@@ -9,6 +9,7 @@ and the bet begins anew from there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -61,49 +62,41 @@ def seen_by_the_bet(
 
 def stopped(before: Mapping[str, Decimal], anchor: Mapping[str, Decimal], seen: Watch, at: datetime) -> WeightDecision:
     """Back to the anchor at once, whatever the step."""
-    return WeightDecision(
-        at=at,
-        decided_for=None,
-        weights=dict(anchor),
-        previous=dict(before),
-        method=PAUSED,
-        status="revert",
-        reason=(
-            f"tuning is paused: over {len(seen.fortune)} weeks its weights have earned less than the anchor's, and a"
-            f" bet on that has grown {seen.fortune.max():.0f}-fold (by chance: in one of {ALARM_AT:.0f} desks' lives)."
-            " The anchor's weights are in force; when the cause is known: quorum weights resume --reason ..."
-        ),
-        evidence={
-            "fortune": round(float(seen.fortune.max()), 4),
-            "weeks": len(seen.fortune),
-            "reached": str(seen.alarm),
-        },
+    reason = (
+        f"tuning is paused: over {len(seen.fortune)} weeks its weights have earned less than the anchor's, and a"
+        f" bet on that has grown {seen.fortune.max():.0f}-fold (by chance: in one of {ALARM_AT:.0f} desks' lives)."
+        " The anchor's weights are in force; when the cause is known: quorum weights resume --reason ..."
     )
+    evidence = {
+        "fortune": round(float(seen.fortune.max()), 4),
+        "weeks": len(seen.fortune),
+        "reached": str(seen.alarm),
+    }
+    held = _held(before, PAUSED, reason, at)
+    return replace(held, weights=dict(anchor), status="revert", evidence=evidence)
 
 
 def waiting(before: Mapping[str, Decimal], since: datetime, at: datetime) -> WeightDecision:
     """Nothing moves until a person says so."""
-    return WeightDecision(
-        at=at,
-        decided_for=None,
-        weights=dict(before),
-        previous=dict(before),
-        method=WAITING,
-        status="hold",
-        reason=f"tuning is paused since {since:%Y-%m-%d}; a person resumes it: quorum weights resume --reason",
-    )
+    reason = f"tuning is paused since {since:%Y-%m-%d}; a person resumes it: quorum weights resume --reason"
+    return _held(before, WAITING, reason, at)
 
 
 def resumed(before: Mapping[str, Decimal], reason: str, at: datetime) -> WeightDecision:
     """A person lets tuning go on from the weights in force."""
+    return _held(before, RESUMED, f"a person lets tuning go on: {reason}", at)
+
+
+def _held(weights: Mapping[str, Decimal], method: str, reason: str, at: datetime) -> WeightDecision:
+    """Weights stay as they are."""
     return WeightDecision(
         at=at,
         decided_for=None,
-        weights=dict(before),
-        previous=dict(before),
-        method=RESUMED,
+        weights=dict(weights),
+        previous=dict(weights),
+        method=method,
         status="hold",
-        reason=f"a person lets tuning go on: {reason}",
+        reason=reason,
     )
 
 

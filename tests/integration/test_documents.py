@@ -21,7 +21,13 @@ from tests.program import ROOT
 
 DOCUMENTS = ("PROJECT_MANAGER_SETUP.md", "AUTONOMOUS_SYSTEM_SUMMARY.md")
 BARS = make_bars(60, 2, 3)
-SCRIPTS = ("scripts/configure_email.py", "scripts/start_project_manager.sh", "start_meta_agents.sh")
+STARTS = {
+    "start_trading.sh": "trading",
+    "start_meta_agents.sh": "meta",
+    "scripts/start_project_manager.sh": "project_manager",
+}
+"""Script -> the name under which its daemon writes heartbeats."""
+SCRIPTS = ("scripts/configure_email.py", *STARTS)
 UNTIL_TOLD = "./scripts/start_project_manager.sh"
 WAIT_S = 240.0
 
@@ -121,3 +127,36 @@ def test_the_documents_are_linked():
     known = (ROOT / "README.md").read_text() + (ROOT / "docs" / "tuning.md").read_text()
     for name in DOCUMENTS:
         assert name in known, name
+
+
+def test_each_start_script_runs_a_daemon_of_its_own_until_it_is_told_to_stop(desk, owner):
+    """All three beside each other: a heartbeat each; SIGTERM reaches the daemon through the script, which ends with 0
+    and leaves "stopped" on record."""
+    folder, environment = desk
+    clock = SystemClock()
+
+    def states():
+        with owner.connect() as connection:
+            return dict(connection.execute(text("SELECT daemon, state FROM v_daemons")).tuples().all())
+
+    def wait_for(wanted):
+        deadline = clock.monotonic_s() + WAIT_S
+        while states() != wanted:
+            assert clock.monotonic_s() < deadline, (states(), wanted)
+            clock.sleep_s(0.3)
+
+    processes = {
+        script: subprocess.Popen([folder / script], cwd="/", env=environment, stderr=subprocess.PIPE, text=True)
+        for script in STARTS
+    }
+    try:
+        wait_for(dict.fromkeys(STARTS.values(), "running"))
+        for script, process in processes.items():
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=WAIT_S)
+            assert process.returncode == 0 and "Traceback" not in said, (script, said)
+        assert states() == dict.fromkeys(STARTS.values(), "stopped")
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()

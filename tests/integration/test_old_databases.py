@@ -36,7 +36,7 @@ from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import CheckedDesk, check_parity
 from tests.conftest import SERVICES
-from tests.integration.test_schema import README_QUERIES, VIEWS, run_alembic
+from tests.integration.test_schema import BELIEFS_QUERY, README_QUERIES, VIEWS, run_alembic
 from tests.market import decide_on
 from tests.old_agents import TechnicalAnalystOfOld
 
@@ -130,7 +130,7 @@ def test_nothing_of_an_old_database_is_lost(old, request):
     with old.connect() as connection:
         links = connection.execute(text("SELECT count(*) FROM journal_chain WHERE kind = 'decision'")).scalar()
         assert links == len(kept["decisions"])
-        for query in (*README_QUERIES, *(f"SELECT * FROM {view}" for view in VIEWS)):
+        for query in (*README_QUERIES, BELIEFS_QUERY, *(f"SELECT * FROM {view}" for view in VIEWS)):
             connection.execute(text(query)).all()
 
     run_alembic(old, command.downgrade, "0005")

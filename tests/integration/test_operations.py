@@ -259,6 +259,36 @@ def test_the_end_of_a_daemon_is_not_taken_for_that_of_the_one_that_runs_since(tr
     assert (beat.state, beat.started_at) == ("running", clock.now())
 
 
+def test_two_meta_daemons_have_a_heartbeat_each_and_one_sees_the_other_die(trader, meta, reports):
+    """Seen: start_meta_agents.sh and start_project_manager.sh shared one row, so the death of either went unnoticed."""
+    start, table, limits = NOW, HeartbeatTable(meta), AlarmLimits(stale_after=9 * DAY)
+
+    def alarms(at):
+        facts = reports.alarm_facts(at, at - timedelta(days=1))
+        return [(a.kind, a.subject) for a in desk_alarms(facts, limits) if a.kind.startswith("daemon_")]
+
+    def beat(daemon, at, state="running"):
+        table.beat(Heartbeat(daemon=daemon, at=at, started_at=start, pid=1, state=state, detail=""))
+
+    beat("meta", start)
+    beat("project_manager", start)
+    later = start + timedelta(minutes=10)
+    assert alarms(start) == []
+    beat("project_manager", later)
+    assert alarms(later) == [("daemon_silent", "meta")]
+    beat("meta", later)
+    assert alarms(later) == []
+    assert alarms(later + timedelta(minutes=10)) == [], "nobody of them lives: nobody is there to look"
+    latest = later + timedelta(minutes=10)
+    beat("meta", latest)
+    assert alarms(latest) == [("daemon_silent", "project_manager")]
+    beat("project_manager", latest, "stopped")
+    assert alarms(latest) == [], "the meta daemon runs its job"
+    beat("project_manager", latest)
+    beat("meta", latest, "stopped")
+    assert alarms(latest) == [("daemon_stopped", "meta")]
+
+
 def test_a_silent_trading_daemon_is_an_alarm_of_the_meta_plane(trader, reports):
     beats, limits = HeartbeatTable(trader), AlarmLimits(stale_after=DAY)
     beat = Heartbeat(daemon="trading", at=NOW, started_at=NOW, pid=1, state="running", detail="")

@@ -41,6 +41,7 @@ VIEWS = (
     "v_pnl_by_side",
     "v_costs",
     "v_agent_life",
+    "v_against_holding",
     "agent_performance",
 )
 
@@ -53,6 +54,11 @@ README_QUERIES = (
     "SELECT date, agent_name, sharpe_ratio, win_rate FROM agent_performance WHERE agent_name = 'SentimentAnalyst' ORDER BY"
     " date DESC LIMIT 30;",
     "SELECT generated_at, summary, recommendations FROM project_reports ORDER BY generated_at DESC LIMIT 1;",
+)
+BELIEFS_QUERY = (
+    "SELECT timestamp, agent, (b ->> 'mean')::float8 AS believed, (b ->> 'low')::float8 AS low, (b ->> 'high')::float8 AS"
+    " high, (b ->> 'better')::float8 AS better FROM weight_history, jsonb_each(evidence -> 'beliefs') AS v (agent, b) ORDER"
+    " BY version DESC, believed DESC LIMIT 12;"
 )
 
 
@@ -196,8 +202,9 @@ def test_readme_queries_word_for_word(owner):
             ),
             {"w": json.dumps({"A": 0.4, "B": 0.6})},
         )
-        for query in README_QUERIES:
-            assert query in " ".join(readme.split()), query
+        documented = " ".join((readme + (ROOT / "docs" / "sql.md").read_text()).split())
+        for query in (*README_QUERIES, BELIEFS_QUERY):
+            assert query in documented, query
             connection.execute(text(query)).all()
         weights = connection.execute(text("SELECT agent_name, weight FROM v_weights_current ORDER BY 1")).all()
     assert [(name, float(weight)) for name, weight in weights] == [("A", 0.4), ("B", 0.6)]

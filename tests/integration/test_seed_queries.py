@@ -16,6 +16,7 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.meta_types import ScheduledJob
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
+from agents.quant.comparison import against_book
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
 from agents.tuning.weight_decision import try_method
@@ -177,25 +178,57 @@ def test_figures_of_trades_are_those_of_the_closed_trades(desk, owner):
 
 
 def test_from_a_trade_to_the_signals_behind_it(desk, owner):
-    """Each part of a trade's P&L beside what its agent said when the trade was decided and when its end was."""
+    """Each part of a trade's P&L beside what its agent said at every entry and at the exit. Seen: of a position that was
+    built up over many bars the first entry only."""
     reader = DeskReader(owner)
     trades = reader.rows("SELECT * FROM trades")
     assert len(trades) > 10
+    entries = []
     for trade in trades:
-        rows = reader.rows("SELECT * FROM v_trade_signals WHERE trade_id = :t", t=trade["trade_id"])
-        assert sum(row["contribution"] for row in rows) == trade["pnl"]
-        for row in rows:
-            assert row["entry_decided_at"] < trade["opened_at"] and row["exit_decided_at"] < trade["closed_at"]
-            for when in ("entry", "exit"):
-                said = reader.rows(
-                    "SELECT strength, confidence, reason FROM signals WHERE time = :t AND agent_name = :a AND symbol = :s",
-                    t=row[f"{when}_decided_at"],
-                    a=row["agent_name"],
-                    s=trade["symbol"],
-                )
-                given = {k: row[f"{when}_{k}"] for k in ("strength", "confidence", "reason")}
-                assert [given] == (said or [dict.fromkeys(given)])
-        spoke = [row for row in rows if row["entry_strength"]]
-        assert spoke, "somebody wanted it"
+        rows = reader.rows("SELECT * FROM v_trade_signals WHERE trade_id = :t ORDER BY decided_at", t=trade["trade_id"])
+        steps = {row["decided_at"]: row for row in rows}
+        leaving = [row for row in steps.values() if row["part"] == "exit"]
+        coming = [row for row in steps.values() if row["part"] == "entry"]
+        assert sum(row["contribution"] for row in rows) == trade["pnl"] * len(steps)
+        assert len(leaving) == 1 and leaving[0]["filled_at"] == trade["closed_at"]
+        assert leaving[0]["price"] == trade["exit_price"]
+        assert coming and coming[0]["filled_at"] == trade["opened_at"]
+        assert sum(row["quantity"] for row in coming) >= trade["quantity"]
+        entries.append(len(coming))
+        fills = reader.rows(
+            "SELECT count(DISTINCT decision_time) AS n FROM fills f JOIN orders USING (client_order_id)"
+            " WHERE f.symbol = :s AND f.side = :d AND f.time >= :o AND f.time < :c",
+            s=trade["symbol"],
+            d="buy" if trade["side"] == "long" else "sell",
+            o=trade["opened_at"],
+            c=trade["closed_at"],
+        )
+        assert len(coming) == fills[0]["n"]
+        said = reader.rows("SELECT * FROM signals WHERE symbol = :s", s=trade["symbol"]) if len(entries) < 5 else []
+        known = {(row["time"], row["agent_name"]): row for row in said}
+        for row in rows if said else ():
+            there = known.get((row["decided_at"], row["agent_name"]), {})
+            assert [row[k] for k in ("strength", "confidence", "reason")] == [
+                there.get(k) for k in ("strength", "confidence", "reason")
+            ]
         side = 1 if trade["side"] == "long" else -1
-        assert any(row["entry_strength"] * side > 0 for row in spoke)
+        assert any((row["strength"] or 0.0) * side > 0 for row in rows if row["part"] == "entry"), "somebody wanted it"
+    assert max(entries) > 1
+
+
+def test_the_desk_against_holding_in_sql_is_what_the_report_says(desk, owner):
+    reader = DeskReader(owner)
+    rows = {row["benchmark"]: row for row in reader.rows("SELECT * FROM v_against_holding")}
+    assert set(rows) == {"hold", "hold at volatility"}
+    equity = {}
+    for row in reader.rows("SELECT book, time, equity FROM equity WHERE book NOT LIKE 'shadow:%' ORDER BY time"):
+        equity.setdefault(row["book"], {})[row["time"].date()] = row["equity"]
+    live = next(days for book, days in equity.items() if ":" not in book)
+    for name, row in rows.items():
+        held = equity[f"control:{name.replace(' ', '_')}"]
+        dates = [day for day in live if day in held]
+        mine, other = (np.array([days[day] for day in dates]) for days in (live, held))
+        pace = (len(live) - 1) * 365.25 / (max(live) - min(live)).days
+        wanted = against_book(mine[1:] / mine[:-1] - 1, other[1:] / other[:-1] - 1, pace)
+        for figure in ("excess_return", "beta", "information_ratio"):
+            assert row[figure] == pytest.approx(getattr(wanted, figure), rel=1e-6, abs=1e-9), (name, figure)

@@ -20,6 +20,7 @@ from agents.core.alarm_types import (
     PausedTuning,
     UndecidedBars,
     WaitingMail,
+    heard_by_others,
 )
 from agents.core.facts import Period, SystemState
 
@@ -77,7 +78,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         parity=parity(read),
         system=system,
         undecided=UndecidedBars(**undecided[0]) if undecided else None,
-        heartbeats=[beat for beat in read_heartbeats(connection) if beat.daemon != "meta"],
+        heartbeats=heard_by_others(read_heartbeats(connection), at),
         future_runs=FutureRuns(**runs[0]) if runs else None,
         refused={row["address"]: row["why"] for row in row_dicts(connection, _REFUSED)},
         chain=open_check(connection),

@@ -34,7 +34,7 @@ from agents.core.facts import (
 )
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
 from agents.core.types import RiskState, Trade, WeightsLevel
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 
 Read = Callable[[str], list[Row]]
 """The rows of one section of `_QUERIES`."""
@@ -56,6 +56,8 @@ _QUERIES = {
             d.risk_state) AS risk_state, d.weights_level
         FROM decisions d WHERE d.time <= :at ORDER BY d.time DESC LIMIT 1""",
     "value_added": "SELECT * FROM v_agent_value_added",
+    "older_rules": """
+        SELECT count(DISTINCT date) AS days, max(date) AS until FROM agent_days WHERE rules < 2 AND date <= :at""",
     "by_symbol": """
         SELECT symbol AS name, trades, gross, fees + spread + impact AS costs, net
         FROM v_pnl_by_symbol ORDER BY net DESC, symbol""",
@@ -211,6 +213,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         by_side=[ProfitPart(**row) for row in read("by_side")],
         yearly_costs=[CostsOfPeriod(**row) for row in read("yearly_costs")],
         acts_as_owner=any(row["owns"] for row in read("owner")),
+        older_rules=OlderRules(**read("older_rules")[0]),
     )
 
 

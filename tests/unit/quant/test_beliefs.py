@@ -18,6 +18,7 @@ from agents.quant.beliefs import (
     better_than_average,
     chances_of_levels,
     chances_of_shares,
+    chances_where_agents_differ,
     for_agents,
     from_bytes,
     from_replay,
@@ -309,6 +310,21 @@ def test_intervals_hold_so_much_of_the_chance():
     nothing = chances_of_levels(no_beliefs(1))
     assert better_than_average(nothing) == pytest.approx(0.5)
     assert interval(nothing, 0.8).sum() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("day", [1, 30, 300])
+def test_the_80_percent_that_are_shown_hold_80_percent_of_the_truths(day):
+    """Over worlds of all kinds. Seen: bounds of the whole belief, mostly "it is ordinary", held 18 % of them on day 1,
+    22 % on day 30, 41 % on day 300."""
+    rng, held = np.random.default_rng(9), []
+    for seed in range(40):
+        drawn = rng.normal(0.5, 1.5, 6)
+        for skills in (np.zeros(6), np.array([2.5, 0.3, 0.3, 0.3, 0.3, 0.3]), np.linspace(-1.0, 2.0, 6), drawn):
+            state = advance_all(no_beliefs(6), draw(6, day, seed=seed, skills=skills), PACE)
+            low, high = interval(chances_where_agents_differ(state), 0.8).T
+            truth = skills - skills.mean()
+            held.append(((low <= truth) & (truth <= high)).mean())
+    assert 0.74 < np.mean(held) < 0.88
 
 
 def test_half_the_trust_is_half_the_evidence():

@@ -89,7 +89,9 @@ def test_an_agent_that_earns_every_day_adds_and_one_that_does_nothing_is_not_jud
     never = np.zeros(300, dtype=bool)
     added = value_added_by(days(300), desk, lacking, never, 0)
     assert added.return_a_year == pytest.approx(0.0005 * 365.25, rel=0.01)
-    assert added.return_low > 0.0 and added.sharpe_low > 0.0 and added.verdict == "shown: it adds to the desk"
+    assert (
+        added.return_low > 0.0 and added.sharpe_low > 0.0 and added.verdict == "shown at one look: it adds to the desk"
+    )
     swapped = value_added_by(days(300), lacking, desk, ~never, 0)
     assert swapped.return_a_year == pytest.approx(added.return_a_year), "the desk with it is the book beside"
     still = value_added_by(days(300), desk, desk, never, 0)

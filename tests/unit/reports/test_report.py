@@ -21,16 +21,11 @@ from agents.core.facts import (
     AppliedWeights,
     BookCurve,
     ClosedTrades,
-    DeskFacts,
-    FillCosts,
-    FillTotals,
     NewestDecision,
     Period,
     RecordedDecision,
     ScoredChanges,
     SystemState,
-    Trading,
-    TunerTotals,
 )
 from agents.core.meta_types import (
     Alarm,
@@ -43,14 +38,15 @@ from agents.core.meta_types import (
     WeightDecision,
 )
 from agents.core.types import RiskState, Trade, WeightsLevel
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 from agents.reports import charts, formatting
 from agents.reports.mail_message import message
-from agents.reports.pictures import pictures
-from agents.reports.report import render, standalone_html
+from agents.reports.pictures import CAPTIONS, pictures
+from agents.reports.report import KINDS, render, standalone_html
 from agents.reports.summary import curves_of, summary_of, value_added
 from agents.reports.verdict import verdict_of
 from agents.tuning.recommendations import RULES, recommend
+from tests.believing_desks import blank_facts, tuned_desk
 
 AT = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("TrendFollower", "MeanReversion")
@@ -72,32 +68,7 @@ NOTHING = Decimal(0)
 
 
 def empty_facts():
-    costs = FillCosts(fees=NOTHING, spread=NOTHING, impact=NOTHING)
-    return DeskFacts(
-        period=Period(AT - timedelta(hours=2), AT),
-        system=SYSTEM,
-        newest=None,
-        curves=[],
-        trading=Trading(decisions=0, orders=0, no_trade={}, costs=costs, trades=0, pnl=NOTHING),
-        fills=FillTotals(fills=0, notional=NOTHING, delay=NOTHING),
-        closed=ClosedTrades(won=0, best=None, worst=None, newest=[]),
-        orders={},
-        positions=[],
-        contributions={},
-        scorecards=[],
-        weights={},
-        weight_history=[],
-        recent_decisions=[],
-        applied=[],
-        tuner=TunerTotals(decisions=0, changes=0, holds=0, fallbacks=0, reverts=0),
-        scored=ScoredChanges(count=0, gained=0),
-        jobs=[],
-        tasks=[],
-        freshness={},
-        risk_events=[],
-        parity=None,
-        alarms=[],
-    )
+    return blank_facts(Period(AT - timedelta(hours=2), AT), SYSTEM)
 
 
 def card(name, window=0, **changes):
@@ -282,6 +253,50 @@ def test_five_thousand_trades_fit_into_a_mail():
     _, html, text = rendered(full_facts(trades=5000))
     assert len(html.encode()) < 90_000
     assert "of 5,000 shown" in html and "of 5,000 shown" in text
+
+
+def test_a_mail_of_twelve_agents_stays_below_what_gmail_shows():
+    """Seen: 84 KB; Gmail cuts at 102 KB, quoting and headers included."""
+    full, many = full_facts(), tuned_desk([2.0, -2.0, *[0.0] * 10], 200, every=20)
+    full_card = {"information_coefficient": 0.0312, "brier_score": 0.2471, "total_trades": 411}
+    facts = replace(
+        full,
+        weights=many.facts.weights,
+        weight_history=many.facts.weight_history,
+        applied=many.facts.applied,
+        scorecards=[card(name, window, **full_card) for name in many.names for window in (0, 30)],
+        contributions=dict.fromkeys(many.names, 1234.5),
+        by_symbol=[ProfitPart(name=f"S{k}", trades=9, gross=1e4, costs=1e3, net=9e3) for k in range(30)],
+        work=[
+            AgentWork(agent_name=n, cycles=9, opinions=99, failures=0, mean_ms=1.5, longest_ms=3.0, failure=None)
+            for n in many.names
+        ],
+    )
+    suggestions = [recommendation(kind, f"{kind} {k} that a person should do") for kind in KINDS for k in range(4)]
+    _, html, _ = rendered(facts, suggestions, images=list(CAPTIONS))
+    assert len(html.encode()) < 80_000
+    for name in many.names:
+        assert html.count(name) >= 4
+
+
+def test_an_agent_that_never_spoke_is_said_to_be_unknown():
+    desk = tuned_desk([1.0, 0.0, 0.0], 200, every=20).facts
+    mute = desk.scorecards[0].agent_name
+    cards = [
+        replace(c, figures={**c.figures, "total_signals": 0}) if c.agent_name == mute else c for c in desk.scorecards
+    ]
+    _, html, text = rendered(replace(desk, scorecards=cards))
+    (line,) = [line for line in text.split("\n") if line.startswith(mute) and "opinion" in line]
+    assert "nothing is known of it" in line and "believed" not in line
+    assert html.count("has had no opinion on any symbol") == 1
+    assert "has had no opinion" not in rendered(desk)[2]
+
+
+def test_days_that_were_measured_by_older_rules_are_marked():
+    facts = replace(full_facts(), older_rules=OlderRules(days=1234, until=AT.date()))
+    for page in rendered(facts)[1:]:
+        assert f"1,234 days up to {AT.date()} were measured by the rules of an older version" in page
+    assert "older version" not in rendered(full_facts())[2]
 
 
 def test_the_verdict_comes_first_in_subject_and_body():

@@ -117,10 +117,10 @@ def test_deflation_grows_with_trials():
 @pytest.mark.parametrize(
     ("sharpe", "low", "high", "hits", "expected"),
     [
-        (2.0, 1.6, 2.4, 0.5, "top: Sharpe 2.00, significant"),
+        (2.0, 1.6, 2.4, 0.5, "top: Sharpe 2.00, significant at one look: 90 %"),
         (2.0, 0.5, 3.5, 0.5, "top: Sharpe 2.00, not significant"),
         (0.2, -1.0, 1.0, 0.5, "under: Sharpe 0.20, not significant"),
-        (-1.0, -2.0, -0.1, 0.5, "under: Sharpe -1.00, significant"),
+        (-1.0, -2.0, -0.1, 0.5, "under: Sharpe -1.00, significant at one look"),
         (1.0, 0.0, 2.0, 0.44, "under: win rate 44.0% below 45%"),
         (1.0, 0.0, 2.0, 0.50, "middle"),
         (None, None, None, None, "not measurable yet"),
@@ -129,6 +129,9 @@ def test_deflation_grows_with_trials():
 def test_verdicts(sharpe, low, high, hits, expected):
     figures = {"sharpe_ratio": sharpe, "sharpe_low": low, "sharpe_high": high, "win_rate": hits}
     assert verdict(figures, Thresholds()).startswith(expected)
+    if ", significant" in expected:
+        always = figures | {"sharpe_always_low": low, "sharpe_always_high": high}
+        assert ", significant: 90 %" in verdict(always, Thresholds()), "bounds that hold at every look"
 
 
 def test_no_days_no_cards():

@@ -179,7 +179,10 @@ heartbeats = Table(
     Column("pid", Integer, nullable=False),
     words("state"),
     Column("detail", Text, nullable=False, comment="what it cannot do now; '' where all is well"),
-    check("daemon_known", "daemon IN ('trading', 'meta')"),
+    check(
+        "daemon_known",
+        "daemon IN ('trading', 'meta', 'performance_analyzer', 'weight_optimizer', 'parity_check', 'project_manager')",
+    ),
     check("state_known", "state IN ('running', 'stopped')"),
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -121,6 +122,13 @@ agent_days = Table(
     *(
         Column(name, Double, nullable=False, server_default="0")
         for name in ("pnl", "turnover", "ic_x", "ic_y", "ic_xx", "ic_yy", "ic_xy", "brier_sum")
+    ),
+    Column(
+        "rules",
+        SmallInteger,
+        nullable=False,
+        server_default="2",
+        comment="by which rules its books traded: 1, an older version's; 2, the desk's directions, costs and closures",
     ),
 )
 
