@@ -11,6 +11,7 @@ from agents.reports.content import LifeLine
 from agents.reports.formatting import MISSING, interval, number, percent
 
 ORDER = ("probation", "shadow", "decaying", "retired", "full")
+LEAST_EVIDENCE = 0.01
 FAR_DAYS = 3650
 """What is further away is not told by a date."""
 
@@ -79,7 +80,8 @@ def to_show(told: Mapping[str, Any], at: Any) -> str:
         return ""
     if "evidence" not in told:
         return "not measured yet"
-    words = f"evidence {told['evidence']:.3g} of {told['needed']:,.0f}"
+    evidence = f"{told['evidence']:.3g}" if told["evidence"] >= LEAST_EVIDENCE else f"below {LEAST_EVIDENCE:g}"
+    words = f"evidence {evidence} of {told['needed']:,.0f}"
     words += " to be listened to" if state == "shadow" else " to be tuned as a full one"
     if days is None or days > FAR_DAYS:
         return f"{words}; not in sight"
