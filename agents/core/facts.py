@@ -270,7 +270,7 @@ class DeskFacts(RuleFacts):
     """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
     `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
     every set of weights since the first day, `beliefs` what was believed meanwhile, thinned out, `jobs` the newest run
-    of each job; `task_counts` maps a state and a priority to how many tasks. The last four are of all history."""
+    of each job; `task_counts` maps (state, priority) to a number. What has a default is of all history."""
 
     system: SystemState
     newest: NewestDecision | None

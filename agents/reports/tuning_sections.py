@@ -18,10 +18,6 @@ CAUSE_LEAST, MOVE_LEAST = 0.005, 0.0005
 """Smaller parts of a change, and smaller changes, are not named."""
 MOVES_NAMED = 3
 
-NEVER_SPOKE = (
-    "has had no opinion on any symbol of this desk yet: nothing is known of it, and where it is silent the others share"
-    " its weight"
-)
 _DONE: dict[DecisionStatus, str] = {
     "apply": "moved",
     "hold": "held",
@@ -49,10 +45,16 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
                 weight=percent(weight),
                 bar=round(100 * weight),
                 change=percent(change, sign=True) if change else "",
-                why=NEVER_SPOKE if name in mute else _believed(belief, name, paused=paused) or _parts(parts),
+                why=_mute(weight) if name in mute else _believed(belief, name, paused=paused) or _parts(parts),
             )
         )
     return lines
+
+
+def _mute(weight: float) -> str:
+    """Of an agent that never spoke."""
+    then = "where it is silent the others share its weight" if weight > 0.0 else "it has no weight until it speaks"
+    return f"has had no opinion on any symbol of this desk yet: nothing is known of it, and {then}"
 
 
 def mute_agents(facts: DeskFacts) -> set[str]:
