@@ -267,10 +267,9 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskFacts(RuleFacts):
-    """Everything that a report tells. `orders` maps a state to how many of the period's orders are in it,
-    `contributions` an agent to its part of the period's P&L; `weights` are those in force, largest first; `applied` is
-    every set of weights since the first day, `beliefs` what was believed meanwhile, thinned out, `jobs` the newest run
-    of each job; `task_counts` maps (state, priority) to a number. What has a default is of all history."""
+    """Everything that a report tells. `orders` counts the period's by state; `contributions` are agents' parts of its
+    P&L; `weights` those in force, largest first; `applied` every set since the first day, `beliefs` what was believed
+    meanwhile, thinned out; `task_counts` is by (state, priority). What has a default is of all history."""
 
     system: SystemState
     newest: NewestDecision | None
