@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,24 +16,63 @@ from agents.pipeline.ledger import Ledger
 from agents.pipeline.parameters import DeskPlan, FillModel
 from agents.pipeline.state import State, new_state
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 BOOKS_OF_BEFORE = ("equal", "first", "inverse_volatility")
 """The controls of states of format 1, which do not name their books."""
+ONE_BLOCK = 3
+"""From this format on all numbers lie in one array of float64: an npz of two dozen took longer than the step."""
 
 
 def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], ledger: Ledger) -> bytes:
     """The step's state as bytes (numpy's npz, no pickle), with the names of its axes and the ledger's exact cash."""
+    words = {
+        "symbols": symbols,
+        "agents": agents,
+        "books": _books(agents, len(state.cash)),
+        "ledger_cash": str(ledger.cash),
+        "shapes": {name: array.shape for name, array in state._asdict().items()},
+    }
     buffer = io.BytesIO()
     np.savez(
         buffer,
         format=np.array([STATE_FORMAT]),
-        symbols=np.array(symbols, dtype=np.str_),
-        agents=np.array(agents, dtype=np.str_),
-        books=np.array(_books(agents, len(state.cash)), dtype=np.str_),
-        ledger_cash=np.array([str(ledger.cash)], dtype=np.str_),
-        **state._asdict(),
+        words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
+        numbers=np.concatenate([array.ravel() for array in state]),
     )
     return buffer.getvalue()
+
+
+class _Saved(NamedTuple):
+    """What a state said of itself; `arrays` by the names that its version knew."""
+
+    symbols: tuple[str, ...]
+    agents: tuple[str, ...]
+    books: tuple[str, ...]
+    ledger_cash: str
+    arrays: dict[str, Floats]
+
+
+def _saved(packed: bytes) -> _Saved:
+    """JournalError where the format is a later one."""
+    with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
+        form = int(saved["format"][0])
+        if not 1 <= form <= STATE_FORMAT:
+            raise JournalError(f"the stored state has format {form}, this version reads up to {STATE_FORMAT}")
+        if form < ONE_BLOCK:
+            agents = tuple(saved["agents"].tolist())
+            before = ("live", *(f"control:{name}" for name in BOOKS_OF_BEFORE), *(f"shadow:{name}" for name in agents))
+            books = tuple(saved["books"].tolist()) if form > 1 else before
+            arrays = {name: saved[name] for name in State._fields if name in saved}
+            return _Saved(tuple(saved["symbols"].tolist()), agents, books, str(saved["ledger_cash"][0]), arrays)
+        words, numbers = json.loads(saved["words"].tobytes()), saved["numbers"]
+    ends = np.cumsum([math.prod(shape) for shape in words["shapes"].values()])
+    parts = np.split(numbers, ends[:-1])
+    arrays = {
+        name: part.reshape(shape).copy() for (name, shape), part in zip(words["shapes"].items(), parts, strict=True)
+    }
+    arrays["risk_state"] = arrays["risk_state"].astype(np.int64)
+    symbols, agents, books = (tuple(words[name]) for name in ("symbols", "agents", "books"))
+    return _Saved(symbols, agents, books, words["ledger_cash"], arrays)
 
 
 def _books(agents: tuple[str, ...], count: int) -> tuple[str, ...]:
@@ -48,19 +89,9 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     live book's equity in cash, a new book beside the desk as a copy of the live one: it differs from now on. The books
     of a state of format 1, which had fewer, are taken so too. JournalError where the format is a later one, or where a
     symbol would be dropped that the live book holds."""
-    with np.load(io.BytesIO(packed), allow_pickle=False) as saved:
-        form = int(saved["format"][0])
-        if not 1 <= form <= STATE_FORMAT:
-            raise JournalError(f"the stored state has format {form}, this version reads up to {STATE_FORMAT}")
-        old_symbols, old_agents = tuple(saved["symbols"].tolist()), tuple(saved["agents"].tolist())
-        empty = new_state(len(old_agents), len(old_symbols), 0.0)._asdict()  # of what older versions did not know
-        state = State(**{name: saved[name] if name in saved else empty[name] for name in State._fields})
-        old_books = (
-            tuple(saved["books"].tolist())
-            if form > 1
-            else ("live", *(f"control:{name}" for name in BOOKS_OF_BEFORE), *(f"shadow:{name}" for name in old_agents))
-        )
-        cash = str(saved["ledger_cash"][0])
+    old_symbols, old_agents, old_books, cash, arrays = _saved(packed)
+    empty = new_state(len(old_agents), len(old_symbols), 0.0)._asdict()  # of what older versions did not know
+    state = State(**(empty | arrays))
     for s, symbol in enumerate(old_symbols):
         if symbol in plan.leaving or symbol not in plan.symbols:
             _close_beside(state, s, old_books, plan.parameters.fill_model)

@@ -3,6 +3,7 @@ state disagree does not trade, and values are stored as they are."""
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents.adapters.database.array_text import array_text
+from agents.adapters.database.array_text import array_of, array_text
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import driver_connection, open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -108,13 +109,27 @@ ARRAYS = {
 }
 
 
+def only_one_type(values: list[object]) -> list[object]:
+    """Those of the first one's type, and one of them again: such a column has a quicker way."""
+    return [value for value in [*values, values[0]] if type(value) is type(values[0])]
+
+
+@pytest.mark.parametrize("chosen", [list, only_one_type])
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_values_come_back_from_an_array_as_they_were_sent(trader, kind):
-    sent = ARRAYS[kind]
+def test_values_come_back_from_an_array_as_they_were_sent(trader, kind, chosen):
+    sent = chosen(ARRAYS[kind])
     with trader.connect() as connection, driver_connection(connection).cursor(binary=True) as cursor:
-        rows = cursor.execute(f"SELECT * FROM unnest(%s::{kind}[])", [array_text(sent)]).fetchall()
-    received = [row[0] for row in rows]
-    assert [exact(value) for value in received] == [exact(value) for value in sent]
+        for form in (array_of, array_text):
+            rows = cursor.execute(f"SELECT * FROM unnest(%s::{kind}[])", [form(sent)]).fetchall()
+            received = [row[0] for row in rows]
+            assert [exact(value) for value in received] == [exact(value) for value in sent]
+
+
+def test_numbers_that_are_none_come_back_as_they_were_sent(trader):
+    with trader.connect() as connection, driver_connection(connection).cursor(binary=True) as cursor:
+        sent = array_of([math.nan, math.inf, -math.inf])
+        rows = cursor.execute("SELECT * FROM unnest(%s::double precision[])", [sent]).fetchall()
+    assert [repr(row[0]) for row in rows] == ["nan", "inf", "-inf"]
 
 
 def exact(value: object) -> object:

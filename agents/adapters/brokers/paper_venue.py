@@ -25,7 +25,7 @@ class PostgresPaperVenue:
         known already changes nothing. JournalError where this process does not hold the desk."""
         if not orders:
             return
-        with self._writer.transaction(durable=False) as connection:
+        with self._writer.transaction(durable=False, pipelined=True) as connection:
             connection.execute(
                 "INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
                 " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[]) ON CONFLICT DO NOTHING",

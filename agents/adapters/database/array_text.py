@@ -1,18 +1,67 @@
-"""Values as the text of a PostgreSQL array. A decision sends thousands of them, for which the driver's
-own way takes several milliseconds: it looks at each value for its type and its quotes."""
+"""Values as a PostgreSQL array, in its text form or, floats, its binary one. A decision sends thousands of them, for
+which the driver's own way takes several milliseconds: it looks at each value for its type and its quotes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import struct
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import psycopg
+from psycopg import postgres
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+_DOUBLE = np.dtype([("length", ">i4"), ("value", ">f8")])
 
 
-def array_text(values: Iterable[object]) -> str:
+class Doubles(NamedTuple):
+    """A float8[] in PostgreSQL's binary form."""
+
+    binary: bytes
+
+
+class _DoublesDumper(Dumper):
+    """Tells the driver what `Doubles` are."""
+
+    format = Format.BINARY
+    oid = postgres.types["float8"].array_oid
+
+    def dump(self, obj: Doubles) -> bytes:
+        return obj.binary
+
+
+psycopg.adapters.register_dumper(Doubles, _DoublesDumper)
+
+
+def array_of(values: Sequence[object]) -> Doubles | str:
+    """As `array_text`; floats alone in the binary form, which takes a tenth of the time."""
+    if set(map(type, values)) != {float}:
+        return array_text(values)
+    block = np.empty(len(values), dtype=_DOUBLE)
+    block["length"], block["value"] = 8, values
+    # Source: PostgreSQL, array_recv: dimensions, whether there are NULLs, the kind; the length, the first index.
+    header = struct.pack(">iiiii", 1, 0, postgres.types["float8"].oid, len(values), 1)
+    return Doubles(header + block.tobytes())
+
+
+def array_text(values: Sequence[object]) -> str:
     """One dimension; numbers come back as they are to the last bit. TypeError for a kind of value that no column of
     the journal has."""
+    kinds = set(map(type, values))
+    if kinds <= _AS_LISTED:
+        return "{" + repr(list(values))[1:-1] + "}"  # in one call, as `_WORDS` would write each of them
+    if len(kinds) == 1:
+        (kind,) = kinds
+        word = _WORDS.get(kind, _other)
+        if kind in _REPEATED:
+            words = {value: word(value) for value in set(values)}
+            return "{" + ",".join([words[value] for value in values]) + "}"
+        return "{" + ",".join(map(word, values)) + "}"
     return "{" + ",".join([_WORDS.get(type(value), _other)(value) for value in values]) + "}"
 
 
@@ -38,3 +87,7 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     datetime: lambda value: f'"{value.isoformat()}"',
     bytes: lambda value: f'"\\\\x{value.hex()}"',
 }
+_AS_LISTED = frozenset((bool, int, float))
+_REPEATED = frozenset((str, datetime))
+"""Times, names and short words, of which a column has few; equal ones are the same text (but for a datetime's zone,
+which the database does not keep)."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
-from functools import lru_cache
 from operator import itemgetter
 from types import NoneType
 from typing import Any
@@ -128,20 +127,19 @@ def lines_by_time(part: TableRows) -> dict[datetime, list[bytes]]:
     at, pick = part.columns.index(chained.time), itemgetter(*map(part.columns.index, chained.columns))
     converters = _CONVERTERS[chained.name]
     result: dict[Any, list[bytes]] = {}
-    for row in part.rows:
-        result.setdefault(row[at], []).append(_line(converters, pick(row)))
+    for time, line in zip(map(itemgetter(at), part.rows), _lines(converters, list(map(pick, part.rows))), strict=True):
+        result.setdefault(time, []).append(line)
     return result
 
 
 def lines_of(name: str, rows: Iterable[Row]) -> list[bytes]:
     """Rows in the order of the chained columns as bytes."""
-    converters = _CONVERTERS[name]
-    return [_line(converters, row) for row in rows]
+    return _lines(_CONVERTERS[name], list(map(tuple, rows)))
 
 
 def lines_of_positions(rows: Iterable[Row]) -> list[bytes]:
     """Open positions (symbol, quantity, cost, carried, opened_at) as bytes, sorted."""
-    return sorted(_line(_POSITION, row) for row in rows)
+    return sorted(_lines(_POSITION, list(map(tuple, rows))))
 
 
 def key_of(name: str, row: Row) -> str:
@@ -155,16 +153,15 @@ def name_of(name: str, row: Row) -> str:
     return " ".join(str(f(v)) for f, v in zip(_CONVERTERS[name][: BY_NAME[name].keys], row, strict=False))
 
 
-def _line(converters: Sequence[Callable[[Any], object]], row: Row) -> bytes:
-    if _plain(converters, tuple(map(type, row))):
-        return ascii(row).encode()
-    return ascii(tuple([f(v) for f, v in zip(converters, row, strict=True)])).encode()
-
-
-@lru_cache(maxsize=256)
-def _plain(converters: Sequence[Callable[[Any], object]], types: tuple[type, ...]) -> bool:
-    """Whether converting values of these types changes none, which is so for nearly all rows that a decision writes."""
-    return all(kind in _KEPT.get(convert, ()) for convert, kind in zip(converters, types, strict=True))
+def _lines(converters: Sequence[Callable[[Any], object]], rows: Sequence[Row]) -> list[bytes]:
+    """Column by column: most hold one type of value, which is then kept, or converted by one function, as a whole."""
+    if not rows:
+        return []
+    columns = [
+        column if set(map(type, column)).issubset(_KEPT.get(convert, ())) else list(map(convert, column))
+        for convert, column in zip(converters, zip(*rows, strict=True), strict=True)
+    ]
+    return [ascii(row).encode() for row in zip(*columns, strict=True)]
 
 
 def _real(value: float | None) -> float | None:

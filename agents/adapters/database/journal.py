@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import numpy as np
@@ -99,7 +98,7 @@ class PostgresJournal:
         first, last = as_datetime(cycle.time[0]), as_datetime(cycle.time[-1])
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
-        with self.writer.transaction() as connection:
+        with self.writer.transaction(pipelined=not large) as connection:
             on_record = read_on_record(connection, cycle.outcomes)
             newest = on_record.newest
             if newest is not None and newest >= first:
@@ -111,25 +110,26 @@ class PostgresJournal:
                 return False
             if obeyed:
                 mark_obeyed(connection, obeyed, newest or BEFORE_ALL)
-            links = cycle_links(cycle, (*before, *after), on_record)
-            with nullcontext() if large else connection.pipeline():
-                for part in before:
-                    insert_rows(connection, part, large=large)
-                write_outcomes(connection, cycle.outcomes, last)
-                killpoint("fill.before_attribution")
-                connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
-                for part in after:
-                    insert_rows(connection, part, large=large)
-                insert_rows(connection, links, large=large)
-                write_state(connection, last, cycle.state, cycle.warm_up)
+            for part in before:
+                insert_rows(connection, part, large=large)
+            write_outcomes(connection, cycle.outcomes, last)
+            killpoint("fill.before_attribution")
+            connection.execute("DELETE FROM positions")  # the rows after this hold all that are open
+            for part in after:
+                insert_rows(connection, part, large=large)
+            write_state(connection, last, cycle.state, cycle.warm_up)
+            # The links are made while the server is busy with the rows.
+            insert_rows(connection, cycle_links(cycle, (*before, *after), on_record), large=large)
         return True
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         outcomes = list(outcomes)
-        with self.writer.transaction(durable=False) as connection:
-            links = outcome_links(at, outcomes, read_on_record(connection, outcomes))
+        with self.writer.transaction(durable=False, pipelined=True) as connection:
+            linked = any(outcome.fills or outcome.state in FINAL_ORDER_STATES for outcome in outcomes)
+            on_record = read_on_record(connection, outcomes) if linked else None
             write_outcomes(connection, outcomes, at)
-            insert_rows(connection, links, large=False)
+            if on_record is not None:
+                insert_rows(connection, outcome_links(at, outcomes, on_record), large=False)
 
     def forecasts(self, agents: Sequence[str], symbols: Sequence[str], *, until: datetime, count: int) -> Floats:
         with transaction(self._engine) as connection:

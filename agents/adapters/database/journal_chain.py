@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def digest_of(lines: Lines) -> tuple[bytes, bytes]:
             rows.sort()
             digest.update(f"{chained.name} {len(rows)}\n".encode())
             digest.update(b"\n".join(rows))
-            tags += [zlib.crc32(row).to_bytes(TAG_BYTES, "big") for row in rows]
+            tags.append(struct.pack(f">{len(rows)}I", *map(zlib.crc32, rows)))
     return digest.digest(), b"".join(tags)
 
 

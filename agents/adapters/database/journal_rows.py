@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -184,4 +185,4 @@ def _contributions(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]
 
 
 def _nullable(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return value if math.isfinite(value) else None

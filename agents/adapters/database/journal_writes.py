@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy.dialects import postgresql
 
-from agents.adapters.database.array_text import array_text
+from agents.adapters.database.array_text import array_of
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
@@ -54,7 +54,7 @@ def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
             for row in part.rows:
                 copy.write_row(row)
         return
-    connection.execute(_insert_of(part.table, part.columns), [array_text(c) for c in zip(*part.rows, strict=True)])
+    connection.execute(_insert_of(part.table, part.columns), [array_of(c) for c in zip(*part.rows, strict=True)])
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine
 
 from agents.adapters.database.engine import AWAY, told_plainly, transaction
@@ -38,15 +39,17 @@ class DeskWriter:
         self._locked.drop()
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[Driver]:
+    def transaction(self, *, durable: bool = True, pipelined: bool = False) -> Iterator[Driver]:
         """One transaction on the session; JournalError where the desk is not held, ServiceError where it breaks.
 
         Not `durable`: the server may lose it when it crashes in the next moments (never out of order). That is enough
         where a lost write is only asked about again: a broker's answer about an order whose intent is durable.
+        `pipelined`: nothing is waited for but answers that are fetched, and the COMMIT; a COPY has no place in it.
         """
         if not self._held:
             raise JournalError("this process does not hold the desk")
-        with self.session() as connection, connection.transaction():
+        begun = _pipelined if pipelined else Driver.transaction
+        with self.session() as connection, begun(connection):
             if not durable:
                 connection.execute("SET LOCAL synchronous_commit = off")
             yield connection
@@ -68,3 +71,26 @@ class DeskWriter:
                 "another quorum process trades this desk already; stop it first or use another database"
             )
         return self._locked.driver
+
+
+@contextmanager
+def _pipelined(connection: Driver) -> Iterator[None]:
+    """A transaction whose statements, BEGIN and COMMIT among them, are sent without waiting for each other.
+
+    After a statement that fails the server passes over all that follow, COMMIT too, so the transaction is ended here.
+    """
+    failed: BaseException | None = None
+    try:
+        with connection.pipeline():
+            try:
+                connection.execute("BEGIN")
+                yield
+                connection.execute("COMMIT")
+            except BaseException as error:  # raised below: what ends a broken pipeline would only say that it is broken
+                failed = error
+    except psycopg.Error as error:
+        failed = failed or error
+    if failed is not None:
+        if not connection.closed:
+            connection.rollback()
+        raise failed
