@@ -21,7 +21,7 @@ from agents.pipeline.market import panel_of
 from agents.quant.measures import plain
 from agents.replay.lookahead import Offence
 from agents.reports.formatting import interval, number, percent
-from agents.wiring.own_check import Checked, Speed, Worth, check_strategy
+from agents.wiring.own_check import Checked, Said, Speed, Worth, check_strategy
 
 PASSED, FAILED = 0, 1
 SURVIVORS = "the demo's five stocks are survivors, picked by hindsight: whatever is long looks good on them"
@@ -71,6 +71,7 @@ def _plain(page: Checked, strategy: Strategy, notes: list[str]) -> dict[str, Any
         "bars_needed": page.bars_needed,
         "lookahead": offences,
         "differs": [*page.differs],
+        "said": None if page.said is None else page.said._asdict(),
         "speed": None if page.speed is None else page.speed._asdict(),
         "worth": worth,
         "notes": notes,
@@ -100,9 +101,10 @@ def _shown(page: Checked, strategy: Strategy, notes: list[str]) -> list[Table | 
 def _rows(page: Checked) -> list[tuple[str, str, str]]:
     if page.problem and page.speed is None:
         return [("answer", "FAILS", page.problem)]
-    assert page.speed is not None, "it answered"
+    assert page.speed is not None and page.said is not None, "it answered"
     rows = [
         ("answer", "ok", f"the newest bar in {page.speed.newest_ms:.0f} ms"),
+        ("positions", percent(page.said.long, 0), _positions(page.said)),
         ("look-ahead", *_lookahead(page.offences)),
         (
             "same answers",
@@ -113,6 +115,8 @@ def _rows(page: Checked) -> list[tuple[str, str, str]]:
     ]
     if page.problem:
         rows.append(("replay", "FAILS", page.problem))
+    elif page.worth is None:
+        rows.append(("replay", "not tried", "of what looks ahead or never says the same, a replay would tell nothing"))
     if page.worth is not None:
         rows += _worth_rows(page.worth)
     return rows
@@ -130,6 +134,13 @@ def _lookahead(offences: tuple[Offence, ...]) -> tuple[str, str]:
         "answer": "it gives no answer",
     }
     return "FAILS", f"{words[first.check]}: {time}{first.detail}"
+
+
+def _positions(said: Said) -> str:
+    """How much there was to look at."""
+    if not said.long and not said.short:
+        return "long; it never took a position on this history, so little was tried of it"
+    return f"long, {percent(said.short, 0)} short, {percent(said.silent, 0)} without an opinion"
 
 
 def _speed(speed: Speed) -> str:

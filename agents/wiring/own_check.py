@@ -43,6 +43,14 @@ class Speed(NamedTuple):
     newest_ms: float
 
 
+class Said(NamedTuple):
+    """Parts of all bars of all symbols: long, short, and without an opinion."""
+
+    long: float
+    short: float
+    silent: float
+
+
 class Worth(NamedTuple):
     """Alone, and what holding the same symbols made: figures, turnover a year, and costs of equity a year."""
 
@@ -55,7 +63,8 @@ class Worth(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The page. Where `problem` is not empty, nothing behind it was tried."""
+    """The page. Where `problem` is not empty, nothing behind it was tried; what looks ahead, or never says the same, is
+    not replayed, for nothing would be known by that."""
 
     name: str
     bars_needed: int
@@ -63,6 +72,7 @@ class Checked:
     problem: str = ""
     offences: tuple[Offence, ...] = ()
     speed: Speed | None = None
+    said: Said | None = None
     differs: tuple[str, ...] = ()
     worth: Worth | None = None
 
@@ -112,11 +122,18 @@ def check_strategy(file: Path, settings: Settings, history: History, panel: Pane
             return replace(page, problem=str(error))
         page = replace(page, differs=differs, offences=tuple(check_lookahead(agent, panel, progress, cuts=(30, 10))))
     per_bar = 1e6 / max(1, panel.close.size)
-    page = replace(page, speed=Speed(spent_ms * per_bar, _ours(panel, per_bar), newest_ms))
+    page = replace(page, speed=Speed(spent_ms * per_bar, _ours(panel, per_bar), newest_ms), said=_said(whole))
+    if page.offences or page.differs:
+        return page
     try:
         return replace(page, worth=_worth(file, name, settings, history))
     except DataError as error:
         return replace(page, problem=str(error))
+
+
+def _said(whole: Signals) -> Said:
+    shares = (whole.strength > 0.0, whole.strength < 0.0, whole.abstained)
+    return Said(*(float(share.mean()) for share in shares))
 
 
 @contextmanager
