@@ -223,7 +223,7 @@ def _adds(row: AgentValueAdded | None) -> dict[str, str]:
         return {"adds": MISSING, "adds_interval": "", "adds_verdict": ""}
     if row.return_low is None:
         return {"adds": "", "adds_interval": row.verdict, "adds_verdict": row.verdict}
-    ends = f"[{percent(row.return_low, sign=True)}, {percent(row.return_high, sign=True)}]"
+    ends = f"[{number(100.0 * row.return_low, 1, sign=True)}, {percent(row.return_high, sign=True)}]"
     return {"adds": percent(row.return_a_year, sign=True), "adds_interval": ends, "adds_verdict": row.verdict}
 
 

@@ -463,7 +463,7 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
     pages = rendered(facts)
     for page in (pages.html, pages.text):
         words = " ".join(re.sub("<[^>]*>", " ", page).split())
-        assert "+1.2 % [−0.4 %, +3.1 %]" in words
+        assert "+1.2 % [−0.4, +3.1 %]" in words
         assert "nothing to judge yet" in words
         assert "shadow books (long-only books)" in words
         assert "Costs took 0.85 % of equity a year: fees 100" in words
