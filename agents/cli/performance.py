@@ -21,7 +21,7 @@ from agents.quant.returns import (
     sharpe_ratio,
     simple_returns,
 )
-from agents.reports.formatting import percent
+from agents.reports.formatting import number, percent
 
 
 def summary(reader: DeskReader) -> Row:
@@ -90,5 +90,5 @@ def added_words(row: Row | None) -> str:
         return ""
     if row["return_low"] is None:
         return str(row["verdict"])
-    ends = f"[{percent(row['return_low'], sign=True)}, {percent(row['return_high'], sign=True)}]"
+    ends = f"[{number(100.0 * row['return_low'], 1, sign=True)}, {percent(row['return_high'], sign=True)}]"
     return f"{percent(row['return_a_year'], sign=True)} {ends}"
