@@ -1,7 +1,6 @@
 """Removes one safeguard after the other from a copy of the program: the rows of the board that guard it must turn red.
 A row that stays green tests nothing. Safeguards that another one covers are not listed: a lost COMMIT that nobody looks
-up is found when the desk is taken up again, half a line is no whole row, and a copy of weights is compared with the
-database's."""
+up is found when the desk is taken up again, and half a line is no whole row."""
 
 from __future__ import annotations
 
@@ -58,6 +57,13 @@ MUTANTS = (
         "if halted or went_stale():",
         "if halted:",
         ("B01b",),
+    ),
+    Mutant(
+        "a copy of weights is not compared with the database's",
+        "agents/orchestrator/weights_in_force.py",
+        "if truth is None or copy.weights == truth.weights:",
+        "if True:",
+        ("D11",),
     ),
 )
 
