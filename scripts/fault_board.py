@@ -25,6 +25,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.board.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -117,6 +121,16 @@ def _portion(ids: list[str], seed: int) -> list[dict]:
     return results
 
 
+def _compile_once(world: World) -> None:
+    """A first start takes a minute, on a machine that is busy more: no row waits for it."""
+    from agents.core.settings import Settings
+    from agents.wiring.first_compilation import compile_desk, is_due
+
+    with world.servers.only_one_process("compiling"):
+        if is_due():
+            compile_desk(Settings(), lambda _done, _total: None)
+
+
 def _work(ids: list[str], seed: int) -> int:
     from tests.board.all_cases import CASES
     from tests.board.runner import run_case
@@ -126,6 +140,8 @@ def _work(ids: list[str], seed: int) -> int:
         if signal.getsignal(number) is signal.SIG_IGN:  # would inherit that, but not a handler
             signal.signal(number, lambda _number, _frame: None)
     world = World() if any(CASES[id_].body for id_ in ids) else None
+    if world is not None:
+        _compile_once(world)
     try:
         for id_ in ids:
             case = CASES[id_]

@@ -8,6 +8,7 @@ itself would go on using old code of a function whose callee in another file has
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
@@ -31,9 +32,14 @@ def _sources_digest() -> str:
 numba.config.CACHE_DIR = str(cache_dir() / "numba" / _sources_digest())
 
 
-def is_compiled(function: str) -> bool:
-    """Whether this version of a function, such as "step.run_rows", was ever compiled on this machine."""
-    return next(Path(numba.config.CACHE_DIR).glob(f"*/{function}-*.nbc"), None) is not None
+def is_compiled(function: Callable[..., object]) -> bool:
+    """Whether this version of a function was ever compiled on this machine, by this Python and from this folder:
+    machine code of a copy elsewhere is not used. True where compilation is off."""
+    cache = getattr(function, "_cache", None)
+    if cache is None:
+        return True
+    python = f"py{sys.version_info.major}{sys.version_info.minor}"
+    return next(Path(cache.cache_path).glob(f"*.{function.__name__}-*.{python}*.nbc"), None) is not None
 
 
 def compiled(function: F) -> F:

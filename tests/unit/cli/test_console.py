@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import UTC, datetime
 from io import StringIO
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from agents.cli.screen import Screen, rows_table
 from agents.cli.status import summary_tables
 from agents.core.errors import UsageError
 from agents.core.settings import Settings
+from agents.quant.compiled import is_compiled
 from agents.wiring import first_compilation
 
 FIGURES = {"equity": 1.0, "total_return": 0.1, "annual_return": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}
@@ -123,6 +125,22 @@ def test_a_first_start_says_what_takes_a_minute(due, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert ("compiling the step for this machine, once: about a minute" in said) is due
     assert len(compiled) == due
+
+
+def test_machine_code_of_a_copy_elsewhere_does_not_count(tmp_path):
+    """Seen: in a second copy of the project nothing was said of the minute that its first start takes."""
+    functions = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "made.py"
+        file.write_text("from agents.quant.compiled import compiled\n\n\n@compiled\ndef twice(x):\n    return x + x\n")
+        spec = importlib.util.spec_from_file_location(f"made_{place}", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        functions.append(module.twice)
+    assert [is_compiled(f) for f in functions] == [False, False]
+    assert functions[0](2.0) == 4.0
+    assert [is_compiled(f) for f in functions] == [True, False]
 
 
 @pytest.mark.parametrize("words", ["replay --demo", "search {space} --demo", "walk-forward --demo"])
