@@ -281,7 +281,10 @@ def test_a_wrong_delisting_is_taken_back_until_a_decision_has_closed_the_books(c
     known_until(connections, 219)
     world.trade(210, 220, SETTINGS)
     assert len(world.rows(booked)) == 1
-    with pytest.raises(UsageError, match="S1: every book was closed at 1 by the decision of .* stays on record"):
+    closed = f"{as_datetime(BARS.time[210]):%Y-%m-%d %H:%M}"
+    with pytest.raises(
+        UsageError, match=f"S1: every book was closed at 1 by the decision of {closed}, .* stays on record"
+    ):
         take_back(connections.owner, "S1")
     assert held_at(world, 210, "S1") == 0.0
     assert held_at(world, 219, "S1") != 0.0, "it is traded again"

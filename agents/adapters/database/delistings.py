@@ -22,7 +22,9 @@ _NEWEST_BAR = "SELECT max(time) FROM bars WHERE symbol = :symbol"
 _TOLD = "SELECT time, value FROM market_actions WHERE symbol = :symbol AND kind = 'delisting' AND time > :newest"
 
 _LATEST = """
-SELECT b.time, b.value AS price, b.read_id, (SELECT min(time) FROM decisions d WHERE d.time >= b.time) AS closed_at
+SELECT b.time, b.value AS price, b.read_id, coalesce(
+    (SELECT min(time) FROM decisions d WHERE d.time >= b.time AND d.data_version >= b.read_id),
+    (SELECT max(time) FROM decisions)) AS closed_at
 FROM market_actions b WHERE symbol = :symbol AND kind = 'delisting' AND source = :source
     AND NOT EXISTS (SELECT 1 FROM market_actions w WHERE w.symbol = :symbol AND w.kind = 'accepted'
                     AND w.read_id > b.read_id)
