@@ -26,7 +26,7 @@ from tests.market import make_panel
 from tests.program import ROOT
 
 PANEL = make_panel(300, 2, 4)
-FEW = (15, 5)
+FEW = (8, 3)
 """Cuts of the look-ahead check, which pandas makes slow."""
 WAYS = ("cross_function.py", "cross_entries.py", "CrossFreqtrade.py", "cross_class.py", "cross_signals.csv")
 
