@@ -40,23 +40,30 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     size = np.zeros(agents, dtype=np.int64)
     votes = np.zeros(agents, dtype=np.int64)
     products = np.zeros((agents, agents), dtype=np.int64)
+    # What each bar of the window brought into the sums, to be taken out again when it leaves.
+    brought_size = np.zeros((min(window, bars), agents), dtype=np.int64)
+    brought_votes = np.zeros((min(window, bars), agents), dtype=np.int64)
+    brought = np.zeros((min(window, bars), agents, agents), dtype=np.int64)
     for t in range(bars):
-        for sign in (1, -1):  # the newest bar comes into the sums, the one that leaves the window goes out
-            u = t if sign > 0 else t - window
-            if u < 0:
-                continue
-            for a in range(agents):
+        place = t % window
+        for a in range(agents):
+            size_now, votes_now = 0, 0
+            for s in range(symbols):
+                value = raw[t, a, s]
+                if math.isfinite(value):
+                    size_now += _whole_steps(abs(value))
+                    votes_now += 1
+            size[a] += size_now - brought_size[place, a]
+            votes[a] += votes_now - brought_votes[place, a]
+            brought_size[place, a], brought_votes[place, a] = size_now, votes_now
+            for b in range(a + 1):
+                both = 0
                 for s in range(symbols):
-                    value = raw[u, a, s]
-                    if not math.isfinite(value):
-                        continue
-                    size[a] += sign * _whole_steps(abs(value))
-                    votes[a] += sign
-                    products[a, a] += sign * _whole_steps(value * value)
-                    for b in range(a):
-                        other = raw[u, b, s]
-                        if math.isfinite(other):
-                            products[a, b] += sign * _whole_steps(value * other)
+                    product = raw[t, a, s] * raw[t, b, s]
+                    if math.isfinite(product):
+                        both += _whole_steps(product)
+                products[a, b] += both - brought[place, a, b]
+                brought[place, a, b] = both
         for a in range(agents):
             scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + size[a] / STEPS)
             for s in range(symbols):

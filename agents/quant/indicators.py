@@ -129,26 +129,37 @@ def trend_crossover(prices: Floats, bar_volatility: Floats, fast: float, slow: f
 
 @compiled
 def rolling_extreme(values: Floats, window: int, minimum: int, sign: float) -> Floats:
-    """The largest (`sign` 1) or smallest (`sign` -1) of the last `window` bars; NaN where fewer than `minimum`."""
+    """The largest (`sign` 1) or smallest (`sign` -1) of the last `window` bars; NaN where fewer than `minimum`.
+
+    As in `rolling_mean_std`, a window is a tail of one block and a head of the next, so a bar costs three comparisons
+    whatever the window (M. van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
+    """
     bars, symbols = values.shape
     result = np.full((bars, symbols), np.nan)
-    queue = np.empty(bars + 1, dtype=np.int64)
+    block = np.empty(window)
+    tail = np.empty(window + 1)  # the extreme of the last k bars of the block before
     for s in range(symbols):
-        head, tail, count = 0, 0, 0
+        count, head = 0, -np.inf
+        tail[:] = -np.inf
         for t in range(bars):
-            if t >= window and np.isfinite(values[t - window, s]):
+            if t >= window and math.isfinite(values[t - window, s]):
                 count -= 1
-            while head < tail and queue[head] <= t - window:
-                head += 1
-            value = values[t, s]
-            if np.isfinite(value):
+            value = sign * values[t, s]
+            if math.isfinite(value):
                 count += 1
-                while head < tail and sign * values[queue[tail - 1], s] <= sign * value:
-                    tail -= 1
-                queue[tail] = t
-                tail += 1
-            if count >= minimum and head < tail:
-                result[t, s] = values[queue[head], s]
+            else:
+                value = -np.inf
+            place = t % window
+            block[place] = value
+            head = max(head, value)
+            if count >= minimum and count > 0:
+                result[t, s] = sign * max(head, tail[window - 1 - place])
+            if place == window - 1:
+                head = -np.inf
+                for k in range(1, window + 1):
+                    head = max(head, block[window - k])
+                    tail[k] = head
+                head = -np.inf
     return result
 
 
@@ -170,10 +181,19 @@ def changes(values: Floats) -> Floats:
 def volatility(close: Floats, window: int, minimum: int) -> Floats:
     """Root mean square of log returns over the last `window` bars, as a fraction for each bar; NaN during warm-up
     and where prices did not move."""
-    moves = changes(np.log(close))
-    mean, deviation = rolling_mean_std(moves, window, minimum)
-    size = np.sqrt(mean**2 + deviation**2)
-    return np.where(size > 1e-9, size, np.nan)
+    mean, deviation = rolling_mean_std(changes(np.log(close)), window, minimum)
+    return _root_mean_square(mean, deviation)
+
+
+@compiled
+def _root_mean_square(mean: Floats, deviation: Floats) -> Floats:
+    """Of what has this mean and deviation; NaN where it does not move. Overwrites `deviation`."""
+    bars, symbols = mean.shape
+    for t in range(bars):
+        for s in range(symbols):
+            size = math.sqrt(mean[t, s] * mean[t, s] + deviation[t, s] * deviation[t, s])
+            deviation[t, s] = size if size > 1e-9 else np.nan
+    return deviation
 
 
 def rsi(close: Floats, length: int) -> Floats:
@@ -182,12 +202,31 @@ def rsi(close: Floats, length: int) -> Floats:
 
     50 where prices did not move at all. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
     """
-    moves = changes(np.log(close))
-    gains = ewma(np.maximum(moves, 0.0), 2.0 * length - 1.0)
-    losses = ewma(np.maximum(-moves, 0.0), 2.0 * length - 1.0)
-    total = gains + losses
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total > 1e-12, 100.0 * gains / total, np.where(np.isfinite(total), 50.0, np.nan))
+    return _strength_index(changes(np.log(close)), 2.0 * length - 1.0)
+
+
+@compiled
+def _strength_index(moves: Floats, span: float) -> Floats:
+    """100 x mean gain / (mean gain + mean loss), exponential means as `ewma` defines them."""
+    bars, symbols = moves.shape
+    decay = 1.0 - 2.0 / (span + 1.0)
+    result = np.full((bars, symbols), np.nan)
+    for s in range(symbols):
+        gained, lost, weight = 0.0, 0.0, 0.0
+        for t in range(bars):
+            gained *= decay
+            lost *= decay
+            weight *= decay
+            if weight < 1e-200:
+                gained, lost, weight = 0.0, 0.0, 0.0
+            move = moves[t, s]
+            if math.isfinite(move):
+                gained += max(move, 0.0)
+                lost += max(-move, 0.0)
+                weight += 1.0
+                gains, total = gained / weight, gained / weight + lost / weight
+                result[t, s] = 100.0 * gains / total if total > 1e-12 else 50.0
+    return result
 
 
 def macd_histogram(close: Floats, fast: int, slow: int, smoothing: int) -> Floats:
@@ -195,9 +234,43 @@ def macd_histogram(close: Floats, fast: int, slow: int, smoothing: int) -> Float
 
     Source: G. Appel, 1979: EMA(fast) - EMA(slow), signal line EMA(smoothing) of it, histogram their difference.
     """
-    prices = np.log(close)
-    line = ewma(prices, float(fast)) - ewma(prices, float(slow))
-    return line - ewma(line, float(smoothing))
+    return _histogram(np.log(close), float(fast), float(slow), float(smoothing))
+
+
+@compiled
+def _histogram(prices: Floats, fast: float, slow: float, smoothing: float) -> Floats:
+    """In one pass; exponential means as `ewma` defines them. The three have the same bars."""
+    bars, symbols = prices.shape
+    result = np.full((bars, symbols), np.nan)
+    keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
+    keep_line = 1.0 - 2.0 / (smoothing + 1.0)
+    for s in range(symbols):
+        sum_fast, weight_fast, sum_slow, weight_slow, sum_line, weight_line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for t in range(bars):
+            sum_fast *= keep_fast
+            weight_fast *= keep_fast
+            sum_slow *= keep_slow
+            weight_slow *= keep_slow
+            sum_line *= keep_line
+            weight_line *= keep_line
+            if weight_fast < 1e-200:
+                sum_fast, weight_fast = 0.0, 0.0
+            if weight_slow < 1e-200:
+                sum_slow, weight_slow = 0.0, 0.0
+            if weight_line < 1e-200:
+                sum_line, weight_line = 0.0, 0.0
+            price = prices[t, s]
+            if not math.isfinite(price):
+                continue
+            sum_fast += price
+            weight_fast += 1.0
+            sum_slow += price
+            weight_slow += 1.0
+            line = sum_fast / weight_fast - sum_slow / weight_slow
+            sum_line += line
+            weight_line += 1.0
+            result[t, s] = line - sum_line / weight_line
+    return result
 
 
 def bollinger_percent_b(close: Floats, window: int, width: float) -> Floats:
@@ -213,23 +286,48 @@ def bollinger_percent_b(close: Floats, window: int, width: float) -> Floats:
 
 @compiled
 def percentile_rank(values: Floats, window: int, minimum: int) -> Floats:
-    """Share of the last `window` bars that lie below the newest value, ties counting half, 0..1."""
+    """Share of the last `window` bars that lie below the newest value, ties counting half, 0..1.
+
+    The window is kept sorted: a bar moves the values between the one that leaves and the one that comes.
+    """
     bars, symbols = values.shape
     result = np.full((bars, symbols), np.nan)
+    ordered = np.empty(window + 1)
     for s in range(symbols):
+        count = 0
         for t in range(bars):
+            old = values[t - window, s] if t >= window else np.nan
             value = values[t, s]
-            if not np.isfinite(value):
+            leaves, comes = math.isfinite(old), math.isfinite(value)
+            gone = _first_not_below(ordered, count, old) if leaves else count
+            place = _first_not_below(ordered, count, value) if comes else count
+            if place > gone:  # what is between moves down
+                place -= 1 if comes and leaves else 0
+                for k in range(gone, place):
+                    ordered[np.uint64(k)] = ordered[np.uint64(k + 1)]
+            else:
+                for k in range(gone, place, -1):
+                    ordered[np.uint64(k)] = ordered[np.uint64(k - 1)]
+            count += (1 if comes else 0) - (1 if leaves else 0)
+            if not comes:
                 continue
-            below, count = 0.0, 0
-            for u in range(max(0, t - window + 1), t + 1):
-                other = values[u, s]
-                if np.isfinite(other):
-                    count += 1
-                    if other < value:
-                        below += 1.0
-                    elif other == value:
-                        below += 0.5
+            ordered[place] = value
+            after = place + 1
+            while after < count and ordered[after] == value:
+                after += 1
             if count >= minimum:
-                result[t, s] = below / count
+                result[t, s] = (place + 0.5 * (after - place)) / count
     return result
+
+
+@compiled
+def _first_not_below(ordered: Floats, count: int, value: float) -> int:
+    """The first place of the `count` rising numbers that holds no smaller one."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if ordered[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -143,4 +143,9 @@ class AgentPanel:
 
 def raw_forecasts(signals: Sequence[Signals]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """strength x confidence [T, A, S], NaN where abstained."""
-    return np.stack([np.where(s.abstained, np.nan, s.strength * s.confidence) for s in signals], axis=1)
+    bars, symbols = signals[0].strength.shape
+    raw = np.empty((bars, len(signals), symbols))
+    for a, said in enumerate(signals):
+        np.multiply(said.strength, said.confidence, out=raw[:, a])
+        np.copyto(raw[:, a], np.nan, where=said.abstained)
+    return raw
