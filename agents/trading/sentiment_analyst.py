@@ -11,11 +11,11 @@ from agents.core.types import Booleans, Floats, Panel, Signals
 from agents.quant.indicators import (
     ewma,
     forgetting_bars,
-    percentile_rank,
     rolling_extreme,
     rolling_mean_std,
     volatility,
 )
+from agents.quant.ranks import percentile_rank
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 NEWS_SCORE, NEWS_COUNT, FEAR_GREED = "news_score", "news_count", "fear_greed"

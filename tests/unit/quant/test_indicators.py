@@ -14,12 +14,12 @@ from agents.quant.indicators import (
     ewma,
     forgetting_bars,
     macd_histogram,
-    percentile_rank,
     rolling_extreme,
     rolling_mean_std,
     rsi,
     trend_crossover,
 )
+from agents.quant.ranks import percentile_rank
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio
 from tests.market import make_prices
 
@@ -118,6 +118,27 @@ def test_percentile_rank_counts_ties_half():
     values = np.array([[1.0], [2.0], [2.0], [3.0], [2.0]])
     # below 2: one value; equal: three (itself included) at one half each -> 2.5 of 5
     assert percentile_rank(values, 5, 1)[-1, 0] == pytest.approx(0.5)
+
+
+@given(
+    st.lists(st.sampled_from([1.0, 2.0, 2.5, 3.0, 7.0, np.nan]), min_size=1, max_size=60),
+    st.integers(1, 12),
+    st.integers(1, 6),
+)
+def test_windows_that_are_kept_answer_as_windows_that_are_looked_through(column, window, minimum):
+    """To the bit, with ties, gaps and values that come again just when they leave."""
+    values = np.array(column)[:, None]
+    rank, high = percentile_rank(values, window, minimum), rolling_extreme(values, window, minimum, 1.0)
+    low = rolling_extreme(values, window, minimum, -1.0)
+    for t, value in enumerate(column):
+        seen = [v for v in column[max(0, t - window + 1) : t + 1] if np.isfinite(v)]
+        enough = len(seen) >= minimum
+        assert high[t, 0] == max(seen) if enough else np.isnan(high[t, 0])
+        assert low[t, 0] == min(seen) if enough else np.isnan(low[t, 0])
+        if enough and np.isfinite(value):
+            assert rank[t, 0] == sum(0.5 * (v <= value) + 0.5 * (v < value) for v in seen) / len(seen)
+        else:
+            assert np.isnan(rank[t, 0])
 
 
 def test_scores_by_hand():
