@@ -102,27 +102,26 @@ def trend_crossover(prices: Floats, bar_volatility: Floats, fast: float, slow: f
     Time Series", 2015.
     """
     bars, symbols = prices.shape
-    crossing = np.full((bars, symbols), np.nan)
-    response = np.full((bars, symbols), np.nan)
+    crossing, response = np.empty((bars, symbols)), np.empty((bars, symbols))
     keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
     size = math.sqrt(slow - fast)
     peak = math.sqrt(2.0) * math.exp(-0.5)
-    for s in range(symbols):
-        sum_fast, weight_fast, sum_slow, weight_slow = 0.0, 0.0, 0.0, 0.0
-        for t in range(bars):
-            sum_fast *= keep_fast
-            weight_fast *= keep_fast
-            sum_slow *= keep_slow
-            weight_slow *= keep_slow
+    sum_fast, weight_fast = np.zeros(symbols), np.zeros(symbols)
+    sum_slow, weight_slow = np.zeros(symbols), np.zeros(symbols)
+    for t in range(bars):
+        for s in range(symbols):  # without a branch or a call, so that the machine takes several symbols at once
             price = prices[t, s]
-            if not math.isfinite(price):
-                continue
-            sum_fast += price
-            weight_fast += 1.0
-            sum_slow += price
-            weight_slow += 1.0
-            x = (sum_fast / weight_fast - sum_slow / weight_slow) / (bar_volatility[t, s] * size)
-            crossing[t, s] = x
+            here = abs(price) < np.inf
+            value, one = (price, 1.0) if here else (0.0, 0.0)
+            sum_fast[s] = sum_fast[s] * keep_fast + value
+            weight_fast[s] = weight_fast[s] * keep_fast + one
+            sum_slow[s] = sum_slow[s] * keep_slow + value
+            weight_slow[s] = weight_slow[s] * keep_slow + one
+            apart = sum_fast[s] / weight_fast[s] - sum_slow[s] / weight_slow[s]
+            crossing[t, s] = apart / (bar_volatility[t, s] * size) if here else np.nan
+    for t in range(bars):
+        for s in range(symbols):
+            x = crossing[t, s]
             response[t, s] = x * math.exp(-0.25 * x * x) / peak
     return crossing, response
 
