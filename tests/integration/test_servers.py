@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -205,10 +206,38 @@ def test_what_the_server_refuses_is_one_line_also_in_copy(database, hasty, sqlst
             connection.execute(text(insert))
         with pytest.raises(kind, match="injected fault on system_metrics"), transaction(hasty) as connection:
             copy_into(connection, "COPY system_metrics FROM STDIN", ("2026-01-01T00:00:00Z", "x", 1.0))
-        with pytest.raises(kind, match="injected fault on system_metrics"), writer.transaction() as session:
+        for pipelined in (False, True):
+            fault = pytest.raises(kind, match="injected fault on system_metrics")
+            with fault, writer.transaction(pipelined=pipelined) as session:
+                session.execute(insert)
+    for pipelined in (False, True):
+        with writer.transaction(pipelined=pipelined) as session:
             session.execute(insert)
-    with writer.transaction() as session:
-        session.execute(insert)
+    with writer.session() as session:
+        assert session.execute("SELECT count(*) FROM system_metrics").fetchone() == (2,)
+    writer.release()
+
+
+@pytest.mark.fault
+def test_a_server_that_stands_still_before_a_pipelined_commit_is_one_line(hasty):
+    """B02: nothing is waited for before the COMMIT, and the session is given up with the right to write."""
+    writer = DeskWriter(hasty)
+    writer.hold()
+    with writer.session() as session:
+        pid = session.info.backend_pid
+    with frozen(pid):
+        with pytest.raises(ServiceError, match="no answer"), writer.transaction(pipelined=True) as session:
+            session.execute("INSERT INTO system_metrics (time, name, value) VALUES (now(), 'x', 1)")
+        gc.collect()  # what the driver left of it says nothing either
+    for _ in range(100):
+        try:
+            with writer.transaction(pipelined=True) as session:
+                assert session.info.backend_pid != pid
+                break
+        except ServiceError:
+            CLOCK.sleep_s(0.05)
+    else:
+        pytest.fail("the desk is not held again")
     writer.release()
 
 
