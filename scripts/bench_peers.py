@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The same work through this project and through other backtesters.
 
-    scripts/bench_peers.py [--venvs DIR] [--only NAME ...] [--json]
+    scripts/bench_peers.py [--venvs DIR] [--only NAME ...] [--shape 20x2520] [--json]
 
-The work: 20 symbols x 10 years of daily bars, SMA(20/50) with RSI(14). The rule, for all: hold 100 shares of a symbol
-while its 20-day mean is above its 50-day mean and RSI(14) is below 70, else none; decided at the close, traded at the
-next open, 1 basis point of fee, no slippage.
+The work: 20 symbols x 10 years of daily bars (or another --shape, symbols x bars), SMA(20/50) with RSI(14). The rule,
+for all: hold 100 shares of a symbol while its 20-day mean is above its 50-day mean and RSI(14) is below 70, else none;
+decided at the close, traded at the next open, 1 basis point of fee, no slippage.
 
 Each program runs in a process of its own, by the interpreter DIR/NAME/bin/python where there is one (make it with
 `python3 -m venv DIR/vectorbt && DIR/vectorbt/bin/pip install vectorbt psutil`), else by this one; what is not
@@ -770,6 +770,12 @@ PROGRAMS: dict[str, Callable] = {
 OURS = ("quorum_1", "quorum_6", "quorum_replay", "quorum_replay_jobs")
 
 
+def take_shape(shape: str) -> None:
+    """Symbols and bars of the work, such as "20x2520"."""
+    global SYMBOLS, DAYS
+    SYMBOLS, DAYS = map(int, shape.split("x"))
+
+
 def run_one(name: str, data: Path) -> None:
     """In a process of its own: import, run, and say what it cost."""
     started = time.perf_counter()
@@ -810,10 +816,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venvs", type=Path, metavar="DIR", help="a folder of environments named as the programs")
     parser.add_argument("--only", nargs="+", choices=PROGRAMS, metavar="NAME", help=f"some of {', '.join(PROGRAMS)}")
+    parser.add_argument("--shape", default=f"{SYMBOLS}x{DAYS}", help="symbols x bars (default %(default)s)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--run", choices=PROGRAMS, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    take_shape(options.shape)
     if options.run:
         run_one(options.run, options.data)
         return
@@ -829,7 +837,7 @@ def main() -> None:
                 print(f"· {name}: not installed, left out", file=sys.stderr)
                 continue
             print(f"· {name}", file=sys.stderr)
-            command = [python, __file__, "--run", name, "--data", str(data)]
+            command = [python, __file__, "--run", name, "--data", str(data), "--shape", options.shape]
             done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
             line = next((text for text in done.stdout.splitlines() if text.startswith("RESULT ")), None)
             if line is None:
@@ -853,7 +861,7 @@ def table(results: dict[str, dict]) -> str:
             + (f"  {r['remark']}" if "remark" in r else "")
         )
     if "quorum_replay_jobs" in results:
-        lines.append(f"10 years x 20 symbols with all jobs: {results['quorum_replay_jobs']['seconds']:.2f} s")
+        lines.append(f"{SYMBOLS} symbols x {DAYS} bars with all jobs: {results['quorum_replay_jobs']['seconds']:.2f} s")
     return "\n".join(lines)
 
 
