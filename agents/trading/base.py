@@ -58,8 +58,8 @@ def pack_signals(panel: Panel, strength: Floats, confidence: Floats, evidence: M
     """Signals from raw arrays: an opinion needs a bar, a finite strength and a finite confidence; else abstention."""
     opinion = np.isfinite(panel.close) & np.isfinite(strength) & np.isfinite(confidence)
     return Signals(
-        strength=np.where(opinion, np.clip(np.nan_to_num(strength), -1.0, 1.0), 0.0),
-        confidence=np.where(opinion, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0),
+        strength=np.where(opinion, np.clip(strength, -1.0, 1.0), 0.0),
+        confidence=np.where(opinion, np.clip(confidence, 0.0, 1.0), 0.0),
         abstained=~opinion,
         evidence=evidence,
     )

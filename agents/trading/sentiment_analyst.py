@@ -72,9 +72,10 @@ class SentimentAnalyst(TradingAgent):
     def signals(self, panel: Panel) -> Signals:
         p = self.parameters
         missing = np.full(panel.close.shape, np.nan)
-        score = panel.exogenous.get(NEWS_SCORE, missing)
-        count = panel.exogenous.get(NEWS_COUNT, missing)
-        news, texts = _decayed_news(score, count, p.half_life)
+        news, texts = np.zeros(missing.shape), np.zeros(missing.shape)
+        if NEWS_COUNT in panel.exogenous:
+            score = panel.exogenous.get(NEWS_SCORE, missing)
+            news, texts = _decayed_news(score, panel.exogenous[NEWS_COUNT], p.half_life)
         heard = texts > 0.05
         outside = panel.exogenous.get(FEAR_GREED, missing)
         own = market_fear_greed(panel, p)
