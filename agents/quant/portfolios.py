@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 from agents.core.types import Floats
 from agents.quant.bounded_weights import SolverError, highest_mean, project
@@ -93,6 +91,9 @@ def hierarchical_risk_parity(correlation: Floats, volatility: Floats) -> Floats:
 
     Source: Lopez de Prado, Building Diversified Portfolios that Outperform Out of Sample (2016).
     """
+    from scipy.cluster import hierarchy  # takes 13 MB and a third of a second to load, and only this method needs it
+    from scipy.spatial.distance import squareform
+
     size = len(volatility)
     if size == 1:
         return np.ones(1)
