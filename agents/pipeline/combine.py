@@ -57,11 +57,7 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
             votes[a] += votes_now - brought_votes[place, a]
             brought_size[place, a], brought_votes[place, a] = size_now, votes_now
             for b in range(a + 1):
-                both = 0
-                for s in range(symbols):
-                    product = raw[t, a, s] * raw[t, b, s]
-                    if math.isfinite(product):
-                        both += _whole_steps(product)
+                both = _common_steps(raw[t, a], raw[t, b])
                 products[a, b] += both - brought[place, a, b]
                 brought[place, a, b] = both
         for a in range(agents):
@@ -78,6 +74,17 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
                     correlation[t, a, b] = value
                     correlation[t, b, a] = value
     return forecast, correlation
+
+
+@compiled_inline
+def _common_steps(one: Floats, other: Floats) -> int:
+    """The sum of two agents' opinions multiplied, over the symbols [S] on which both have one."""
+    total = 0
+    for s in range(len(one)):
+        product = one[s] * other[s]
+        if math.isfinite(product):
+            total += _whole_steps(product)
+    return total
 
 
 @compiled_inline
