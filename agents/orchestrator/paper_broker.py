@@ -134,7 +134,8 @@ class PaperBroker:
         prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], bars.open[0])
         market = MarketAtOpen(work.open, state.mark, work.depth)
         cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
-        book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]))
+        heard, speed = state.heard[LIVE], state.speed[LIVE]  # which no fill looks at
+        book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]), heard, speed)
         believed_opens(prices, bars.suspect[0], work.open)
         match_orders(book, market, parameters, work.fills, True)
         expire_at_doubt(order, bars.suspect[0], work.fills)

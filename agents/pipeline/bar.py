@@ -26,6 +26,10 @@ class Book(NamedTuple):
     capital: float
     """Of which weights are fractions: the book's equity, or a shadow's constant capital."""
     risk_state: int
+    heard: Floats
+    """[S] the forecast of the last decision, NaN before the first."""
+    speed: Floats
+    """[S] mean squared change of the forecast from one decision to the next, exponentially weighted."""
 
 
 class Depth(NamedTuple):
@@ -84,6 +88,9 @@ class CombinedSignal(NamedTuple):
     """The diversification multiplier that is in it; NaN where nobody votes."""
     unit_weight: Floats
     """The weight that a forecast of 1 asks for; NaN where volatility is not yet measurable."""
+    cost_band: Floats
+    """Cube of the half width, in unit weights, of the zone that costs are worth at a forecast that changes by 1 a bar;
+    it is in proportion to the forecast's speed."""
 
 
 class Targets(NamedTuple):
@@ -137,7 +144,7 @@ class StepDesk(NamedTuple):
 def desk_of(state: State, parameters: Parameters) -> StepDesk:
     """A desk that works on `state` itself, not on a copy."""
     symbols, agents = state.asked.shape
-    floats, integers = iter(np.zeros((15, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
+    floats, integers = iter(np.zeros((16, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
     work = Work(
         has_bar=np.zeros(symbols, dtype=np.bool_),
         suspect=np.zeros(symbols, dtype=np.bool_),
@@ -146,7 +153,7 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
         before=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
-        signal=CombinedSignal(next(floats), next(floats), next(floats)),
+        signal=CombinedSignal(next(floats), next(floats), next(floats), next(floats)),
         targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
         weights=np.zeros(agents),
         shares=np.zeros(agents + 1),
@@ -158,4 +165,5 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
 @compiled_inline
 def book_of(state: State, b: int, capital: float) -> Book:
     """Book `b` of a desk, whose weights are fractions of `capital`."""
-    return Book(state.position[b], state.pending[b], state.cash[b], capital, state.risk_state[b])
+    heard, speed = state.heard[b], state.speed[b]
+    return Book(state.position[b], state.pending[b], state.cash[b], capital, state.risk_state[b], heard, speed)

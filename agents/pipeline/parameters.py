@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,6 +27,10 @@ class Sizing(NamedTuple):
     """Half the width of the no-trade zone, in unit weights."""
     minimum_trade: float
     """Smallest order, as a fraction of equity."""
+    trade_cost: float = 0.0
+    """Commission and half a spread, as a fraction of the notional, by which the zone widens; 0 widens nothing."""
+    assumed_sharpe: float = math.inf
+    """Of the whole book, of one bar's return: what risk that is not taken is worth."""
 
 
 class RiskLimits(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_BENCHMARK, LIVE, beside_names, book_names
+from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE, beside_names, book_names
 from agents.core.errors import JournalError
 from agents.core.types import Floats, RiskState
 from agents.pipeline.ledger import Ledger
@@ -90,8 +90,11 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     of a state of format 1, which had fewer, are taken so too. JournalError where the format is a later one, or where a
     symbol would be dropped that the live book holds."""
     old_symbols, old_agents, old_books, cash, arrays = _saved(packed)
-    empty = new_state(len(old_agents), len(old_symbols), 0.0)._asdict()  # of what older versions did not know
+    count = len(old_books)
+    more = max(0, count - FIRST_SHADOW - len(old_agents))
+    empty = new_state(len(old_agents), len(old_symbols), 0.0, more)._asdict()  # of what older versions did not know
     state = State(**(empty | arrays))
+    state = state._replace(heard=state.heard[:count], speed=state.speed[:count])
     for s, symbol in enumerate(old_symbols):
         if symbol in plan.leaving or symbol not in plan.symbols:
             _close_beside(state, s, old_books, plan.parameters.fill_model)
@@ -134,7 +137,7 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
     take_a, put_a = _places(agents)
     take_b, put_b = _places(books)
     take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
-    rows = {"position": (take_b, put_b), "pending": (take_b, put_b)}
+    rows = dict.fromkeys(("position", "pending", "heard", "speed"), (take_b, put_b))
     for name, target in fresh._asdict().items():
         source = values[name]
         if name in rows:
@@ -175,6 +178,7 @@ def _begin(state: State, axes: _Axes) -> None:
         if not name.startswith("control:"):
             state.cash[b], state.peak[b] = state.cash[LIVE], state.peak[LIVE]
             state.position[b], state.pending[b] = state.position[LIVE], state.pending[LIVE]
+            state.heard[b], state.speed[b] = state.heard[LIVE], state.speed[LIVE]
         elif b >= FIRST_BENCHMARK:
             state.risk_state[b] = RiskState.ACTIVE
             state.rebalancing[1] = 1.0

@@ -55,6 +55,10 @@ class State(NamedTuple):
     squares: Floats
     """[3] what the benchmark's volatility is scaled by: sums of squared returns of the live book and of `hold`, since
     the live one moved first, and their number; at each new month the older ones count for less."""
+    heard: Floats
+    """[B, S] the forecast that a book last decided on, NaN before the first."""
+    speed: Floats
+    """[B, S] mean squared change of these forecasts from one decision to the next, exponentially weighted."""
 
 
 class BrokerFills(NamedTuple):
@@ -180,6 +184,8 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         listed=np.zeros(symbols),
         rebalancing=np.array([np.nan, 1.0]),
         squares=np.zeros(3),
+        heard=np.full((books, symbols), np.nan),
+        speed=np.zeros((books, symbols)),
     )
 
 

@@ -53,7 +53,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _settle(desk, inputs, out, t)
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t)
-        unit_weights(inputs.volatility[t], parameters.sizing, work.signal.unit_weight)
+        unit_weights(inputs.volatility[t], parameters.sizing, work.signal)
         market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
         _decide_books(desk, inputs, out, t, market)
         decide_benchmark(desk, market, inputs.month[t])

@@ -21,6 +21,8 @@ from agents.wiring.connections import Connections
 from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
+ASSUMED_SHARPE = 0.7
+"""A year, of the whole desk: what the no-trade zone takes risk to be worth, the same as where weights are tuned."""
 
 
 # ---------------------------------------------------------------- numbers from settings
@@ -37,6 +39,8 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
             target_volatility=combine.volatility_target / bars_per_year(settings.data) ** 0.5,
             buffer=execution.buffer,
             minimum_trade=execution.minimum_trade_fraction,
+            trade_cost=(execution.commission_bps + execution.half_spread_bps) / 1e4 * execution.buffer_by_cost,
+            assumed_sharpe=ASSUMED_SHARPE / bars_per_year(settings.data) ** 0.5,
         ),
         limits=RiskLimits(
             symbol_cap=risk.symbol_cap,

@@ -53,6 +53,7 @@ SETTINGS = Settings(
     desk={"name": "t"},
     data={"clock": "bars"},
     agents={"static_weights": START, "enabled": tuple(START)},
+    execution={"buffer_by_cost": False},
     tuning={"false_changes_per_year": 0.9},
 )
 DECISIONS = {"desk": 256, "demo": 150}

@@ -127,7 +127,7 @@ def test_combine_by_brute_force(seed):
     factors = rng.normal(0, 1, (agents, 2))
     correlation = factors @ factors.T + np.eye(agents)
     correlation = np.maximum(0, correlation / np.sqrt(np.outer(np.diag(correlation), np.diag(correlation))))
-    combined = CombinedSignal(floats(symbols), floats(symbols), floats(symbols))
+    combined = CombinedSignal(floats(symbols), floats(symbols), floats(symbols), floats(symbols))
     combine(forecast, correlation, weights, SIZING, combined)
     for s in range(symbols):
         value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
@@ -143,7 +143,7 @@ def test_combine_counts_any_number_of_agents(agents):
     forecast[1, ::2] = NAN
     forecast[2, 63:] = NAN
     weights, correlation = np.full(agents, 1.0 / agents), np.full((agents, agents), 0.3) + 0.7 * np.eye(agents)
-    combined = CombinedSignal(floats(3), floats(3), floats(3))
+    combined = CombinedSignal(floats(3), floats(3), floats(3), floats(3))
     combine(forecast, correlation, weights, SIZING, combined)
     for s in range(3):
         value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
@@ -152,7 +152,7 @@ def test_combine_counts_any_number_of_agents(agents):
 
 
 def combined_of(forecast: list[float], weights: list[float]) -> float:
-    combined = CombinedSignal(floats(1), floats(1), floats(1))
+    combined = CombinedSignal(floats(1), floats(1), floats(1), floats(1))
     combine(np.array([forecast]), np.eye(len(weights)), np.array(weights), SIZING, combined)
     return float(combined.forecast[0])
 
@@ -248,11 +248,12 @@ def test_a_control_halts_with_the_live_book_only(own, live, state):
 
 def test_unit_weights_share_the_target_over_symbols():
     """Target 1 % a bar, two symbols of 2 % and 4 %: share sqrt(2)/2, so 0.3536 and 0.1768; none: NaN."""
-    unit = np.zeros(3)
-    unit_weights(np.array([0.02, 0.04, NAN]), SIZING, unit)
+    signal = CombinedSignal(floats(3), floats(3), floats(3), floats(3))
+    unit = signal.unit_weight
+    unit_weights(np.array([0.02, 0.04, NAN]), SIZING, signal)
     np.testing.assert_allclose(unit[:2], [0.5 * np.sqrt(2) / 2, 0.25 * np.sqrt(2) / 2])
     assert np.isnan(unit[2])
-    unit_weights(np.array([NAN, NAN, NAN]), SIZING, unit)
+    unit_weights(np.array([NAN, NAN, NAN]), SIZING, signal)
     assert np.isnan(unit).all()
 
 
@@ -292,9 +293,9 @@ def decide(
         lots=floats(1, lot),
         initial_cash=capital,
     )
-    signal = CombinedSignal(floats(1, combined), floats(1), floats(1, unit))
+    signal = CombinedSignal(floats(1, combined), floats(1), floats(1, unit), floats(1))
     market = MarketAtClose(floats(1, price), np.array([bar]), np.array([False]), np.array([False]))
-    book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE), targets(1)
+    book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE, floats(1), floats(1)), targets(1)
     decide_orders(signal, market, book, parameters, decided)
     return float(book.order[0]), NoTrade(decided.no_trade[0]), int(decided.clamps[0])
 
@@ -347,7 +348,9 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, model=FREE
     market_depth(column(volume, 1e9), floats(n, 0.02), parameters, depth)
     market = MarketAtOpen(column(open_, 100.0), column(open_, 100.0), depth)
     fills = BarFills(floats(n), floats(n), floats(n), floats(n), floats(n), codes(n))
-    book = Book(column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE)
+    book = Book(
+        column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE, column(position, 0.0), column(position, 0.0)
+    )
     match_orders(book, market, parameters, fills, True)
     return fills, [FillStatus(code) for code in fills.status]
 
@@ -533,15 +536,15 @@ def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, sta
     """Unless positions may only shrink: then as far as it closes one."""
     decided = Targets(floats(1), floats(1, 0.5), floats(1), np.array([1]), np.array([int(NoTrade.NO_BAR)]))
     market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([stale]), np.array([False]))
-    book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state)
+    book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state, floats(1), floats(1))
     order_quantities(decided, market, book, Parameters(SIZING, LIMITS, FREE, floats(1, 1.0), 1e4))
     assert book.order[0] == left
 
 
 def test_target_positions_report_the_raw_weight():
-    decided, signal = targets(1), CombinedSignal(floats(1, 0.5), floats(1), floats(1, 0.4))
+    decided, signal = targets(1), CombinedSignal(floats(1, 0.5), floats(1), floats(1, 0.4), floats(1))
     market = MarketAtClose(floats(1, 20.0), np.array([True]), np.array([False]), np.array([False]))
-    book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE)
+    book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE, floats(1), floats(1))
     target_positions(signal, market, book, 0.0, decided)
     assert decided.raw_weight[0] == pytest.approx(0.2)
     assert decided.current[0] == pytest.approx(0.2)
