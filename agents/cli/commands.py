@@ -10,16 +10,6 @@ from agents.cli import actions, agent_actions, arguments, history_arguments
 from agents.cli.actions import Action
 from agents.cli.options import add_demo
 
-SPACE_EXAMPLE = """
-example of SPACE.toml:
-  [search]
-  method = "random"   # grid, random, or tpe (Optuna's, which learns on the way)
-  trials = 200
-  periods = 4         # equal parts, or [["2000-01-01", "2004-12-31"], ...]
-  [space]
-  "combine.volatility_target" = { low = 0.05, high = 0.3, log = true }
-  "execution.buffer" = [0.05, 0.1, 0.2]
-"""
 WHERE_COMPLETION_GOES = """
 for good, put the script where the shell looks for it:
   bash  ~/.local/share/bash-completion/completions/quorum
@@ -196,6 +186,14 @@ LOOKING = (
 )
 STUDYING = (
     Command(
+        "check",
+        "check",
+        "before a desk starts: turnover and costs of its last year",
+        history_arguments.check,
+        ("quorum check --bars db", "quorum check --bars bars/ --set data.interval=5m", "quorum check --demo --json"),
+        "\nWithout --from the last year of the history is traded, what is before is the agents' memory.\n",
+    ),
+    Command(
         "replay",
         "replay",
         "what the desk would have done, under any settings",
@@ -213,7 +211,7 @@ STUDYING = (
         "try many settings: is the best more than luck?",
         history_arguments.search,
         ("quorum search SPACE.toml --demo --workers 2",),
-        SPACE_EXAMPLE,
+        history_arguments.SPACE_EXAMPLE,
     ),
     Command(
         "walk-forward",

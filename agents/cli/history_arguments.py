@@ -1,4 +1,4 @@
-"""The arguments of the commands that go through a history: replay, search, walk-forward, lookahead."""
+"""The arguments of the commands that go through a history: replay, check, search, walk-forward, lookahead."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ from agents.cli.options import (
 )
 from agents.core.errors import UsageError
 
+SPACE_EXAMPLE = """
+example of SPACE.toml:
+  [search]
+  method = "random"   # grid, random, or tpe (Optuna's, which learns on the way)
+  trials = 200
+  periods = 4         # equal parts, or [["2000-01-01", "2004-12-31"], ...]
+  [space]
+  "combine.volatility_target" = { low = 0.05, high = 0.3, log = true }
+  "execution.buffer" = [0.05, 0.1, 0.2]
+"""
+
 
 def replay(parser: ArgumentParser) -> None:
     """`quorum replay`."""
@@ -35,6 +46,12 @@ def replay(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help=text)
     text = "record it all in a database of its own, for SQL as on a live desk"
     completed_by(parser.add_argument("--persist", metavar="URL|NAME", help=text), nothing)
+
+
+def check(parser: ArgumentParser) -> None:
+    """`quorum check`."""
+    _add_source(parser)
+    _add_settings(parser)
 
 
 def search(parser: ArgumentParser) -> None:

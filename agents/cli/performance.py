@@ -41,6 +41,7 @@ def summary(reader: DeskReader) -> Row:
         "counts": reader.counts(),
         "agents": reader.scorecards(),
         "value_added": reader.value_added(),
+        "mute": reader.mute(),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
-from agents.core.settings import child_environment, load_settings
+from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import REMAINDER
 from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names, registered_names
@@ -37,12 +38,14 @@ def status(options: Namespace, screen: Screen) -> int:
         document["waiting_commands"] = reader.waiting_commands()
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
+        document["profile"] = profile_of(load_settings(options.settings))
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
         *alarm_tables(document),
         *_command_tables(document["waiting_commands"]),
         *data_remarks(document),
+        Text(document["profile"]["words"]),
         *summary_tables(document),
         _positions_table(document["positions"]),
         rows_table("Health", health, ("what", "value")),
@@ -50,13 +53,24 @@ def status(options: Namespace, screen: Screen) -> int:
     return 0
 
 
+def profile_of(settings: Settings) -> Row:
+    """The settings' profile, and what it has set."""
+    set_by = settings.from_profile
+    shown = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(set_by.items()))
+    name = settings.desk.profile
+    return {"name": name, "sets": set_by, "words": f"Profile {name} sets {shown or 'nothing: you have set it all'}"}
+
+
 def why(options: Namespace, screen: Screen) -> int:
     """One decision about a symbol, with every vote, the order and its fills."""
     at = options.at or SystemClock().now()
     with _reader(options, screen) as reader:
-        decision = reader.why(options.symbol, at)
+        decision, mute = reader.why(options.symbol, at), reader.mute()
         known = reader.symbols() if decision is None else []
     if decision is not None:
+        for vote in decision["votes"]:
+            if vote["abstained"] and vote["agent_name"] in mute:
+                vote["reason"] = mute_words(vote["reason"])
         screen.result(decision, *_why_tables(decision))
         return 0
     if options.symbol in known:
@@ -126,7 +140,13 @@ def summary_tables(document: Row) -> list[Table | Text]:
         )
         for name, row in document["benchmark"].items()
     ]
-    return [_books_table(document), *held, _agents_table(document["agents"], document["value_added"]), Text(line)]
+    return [
+        _books_table(document),
+        *held,
+        _agents_table(document["agents"], document["value_added"]),
+        *_mute_lines(document),
+        Text(line),
+    ]
 
 
 def _books_table(document: Row) -> Table:
@@ -144,6 +164,17 @@ def _books_table(document: Row) -> Table:
             percent(figures["max_drawdown"]),
         )
     return table
+
+
+def mute_words(reason: str) -> str:
+    """ "abstains: no series" of an agent that is mute on this universe."""
+    return f"mute: {reason.removeprefix('abstains: ')}"
+
+
+def _mute_lines(document: Row) -> list[Text]:
+    """Who has no weight because it never says anything, and why."""
+    mute = document.get("mute", {})
+    return [Text(f"{name} is {mute_words(reason)}; no weight until it speaks") for name, reason in mute.items()]
 
 
 def _agents_table(scorecards: list[Row], value_added: Mapping[str, Row]) -> Table:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import PrivateAttr, SecretStr, ValidationError
 
 from agents.core.errors import SettingsError
 from agents.core.own_folder import with_folder
+from agents.core.profiles import PROFILES, changes_of_profile, nested
 from agents.core.settings_file import change_problem, explain, json_or_text, merged, read_toml
 from agents.core.settings_sections import (
     INTERVALS_S,
@@ -70,6 +71,12 @@ class Settings(Section):
     keep_servers: bool = True
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
+    _from_profile: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def from_profile(self) -> dict[str, Any]:
+        """What `desk.profile` has set, by `section.key`: all that the user has not."""
+        return dict(self._from_profile)
 
 
 def load_settings(file: Path | None = None) -> Settings:
@@ -86,10 +93,19 @@ def load_settings(file: Path | None = None) -> Settings:
         if os.environ.get(variable):
             values[key] = os.environ[variable]
     try:
-        settings = Settings(**merged(values, _from_environment()))
+        wanted = merged(values, _from_environment())
+        from_profile = changes_of_profile(wanted)
+        settings = Settings(**merged(nested(from_profile), wanted))
     except ValidationError as error:
         raise SettingsError(explain(Settings, error, lambda key: _variable_of(key) or str(path))) from None
-    return settings.model_copy(update={"agents": with_folder(settings.agents)})
+    agents, chosen = with_folder(settings.agents), PROFILES[settings.desk.profile].agents
+    if chosen and not agents.enabled:
+        names = [name for name in (*chosen, *sorted(agents.own)) if name not in agents.shadow]
+        agents = agents.model_copy(update={"enabled": tuple(names)})
+        from_profile["agents.enabled"] = list(names)
+    settings = settings.model_copy(update={"agents": agents})
+    settings._from_profile = from_profile
+    return settings
 
 
 def _from_environment() -> dict[str, Any]:

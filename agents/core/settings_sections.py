@@ -34,6 +34,7 @@ class DeskSettings(Section):
     """Who trades, with what."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,16}$")] = "desk"
+    profile: Literal["stocks", "crypto-spot", "futures"] = "stocks"
     initial_cash: Positive = 1_000_000.0
     broker: Literal["paper"] = "paper"
 
@@ -179,6 +180,7 @@ class ExecutionSettings(Section):
     """Rounding and costs: one model for paper broker, replay, shadow and control books."""
 
     buffer: Annotated[float, Field(ge=0, le=1)] = 0.10
+    buffer_by_cost: bool = True
     minimum_trade_fraction: Fraction = 0.001
     lot_size: Positive = 1.0
     lot_sizes: dict[Symbol, Positive] = Field(default_factory=dict)

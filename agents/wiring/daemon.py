@@ -12,6 +12,7 @@ from agents.adapters.database.stored_data import StoredData
 from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.services.notify import notify
 from agents.core.clock import Clock
+from agents.core.errors import SettingsError
 from agents.core.log import log_event
 from agents.core.settings import Settings
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
@@ -32,6 +33,7 @@ def trading_daemon(
     """The daemon of the settings' desk; `journal` holds it. The feed's folder is made where it is missing."""
     settings.data.feed_folder.mkdir(parents=True, exist_ok=True)
     chosen = settings.data.symbols
+    require_direction(settings, journal)
     leaving = leavers_of(chosen, journal)
     store = BarsStore(connections.trader, (*chosen, *leaving))
     agents = agents_of(settings, clock)
@@ -47,6 +49,9 @@ def trading_daemon(
     if lonely:
         remedy = "no agent sees them; name them in data.aliases and import them again"
         log_event(logger, "series without bars", level=logging.WARNING, symbols=",".join(lonely), remedy=remedy)
+    if settings.from_profile:
+        told = {key: str(value) for key, value in settings.from_profile.items()}
+        log_event(logger, "set by the profile", profile=settings.desk.profile, keys=told)
     log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
     around = Surroundings(
         feed=FolderFeed(settings.data, store),
@@ -60,6 +65,19 @@ def trading_daemon(
         endurance=endurance_of("trading", clock, connections.trader),
     )
     return TradingDaemon(around, settings.data, clock)
+
+
+def require_direction(settings: Settings, journal: PostgresJournal) -> None:
+    """SettingsError where the desk holds short positions and only its profile, not the user, says that it is long-only:
+    a desk that is older than profiles must not close them unasked."""
+    last = journal.last() if settings.from_profile.get("risk.allow_short") is False else None
+    short = {} if last is None else {s: p.quantity for s, p in last.positions.items() if p.quantity < 0}
+    if short:
+        held = ", ".join(f"{symbol} {quantity:f}" for symbol, quantity in sorted(short.items()))
+        raise SettingsError(
+            f"the desk holds short positions ({held}), and the profile '{settings.desk.profile}' is long-only: write"
+            " risk.allow_short = true to go on with them, or false to have them closed at the next bar"
+        )
 
 
 def leavers_of(chosen: tuple[str, ...], journal: PostgresJournal) -> tuple[str, ...]:

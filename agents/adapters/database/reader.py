@@ -50,6 +50,13 @@ _VOTES = """
 SELECT agent_name, strength, confidence, abstained, forecast, reason FROM signals
 WHERE time = :time AND symbol = :symbol ORDER BY agent_name
 """
+_MUTE = """
+SELECT s.agent_name, min(s.reason) AS reason
+FROM (SELECT evidence FROM weight_history WHERE status <> 'trial' ORDER BY version DESC LIMIT 1) newest,
+     jsonb_array_elements_text(newest.evidence -> 'seats' -> 'mute') AS mute (name)
+JOIN signals s ON s.agent_name = mute.name AND s.time = (SELECT max(time) FROM decisions)
+GROUP BY s.agent_name ORDER BY s.agent_name
+"""
 _ORDERS = """
 SELECT client_order_id, side, quantity, state, reason FROM orders WHERE decision_time = :time AND symbol = :symbol
 """
@@ -107,6 +114,10 @@ class DeskReader:
         check."""
         rows = self.rows("SELECT * FROM v_agent_value_added WHERE window_days = :days", days=window_days)
         return {row["agent_name"]: row for row in rows}
+
+    def mute(self) -> dict[str, str]:
+        """Agents that have no weight since they never say anything on this desk's symbols, with their newest reason."""
+        return {row["agent_name"]: row["reason"] for row in self.rows(_MUTE)}
 
     def tuning(self) -> Row:
         """How many weight decisions there were, by outcome, and the reason of the newest change."""

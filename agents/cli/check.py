@@ -1,0 +1,75 @@
+"""`quorum check`: what a desk with these settings would turn over and pay, shown before it starts."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agents.cli.history import open_history
+from agents.cli.history_arguments import changes_of
+from agents.cli.screen import Screen, new_table
+from agents.core.clock import INSTANT
+from agents.core.errors import DataError
+from agents.core.settings import load_settings, with_changes
+from agents.core.types import as_datetime
+from agents.quant.running_costs import RunningCosts, running_costs
+from agents.reports.formatting import number, percent
+from agents.wiring.history import History, ReplayRequest
+from agents.wiring.replay import replay_history
+
+YEAR = timedelta(days=365)
+FAR = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def check(options: Namespace, screen: Screen) -> int:
+    """Replay the last year under the settings, weights as they are set, and show turnover, costs and trades."""
+    with ExitStack() as stack:
+        changes = changes_of(options)
+        opened = open_history(options, load_settings(options.settings), stack, screen, changes)
+        settings = with_changes(opened.settings, changes)
+        history = last_year_of(opened.history)
+        screen.say(f"trading {history.total_bars:,} bars of {len(history.symbols)} symbols")
+        run = replay_history(history, ReplayRequest(settings=settings, tuning=False)).run
+    costs = running_costs(run)
+    document = document_of(costs) | {"from": str(run.time[0]) + "Z", "to": str(run.time[-1]) + "Z"}
+    if settings.from_profile:
+        document |= {"profile": settings.desk.profile, "set_by_profile": settings.from_profile}
+    table = new_table(f"With these settings, {run.time[0]!s:.10} to {run.time[-1]!s:.10}, as if for a year")
+    for name in ("book", "weight", "turned over", "trades", "costs, of equity"):
+        table.add_column(name, justify="left" if name == "book" else "right")
+    turned = f"{number(costs.turnover)} x"
+    table.add_row("the desk", "", turned, f"{costs.trades:,.0f}", percent(costs.share, 2))
+    for name, part in costs.agents.items():
+        table.add_row(f"  {name}", percent(part.weight), f"{number(part.turnover)} x", "", percent(part.costs, 2))
+    screen.result(document, table, sentence_of(costs))
+    return 0
+
+
+def last_year_of(history: History) -> History:
+    """The last year of a history, or what the user asked for; what is before it stays as memory."""
+    newest = history.source.window(until=history.end or FAR, count=1)
+    if not len(newest.time):
+        raise DataError("there are no bars yet; import some, or name a folder with --bars")
+    start = history.start or as_datetime(newest.time[-1]) - YEAR
+    count = len(history.source.after(start - INSTANT, limit=10**9).time)
+    return replace(history, start=start, total_bars=count)
+
+
+def document_of(costs: RunningCosts) -> dict[str, Any]:
+    """For programs: turnover in multiples of equity a year, costs as fractions of it, fills a year."""
+    agents = {name: part._asdict() for name, part in costs.agents.items()}
+    desk = {"turnover": costs.turnover, "trades": costs.trades, "costs": costs.share, "days": costs.days}
+    return {"desk": desk, "agents": agents, "words": sentence_of(costs)}
+
+
+def sentence_of(costs: RunningCosts) -> str:
+    """ "Costs take 3.1 % of equity a year; half of it is MeanReversion's." """
+    if costs.trades == 0.0:
+        return "Nothing was traded: no opinion was worth its costs, or none was there."
+    name, part = max(costs.agents.items(), key=lambda item: item[1].costs)
+    share = part.costs / costs.share if costs.share > 0.0 else 0.0
+    much = "half" if 0.45 <= share <= 0.55 else percent(share, 0)
+    return f"Costs take {percent(costs.share)} of equity a year; {much} of it by {name}."

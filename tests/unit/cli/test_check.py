@@ -1,0 +1,56 @@
+"""`quorum check`: turnover and costs of a year, before a desk starts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from agents.cli.check import YEAR, document_of, last_year_of, sentence_of
+from agents.core.errors import DataError
+from agents.core.settings import AgentsSettings, Settings
+from agents.core.types import as_datetime
+from agents.quant.running_costs import AgentCosts, RunningCosts, running_costs
+from agents.wiring.history import ReplayRequest, history_of
+from agents.wiring.replay import replay_history
+from tests.market import make_bars
+
+BARS = make_bars(500, 3, 2)
+SETTINGS = Settings(agents=AgentsSettings(enabled=("MarketHold", "MeanReversion")))
+
+
+def test_the_last_year_is_traded_and_what_is_before_is_memory():
+    history = last_year_of(history_of(BARS))
+    assert history.first_bar() >= as_datetime(BARS.time[-1]) - YEAR
+    assert history.total_bars == 366
+    asked = history_of(BARS, as_datetime(BARS.time[450]))
+    assert last_year_of(asked).first_bar() == as_datetime(BARS.time[450])
+
+
+def test_costs_are_those_of_the_fills_and_shared_by_what_agents_turn_over():
+    run = replay_history(last_year_of(history_of(BARS)), ReplayRequest(settings=SETTINGS, tuning=False)).run
+    costs = running_costs(run)
+    year = (run.time[-1] - run.time[0]).astype(float) / 1e6 / 86400 / 365.25
+    paid = sum(run.costs[name] for name in ("fee", "spread", "impact"))
+    assert costs.share == pytest.approx(paid / run.equity[:, 0].mean() / year)
+    assert costs.turnover == pytest.approx(run.turnover[:, 0].sum() / year)
+    assert costs.trades == pytest.approx(run.fill_count / year)
+    assert sum(part.costs for part in costs.agents.values()) == pytest.approx(costs.share)
+    assert costs.agents["MeanReversion"].costs > 2.0 * costs.agents["MarketHold"].costs
+    assert document_of(costs)["agents"]["MarketHold"]["weight"] == pytest.approx(0.5)
+    assert "by MeanReversion." in sentence_of(costs)
+
+
+def test_the_sentence():
+    parts = {"A": AgentCosts(0.5, 9.0, 0.0155), "B": AgentCosts(0.5, 9.0, 0.0155)}
+    costs = RunningCosts(365.0, 20.0, 300.0, 0.031, parts)
+    assert sentence_of(costs) == "Costs take 3.1 % of equity a year; half of it by A."
+    assert sentence_of(costs._replace(trades=0.0)).startswith("Nothing was traded")
+
+
+def test_a_history_without_bars_says_so():
+    before = as_datetime(BARS.time[0]) - timedelta(days=9)
+    history = history_of(BARS)
+    empty = type(history)(source=history.source, symbols=BARS.symbols, total_bars=0, end=before)
+    with pytest.raises(DataError, match="no bars yet"):
+        last_year_of(empty)
