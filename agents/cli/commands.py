@@ -191,7 +191,7 @@ STUDYING = (
         "before a desk starts: turnover and costs of its last year",
         history_arguments.check,
         ("quorum check --bars db", "quorum check --bars bars/ --set data.interval=5m", "quorum check --demo --json"),
-        "\nWithout --from the last year of the history is traded, what is before is the agents' memory.\n",
+        "\nWithout --from: the last year; what is before is the agents' memory.\n",
     ),
     Command(
         "replay",
