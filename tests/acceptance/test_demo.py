@@ -99,11 +99,13 @@ def test_the_demo_trades_real_history_through_all_agents(demo):
     assert demo["period"][0].startswith("2000-03-01")
     assert set(demo["controls"]) == set(CONTROLS)
     agents = {row["agent_name"]: row for row in demo["agents"]}
-    assert len(agents) == 7, "six agents and the remainder"
+    assert len(agents) == 11, "ten agents and the remainder"
     total = sum(row["contribution"] for row in agents.values())
     assert total == pytest.approx(demo["live"]["equity"] - 1_000_000, abs=0.01)
     assert agents["TrendFollower"]["shadow_sharpe"] is not None
     assert agents["OnChainAnalyst"]["shadow_sharpe"] is None, "it abstains: undefined, not 0"
+    assert agents["OnChainAnalyst"]["weight"] == 0.0, "it is mute"
+    assert "no on-chain series" in demo["mute"]["OnChainAnalyst"]
     assert demo["psql"].endswith("-d quorum_demo")
 
 
@@ -131,7 +133,7 @@ def test_both_planes_were_driven_and_the_report_is_named(folder, demo, engine):
     assert {job for job, *_ in runs} == {"performance_analyzer", "weight_optimizer", "project_manager"}
     assert all(rows == distinct and good for _, rows, distinct, good in runs)
     assert (silent, later) == (0, 0)
-    assert cards > 150 * 6 * 2, "six agents, over the two windows that are looked at on the way"
+    assert cards > 150 * 10 * 2, "ten agents, over the two windows that are looked at on the way"
 
 
 @pytest.mark.parametrize("command", [["weights", "why"], ["weights", "history"], ["agents"], ["jobs"], ["report"]])
@@ -228,7 +230,7 @@ def test_why_explains_one_decision(folder, demo):
     for word in ("TrendFollower", "MeanReversion", "abstains", "combined forecast", "2008-10-10 20:00"):
         assert word in shown
     document = json.loads(quorum("why", "AAPL", "--at", "2008-10-10", "--demo", "--json", cwd=folder).stdout)
-    assert len(document["votes"]) == 6
+    assert len(document["votes"]) == 10
     assert document["weights_level"] in ("equal", "redis", "database", "static")
 
 
