@@ -188,7 +188,7 @@ def test_a_desk_whose_record_was_changed_does_not_trade_until_a_person_accepts(c
     assert len(report.differences) == 30, "ten agents, three symbols"
     with trader.connect() as connection:
         alarm = open_check(connection)
-    assert alarm is not None and alarm.differences == 18 and alarm.first.startswith("signals 2001-")
+    assert alarm is not None and alarm.differences == 30 and alarm.first.startswith("signals 2001-")
     require_intact(trader, NOW)
     with trader.connect() as connection:
         assert open_check(connection) is not None, "a look at the newest links refutes nothing"
