@@ -11,6 +11,8 @@ from sqlalchemy import text
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
+from agents.core.clock import SystemClock
+from agents.core.errors import DeskBusyError
 from agents.core.settings import Settings
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import trading_daemon
@@ -51,7 +53,12 @@ class Desk:
 
     def _start(self) -> None:
         self._journal = PostgresJournal(self.connections.trader)
-        self._journal.hold_desk()
+        while True:
+            try:
+                self._journal.hold_desk()
+                break
+            except DeskBusyError:  # the server ends the session of the one before in its own time
+                SystemClock().sleep_s(0.02)
         self.daemon = trading_daemon(self.settings, self.connections, self._journal, self.clock)
 
     def end(self) -> None:

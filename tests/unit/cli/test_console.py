@@ -127,8 +127,9 @@ def test_a_first_start_says_what_takes_a_minute(due, capsys, monkeypatch):
     assert len(compiled) == due
 
 
-def test_machine_code_of_a_copy_elsewhere_does_not_count(tmp_path):
+def test_machine_code_of_a_copy_elsewhere_does_not_count(tmp_path, monkeypatch):
     """Seen: in a second copy of the project nothing was said of the minute that its first start takes."""
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path / "cache"))
     functions = []
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
