@@ -54,12 +54,12 @@ def finish(run: Run, *, wait_only: bool = False, within_s: float = 120.0) -> Non
     sound(desk)
 
 
-def same_but_for_unsent(run: Run, deaths: int = 1) -> None:
-    """As the control; or, where a death fell between a decision and its sending, with the orders of so many decisions
-    never placed, and from there on a life of its own."""
+def same_but_for_unsent(run: Run, deaths: int = 1, **changes: str) -> None:
+    """As the control under the same settings; or, where a death fell between a decision and its sending, with the orders
+    of so many decisions never placed, and from there on a life of its own."""
     lost = run.desk.rows("SELECT DISTINCT decision_time FROM orders WHERE state = 'not_placed'")
     if not lost:
-        equals(run.desk, control(run.world))
+        equals(run.desk, control(run.world, **changes))
         return
     assert len(lost) <= deaths, f"orders of {len(lost)} decisions were not placed, after {deaths} deaths"
 
