@@ -100,7 +100,7 @@ def _(run: Run) -> None:
     run.proof(f"SIGSTOP for 4 s after {before} jobs")
     os.kill(meta.process.pid, signal.SIGCONT)
     try:
-        desk.wait_until(lambda: desk.scalar(done) > before, "a job after waking", within_s=30)
+        desk.wait_until(lambda: desk.scalar(done) > before, "a job after waking", within_s=90)
     except AssertionError as error:
         raise NotSurvivedError(str(error)) from None
     twice = desk.rows("SELECT job, due_at FROM job_runs WHERE status = 'succeeded' GROUP BY 1, 2 HAVING count(*) > 1")
