@@ -133,6 +133,7 @@ def test_each_start_script_runs_a_daemon_of_its_own_until_it_is_told_to_stop(des
     """All three beside each other: a heartbeat each; SIGTERM reaches the daemon through the script, which ends with 0
     and leaves "stopped" on record."""
     folder, environment = desk
+    environment |= {"QUORUM_META__OWN_PROCESS": "true"}  # as users have it: a job that runs is ended, not waited for
     clock = SystemClock()
 
     def states():
