@@ -185,10 +185,10 @@ def test_a_desk_whose_record_was_changed_does_not_trade_until_a_person_accepts(c
     damage(copied, "UPDATE signals SET reason = 'insider' WHERE time = (SELECT min(time) FROM signals)")
     require_intact(trader, NOW)  # older than the last good check: the night's check is for that
     report = check_record(trader, NOW, whole=True)
-    assert len(report.differences) == 30, "ten agents, three symbols"
+    assert len(report.differences) == 18, "six agents, three symbols"
     with trader.connect() as connection:
         alarm = open_check(connection)
-    assert alarm is not None and alarm.differences == 30 and alarm.first.startswith("signals 2001-")
+    assert alarm is not None and alarm.differences == 18 and alarm.first.startswith("signals 2001-")
     require_intact(trader, NOW)
     with trader.connect() as connection:
         assert open_check(connection) is not None, "a look at the newest links refutes nothing"
