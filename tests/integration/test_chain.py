@@ -185,7 +185,7 @@ def test_a_desk_whose_record_was_changed_does_not_trade_until_a_person_accepts(c
     damage(copied, "UPDATE signals SET reason = 'insider' WHERE time = (SELECT min(time) FROM signals)")
     require_intact(trader, NOW)  # older than the last good check: the night's check is for that
     report = check_record(trader, NOW, whole=True)
-    assert len(report.differences) == 18, "six agents, three symbols"
+    assert len(report.differences) == 18, "six agents of that desk, three symbols"
     with trader.connect() as connection:
         alarm = open_check(connection)
     assert alarm is not None and alarm.differences == 18 and alarm.first.startswith("signals 2001-")

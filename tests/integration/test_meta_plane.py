@@ -576,6 +576,7 @@ def environment(database, redis_url, tmp_path):
         "COLUMNS": "140",
         "QUORUM_DATA__CLOCK": "bars",
         "QUORUM_DESK__NAME": "t",
+        "QUORUM_RISK__ALLOW_SHORT": "true",  # as the desk in this database was set
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
     }
 
