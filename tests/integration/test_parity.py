@@ -152,11 +152,12 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
     assert parity(desk)["examples"] == []
     monkeypatch.undo()
 
-    # The cost model as it is not: every fill differs, no decision does, and the costs say by how much.
-    dearer = SETTINGS.model_copy(update={"execution": SETTINGS.execution.model_copy(update={"half_spread_bps": 4.0})})
+    # The cost model as it is not: every fill differs, no decision does, and the costs say by how much. (A spread would
+    # change decisions too: the no-trade zone goes by it.)
+    dearer = SETTINGS.model_copy(update={"execution": SETTINGS.execution.model_copy(update={"impact": 0.2})})
     found = parity(desk, dearer)
     assert {kind for kind, n in found["counts"].items() if n} == {"fill"}
-    assert found["slippage"]["spread"][1] == pytest.approx(2.0 * found["slippage"]["spread"][0], rel=0.05)
+    assert found["slippage"]["impact"][1] == pytest.approx(2.0 * found["slippage"]["impact"][0], rel=0.05)
     # Another limit: risk, orders and with them everything after.
     tighter = SETTINGS.model_copy(update={"risk": SETTINGS.risk.model_copy(update={"symbol_cap": 0.05})})
     assert {"risk", "order"} <= {kind for kind, n in parity(desk, tighter)["counts"].items() if n}
