@@ -7,7 +7,6 @@ it would cost if all agents were equally good, and which cause moved which weigh
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,9 +28,10 @@ from agents.quant.target import (
     AVERSION,
     CORRELATION_SHARE,
     Views,
-    acted_on,
     active_risk,
+    built_up,
     no_trade_zone,
+    priced_risk,
     target_of,
     traded,
     views_of,
@@ -120,23 +120,19 @@ def _bounds(state: BeliefState, views: Views) -> Floats:
 
 
 def _beliefs(problem: AllocationProblem, state: BeliefState, views: Views, weights: Floats) -> Beliefs:
-    chances = chances_of_levels(state)
-    bounds, better = _bounds(state, views), better_than_average(chances)
+    shares = chances_of_shares(state)
+    (low, high), mean = _bounds(state, views).T.tolist(), views.skill.tolist()
+    better = better_than_average(chances_of_levels(state, shares)).tolist()
     tilt = weights - problem.anchor
     risk, whole = active_risk(views, tilt), active_risk(views, problem.anchor)
     trades = problem.turnover_cost * float(np.abs(weights - problem.start).sum())
     price = 0.5 * ANCHOR_SHARPE * (risk / whole) ** 2 + trades / whole if whole > 0.0 else 0.0
     return Beliefs(
         agents=tuple(
-            AgentBelief(
-                mean=float(views.skill[a]),
-                low=float(bounds[a, 0]),
-                high=float(bounds[a, 1]),
-                better=float(better[a]),
-            )
-            for a in range(problem.agents)
+            AgentBelief(mean=m, low=least, high=most, better=chance)
+            for m, least, most, chance in zip(mean, low, high, better, strict=True)
         ),
-        share_differing=float(chances_of_shares(state) @ (1.0 - SHARES)),
+        share_differing=float(shares @ (1.0 - SHARES)),
         expected_gain=float(tilt @ (views.skill * views.volatility)),
         active_risk=risk,
         price=price,
@@ -153,49 +149,28 @@ def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, 
         **beliefs.as_plain(),
         "largest_wish": round(float(np.max(np.abs(target - problem.start), initial=0.0)), 6),
         "no_trade_zone": round(no_trade_zone(problem.agents), 6),
-        "anchor": [round(float(w), 6) for w in problem.anchor],
-        "floor": [round(float(w), 6) for w in problem.low],
-        "cap": [round(float(w), 6) for w in problem.high],
+        "anchor": np.round(problem.anchor, 6).tolist(),
+        "floor": np.round(problem.low, 6).tolist(),
+        "cap": np.round(problem.high, 6).tolist(),
         "notes": list(problem.notes),
     }
 
 
 def _gains(problem: AllocationProblem, views: Views, weights: Floats) -> tuple[float, float]:
     """What going from the weights in force to `weights` is expected to bring a year, net of the trade: (Sharpe ratio,
-    return). The Sharpe ratio counts what the tilt costs by its risk, to second order."""
+    return). The Sharpe ratio counts what the tilt costs by its risk, at the price that the target was chosen by."""
     risk = active_risk(views, problem.anchor)
     cost = problem.turnover_cost * float(np.abs(weights - problem.start).sum())
     gain = float((weights - problem.start) @ (views.skill * views.volatility)) - cost
-    halved = Views(views.skill, views.volatility, _halved(views.correlation))
-    before, after = (active_risk(halved, w - problem.anchor) for w in (problem.start, weights))
-    return (gain - 0.5 * ANCHOR_SHARPE / risk * (after**2 - before**2)) / risk, gain
-
-
-def _halved(correlation: Floats) -> Floats:
-    return CORRELATION_SHARE * correlation + (1.0 - CORRELATION_SHARE) * np.eye(len(correlation))
+    price = priced_risk(views.volatility, views.correlation, CORRELATION_SHARE, AVERSION / risk)
+    before, after = (float(tilt @ price @ tilt) for tilt in (problem.start - problem.anchor, weights - problem.anchor))
+    return (gain - 0.5 * (after - before)) / risk, gain
 
 
 def _causes(problem: AllocationProblem, views: Views, target: Floats, weights: Floats) -> tuple[dict[str, float], ...]:
     """For each agent what every cause added: the target built up from the anchor by skills alone, then volatilities,
     then correlations, then the limits; and the rest, the step."""
-    agents = problem.agents
-    risk = active_risk(views, problem.anchor)
-    alike = np.full(agents, max(float(views.volatility.mean()), 1e-300))
-    usual = np.maximum(views.volatility, 1e-3 * alike)
-    stages = [
-        problem.anchor,
-        _unbounded(problem.anchor, views.skill, alike, np.eye(agents), risk),
-        _unbounded(problem.anchor, views.skill, usual, np.eye(agents), risk),
-        _unbounded(problem.anchor, views.skill, usual, _halved(views.correlation), risk),
-        target,
-    ]
-    parts = [after - before for before, after in pairwise(stages)]
-    parts.append(weights - problem.start - (target - problem.anchor))
-    return tuple({name: float(part[a]) for name, part in zip(CAUSES, parts, strict=True)} for a in range(agents))
-
-
-def _unbounded(anchor: Floats, skill: Floats, volatility: Floats, correlation: Floats, risk: float) -> Floats:
-    """The target if no weight had a limit: the closed form with one price for the sum."""
-    matrix = AVERSION / risk * correlation * np.outer(volatility, volatility)
-    gain, one = np.linalg.solve(matrix, np.column_stack([acted_on(skill) * volatility, np.ones(len(skill))])).T
-    return np.asarray(anchor + gain - gain.sum() / one.sum() * one)
+    parts = np.empty((len(CAUSES), problem.agents))
+    parts[:-1] = np.diff(np.vstack([built_up(views, problem.anchor), target]), axis=0)
+    parts[-1] = weights - problem.start - (target - problem.anchor)
+    return tuple(dict(zip(CAUSES, part, strict=True)) for part in parts.T.tolist())

@@ -98,7 +98,6 @@ class Scratch(NamedTuple):
     row: Floats
     likelihood: Floats
     total: Floats
-    lean: Floats
     mean: Floats
     share: Floats
     correlation: Floats
@@ -112,7 +111,6 @@ def room_for(agents: int) -> Scratch:
         row=np.empty(agents),
         likelihood=np.empty(len(LEVELS)),
         total=np.empty(WORLDS),
-        lean=np.empty(WORLDS),
         mean=np.empty((agents, WORLDS)),
         share=np.empty(WORLDS),
         correlation=np.empty((agents, agents)),

@@ -29,6 +29,7 @@ from agents.quant.belief_state import (
     room_for,
 )
 from agents.quant.belief_worlds import weigh_shares
+from agents.quant.compiled import compiled
 
 _BY_PAIR = ("together", "square_beside", "pair_weight")
 _OF_ALL = ("clock", "lag_product", "lag_weight")
@@ -141,9 +142,10 @@ def chances_of_shares(state: BeliefState) -> Floats:
     return room.share
 
 
-def chances_of_levels(state: BeliefState) -> Floats:
-    """[A, 25]: how probable each agent's skill is at each of LEVELS, over all shares of ordinary agents."""
-    return np.asarray(np.einsum("q,akq->ak", chances_of_shares(state), state.chance))
+def chances_of_levels(state: BeliefState, shares: Floats | None = None) -> Floats:
+    """[A, 25]: how probable each agent's skill is at each of LEVELS, over all shares of ordinary agents, whose chances
+    are `shares` (None: `chances_of_shares`)."""
+    return np.asarray(state.chance @ (chances_of_shares(state) if shares is None else shares))
 
 
 def chances_where_agents_differ(state: BeliefState) -> Floats:
@@ -165,14 +167,19 @@ def better_than_average(chances: Floats) -> Floats:
     return np.asarray(chances[:, middle + 1 :].sum(axis=1) + 0.5 * chances[:, middle])
 
 
+@compiled
 def interval(chances: Floats, share: float) -> Floats:
     """[A, 2]: the bounds between which `chances` [A, 25] hold the middle `share` of an agent's skill. Each level stands
     for the stretch halfway to its neighbours."""
-    width = LEVELS[1] - LEVELS[0]
-    edges = np.append(LEVELS - width / 2.0, LEVELS[-1] + width / 2.0)
-    tails = ((1.0 - share) / 2.0, (1.0 + share) / 2.0)
-    reached = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, axis=1)], axis=1)
-    return np.array([np.interp(tails, row / row[-1], edges) for row in reached]).reshape(len(chances), 2)
+    width, bounds = LEVELS[1] - LEVELS[0], np.empty((len(chances), 2))
+    for a in range(len(chances)):
+        reached = np.cumsum(chances[a])
+        for side in range(2):
+            tail = (0.5 + (side - 0.5) * share) * reached[-1]
+            k = np.searchsorted(reached, tail)
+            below = reached[k - 1] if k > 0 else 0.0
+            bounds[a, side] = LEVELS[k] + width * ((tail - below) / (reached[k] - below) - 0.5)
+    return bounds
 
 
 def activity(state: BeliefState) -> Floats:

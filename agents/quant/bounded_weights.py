@@ -25,11 +25,16 @@ def project(weights: Floats, low: Floats, high: Floats) -> Floats:
         raise SolverError("weights that are not finite")
     if low.sum() > 1.0 + 1e-9 or high.sum() < 1.0 - 1e-9 or (low > high + 1e-12).any():
         raise SolverError(f"bounds between {low.sum():.3f} and {high.sum():.3f} cannot hold a sum of 1")
-    nearest = np.clip(weights + _shift_to_one(weights, low, high), low, high)
+    return _nearest(weights, low, high)
+
+
+@compiled
+def _nearest(weights: Floats, low: Floats, high: Floats) -> Floats:
+    nearest = np.minimum(high, np.maximum(low, weights + _shift_to_one(weights, low, high)))
     inside = (nearest > low) & (nearest < high)
-    if inside.any():
-        nearest[inside] += (1.0 - nearest.sum()) / float(inside.sum())
-    return np.clip(nearest, low, high)
+    if np.any(inside):
+        nearest += np.where(inside, (1.0 - np.sum(nearest)) / np.sum(inside), 0.0)
+    return np.minimum(high, np.maximum(low, nearest))
 
 
 @compiled

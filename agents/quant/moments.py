@@ -7,6 +7,7 @@ as zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,5 +116,6 @@ def measurable(returns: Floats, minimum: int) -> Booleans:
     """[A]: True for agents whose book moved in at least `minimum` periods of returns [T, A], and not always alike."""
     finite = np.isfinite(returns)
     moved = (finite & (returns != 0.0)).sum(axis=0)
-    spread = np.array([np.ptp(column[ok]) if ok.any() else 0.0 for column, ok in zip(returns.T, finite.T, strict=True)])
-    return np.asarray((moved >= minimum) & (spread > 1e-12))
+    most = np.max(returns, axis=0, initial=-math.inf, where=finite)
+    least = np.min(returns, axis=0, initial=math.inf, where=finite)
+    return np.asarray((moved >= minimum) & (most - least > 1e-12))

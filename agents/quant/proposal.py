@@ -29,7 +29,8 @@ class AgentBelief:
 
     def as_plain(self) -> dict[str, float]:
         """Numbers, fit for JSON."""
-        return {name: round(getattr(self, name), 4) for name in ("mean", "low", "high", "better")}
+        parts = {"mean": self.mean, "low": self.low, "high": self.high, "better": self.better}
+        return {name: round(value, 4) for name, value in parts.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,18 @@ def acted_on(skill: Floats) -> Floats:
 
 
 @compiled
+def priced_risk(volatility: Floats, correlation: Floats, share: float, aversion: float) -> Floats:
+    """[A, A]: aversion x covariance, with this share of every correlation."""
+    agents = len(volatility)
+    matrix = np.empty((agents, agents))
+    for a in range(agents):
+        for b in range(agents):
+            alike = 1.0 if a == b else share * correlation[a, b]
+            matrix[a, b] = aversion * alike * volatility[a] * volatility[b]
+    return matrix
+
+
+@compiled
 def target_of(views: Views, anchor: Floats, low: Floats, high: Floats) -> Floats:
     """The best weights [A] between `low` and `high` [A], which must let in some that sum to 1; NaNs where nothing has
     moved yet, or where no optimum is found."""
@@ -90,14 +102,27 @@ def target_of(views: Views, anchor: Floats, low: Floats, high: Floats) -> Floats
     risk = active_risk(views, anchor)
     if not risk > 0.0:
         return np.full(agents, math.nan)
-    aversion = AVERSION / risk
-    matrix = np.empty((agents, agents))
-    for a in range(agents):
-        for b in range(agents):
-            share = 1.0 if a == b else CORRELATION_SHARE * views.correlation[a, b]
-            matrix[a, b] = aversion * share * views.volatility[a] * views.volatility[b]
+    matrix = priced_risk(views.volatility, views.correlation, CORRELATION_SHARE, AVERSION / risk)
     gain = acted_on(views.skill) * views.volatility + matrix @ anchor
     return least_quadratic(matrix, gain, low, high)
+
+
+@compiled
+def built_up(views: Views, anchor: Floats) -> Floats:
+    """[4, A]: the target if no weight had a limit, built up cause by cause: the anchor, what skills alone make of
+    it, with volatilities, with correlations."""
+    agents, aversion = len(anchor), AVERSION / active_risk(views, anchor)
+    alike = np.full(agents, max(views.volatility.sum() / agents, 1e-300))
+    usual = np.maximum(views.volatility, 1e-3 * alike)
+    stages, right = np.empty((4, agents)), np.ones((agents, 2))
+    stages[0] = anchor
+    for stage in range(1, 4):
+        volatility, share = usual if stage > 1 else alike, CORRELATION_SHARE if stage > 2 else 0.0
+        right[:, 0] = acted_on(views.skill) * volatility
+        solved = np.linalg.solve(priced_risk(volatility, views.correlation, share, aversion), right)
+        price = solved[:, 0].sum() / solved[:, 1].sum()
+        stages[stage] = anchor + solved[:, 0] - price * solved[:, 1]
+    return stages
 
 
 @compiled
