@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.core.types import Floats
-from agents.quant.beliefs import advance, advance_all, no_beliefs, pace_of
+from agents.quant.beliefs import advance_all, no_beliefs, pace_of
 from agents.quant.target import target_of, traded, views_of
 
 AGENTS, YEAR, PAST, LIVE, EARLY = 6, 252, 1260, 500, 125
@@ -63,7 +63,7 @@ def play(past: Floats, live: Floats, trust: float) -> tuple[float, float]:
             wanted = traded(weights, target_of(views_of(state, root), anchor, low, high), 0.05)
             cost, weights = COST * float(np.abs(wanted - weights).sum()), wanted
         gained[t] = float(weights @ row) - cost
-        state = advance(state, row, pace)
+        state = advance_all(state, row[None], pace)
     plain = live @ anchor
 
     def ahead(days: int) -> float:

@@ -77,10 +77,6 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
         """As the trading plane would use them: newest version that fits, else the settings', else equal."""
         ...
 
-    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
-        """The weights that a desk without any tuning would have: the settings', else equal ones."""
-        ...
-
     def tuning_record(self) -> TuningRecord: ...
 
     def weights_over_time(self) -> Sequence[tuple[datetime, Mapping[str, Decimal]]]:

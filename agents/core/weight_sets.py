@@ -87,12 +87,20 @@ def in_force(newest: WeightSet | None, agents: Sequence[str], stand_in: StandIn,
         with suppress(InvalidWeightsError):
             return fitted(newest, agents, stand_in.floor, at)
         agents = [name for name in agents if name not in stand_in.shadow]
-    chosen = {name: w for name, w in stand_in.static.items() if name in agents}
-    if sum(chosen.values()) > 0:
-        return unpublished(chosen, agents, at, WeightsLevel.STATIC, "agents.static_weights of the settings")
-    return unpublished(
-        dict.fromkeys(agents, 1.0), agents, at, WeightsLevel.EQUAL, "no weights published or configured: equal"
-    )
+    chosen = any(stand_in.static.get(name, 0.0) > 0 for name in agents)
+    level = WeightsLevel.STATIC if chosen else WeightsLevel.EQUAL
+    reason = "agents.static_weights of the settings" if chosen else "no weights published or configured: equal"
+    return unpublished(anchor_of(stand_in.static, agents), agents, at, level, reason)
+
+
+def anchor_of(static: Mapping[str, float], agents: Sequence[str]) -> dict[str, float]:
+    """The weights of `agents` while nothing is known of them: in proportion to the settings' `static` ones, equal where
+    those name none of them. Whatever is compared with or goes back to the anchor takes it from here."""
+    chosen = {name: float(static.get(name, 0.0)) for name in agents}
+    if not sum(chosen.values()) > 0:
+        chosen = dict.fromkeys(agents, 1.0)
+    total = math.fsum(chosen.values())
+    return {name: weight / total for name, weight in chosen.items()}
 
 
 def fitted(published: WeightSet, agents: Sequence[str], floor: float, at: datetime) -> WeightSet:

@@ -1,6 +1,6 @@
 """What is believed of the agents' relative skill: a filter over levels of skill, one step for each period.
 
-The state of knowledge is a `BeliefState`; `advance` takes in one period, `advance_all` many of them, to the same bits.
+The state of knowledge is a `BeliefState`; `advance_all` takes in periods, one by one or all at once to the same bits.
 Skill is an annual Sharpe ratio above the average agent. The arithmetic is in `belief_filter`, its reasons in
 docs/mathematics.md.
 """
@@ -78,14 +78,9 @@ def no_beliefs(agents: int) -> BeliefState:
     )
 
 
-def advance(state: BeliefState, returns: Floats, pace: Pace) -> BeliefState:
-    """The state after one more period with the agents' own returns [A], NaN for one that did not exist or had no
-    opinion. The given state stays as it is."""
-    return advance_all(state, returns[None], pace)
-
-
 def advance_all(state: BeliefState, returns: Floats, pace: Pace) -> BeliefState:
-    """The state after periods with returns [T, A], oldest first; the same bits as one `advance` after the other."""
+    """The state after periods with the agents' own returns [T, A], oldest first, NaN for one that did not exist or had
+    no opinion. The given state stays as it is."""
     after = BeliefState(*(values.copy() for values in state))
     take_in(after, np.ascontiguousarray(returns, dtype=np.float64), pace)
     return after

@@ -26,6 +26,23 @@ def column_sums(values: Floats | Integers) -> Floats:
 
 
 @compiled
+def by_agent(shares: Floats, agents: int) -> tuple[Floats, Integers]:
+    """Shares of trades [3, N] of (day, agent, money) -> (day, money) [2, N], those of one agent side by side, in the
+    order of `shares`, and where each agent's begin [A + 1]."""
+    first = np.zeros(agents + 1, dtype=np.int64)
+    for n in range(shares.shape[1]):
+        first[int(shares[1, n]) + 1] += 1
+    for a in range(agents):
+        first[a + 1] += first[a]
+    free, ordered = first.copy(), np.empty((2, shares.shape[1]))
+    for n in range(shares.shape[1]):
+        place = free[int(shares[1, n])]
+        ordered[0, place], ordered[1, place] = shares[0, n], shares[2, n]
+        free[int(shares[1, n])] += 1
+    return ordered, first
+
+
+@compiled
 def sortino_ratio(returns: Floats, periods: float) -> float:
     """Annualised mean over the root mean square of losses (target zero); NaN for fewer than 20 returns or no loss."""
     if len(returns) < MINIMUM_PERIODS:

@@ -88,9 +88,6 @@ class ArrayDesk:
             known = self._cached = in_force(self._newest, self._agents, self._stand_in, at)
         return known
 
-    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
-        return in_force(None, self._agents, self._stand_in, at).weights
-
     def tuning_record(self) -> TuningRecord:
         return self._record
 

@@ -8,6 +8,7 @@ nothing is kept, they are computed from scratch, to the same bits.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -58,6 +59,16 @@ def days_before(days: AgentDays, date: np.datetime64) -> AgentDays:
     """The days before a date, as far as beliefs look at them."""
     count = int(np.searchsorted(days.date, date))
     return replace(days, date=days.date[:count], returns=days.returns[:count], signals=days.signals[:count])
+
+
+def only_of(days: AgentDays, names: Collection[str]) -> AgentDays:
+    """The days of those agents that are among `names`, as far as beliefs look at them."""
+    places = [k for k, name in enumerate(days.agents) if name in names]
+    if len(places) == len(days.agents):
+        return days
+    kept = tuple(days.agents[k] for k in places)
+    returns, signals = days.returns.take(places, axis=1), days.signals.take(places, axis=1)
+    return replace(days, agents=kept, returns=returns, signals=signals)
 
 
 def past_beliefs(days: AgentDays, *, days_per_year: float, trust: float) -> KeptBeliefs:

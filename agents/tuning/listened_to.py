@@ -19,7 +19,7 @@ from agents.core.life_types import LISTENED_TO, Life, LifeChange
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.types import Floats, WeightSet
-from agents.core.weight_sets import fitted, normalised
+from agents.core.weight_sets import anchor_of, fitted, normalised
 from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding, mix_without
 from agents.quant.limits import USUAL_FLOOR, Limits, bounds
 from agents.tuning.agent_life import TUNER, LifeRules, bets_to_go, changes_due, figures_of, hurdle, lives_of
@@ -68,13 +68,14 @@ class Turn(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What agents are judged by: days of all of them, how many make a year, the limits of weights, the levels, and who
-    of them is mute."""
+    """What agents are judged by: days of all of them, how many make a year, the limits of weights, the levels, the
+    settings' weights, which are the anchor, and who of them is mute."""
 
     days: AgentDays
     per_year: float
     limits: Limits
     rules: LifeRules
+    static: Mapping[str, float]
     mute: tuple[str, ...] = ()
 
 
@@ -85,7 +86,7 @@ def turn_of(
     past, listed = list(desk.life_changes()), desk.listed
     first = [said] if said is not None else []
     lives = lives_of([*past, *first])
-    adds = adds_of(desk, watched, lives, at)
+    adds = adds_of(desk, watched, lives)
     spoken_of = {change.agent for change in first}
     due = [
         change
@@ -113,14 +114,14 @@ def seating_of(
     return Seating(tuned, dict.fromkeys(waiting, pin), silent, tuple(name for name in silent if name in mute))
 
 
-def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life], at: datetime) -> dict[str, Adding]:
+def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life]) -> dict[str, Adding]:
     """What every agent that has a life adds to the mix of the others; nothing before the first day."""
     days = watched.days
     if not len(days.date):
         return {}
     since = {name: life.watched_since for name, life in lives.items() if life.watched_since is not None}
     starts = {name: int(np.searchsorted(days.date, _date(moment), side="right")) for name, moment in since.items()}
-    returns, weights, result = _opinions(days), _weights_on(desk, days, at), {}
+    returns, weights, result = _opinions(days), _weights_on(desk, watched), {}
     for a, name in enumerate(days.agents):
         if name in lives:  # from where it is looked at is its own affair: an agent in shadow changes nothing for others
             start = starts.get(name, len(days.date))
@@ -137,10 +138,11 @@ def _opinions(days: AgentDays) -> Floats:
     return np.where(silent, np.nan, days.returns)
 
 
-def _weights_on(desk: OptimizerDesk, days: AgentDays, at: datetime) -> Floats:
-    """The weights [D, A] in force on each day: what was decided counts from the day after."""
-    changes = desk.weights_over_time()
-    sets = [desk.anchor(at), *(weights for _, weights in changes)]
+def _weights_on(desk: OptimizerDesk, watched: Watched) -> Floats:
+    """The weights [D, A] in force on each day: what was decided counts from the day after, the anchor before."""
+    days, changes = watched.days, desk.weights_over_time()
+    enabled = [name for name, where in desk.listed.items() if where == "enabled"]
+    sets: list[Mapping[str, Any]] = [anchor_of(watched.static, enabled), *(weights for _, weights in changes)]
     grid = np.array([[float(weights.get(name, 0)) for name in days.agents] for weights in sets])
     decided = np.array([_date(moment) for moment, _ in changes], dtype="datetime64[D]")
     return np.asarray(grid[np.searchsorted(decided, days.date, side="left")])

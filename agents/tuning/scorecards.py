@@ -28,6 +28,7 @@ from agents.quant.evidence import (
 )
 from agents.quant.returns import MINIMUM_PERIODS, periods_per_year, sharpe_ratio
 from agents.quant.scores import (
+    by_agent,
     calmar_ratio,
     capital_drawdown,
     column_sums,
@@ -118,7 +119,7 @@ def analyze(
         return []
     last = date.fromisoformat(str(days.date[-1]))
     per_year = periods_per_year(days.date.astype("datetime64[us]"))
-    shares = [days.trade_shares[:, days.trade_shares[1] == k] for k in range(len(days.agents))]
+    shares, starts = by_agent(days.trade_shares, len(days.agents))
     cards = []
     for window in windows:
         first = 0 if window == 0 else int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(window - 1, "D")))
@@ -130,7 +131,7 @@ def analyze(
             raw = _figures(
                 _own(days, k, first), sums[:, k], per_year, shapes[k], Trials(trials, best_by_chance, window == 0)
             )
-            raw |= _trade_figures(shares[k], days.date[first])
+            raw |= _trade_figures(shares[:, starts[k] : starts[k + 1]], days.date[first])
             undefined = {key: _why(key, raw) for key, value in raw.items() if not math.isfinite(value)}
             figures = {key: None if key in undefined else _number(key, value) for key, value in raw.items()}
             cards.append(
@@ -215,9 +216,10 @@ def _figures(
 
 
 def _trade_figures(shares: Floats, first: np.datetime64) -> dict[str, float]:
-    """Of the desk's closed trades, by an agent's own part of each: one that it gained with is won."""
+    """Of the desk's closed trades, by an agent's own part of each, (day, money) [2, N]: one that it gained with is
+    won."""
     start = int(np.searchsorted(shares[0], first.astype("datetime64[D]").astype(np.int64)))
-    money = shares[2, start:]
+    money = shares[1, start:]
     outcomes = wins_and_losses(money)
     return {
         "trade_win_rate": float(np.mean(money > 0.0)) if len(money) else math.nan,

@@ -18,6 +18,7 @@ import numpy as np
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.types import Floats
+from agents.core.weight_sets import anchor_of, normalised
 from agents.quant.monitor import ALARM_AT, Watch, watch
 
 PAUSED, WAITING, RESUMED = "monitor", "paused", "resume"
@@ -25,9 +26,10 @@ PAUSED, WAITING, RESUMED = "monitor", "paused", "resume"
 
 
 def pause_of(
-    desk: OptimizerDesk, days: AgentDays, before: Mapping[str, Decimal], at: datetime
+    desk: OptimizerDesk, days: AgentDays, before: Mapping[str, Decimal], static: Mapping[str, float], at: datetime
 ) -> WeightDecision | None:
-    """The decision of a desk whose tuning is paused, or has to stop now; None where it may go on.
+    """The decision of a desk whose tuning is paused, or has to stop now; None where it may go on. The settings'
+    `static` weights say where its anchor is.
 
     The bet is looked at once in a week, at the first decision in it: in between nothing is added to it.
     """
@@ -36,7 +38,7 @@ def pause_of(
         return waiting(before, record.paused_at, at)
     if not len(days.date) or (record.decided_at is not None and _week(record.decided_at) == _week(at)):
         return None
-    anchor = desk.anchor(at)
+    anchor = normalised(anchor_of(static, days.agents), days.agents)
     seen = seen_by_the_bet(days, desk.weights_over_time(), anchor, record.resumed_at)
     return None if seen.alarm is None else stopped(before, anchor, seen, at)
 

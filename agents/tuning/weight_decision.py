@@ -21,12 +21,12 @@ from agents.core.log import log_event
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, WeightDecision
 from agents.core.types import Floats, WeightSet
-from agents.core.weight_sets import normalised
+from agents.core.weight_sets import anchor_of, normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
 from agents.quant.limits import bounds
 from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
-from agents.tuning.desk_beliefs import Known, kept_of, known_after, opinions
+from agents.tuning.desk_beliefs import Known, kept_of, known_after, only_of, opinions
 from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limits_of, turn_of
 from agents.tuning.mute import mute_agents
 from agents.tuning.past_changes import days_in_year, score_past
@@ -70,8 +70,9 @@ class DecisionInputs(NamedTuple):
     kept: KeptBeliefs | None = None
 
     def watched(self) -> Watched:
-        mute = mute_agents(self.days, self.past, self.tuning.days_per_year)
-        return Watched(self.days, self.tuning.days_per_year, self.tuning.limits, self.tuning.life, mute)
+        tuning = self.tuning
+        mute = mute_agents(self.days, self.past, tuning.days_per_year)
+        return Watched(self.days, tuning.days_per_year, tuning.limits, tuning.life, tuning.anchor, mute)
 
 
 class Grounds(NamedTuple):
@@ -106,7 +107,7 @@ def decide_weights(
     whole = read_inputs(desk, tuning, at)
     turn = turn_of(desk, whole.watched(), at, said, paused=desk.tuning_record().paused_at is not None)
     grounds = grounds_of(seated(whole, turn.seating, at))
-    paused = pause_of(desk, grounds.inputs.days, grounds.inputs.before.weights, at)
+    paused = pause_of(desk, grounds.inputs.days, grounds.inputs.before.weights, tuning.anchor, at)
     if paused is None:
         decision = decide_on(grounds, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
     else:
@@ -151,7 +152,7 @@ def seated(whole: DecisionInputs, seating: Seating, at: datetime) -> DecisionInp
     """What a decision about the tuned agents is computed from: as if there were no others."""
     limits = whole.tuning.limits
     return whole._replace(
-        days=whole.days.of_agents(seating.tuned),
+        days=only_of(whole.days, seating.tuned),
         before=before_of(whole.before, seating, bounds(len(seating.tuned), limits)[0], at),
         tuning=replace(whole.tuning, limits=limits_of(limits, seating)),
     )
@@ -199,7 +200,7 @@ def proposal_of(grounds: Grounds, trials: int) -> Proposal:
         seed=SEED,
         solver=tuning.solver,
         signals=days.signals[_first_day(days, tuning) :].sum(axis=0),
-        anchor=anchor_of(tuning, days.agents),
+        anchor=np.array(list(anchor_of(tuning.anchor, days.agents).values())),
         state=known.state if known else None,
     )
     if proposal.status != "apply" or left > LEAST_STEP:
@@ -208,12 +209,6 @@ def proposal_of(grounds: Grounds, trials: int) -> Proposal:
     return replace(
         proposal, status="hold", reason=reason, expected_sharpe_improvement=0.0, expected_return_improvement=0.0
     )
-
-
-def anchor_of(tuning: Tuning, agents: tuple[str, ...]) -> Floats:
-    """The weights [A] to hold while nothing is known: the user's in proportion, else equal ones."""
-    wanted = np.array([float(tuning.anchor.get(name, 0.0)) for name in agents])
-    return wanted / wanted.sum() if wanted.sum() > 0 else np.full(len(agents), 1.0 / max(1, len(agents)))
 
 
 def _window(days: AgentDays, tuning: Tuning) -> Floats:

@@ -242,7 +242,7 @@ def test_a_new_set_of_agents_starts_from_what_is_known(plane):
 
 def test_a_pause_of_tuning_is_on_record_raises_an_alarm_and_ends_with_a_person(plane, owner):
     """What the monitor decides is read back by every later run; the role of the jobs may write and read it."""
-    anchor = plane.store.anchor(END)
+    anchor = plane.store.weights_in_force(END).weights
     assert sum(anchor.values()) == 1
     assert plane.store.tuning_record() == TuningRecord(None, None, None)
     bet = Watch(np.array([21.0]), np.array(["2020-01-03"], dtype="datetime64[D]"), np.datetime64("2020-01-03"))

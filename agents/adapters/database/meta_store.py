@@ -128,9 +128,6 @@ class MetaStore:
     def weights_in_force(self, at: datetime) -> WeightSet:
         return in_force(self._weights.newest(), self._agents, self._stand_in, at)
 
-    def anchor(self, at: datetime) -> Mapping[str, Decimal]:
-        return in_force(None, self._agents, self._stand_in, at).weights
-
     def tuning_record(self) -> TuningRecord:
         with transaction(self._engine) as connection:
             row = connection.execute(text(_TUNING_RECORD)).one()

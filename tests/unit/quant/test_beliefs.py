@@ -13,7 +13,6 @@ from agents.quant.belief_state import LEVELS, PRIOR, SHARE_PRIOR, SHARES, Belief
 from agents.quant.belief_worlds import correlate
 from agents.quant.beliefs import (
     BeliefsError,
-    advance,
     advance_all,
     better_than_average,
     chances_of_levels,
@@ -168,7 +167,7 @@ def test_the_filter_is_what_brute_force_computes(agents, trust, harm):
     slow, state = BruteForce(agents, trust), no_beliefs(agents)
     for row in returns:
         slow.take(row)
-        state = advance(state, row, pace_of(YEAR, trust))
+        state = advance_all(state, row[None], pace_of(YEAR, trust))
         assert np.allclose(state.belief, slow.belief, rtol=1e-9, atol=1e-11)
     for a in range(agents):
         assert np.allclose(state.chance[a], np.array(slow.chance[a]).T, rtol=1e-8, atol=1e-13)
@@ -180,7 +179,7 @@ def test_from_scratch_is_one_period_after_the_other_to_the_last_bit():
     returns[np.random.default_rng(1).random(returns.shape) < 0.2] = np.nan
     state = no_beliefs(7)
     for row in returns:
-        state = advance(state, row, PACE)
+        state = advance_all(state, row[None], PACE)
     assert same_bits(state, advance_all(no_beliefs(7), returns, PACE))
     middle = from_bytes(to_bytes(advance_all(no_beliefs(7), returns[:111], PACE)))
     assert same_bits(state, advance_all(middle, returns[111:], PACE))
@@ -189,7 +188,7 @@ def test_from_scratch_is_one_period_after_the_other_to_the_last_bit():
 def test_advancing_leaves_the_given_state_alone():
     before = advance_all(no_beliefs(3), draw(3, 40), PACE)
     kept = from_bytes(to_bytes(before))
-    advance(before, np.array([0.01, -0.02, 0.03]), PACE)
+    advance_all(before, np.array([[0.01, -0.02, 0.03]]), PACE)
     assert same_bits(before, kept)
 
 
@@ -221,7 +220,7 @@ def test_without_an_opinion_nothing_is_learnt_of_an_agent():
     for name in ("seen", "square", "weight", "contrast_square", "contrast_weight", "chance", "fit", "belief"):
         assert np.array_equal(getattr(later, name)[0], getattr(state, name)[0])
         assert not np.array_equal(getattr(later, name)[1], getattr(state, name)[1])
-    assert same_bits(advance(state, np.full(4, np.nan), PACE), state), "a day on which nobody speaks is no day"
+    assert same_bits(advance_all(state, np.full((1, 4), np.nan), PACE), state), "a day on which nobody speaks is no day"
 
 
 def test_an_agent_that_is_not_there_yet_changes_nothing_for_the_others():
@@ -333,7 +332,7 @@ def test_half_the_trust_is_half_the_evidence():
     row = np.array([0.02, -0.01, 0.0])
 
     def odds(trust):
-        after = advance(before, row, pace_of(YEAR, trust)._replace(redraw=0.0))
+        after = advance_all(before, row[None], pace_of(YEAR, trust)._replace(redraw=0.0))
         return np.log(after.chance[0, 20, 3] / after.chance[0, 12, 3])
 
     start = np.log(before.chance[0, 20, 3] / before.chance[0, 12, 3])
@@ -346,7 +345,7 @@ def test_replayed_evidence_is_outweighed_by_as_many_days():
     assert from_replay(state) == 1.0
     days = 0
     while from_replay(state) >= 0.5:
-        state = advance(state, draw(2, 1, seed=days)[0], PACE)
+        state = advance_all(state, draw(2, 1, seed=days), PACE)
         days += 1
     assert 80 < days < 200  # 400 days, half believed, of which a part has faded like the beliefs themselves
     assert from_replay(no_beliefs(2)) == 0.0

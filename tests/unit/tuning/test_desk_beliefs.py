@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from agents.core.meta_types import AgentDays, KeptBeliefs
 from agents.quant.beliefs import from_replay, no_beliefs
-from agents.tuning.desk_beliefs import kept_of, known_after, past_beliefs
+from agents.tuning.desk_beliefs import FILTER_VERSION, kept_of, known_after, past_beliefs
 
 PACE = 252.0
 
@@ -126,6 +127,30 @@ def test_agents_that_the_past_did_not_know_start_at_the_prior(days):
 
 def from_arrays_belief(kept: KeptBeliefs):
     return kept.arrays["belief"]
+
+
+REFERENCE = {1: "0ae82c37731127c1"}
+"""Of each version of the filter: a digest of what it makes of one history, to eight decimals."""
+
+
+def test_another_arithmetic_is_another_version():
+    """Beliefs are kept from day to day: were the filter or one of its constants to change under the same version, kept
+    ones of the old arithmetic would be taken for the new one's. Whoever changes it raises FILTER_VERSION, and adds the
+    new digest."""
+    rng = np.random.default_rng(11)
+    returns = rng.normal([0.003, 0.0, 0.0, 0.0, -0.002], 0.01, (500, 5))
+    returns[300:, 0] -= 0.006  # a star that dies,
+    returns[:120, 1] = np.nan  # one that is late,
+    returns[rng.random(500) < 0.6, 2] = np.nan  # one that is often silent,
+    returns[200, 3] = 0.5  # an outlier,
+    returns[:, 4] = 0.6 * returns[:, 3] + 0.8 * returns[:, 4]  # and two alike
+    names = tuple("abcde")
+    past = past_beliefs(days_of(returns[:150], names), days_per_year=PACE, trust=0.5)
+    state = scratch(days_of(returns[150:], names), past).state
+    digest = hashlib.sha256()
+    for values in state:
+        digest.update((np.round(values, 8) + 0.0).tobytes())
+    assert REFERENCE.get(FILTER_VERSION) == digest.hexdigest()[:16]
 
 
 def test_nothing_is_believed_before_the_first_day():

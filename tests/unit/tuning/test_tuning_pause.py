@@ -21,7 +21,7 @@ START = np.datetime64("2020-01-01", "D")
 BEGIN = datetime(2020, 1, 1, 2, tzinfo=UTC)
 ANCHOR = {"Right": 0.5, "Wrong": 0.25, "Other": 0.25}
 WRONG = {"Right": Decimal("0.05"), "Wrong": Decimal("0.90"), "Other": Decimal("0.05")}
-SLOW = Tuning(limits=Limits(step=0.0002))
+SLOW = Tuning(limits=Limits(step=0.0002), anchor=ANCHOR)
 """A tuner that hardly moves: what was published stays."""
 
 
