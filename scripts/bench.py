@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What things cost, each beside a floor measured in the same run. Ratios count; machines differ and are noisy.
 
-    scripts/bench.py [step] [agents] [propose] [analyzer] [load] [cycle] [report] [start] [workers] [--json]  (or all)
+    scripts/bench.py [step] [agents] [propose] [beliefs] [jobs] [analyzer] [load] [cycle] [report] [start] [workers]
+                     [--json]  (or all)
 
 Figures are medians. It uses the embedded services and a database of its own, which it drops.
 """
@@ -28,7 +29,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench_meta import bench_analyzer, bench_propose, bench_report  # beside this file
+from bench_meta import bench_analyzer, bench_beliefs, bench_jobs, bench_propose, bench_report  # beside this file
 
 from agents.adapters.database.bar_loads import COLUMNS, copy_blocks
 from agents.adapters.database.bars_store import BarsStore
@@ -395,17 +396,31 @@ def main() -> None:
         "what",
         nargs="*",
         metavar="PART",
-        help="step, agents, propose, analyzer, load, cycle, report (after cycle), start, workers",
+        help="step, agents, propose, beliefs, jobs, analyzer, load, cycle, report (after cycle), start, workers",
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = options.what or ["step", "agents", "propose", "analyzer", "load", "cycle", "report", "start", "workers"]
+    parts = options.what or [
+        "step",
+        "agents",
+        "propose",
+        "beliefs",
+        "jobs",
+        "analyzer",
+        "load",
+        "cycle",
+        "report",
+        "start",
+        "workers",
+    ]
     results: dict[str, dict[str, object]] = {}
     embedded = services() if {"load", "cycle", "report"} & set(parts) else None
     plain = (
         ("step", bench_step),
         ("agents", bench_agents),
         ("propose", bench_propose),
+        ("beliefs", bench_beliefs),
+        ("jobs", bench_jobs),
         ("analyzer", bench_analyzer),
         ("start", bench_start),
         ("workers", bench_workers),

@@ -31,6 +31,7 @@ from agents.quant.target import (
     active_risk,
     built_up,
     no_trade_zone,
+    of_a_year,
     priced_risk,
     target_of,
     traded,
@@ -120,7 +121,7 @@ def _bounds(state: BeliefState, views: Views) -> Floats:
 
 
 def _beliefs(problem: AllocationProblem, state: BeliefState, views: Views, weights: Floats) -> Beliefs:
-    shares = chances_of_shares(state)
+    shares, views = chances_of_shares(state), of_a_year(views, activity(state))
     (low, high), mean = _bounds(state, views).T.tolist(), views.skill.tolist()
     better = better_than_average(chances_of_levels(state, shares)).tolist()
     tilt = weights - problem.anchor

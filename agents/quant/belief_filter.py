@@ -10,10 +10,13 @@ from agents.core.types import Floats
 from agents.quant.belief_state import (
     CLIPPED_RETURN,
     CLIPPED_SCORE,
+    DOUBTING_WORLD,
+    HASTE,
     LAGS,
     LEAST_VARIANCE,
     LEVELS,
     MOST_INFLATION,
+    MOST_REDRAW,
     PRIOR,
     SMOOTHED_PERIODS,
     WORLDS,
@@ -154,11 +157,12 @@ def _learn(state: BeliefState, inflation: float, pace: Pace, scratch: Scratch) -
             _likelihoods(scratch.likelihood, scratch.contrast[a] * information, information, pace.root_year)
             total, mean = scratch.total, scratch.mean[a]
             _weigh_levels(state.chance[a], scratch.likelihood, total, mean)
+            redraw = _redraw(state, a, scratch, pace)
             for q in range(WORLDS):
                 state.fit[a, q] = pace.fit * state.fit[a, q] + math.log(total[q])
-                total[q] = (1.0 - pace.redraw) / total[q]
+                total[q] = (1.0 - redraw) / total[q]
                 mean[q] *= total[q]  # the prior's mean is 0
-            _draw_anew(state.chance[a], total, pace.redraw)
+            _draw_anew(state.chance[a], total, redraw)
 
 
 @compiled_bare
@@ -193,6 +197,19 @@ def _weigh_levels(chances: Floats, likelihood: Floats, total: Floats, lean: Floa
         chances[k, 0], chances[k, 1], chances[k, 2], chances[k, 3] = c0, c1, c2, c3
     total[0], total[1], total[2], total[3] = t0, t1, t2, t3
     lean[0], lean[1], lean[2], lean[3] = m0, m1, m2, m3
+
+
+@compiled_bare
+def _redraw(state: BeliefState, a: int, scratch: Scratch, pace: Pace) -> float:
+    """The chance that an agent's skill was drawn anew, larger while the prior alone has of late foretold its returns
+    better than what is believed of it: who has died is forgotten in weeks, who lives is not."""
+    fresh, held = 0.0, 0.0
+    for k in range(len(LEVELS)):
+        fresh += PRIOR[k, DOUBTING_WORLD] * scratch.likelihood[k]
+    for q in range(WORLDS):
+        held += scratch.total[q] / WORLDS
+    state.doubt[a] = max(0.0, pace.doubt * state.doubt[a] + math.log(fresh / held))
+    return min(MOST_REDRAW, pace.redraw * (1.0 + HASTE * (math.exp(min(10.0, state.doubt[a])) - 1.0)))
 
 
 @compiled_bare

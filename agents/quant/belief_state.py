@@ -30,8 +30,11 @@ MOST_INFLATION = 3.0
 SMOOTHED_PERIODS = 10.0
 CORRELATION_PERIODS = 60.0
 """A correlation is drawn to the mean of all as if that had been seen for so many periods."""
-REDRAW_PERIODS = 500.0
-"""Skill is drawn anew once in so many days of a market with 252 of them a year."""
+REDRAW_PERIODS = 700.0
+"""Skill is drawn anew once in so many days of a market with 252 of them a year, ..."""
+DOUBTING_WORLD, DOUBT_PERIODS, HASTE, MOST_REDRAW = 2, 69.0, 4.0, 0.1
+"""... and sooner where the prior of this world alone has foretold an agent better than what is believed of it: doubt is
+the log of by how much, with this half-life (for 252 periods a year), and hastens the redraw by 4 x (exp(doubt) - 1)."""
 LEAST_VARIANCE = 1e-4
 """Of a contrast: agents that hardly ever differ tell nothing apart."""
 
@@ -47,12 +50,13 @@ PRIOR = _prior()
 
 
 class Pace(NamedTuple):
-    """What is left of variances, correlations and fits after one period, the chance that a skill is drawn anew in it,
-    the root of the periods in a year, and how much of the evidence is believed."""
+    """What is left of variances, correlations, fits and doubts after one period, the chance that a skill is drawn anew
+    in it, the root of the periods in a year, and how much of the evidence is believed."""
 
     variance: float
     correlation: float
     fit: float
+    doubt: float
     redraw: float
     root_year: float
     trust: float
@@ -66,8 +70,9 @@ class BeliefState(NamedTuple):
     contrasts with their weights; `active` over `alive` is the share of periods with a return since the first one.
     `lagged` [A, 10] are the newest standardised contrasts, newest first; `lag_product` and `lag_weight` [10] their
     running products. `chance` [A, 25, Q] are the chances of each level in each of the worlds of SHARES, `fit` [A, Q]
-    the fading log-likelihoods, `belief` [A] the believed skill. [A, A]: `together` sums products of scores,
-    `square_beside` the squared scores of the first agent since both exist, `pair_weight` those periods.
+    the fading log-likelihoods, `belief` [A] the believed skill, `doubt` [A] by how much the prior alone has of late
+    foretold the agent better, in logs, 0 where it has not. [A, A]: `together` sums products of scores, `square_beside`
+    the squared scores of the first agent since both exist, `pair_weight` those periods.
     """
 
     clock: Floats
@@ -84,6 +89,7 @@ class BeliefState(NamedTuple):
     chance: Floats
     fit: Floats
     belief: Floats
+    doubt: Floats
     together: Floats
     square_beside: Floats
     pair_weight: Floats

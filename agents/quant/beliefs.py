@@ -18,6 +18,7 @@ from agents.quant.belief_filter import take_in
 from agents.quant.belief_state import (
     CONTRAST_PERIODS,
     CONTRAST_VARIANCE,
+    DOUBT_PERIODS,
     LAGS,
     LEVELS,
     PRIOR,
@@ -42,12 +43,14 @@ class BeliefsError(ValueError):
 def pace_of(periods_per_year: float, trust: float = 1.0) -> Pace:
     """How fast the filter learns and forgets on a desk with so many periods a year; half-lives are half a year for
     variances, a year for correlations, three years for how well each prior has done, and skill is drawn anew about
-    every two years. `trust`, 0 to 1, multiplies the log-likelihoods: what is taken in counts for so much."""
+    every three years, sooner where an agent is in doubt. `trust`, 0 to 1, multiplies the log-likelihoods: what is taken
+    in counts for so much."""
     year = periods_per_year
     return Pace(
         variance=0.5 ** (2.0 / year),
         correlation=0.5 ** (1.0 / year),
         fit=0.5 ** (1.0 / (3.0 * year)),
+        doubt=0.5 ** (252.0 / (DOUBT_PERIODS * year)),
         redraw=min(1.0, 252.0 / (REDRAW_PERIODS * year)),
         root_year=math.sqrt(year),
         trust=trust,
@@ -72,6 +75,7 @@ def no_beliefs(agents: int) -> BeliefState:
         chance=np.repeat(PRIOR[None], agents, axis=0),
         fit=np.zeros((agents, len(SHARES))),
         belief=several.copy(),
+        doubt=several.copy(),
         together=np.zeros((agents, agents)),
         square_beside=np.zeros((agents, agents)),
         pair_weight=np.zeros((agents, agents)),

@@ -2,7 +2,7 @@
 
     maximise (d o s)'w - g/2 (w - a)'S(w - a)    over low <= w <= high, sum(w) = 1
 
-with d the believed skills less a small part, s the volatilities, a the anchor, g = 0.7 / (volatility of the anchor),
+with d the believed skills less a small part, s the volatilities, a the anchor, g = 0.65 / (volatility of the anchor),
 and in S half of every correlation: agents alike in returns are likely alike in skill. Strictly convex; solved by an
 active-set method, which tests hold against cvxpy within 1e-8.
 """
@@ -21,7 +21,7 @@ from agents.quant.compiled import compiled
 
 ANCHOR_SHARPE = 1.0
 """The Sharpe ratio that the anchor is assumed to have where a price is stated."""
-AVERSION = 0.7
+AVERSION = 0.65
 """Aversion to active risk, over the anchor's volatility; fixed, so that a low estimate cannot blow up the bets."""
 SMALL_SKILL = 0.05
 """So much of every believed skill is not acted upon: where agents do not differ, beliefs wander by about as much, and
@@ -37,8 +37,7 @@ NO_TRADE_SHARE = 0.18
 
 class Views(NamedTuple):
     """What is believed of A agents, annual: skill above the average agent (a Sharpe ratio) and volatility [A],
-    correlation [A, A]. All count days without an opinion: an agent that is active one day in ten has a tenth of its
-    active days' year."""
+    correlation [A, A]."""
 
     skill: Floats
     volatility: Floats
@@ -47,14 +46,14 @@ class Views(NamedTuple):
 
 @compiled
 def views_of(state: BeliefState, root_year: float) -> Views:
-    """The views that a state of knowledge amounts to; volatilities are 0 while nothing has moved."""
+    """The views that a state of knowledge amounts to, of days on which an agent speaks: the mix leaves out who is
+    silent, so those are the days on which a weight counts. Volatilities are 0 while nothing has moved."""
     agents = len(state.belief)
-    volatility, activity = np.zeros(agents), np.ones(agents)
+    volatility = np.zeros(agents)
     total, known = 0.0, 0
     for a in range(agents):
         if state.weight[a] > 0.0:
-            activity[a] = math.sqrt(state.active[a] / state.alive[a])
-            volatility[a] = math.sqrt(state.square[a] / state.weight[a]) * activity[a]
+            volatility[a] = math.sqrt(state.square[a] / state.weight[a])
             total += volatility[a]
             known += 1
     mean = total / max(known, 1)
@@ -63,7 +62,13 @@ def views_of(state: BeliefState, root_year: float) -> Views:
         volatility[a] = (own * volatility[a] + VOLATILITY_PERIODS * mean) / (own + VOLATILITY_PERIODS) * root_year
     correlation = np.empty((agents, agents))
     correlate(state, correlation)
-    return Views(state.belief * activity, volatility, correlation)
+    return Views(state.belief.copy(), volatility, correlation)
+
+
+def of_a_year(views: Views, activity: Floats) -> Views:
+    """The views of all days of a year, of agents that speak on the square of `activity` [A] of them: one that is active
+    one day in ten has a tenth of its active days' year."""
+    return Views(views.skill * activity, views.volatility * activity, views.correlation)
 
 
 @compiled

@@ -19,7 +19,7 @@ from agents.core.types import Floats
 from agents.quant.belief_state import BeliefState
 from agents.quant.beliefs import BeliefsError, advance_all, for_agents, from_arrays, no_beliefs, pace_of
 
-FILTER_VERSION = 1
+FILTER_VERSION = 2
 """Grows whenever the filter's arithmetic changes: beliefs of another one are computed anew."""
 
 
@@ -90,6 +90,11 @@ def _start(past: KeptBeliefs | None, agents: tuple[str, ...]) -> BeliefState:
     """What was known before the first day: agents that the past did not know start at the prior."""
     state = None if past is None else _readable(past)
     return no_beliefs(len(agents)) if past is None or state is None else for_agents(state, past.agents, agents)
+
+
+def is_readable(kept: KeptBeliefs) -> bool:
+    """Whether this version of the filter can go on from what was kept."""
+    return _readable(kept) is not None
 
 
 def _readable(kept: KeptBeliefs) -> BeliefState | None:

@@ -26,7 +26,7 @@ from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
 from agents.quant.limits import bounds
 from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
-from agents.tuning.desk_beliefs import Known, kept_of, known_after, only_of, opinions
+from agents.tuning.desk_beliefs import FILTER_VERSION, Known, kept_of, known_after, only_of, opinions
 from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limits_of, turn_of
 from agents.tuning.mute import mute_agents
 from agents.tuning.past_changes import days_in_year, score_past
@@ -276,8 +276,8 @@ def _causes(
 
 
 def tuning_digest(tuning: Tuning) -> str:
-    """Recognises the tuner's settings."""
-    return hashlib.sha256(repr(tuning).encode()).hexdigest()[:12]
+    """Recognises the tuner's settings and the filter's arithmetic."""
+    return hashlib.sha256(repr((FILTER_VERSION, tuning)).encode()).hexdigest()[:12]
 
 
 def inputs_hash(grounds: Grounds) -> str:

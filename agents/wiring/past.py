@@ -12,6 +12,7 @@ from agents.adapters.database.meta_store import MetaStore
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.settings import Settings
+from agents.tuning.desk_beliefs import is_readable
 from agents.wiring.history import History, ReplayRequest
 from agents.wiring.replay import past_of
 
@@ -20,9 +21,11 @@ logger = logging.getLogger(__name__)
 
 def remember_past(settings: Settings, store: MetaStore, history: DeskHistory, bars: BarsStore, at: datetime) -> None:
     """Keep what the time before the desk's first decision teaches, as its bars were known then, where that is not kept
-    yet. Nothing happens before the first decision; where an agent fails, the next job tries again."""
+    yet, or was kept by a filter that remembered other things. Nothing happens before the first decision; where an agent
+    fails, the next job tries again."""
     wanted = settings.tuning.method == "adaptive" and settings.tuning.history_trust > 0.0
-    span = history.span() if wanted and store.kept_beliefs("past") is None else None
+    kept = store.kept_beliefs("past") if wanted else None
+    span = history.span() if wanted and (kept is None or not is_readable(kept)) else None
     if span is None:
         return
     symbols = history.symbols()

@@ -17,6 +17,7 @@ from agents.core.meta_types import JobRun, ScheduledJob, Scorecard, WeightDecisi
 from agents.core.replay_types import Finding
 from agents.tuning.past_changes import score_past
 from agents.tuning.recommendations import recommend
+from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import slot
 from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
@@ -101,14 +102,18 @@ class ArrayJobs:
         update_scorecards(self._desk, self._thresholds, at)
 
     def _analyze(self, at: datetime) -> str:
-        """Only the windows that somebody reads; those of the others are made at the end."""
-        if self._desk.seen != self._analyzed:
-            self._analyzed = self._desk.seen
-            windows = VIEWED_WINDOWS if self._all_scorecards else (0,)
-            self._analysis = headline(
-                "performance_analyzer", update_scorecards(self._desk, self._thresholds, at, windows)
-            )
-            self.scorecards += self._desk.scorecards if self._all_scorecards else ()
+        """Only what somebody reads, of most replays the figures that rules look at; the rest is made at the end."""
+        desk = self._desk
+        if desk.seen != self._analyzed:
+            self._analyzed = desk.seen
+            if self._all_scorecards:
+                outcome = update_scorecards(desk, self._thresholds, at, VIEWED_WINDOWS)
+                self._analysis = headline("performance_analyzer", outcome)
+                self.scorecards += desk.scorecards
+            else:
+                desk.refresh_days()
+                desk.record_scorecards(cards_for_rules(desk.agent_days(until=at)))
+                self._analysis = f"{len(desk.agents)} agents, as far as rules look"
         return self._analysis
 
     def _optimize(self, at: datetime, due_at: datetime) -> str:

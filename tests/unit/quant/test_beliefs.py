@@ -56,6 +56,7 @@ class BruteForce:
         self.chance = [[PRIOR[:, q].copy() for q in range(4)] for _ in range(agents)]
         self.logs = [[[] for _ in range(4)] for _ in range(agents)]
         self.belief = [0.0] * agents
+        self.doubt = [0.0] * agents
 
     @staticmethod
     def fading(values, half_life, prior=0.0, prior_weight=0.0):
@@ -119,11 +120,16 @@ class BruteForce:
         return min(3.0, max(1.0, factor))
 
     def learn(self, a, y, variance):
+        levels = LEVELS / math.sqrt(YEAR)
+        likelihood = np.exp(self.trust * (y * levels - levels**2 / 2) / variance)
+        held = np.mean([self.chance[a][q] @ likelihood for q in range(4)])
+        self.doubt[a] = max(0.0, 0.5 ** (1 / 69) * self.doubt[a] + math.log(PRIOR[:, 2] @ likelihood / held))
+        redraw = min(0.1, (1 + 4 * (math.exp(self.doubt[a]) - 1)) / 700)
         for q in range(4):
-            levels = LEVELS / math.sqrt(YEAR)
-            raw = self.chance[a][q] * np.exp(self.trust * (y * levels - levels**2 / 2) / variance)
-            self.chance[a][q] = (1 - 1 / 500) * raw / raw.sum() + PRIOR[:, q] / 500
-            self.logs[a][q].append(math.log(raw.sum()))
+            raw = self.chance[a][q] * likelihood
+            total = raw.sum()
+            self.chance[a][q] = (1 - redraw) * raw / total + PRIOR[:, q] * redraw
+            self.logs[a][q].append(math.log(total))
 
     def shares(self):
         born = [next((t for t, row in enumerate(self.rows) if not math.isnan(row[a])), None) for a in range(self.n)]

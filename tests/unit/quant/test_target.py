@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.quant.allocation import Limits, propose
-from agents.quant.beliefs import advance_all, no_beliefs, pace_of
+from agents.quant.beliefs import activity, advance_all, no_beliefs, pace_of
 from agents.quant.limits import bounds
 from agents.quant.proposal import CAUSES
 from agents.quant.target import (
@@ -20,6 +20,7 @@ from agents.quant.target import (
     active_risk,
     least_quadratic,
     no_trade_zone,
+    of_a_year,
     target_of,
     traded,
     views_of,
@@ -106,7 +107,7 @@ def test_two_agents_are_the_closed_form():
     view = Views(np.array([0.5, -0.1]), np.array([0.10, 0.20]), np.array([[1.0, 0.4], [0.4, 1.0]]))
     anchor = np.full(2, 0.5)
     risk = math.sqrt(0.25 * (0.01 + 0.04 + 2 * 0.4 * 0.02))
-    by = (0.45 * 0.10 + 0.05 * 0.20) * risk / 0.7 / (0.01 + 0.04 - 2 * 0.2 * 0.02)
+    by = (0.45 * 0.10 + 0.05 * 0.20) * risk / 0.65 / (0.01 + 0.04 - 2 * 0.2 * 0.02)
     target = target_of(view, anchor, np.zeros(2), np.ones(2))
     assert target == pytest.approx([0.5 + by, 0.5 - by], abs=1e-12)
 
@@ -200,12 +201,16 @@ def test_an_anchor_outside_the_usual_limits_is_kept():
 
 
 def test_an_agent_active_one_day_in_ten_is_annualised_by_its_days():
-    """Seen: x sqrt(10). Skill and volatility of a year count the days without an opinion."""
+    """Seen: x sqrt(10). Skill and volatility of a year count the days without an opinion; a target does not: on those
+    days the mix is made of the others."""
     rng = np.random.default_rng(2)
     returns = rng.normal(0.0, 0.01, (2500, 3))
     returns[rng.random(2500) >= 0.1, 0] = np.nan
     state = advance_all(no_beliefs(3), returns, pace_of(YEAR))
-    view = views_of(state, math.sqrt(YEAR))
+    daily = views_of(state, math.sqrt(YEAR))
+    assert daily.volatility == pytest.approx(np.full(3, 0.01 * math.sqrt(252)), rel=0.2)
+    assert np.array_equal(daily.skill, state.belief)
+    view = of_a_year(daily, activity(state))
     assert view.volatility[0] == pytest.approx(0.01 * math.sqrt(25.2), rel=0.35)
     assert view.volatility[1] == pytest.approx(0.01 * math.sqrt(252), rel=0.15)
     share = float(state.active[0] / state.alive[0])

@@ -16,6 +16,7 @@ from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
 from agents.core.types import WeightSet, WeightsLevel
 from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.past_changes import realised
+from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
 from agents.tuning.scorecards import Thresholds, analyze, verdict
 from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, grounds_of, inputs_hash
@@ -136,7 +137,18 @@ def test_verdicts(sharpe, low, high, hits, expected):
 
 def test_no_days_no_cards():
     empty = make_days(0)
-    assert analyze(empty, Thresholds(), trials=1) == []
+    assert analyze(empty, Thresholds(), trials=1) == cards_for_rules(empty) == []
+
+
+@pytest.mark.parametrize("count", [1, 30, 70, 400])
+def test_what_rules_read_is_what_the_analyzer_says(count):
+    """A replay makes only these figures between bars: they are the whole scorecard's, to the bit."""
+    days = make_days(count)
+    days.returns[: count // 2, 1] = np.nan  # one that joins late
+    whole = analyze(days, Thresholds(), trials=4, windows=(0,))
+    for card, full in zip(cards_for_rules(days), whole, strict=True):
+        assert (card.agent_name, card.window_days, card.date, card.pnl) == (full.agent_name, 0, full.date, full.pnl)
+        assert dict(card.figures) == {name: full.figures[name] for name in card.figures}
 
 
 # ---------------------------------------------------------------- optimizer
