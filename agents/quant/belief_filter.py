@@ -202,7 +202,7 @@ def _weigh_levels(chances: Floats, likelihood: Floats, total: Floats, lean: Floa
 @compiled_bare
 def _redraw(state: BeliefState, a: int, scratch: Scratch, pace: Pace) -> float:
     """The chance that an agent's skill was drawn anew, larger while the prior alone has of late foretold its returns
-    better than what is believed of it: who has died is forgotten in weeks, who lives is not."""
+    better than what is believed of it: a skill that has died is forgotten sooner than one that lives."""
     fresh, held = 0.0, 0.0
     for k in range(len(LEVELS)):
         fresh += PRIOR[k, DOUBTING_WORLD] * scratch.likelihood[k]
