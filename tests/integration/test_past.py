@@ -42,7 +42,7 @@ BEGIN = as_datetime(BARS.time[FIRST])
 SETTINGS = Settings(
     desk={"name": "demo"},
     data={"clock": "bars"},
-    tuning={"history_trust": 1.0},
+    tuning={"history_trust": 0.9},
     meta={"analyzer_hours": PACE, "optimizer_hours": PACE, "report_hours": PACE},
 )
 
