@@ -1,10 +1,9 @@
 """dated texts -> scores: VADER (Hutto and Gilbert, 2014) with words of finance on top of its everyday lexicon.
 
 VADER reads "bear", "vice" or "crude" as feelings and does not know "downgrade": the words below, with valences on
-its own scale of -4 to 4, set that right. They are ours, common words of market reports,
-written down without looking at headlines; docs/agents.md says how well they do. Known lists were left alone: that of
-Loughran and McDonald is not free for commercial use, and FinVADER (Apache-2.0) pins Python below 3.12 and an nltk of
-2021.
+its own scale of -4 to 4, set that right. They are ours, common words of market reports, checked on one half of the
+headlines that docs/agents.md says how well they do on, by the other half. Known lists were left alone: that of Loughran
+and McDonald is not free for commercial use, and FinVADER (Apache-2.0) pins Python below 3.12 and an nltk of 2021.
 """
 
 from __future__ import annotations
