@@ -104,7 +104,7 @@ def test_the_demo_trades_real_history_through_all_agents(demo):
     assert total == pytest.approx(demo["live"]["equity"] - 1_000_000, abs=0.01)
     assert agents["TrendFollower"]["shadow_sharpe"] is not None
     assert agents["OnChainAnalyst"]["shadow_sharpe"] is None, "it abstains: undefined, not 0"
-    assert agents["OnChainAnalyst"]["weight"] == 0.0, "it is mute"
+    assert float(agents["OnChainAnalyst"]["weight"]) == 0.0, "it is mute"
     assert "no on-chain series" in demo["mute"]["OnChainAnalyst"]
     assert demo["psql"].endswith("-d quorum_demo")
 
@@ -333,6 +333,7 @@ def test_services_and_doctor(folder, demo):
         "calendar",
         "files",
         "series",
+        "own",
     }
     assert all(check["ok"] for check in checks), checks
     assert "apache edition" in str(checks) or "timescale edition" in str(checks)
