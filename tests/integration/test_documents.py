@@ -103,7 +103,8 @@ def test_every_command_of_the_documents_runs(desk, owner):
     commands = [line.partition("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     commands = [command for command in commands if command and not command.startswith("#")]
     assert len(commands) > 12
-    assert {script for script in SCRIPTS if any(script in command for command in commands)} == set(SCRIPTS)
+    told = {script for script in SCRIPTS if any(script in command for command in commands)}
+    assert told == set(SCRIPTS) - {"start_trading.sh"}, "which the README tells"
     # The daemon first, to which its job is due on a new desk; then the jobs, then what asks for what they made.
     for command in sorted(commands, key=lambda c: (c != UNTIL_TOLD, "--once" not in c)):
         if command == UNTIL_TOLD:
