@@ -40,11 +40,11 @@ def learn_squares(state: State, last_equity: Floats) -> None:
 
 
 @compiled_inline
-def repeat_unfilled(state: State, fills: BarFills) -> None:
-    """Where a bar did not fill all of an order of the benchmark, it is rebalanced once more."""
+def repeat_unfilled(state: State, b: int, fills: BarFills) -> None:
+    """Where a bar did not fill all of an order of book `b` of the benchmark, that book is rebalanced once more."""
     for s in range(len(fills.status)):
         if fills.status[s] != FillStatus.NONE and fills.status[s] != FillStatus.FILLED:
-            state.rebalancing[1] = 1.0
+            state.rebalancing[1 + b - HOLD] = 1.0
 
 
 @compiled_inline
@@ -56,22 +56,25 @@ def decide_benchmark(desk: StepDesk, market: MarketAtClose, month: int) -> None:
     for s in range(len(listed)):
         stays = 0.0 if market.leaving[s] else max(listed[s], 1.0 if market.has_bar[s] else 0.0)
         if stays != listed[s]:
-            listed[s], rebalancing[1] = stays, 1.0
+            listed[s] = stays
+            rebalancing[1:] = 1.0
         members += 1 if stays > 0.0 else 0
     if rebalancing[0] != month:
-        rebalancing[0], rebalancing[1] = month, 1.0
+        rebalancing[0] = month
+        rebalancing[1:] = 1.0
         for k in range(len(state.squares)):
             state.squares[k] *= MONTHS_MEMORY
-    if rebalancing[1] == 0.0:
-        return
-    rebalancing[1] = 0.0
     share = 1.0 / members if members > 0 else 0.0
     for b in (HOLD, HOLD_AT_VOLATILITY):
+        due = 1 + b - HOLD  # each by itself: what the desk does must not move who only holds
+        if rebalancing[due] == 0.0:
+            continue
+        rebalancing[due] = 0.0
         book = book_of(state, b, state.equity[b])
         gross = _as_bold_as_live(state.squares, parameters) if b == HOLD_AT_VOLATILITY else 1.0
         part = share * min(gross, parameters.fill_model.leverage) * max(0.0, book.capital)
         if _rebalance(book, market, listed, part, parameters):
-            rebalancing[1] = 1.0
+            rebalancing[due] = 1.0
 
 
 @compiled_inline

@@ -75,7 +75,8 @@ def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
         state.pending[b, s] = 0.0
     for a in range(state.asked.shape[1]):
         state.asked[s, a] = 0.0
-    state.listed[s], state.rebalancing[1] = 0.0, 1.0
+    state.listed[s] = 0.0
+    state.rebalancing[1:] = 1.0
     _realise(state, s, effects)
 
 

@@ -95,6 +95,8 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     empty = new_state(len(old_agents), len(old_symbols), 0.0, more)._asdict()  # of what older versions did not know
     state = State(**(empty | arrays))
     state = state._replace(heard=state.heard[:count], speed=state.speed[:count])
+    if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
+        state = state._replace(rebalancing=np.append(state.rebalancing, state.rebalancing[1]))
     for s, symbol in enumerate(old_symbols):
         if symbol in plan.leaving or symbol not in plan.symbols:
             _close_beside(state, s, old_books, plan.parameters.fill_model)
@@ -181,4 +183,4 @@ def _begin(state: State, axes: _Axes) -> None:
             state.heard[b], state.speed[b] = state.heard[LIVE], state.speed[LIVE]
         elif b >= FIRST_BENCHMARK:
             state.risk_state[b] = RiskState.ACTIVE
-            state.rebalancing[1] = 1.0
+            state.rebalancing[1:] = 1.0

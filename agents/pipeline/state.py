@@ -51,7 +51,8 @@ class State(NamedTuple):
     listed: Floats
     """[S] 1 from a symbol's first bar on until it is delisted or leaves the universe, else 0."""
     rebalancing: Floats
-    """[2] the month of the benchmark's last rebalancing, since 1970 (NaN before the first); 1 where one is due."""
+    """[3] the month of the benchmark's last rebalancing, since 1970 (NaN before the first); 1 where one is due, of
+    `hold` and of `hold_at_volatility`."""
     squares: Floats
     """[3] what the benchmark's volatility is scaled by: sums of squared returns of the live book and of `hold`, since
     the live one moved first, and their number; at each new month the older ones count for less."""
@@ -182,7 +183,7 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
         listed=np.zeros(symbols),
-        rebalancing=np.array([np.nan, 1.0]),
+        rebalancing=np.array([np.nan, 1.0, 1.0]),
         squares=np.zeros(3),
         heard=np.full((books, symbols), np.nan),
         speed=np.zeros((books, symbols)),

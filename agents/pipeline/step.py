@@ -87,7 +87,7 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         if doubted:
             expire_at_doubt(book.order, work.suspect, fills)
         if FIRST_BENCHMARK <= b < FIRST_SHADOW:
-            repeat_unfilled(state, fills)
+            repeat_unfilled(state, b, fills)
         traded, paid = 0.0, 0.0
         for s in range(len(fills.quantity)):
             filled = fills.quantity[s]

@@ -228,6 +228,19 @@ def test_shadows_go_on_while_the_desk_is_halted_and_stop_with_the_market():
     assert (np.diff(size, axis=0) <= 1e-9).all(), "only less"
 
 
+@pytest.mark.parametrize("volume", [1e9, 2e4])
+def test_who_only_holds_is_moved_by_nothing_that_the_desk_does(volume):
+    """Seen: orders of `hold_at_volatility` that thin volume cut made `hold` trade once more, by how bold the desk was."""
+    bars = make_bars(300, 3, 12)
+    bars = replace(bars, volume=np.full_like(bars.volume, volume))
+    rng = np.random.default_rng(4)
+    calm, wild = (size * rng.standard_normal(bars.close.shape) for size in (0.2, 2.0))
+    (first, held, _), (second, held_too, _) = (run(bars, Settings(), said) for said in (calm, wild))
+    np.testing.assert_array_equal(held[:, HOLD], held_too[:, HOLD])
+    np.testing.assert_array_equal(first.equity[:, HOLD], second.equity[:, HOLD])
+    assert (held[:, HOLD_AT_VOLATILITY] != held_too[:, HOLD_AT_VOLATILITY]).any()
+
+
 # ---------------------------------------------------------------- states of before
 
 
@@ -267,6 +280,17 @@ def test_a_state_of_before_gets_the_benchmark_with_the_equity_of_today():
         others = [0, 1, 2, 3, *range(FIRST_SHADOW, len(state.cash))]
         np.testing.assert_array_equal(getattr(again, name)[others], getattr(state, name)[others])
     assert float(cash) != 0.0 and same == "1000000"
+
+
+def test_a_state_of_a_version_that_rebalanced_both_books_together_goes_on():
+    bars = make_bars(200, 3, 8)
+    base = plan(Settings(), bars.symbols)
+    state, cash = unpack_state(run_replay(bars).cycles[-1].state, base, AGENTS.names)
+    older = state._replace(rebalancing=state.rebalancing[:2])
+    again, _ = unpack_state(
+        pack_state(older, bars.symbols, AGENTS.names, Ledger(cash=Decimal(cash))), base, AGENTS.names
+    )
+    np.testing.assert_array_equal(again.rebalancing, state.rebalancing[[0, 1, 1]])
 
 
 def test_a_state_keeps_its_books_when_agents_and_symbols_change():
