@@ -40,9 +40,10 @@ class SuggestionLine(NamedTuple):
 
 
 class SuggestionSection(NamedTuple):
-    """Suggestions of one kind; none is said too."""
+    """Suggestions of one kind, as far as there is room; that nothing was `found` is said too."""
 
     kind: str
+    found: bool
     lines: Sequence[SuggestionLine]
 
 

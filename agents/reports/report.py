@@ -51,10 +51,12 @@ from agents.reports.tuning_sections import (
 from agents.reports.verdict import verdict_of, worst_first
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
-HTML_LIMIT_BYTES = 78_000
+HTML_LIMIT_BYTES = 88_000
 """Gmail cuts off a mail at 102 KB, headers and quoting included."""
 ROWS_SHOWN = (20, 12, 6, 3, 1)
 """Tables are cut to so many rows, further down the list until the mail is small enough."""
+SUGGESTIONS_SHOWN = 6
+"""At least, however large the mail: what is to be done is what it is read for."""
 SUBJECT_CHARACTERS = 180
 KINDS = ("architecture", "security", "performance", "strategy")
 EVIDENCE_SHOWN, LIST_SHOWN, VALUE_CHARACTERS = 5, 4, 80
@@ -146,8 +148,8 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         alarms=_cut(_alarm_lines(facts), rows, command="quorum status"),
         kpis=key_figures(summary),
         happened=what_happened(facts, summary),
-        recommendations=_sections(suggestions[:rows]),
-        more_recommendations=max(0, len(suggestions) - rows),
+        recommendations=_sections(suggestions, max(rows, SUGGESTIONS_SHOWN)),
+        more_recommendations=max(0, len(suggestions) - max(rows, SUGGESTIONS_SHOWN)),
         weights=weight_lines(facts),
         decision=newest_decision(facts),
         changes=change_lines(facts)[:rows],
@@ -188,10 +190,14 @@ def _alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
     ]
 
 
-def _sections(suggestions: Sequence[Suggestion]) -> list[SuggestionSection]:
-    """One section for each kind, also where it has nothing."""
+def _sections(suggestions: Sequence[Suggestion], shown: int) -> list[SuggestionSection]:
+    """One section for each kind, also where it has nothing; lines of the first `shown` suggestions."""
     return [
-        SuggestionSection(kind, [_suggestion_line(s) for s in suggestions if s.recommendation.kind == kind])
+        SuggestionSection(
+            kind,
+            any(s.recommendation.kind == kind for s in suggestions),
+            [_suggestion_line(s) for s in suggestions[:shown] if s.recommendation.kind == kind],
+        )
         for kind in KINDS
     ]
 
