@@ -7,9 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.core.types import Panel, Signals
-from agents.quant.indicators import bollinger_percent_b, forgetting_bars, macd_histogram, rsi, volatility
+from agents.core.types import Floats, Panel, Signals
+from agents.quant.indicators import bollinger_percent_b, ewma, forgetting_bars, rsi, volatility
 from agents.trading.base import TradingAgent, direction, pack_signals
+
+
+def macd_histogram(close: Floats, fast: int, slow: int, smoothing: int) -> Floats:
+    """MACD of log prices minus its signal line, as a fraction of price (G. Appel, 1979)."""
+    prices = np.log(close)
+    line = ewma(prices, float(fast)) - ewma(prices, float(slow))
+    return line - ewma(line, float(smoothing))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

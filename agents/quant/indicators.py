@@ -228,50 +228,6 @@ def _strength_index(moves: Floats, span: float) -> Floats:
     return result
 
 
-def macd_histogram(close: Floats, fast: int, slow: int, smoothing: int) -> Floats:
-    """MACD of log prices minus its signal line, as a fraction of price.
-
-    Source: G. Appel, 1979: EMA(fast) - EMA(slow), signal line EMA(smoothing) of it, histogram their difference.
-    """
-    return _histogram(np.log(close), float(fast), float(slow), float(smoothing))
-
-
-@compiled
-def _histogram(prices: Floats, fast: float, slow: float, smoothing: float) -> Floats:
-    """In one pass; exponential means as `ewma` defines them. The three have the same bars."""
-    bars, symbols = prices.shape
-    result = np.full((bars, symbols), np.nan)
-    keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
-    keep_line = 1.0 - 2.0 / (smoothing + 1.0)
-    for s in range(symbols):
-        sum_fast, weight_fast, sum_slow, weight_slow, sum_line, weight_line = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for t in range(bars):
-            sum_fast *= keep_fast
-            weight_fast *= keep_fast
-            sum_slow *= keep_slow
-            weight_slow *= keep_slow
-            sum_line *= keep_line
-            weight_line *= keep_line
-            if weight_fast < 1e-200:
-                sum_fast, weight_fast = 0.0, 0.0
-            if weight_slow < 1e-200:
-                sum_slow, weight_slow = 0.0, 0.0
-            if weight_line < 1e-200:
-                sum_line, weight_line = 0.0, 0.0
-            price = prices[t, s]
-            if not math.isfinite(price):
-                continue
-            sum_fast += price
-            weight_fast += 1.0
-            sum_slow += price
-            weight_slow += 1.0
-            line = sum_fast / weight_fast - sum_slow / weight_slow
-            sum_line += line
-            weight_line += 1.0
-            result[t, s] = line - sum_line / weight_line
-    return result
-
-
 def bollinger_percent_b(close: Floats, window: int, width: float) -> Floats:
     """%B: 0 at the lower band, 1 at the upper; bands at `width` population deviations from the simple mean.
 

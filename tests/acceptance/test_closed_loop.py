@@ -27,10 +27,10 @@ from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.jobs_between_bars import jobs_on_tables
 from tests.conftest import SERVICES
 from tests.market import ORACLES, batch_of, make_bars
 from tests.servers import start_redis
+from tests.simulated_jobs import jobs_on_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 BARS = make_bars(420, 4, 11)

@@ -26,11 +26,11 @@ from agents.tuning.weight_decision import decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import check_parity
 from tests.conftest import SERVERS, SERVICES
 from tests.market import make_bars
+from tests.simulated_jobs import jobs_on_tables
 
 BARS = make_bars(140, 3, 5)
 ALONE = with_changes(

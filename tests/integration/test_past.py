@@ -28,11 +28,11 @@ from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest, history_of
-from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import past_of, replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import batch_of, decide_on, make_bars
+from tests.simulated_jobs import jobs_on_tables
 
 PACE = 72.0
 BARS = make_bars(330, 3, 5)

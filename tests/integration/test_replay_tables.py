@@ -29,12 +29,12 @@ from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest, history_of
-from agents.wiring.jobs_between_bars import jobs_on_tables
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import Notices, persist
 from agents.wiring.replay import replay_history, silent
 from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars
+from tests.simulated_jobs import jobs_on_tables
 from tests.twins import MemoryWeightStore
 
 PACE = 72.0

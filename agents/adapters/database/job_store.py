@@ -72,11 +72,6 @@ class PostgresJobStore:
         """Let another process lead."""
         self._locked.drop()
 
-    def forget_unfinished(self) -> None:
-        """Drop runs that were begun and never ended, as the owner of the table, who knows that nobody runs any now."""
-        with transaction(self._engine) as connection:
-            connection.execute(text("DELETE FROM job_runs WHERE status = 'running'"))
-
     def newest(self, job: str, at: datetime) -> JobRun | None:
         condition = "WHERE job = :job AND due_at <= :at AND status <> 'skipped' ORDER BY due_at DESC LIMIT 1"
         runs = self._rows(condition, job=job, at=at)

@@ -13,7 +13,6 @@ from agents.quant.indicators import (
     changes,
     ewma,
     forgetting_bars,
-    macd_histogram,
     rolling_extreme,
     rolling_mean_std,
     rsi,
@@ -81,14 +80,6 @@ def test_rsi_edges():
     assert rsi(rising, 14)[-1, 0] == pytest.approx(100.0)
     assert rsi(1 / rising, 14)[-1, 0] == pytest.approx(0.0)
     assert rsi(flat, 14)[-1, 0] == 50.0
-
-
-def test_macd_histogram_by_its_definition():
-    close = make_prices(400, 1, 9)
-    logs = pd.Series(np.log(close[:, 0]))
-    line = logs.ewm(span=12, adjust=True).mean() - logs.ewm(span=26, adjust=True).mean()
-    expected = line - line.ewm(span=9, adjust=True).mean()
-    np.testing.assert_allclose(macd_histogram(close, 12, 26, 9)[:, 0], expected.to_numpy(), atol=1e-12)
 
 
 def test_trend_crossover_by_its_definition():
