@@ -252,7 +252,6 @@ def test_five_thousand_trades_fit_into_a_mail():
     """I06: under 90 KB, a text part, and a note of what was cut."""
     _, html, text = rendered(full_facts(trades=5000))
     assert len(html.encode()) < 90_000
-    assert ": nothing found" not in html, "where there is something that the mail has no room for"
     assert "of 5,000 shown" in html and "of 5,000 shown" in text
 
 
@@ -276,6 +275,7 @@ def test_a_mail_of_twelve_agents_stays_below_what_gmail_shows():
     suggestions = [recommendation(kind, f"{kind} {k} that a person should do") for kind in KINDS for k in range(4)]
     _, html, _ = rendered(facts, suggestions, images=list(CAPTIONS))
     assert len(html.encode()) < 90_000
+    assert ": nothing found" not in html, "where there is something that the mail has no room for"
     for name in many.names:
         assert html.count(name) >= 4
 
