@@ -19,7 +19,7 @@ from agents.pipeline.attribution import (
     split_position,
 )
 from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketAtOpen, Targets
-from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, combine, scale_forecasts
+from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, STEPS, combine, scale_forecasts
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
 from agents.pipeline.parameters import FillModel, Parameters, RiskLimits, Sizing
@@ -101,9 +101,14 @@ def test_scaling_by_brute_force(seed):
             np.testing.assert_allclose(forecast[t, :, a], expected, rtol=1e-9)
             for b in range(agents):
                 x, y = np.nan_to_num(seen[:, a]).ravel(), np.nan_to_num(seen[:, b]).ravel()
-                norm = np.sqrt((x @ x) * (y @ y))
-                value = 1.0 if a == b else max(0.0, (x @ y) / norm) if norm > 1e-9 else 0.0
-                assert correlation[t, a, b] == pytest.approx(value, abs=1e-9)
+                squares, rounding = np.array([x @ x, y @ y]), len(x) / 2 / STEPS
+                norm = np.sqrt(squares.prod())
+                if a == b or not norm:
+                    assert correlation[t, a, b] == float(a == b)
+                elif squares.min() > rounding:  # below that an opinion is rounded to nothing
+                    # What is rounded: the product of the two, and each one's square under the root.
+                    bound = 1e-12 + rounding * (1 / norm + (1 / (squares - rounding)).sum() / 2)
+                    assert abs(correlation[t, a, b] - max(0.0, (x @ y) / norm)) <= bound
 
 
 def brute_combine(forecast, weights, correlation, cap, multiplier_cap):
