@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Rewrites the lock files from pyproject.toml (for maintainers; needs `pip install uv`). Pins stay unless asked:
 #   scripts/lock.sh [--upgrade]
-# requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, and -dev the tools. A lock
-# names every package with its hashes, so pip installs it without looking for dependencies (--no-deps).
+# requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, -exchanges what prices from
+# exchanges need, and -dev the tools: each holds those before it. A lock names every package with its hashes, so pip
+# installs it without looking for dependencies (--no-deps).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,10 @@ cd "$(dirname "$0")/.."
 # code generation, the tools of the demo's data package, vaderSentiment's own demo.
 unused="highspy icalendar scs shapely sparsediffpy"
 unused_but_in_dev="joblib requests setuptools"
+# What ccxt asks for its other half, which is asynchronous (WebSockets, some exchanges' signatures) and not imported
+# here. cffi and pycparser are in the desk's lock, newer than what ccxt names.
+unused_by_prices="aiohttp aiohttp-fast-zlib yarl zlib-ng uvloop winloop orjson coincurve aiohappyeyeballs aiosignal \
+    frozenlist multidict propcache cffi pycparser"
 # What a development tool holds back: PyPortfolioOpt 1.6 reads a private name that SciPy 1.18 no longer has.
 held_back="scipy<1.18"
 
@@ -20,15 +25,19 @@ compile() {  # LOCK "WITHOUT..." [OPTIONS]
         --no-annotate --excludes <(printf '%s\n' $without) --output-file "$lock" --extra build --extra demo "$@"
 }
 
-compile_addition() {  # LOCK BASE "WITHOUT..." [OPTIONS]
-    local lock="$1" base="$2" without="$3" pins
+compile_addition() {  # LOCK "BASES..." "WITHOUT..." [OPTIONS]: of the bases, each holds those before it
+    local lock="$1" bases="$2" without="$3" pins
     shift 3
-    pins="$(cat requirements.lock "$base" | sed -n 's/ \\$//; /^[A-Za-z0-9]/p' | sort -u)"
+    pins="$(cat $bases | sed -n 's/ \\$//; /^[A-Za-z0-9]/p' | sort -u)"
     compile "$lock" "$without" --constraints <(echo "$pins") \
         $(echo "$pins" | sed 's/==.*//; s/^/--no-emit-package /' | sort -u) "$@"
-    sed -i "1i -r $base" "$lock"
+    sed -i "1i -r ${bases##* }" "$lock"
 }
 
 compile requirements.lock "$unused $unused_but_in_dev" --constraints <(echo "$held_back") "$@"
-compile_addition requirements-search.lock requirements.lock "$unused $unused_but_in_dev" --extra search "$@"
-compile_addition requirements-dev.lock requirements-search.lock "$unused" --extra search --extra dev "$@"
+desk=requirements.lock search=requirements-search.lock exchanges=requirements-exchanges.lock
+compile_addition "$search" "$desk" "$unused $unused_but_in_dev" --extra search "$@"
+compile_addition "$exchanges" "$desk $search" "$unused joblib setuptools $unused_by_prices" --extra search \
+    --extra exchanges "$@"
+compile_addition requirements-dev.lock "$desk $search $exchanges" "$unused $unused_by_prices" --extra search \
+    --extra exchanges --extra dev "$@"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.cli.compiling import compile_once
-from agents.cli.extras import require_optuna
+from agents.cli.extras import SEARCH, require
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.screen import Screen, new_table
@@ -34,7 +34,7 @@ END_WAIT_S = 10.0
 def search(options: Namespace, screen: Screen) -> int:
     """The leader starts workers, which are this command with --worker, takes part itself, and concludes."""
     space, settings = read_space(options.space), load_settings(options.settings)
-    require_optuna()
+    require(SEARCH)
     with ExitStack() as stack:
         connections = connect(settings, demo=options.demo, say=screen.say)
         stack.callback(connections.close)

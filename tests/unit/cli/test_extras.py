@@ -14,11 +14,11 @@ sys.modules["optuna"] = None  # as where it is not installed
 from agents.cli import extras
 from agents.core.errors import UsageError
 if {in_our_environment}:
-    extras._install_command = lambda: ["/bin/sh", "-c", {script!r}]
+    extras._install_command = lambda _extra: ["/bin/sh", "-c", {script!r}]
 else:
     sys.prefix = "/elsewhere"
 try:
-    extras.require_optuna()
+    extras.require(extras.SEARCH)
 except UsageError as error:
     print("refused:", error)
 else:

@@ -1,0 +1,1 @@
+"""Exchanges: their public prices, and one that is made up, for practice."""

@@ -1,0 +1,67 @@
+"""What goes wrong at a made-up exchange: which request meets which fault, as scripted or as a seed draws it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["limited", "banned", "error", "maintenance", "lost", "cut", "page", "empty", "elsewhere", "slow", "late"]
+KINDS: tuple[Kind, ...] = ("limited", "error", "lost", "cut", "page", "empty", "late")
+"""Those that pass by themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that goes wrong, with requests whose path contains `path`: with `count` of them after the first `after`
+    were answered well, or (`count` 0) with all from `begins` to before `ends` of the exchange's time.
+
+    limited: 429, come back in `seconds`; banned: the same as 418. error: a gateway's 502. maintenance: 503. lost: the
+    connection ends without an answer, cut: in the middle of one. page: a web page instead of an answer; empty: nothing
+    at all. elsewhere: not from where you are, 451. slow: the answer takes `seconds`. late: the newest candle that is
+    over is shown as it was before its end.
+    """
+
+    kind: Kind
+    path: str = ""
+    after: int = 0
+    count: int = 1
+    begins: datetime | None = None
+    ends: datetime | None = None
+    seconds: float = 1.0
+
+    def meets(self, number: int, at: datetime) -> bool:
+        """Whether the request of this number, from 0 on among those of its path, meets it."""
+        if self.count:
+            return self.after <= number < self.after + self.count
+        return (self.begins is None or at >= self.begins) and (self.ends is None or at < self.ends)
+
+
+class FaultScript:
+    """Faults in order, the first that a request meets counts; beside them a `share` of all requests meets one of KINDS
+    that `seed` draws. Safe for threads."""
+
+    def __init__(self, faults: Sequence[Fault] = (), *, share: float = 0.0, seed: int = 0) -> None:
+        self._faults = tuple(faults)
+        self._share = share
+        self._rng = np.random.default_rng(seed)
+        self._seen = [0] * len(self._faults)
+        self._lock = threading.Lock()
+
+    def next(self, path: str, at: datetime) -> Fault | None:
+        """What this request meets; None where it is answered well."""
+        with self._lock:
+            met: Fault | None = None
+            for k, fault in enumerate(self._faults):
+                if fault.path in path:
+                    if met is None and fault.meets(self._seen[k], at):
+                        met = fault
+                    self._seen[k] += 1
+            drawn, which = self._rng.random(), int(self._rng.integers(len(KINDS)))
+            if met is None and drawn < self._share:
+                met = Fault(kind=KINDS[which], seconds=0.0)
+        return met
