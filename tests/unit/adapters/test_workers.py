@@ -243,7 +243,8 @@ def test_an_import_that_never_ends_is_given_up(tmp_path, monkeypatch, panel_of):
 
 
 DESK = """
-import sys, threading
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignoring it is inherited, as by a job in the background
 from tests.unit.adapters.test_workers import worker, PANEL, AT, CLOCK, AgentPanel
 seats = [worker(name) for name in sys.argv[1:]]
 panel = AgentPanel(seats, CLOCK, timeout_s=600.0, breaker_failures=9, breaker_retry_s=60.0)
