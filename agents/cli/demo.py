@@ -16,7 +16,7 @@ from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
 from agents.cli.compiling import compile_once
 from agents.cli.performance import summary
-from agents.cli.screen import Screen
+from agents.cli.screen import Screen, remark_on
 from agents.cli.status import summary_tables, tuning_line
 from agents.cli.weights import change_words
 from agents.core.log import configure_logging
@@ -45,7 +45,7 @@ def demo(options: Namespace, screen: Screen) -> int:
             progress = screen.progress(stack, name, "bars")
 
             def show(done: int, total: int, at: datetime, equity: float) -> None:
-                progress(done, total, f"{at:%Y-%m-%d}  equity {equity:,.0f}")
+                progress(done, total, remark_on(at, equity))
 
             yield show
 

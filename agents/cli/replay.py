@@ -17,7 +17,7 @@ from agents.cli.compiling import compile_once
 from agents.cli.history import OpenHistory, open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.replay_output import observers_of, speed_of, tables_of, write_out
-from agents.cli.screen import Screen
+from agents.cli.screen import Screen, remark_on
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.replay_types import Replayed, Run
@@ -140,7 +140,7 @@ def _progress(screen: Screen, stack: ExitStack, symbols: int) -> Progress:
 
     def show(done: int, total: int, at: datetime, equity: float) -> None:
         pace = done * symbols / max(clock.monotonic_s() - started_s, 1e-6)
-        progress(done, total, f"{at:%Y-%m-%d}  equity {equity:,.0f}  {pace:,.0f} bars/s")
+        progress(done, total, f"{remark_on(at, equity)}  {pace:,.0f} bars/s")
 
     return show
 

@@ -71,6 +71,11 @@ class Screen:
         return show
 
 
+def remark_on(at: datetime, equity: float) -> str:
+    """Beside the progress of a replay: the simulated date, and what the desk owns there."""
+    return f"{at:%Y-%m-%d}  equity {equity:,.0f}"
+
+
 def new_table(title: str) -> Table:
     """An empty table in the style of all."""
     return Table(

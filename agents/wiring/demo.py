@@ -101,18 +101,18 @@ def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, m
     if last is None:
         plane.cache.forget()  # what Redis holds belongs to a run that was wiped
         return
-    finished = last.time >= as_datetime(replayed.run.time[-1])
-    other = not _same_so_far(plane, replayed)
-    if mode == "restart" or other or (mode == "auto" and finished):
-        why = "starting anew" if mode == "restart" else "the last run is complete: starting anew"
-        say(
-            ("the last run had other settings: starting anew" if other and not finished else why)
-            + ", which wipes the demo's decisions, weights and reports (your own desk is another database)"
-        )
-        wipe_desk(plane.connections.owner)
-        plane.cache.forget()
+    anew = "starting anew, which wipes the demo's decisions, weights and reports (your own desk is another database)"
+    if mode == "restart":
+        say(anew)
+    elif mode == "auto" and last.time >= as_datetime(replayed.run.time[-1]):
+        say(f"the last run is complete: {anew}")
+    elif not _same_so_far(plane, replayed):
+        say(f"the last run had other settings: {anew}")
+    else:
+        say(f"continuing after {last.time:%Y-%m-%d}")
         return
-    say(f"continuing after {last.time:%Y-%m-%d}")
+    wipe_desk(plane.connections.owner)
+    plane.cache.forget()
 
 
 def _same_so_far(plane: MetaPlane, replayed: Replayed) -> bool:
