@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Booleans, Floats
 from agents.quant.bounded_weights import SolverError, highest_mean, project
 from agents.quant.compiled import compiled
 from agents.quant.limits import Solver
@@ -136,21 +136,33 @@ METHODS: dict[str, Callable[[Moments, Floats, Floats, Solver], Floats]] = {
 
 def _polished(weights: Floats, mean: Floats | None, covariance: Floats, low: Floats, high: Floats) -> Floats:
     """The solver's answer taken to machine precision: which bounds bind is read off it, and the optimum on that face is
-    a linear system. Kept only where it is feasible and no worse."""
-    size = len(weights)
-    free = (weights > low + TOLERANCE) & (weights < high - TOLERANCE)
-    fixed = np.where(weights - low < high - weights, low, high)
-    start = project(np.where(free, weights, fixed), low, high)
-    if not free.any() or (mean is not None and not float(mean @ start) > 0.0):
+    a linear system; who leaves the bounds there was bound as well. Kept only where it is feasible and no worse."""
+    free = (weights > low + 1e-9) & (weights < high - 1e-9)
+    held = np.where(free, 0.0, np.where(weights - low < high - weights, low, high))
+    start = project(np.where(free, weights, held), low, high)
+    if mean is not None and not float(mean @ start) > 0.0:
         return start
-    f = np.flatnonzero(free)
-    held = np.where(free, 0.0, fixed)
+    while free.any():
+        candidate = _optimum_on_face(start, free, held, mean, covariance)
+        beyond = np.maximum(low - candidate, candidate - high)
+        worst = int(np.argmax(beyond))
+        if not beyond[worst] > 1e-12:
+            return (
+                candidate if _objective(candidate, mean, covariance) <= _objective(start, mean, covariance) else start
+            )
+        free[worst] = False
+        held[worst] = low[worst] if candidate[worst] < low[worst] else high[worst]
+    return start
+
+
+def _optimum_on_face(start: Floats, free: Booleans, held: Floats, mean: Floats | None, covariance: Floats) -> Floats:
+    """The best weights whose `free` [A] ones are bound by nothing and whose others are `held`; `start` where there are
+    none."""
     # Minimum variance: S w + nu = 0 on the free ones. Maximum Sharpe: S w - theta mean + nu = 0, theta from the ratio.
-    ones = np.ones(len(f))
+    f = np.flatnonzero(free)
     system = np.zeros((len(f) + 1, len(f) + 1))
     system[:-1, :-1] = covariance[np.ix_(f, f)]
-    system[:-1, -1] = system[-1, :-1] = ones
-    best, best_value = start, _objective(start, mean, covariance)
+    system[:-1, -1] = system[-1, :-1] = 1.0
     current = start
     for _ in range(50):
         theta = 0.0 if mean is None else float(current @ covariance @ current) / float(mean @ current)
@@ -158,19 +170,14 @@ def _polished(weights: Floats, mean: Floats | None, covariance: Floats, low: Flo
         try:
             solved = np.linalg.solve(system, np.append(right, 1.0 - held.sum()))
         except np.linalg.LinAlgError:
-            return best
+            return start
         candidate = held.copy()
         candidate[f] = solved[:-1]
-        if (candidate < low - 1e-12).any() or (candidate > high + 1e-12).any():
-            return best
-        value = _objective(candidate, mean, covariance)
         moved = float(np.max(np.abs(candidate - current)))
-        if value <= best_value:
-            best, best_value = candidate, value
         current = candidate
-        if mean is None or moved < 1e-14 or size == 1:
+        if mean is None or moved < 1e-14:
             break
-    return best
+    return current
 
 
 def _objective(weights: Floats, mean: Floats | None, covariance: Floats) -> float:
