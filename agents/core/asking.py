@@ -115,6 +115,15 @@ def checked(answer: object, shape: tuple[int, ...]) -> Signals | str:
     return _evidence_problem(evidence, shape) or Signals(**values, abstained=abstained, evidence=dict(evidence))
 
 
+def newest_opinions(agent: Agent, panel: Panel) -> Signals | str:
+    """`checked` opinions on the panel's last bar alone, [1, S]; by the agent's own shorter way, where it has one."""
+    shorter = getattr(agent, "newest_signals", None)
+    if callable(shorter):
+        return checked(shorter(panel), (1, len(panel.symbols)))
+    answer = checked(agent.signals(panel), panel.close.shape)
+    return answer if isinstance(answer, str) else last_row(answer)
+
+
 def _array_problem(name: str, array: object, shape: tuple[int, ...], kinds: str) -> str:
     if type(array) is not np.ndarray:
         return f"{name} is a {type(array).__name__}, expected an array of shape {shape}"
@@ -179,6 +188,8 @@ def _numbers(signals: Signals, row: int, column: int) -> str:
 def clean_text(text: str) -> str:
     """One line of at most TEXT_CHARACTERS printable characters: no NUL, line feeds, escape codes or half characters."""
     begin = text[: 4 * TEXT_CHARACTERS]
+    if begin.isprintable():
+        return " ".join(begin.split())[:TEXT_CHARACTERS]
     return " ".join("".join(c if c.isprintable() else " " for c in begin).split())[:TEXT_CHARACTERS]
 
 

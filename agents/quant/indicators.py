@@ -23,16 +23,23 @@ def forgetting_bars(span: float) -> int:
     return math.ceil(math.log(FORGOTTEN_WEIGHT) / math.log(1.0 - 2.0 / (span + 1.0)))
 
 
+def blocks_of(first: int, window: int) -> int:
+    """The row from which figures over `window` bars are computed where only those of row `first` and later are wanted:
+    the block before that row's own is all that they remember, so they are the same to the bit."""
+    return max(0, first // window - 1) * window
+
+
 @compiled
-def ewma(values: Floats, span: float) -> Floats:
-    """Exponentially weighted mean with decay 1 - 2/(span + 1) for each bar, missing bars included.
+def ewma(values: Floats, span: float, first: int = 0) -> Floats:
+    """Exponentially weighted mean with decay 1 - 2/(span + 1) for each bar, missing bars included; of the rows from
+    `first` on.
 
     Weights are normalised over the values present (pandas' ewm(span, adjust=True, ignore_na=False)), so the mean
     of a constant is that constant from the first bar on. NaN at a missing bar.
     """
     bars, symbols = values.shape
     decay = 1.0 - 2.0 / (span + 1.0)
-    result = np.full((bars, symbols), np.nan)
+    result = np.full((bars - first, symbols), np.nan)
     for s in range(symbols):
         weighted, weight = 0.0, 0.0
         for t in range(bars):
@@ -44,7 +51,8 @@ def ewma(values: Floats, span: float) -> Floats:
             if np.isfinite(value):
                 weighted += value
                 weight += 1.0
-                result[t, s] = weighted / weight
+                if t >= first:
+                    result[t - first, s] = weighted / weight
     return result
 
 
@@ -94,36 +102,47 @@ def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats,
 
 @compiled
 def trend_crossover(prices: Floats, bar_volatility: Floats, fast: float, slow: float) -> tuple[Floats, Floats]:
-    """(x, response) of two exponential means of log `prices` [T, S], as `ewma` defines them.
+    """(x, response) of two exponential means of log `prices` [T, S], as `ewma` defines them; of the newest rows, those
+    of which `bar_volatility` [n, S] is given.
 
     x = (mean(fast) - mean(slow)) / (bar volatility x sqrt(slow - fast)), about 1 for a usual trend at any speed.
     The response x exp(-x^2 / 4) / (sqrt(2) exp(-1/2)) rises to 1 at x = sqrt(2) and falls again: stretched trends
     turn. Source: Baz, Granger, Harvey, Le Roux, Rattray, "Dissecting Investment Strategies in the Cross Section and
     Time Series", 2015.
     """
-    bars, symbols = prices.shape
-    crossing, response = np.empty((bars, symbols)), np.empty((bars, symbols))
+    rows, symbols = bar_volatility.shape
+    first = len(prices) - rows
+    crossing, response = np.empty((rows, symbols)), np.empty((rows, symbols))
     keep_fast, keep_slow = 1.0 - 2.0 / (fast + 1.0), 1.0 - 2.0 / (slow + 1.0)
     size = math.sqrt(slow - fast)
     peak = math.sqrt(2.0) * math.exp(-0.5)
     sum_fast, weight_fast = np.zeros(symbols), np.zeros(symbols)
     sum_slow, weight_slow = np.zeros(symbols), np.zeros(symbols)
-    for t in range(bars):
-        for s in range(symbols):  # without a branch or a call, so that the machine takes several symbols at once
-            price = prices[t, s]
-            here = abs(price) < np.inf
-            value, one = (price, 1.0) if here else (0.0, 0.0)
-            sum_fast[s] = sum_fast[s] * keep_fast + value
-            weight_fast[s] = weight_fast[s] * keep_fast + one
-            sum_slow[s] = sum_slow[s] * keep_slow + value
-            weight_slow[s] = weight_slow[s] * keep_slow + one
+    for t in range(first):
+        _remember(prices[t], keep_fast, sum_fast, weight_fast)
+        _remember(prices[t], keep_slow, sum_slow, weight_slow)
+    newest = prices[first:]
+    for t in range(rows):
+        _remember(newest[t], keep_fast, sum_fast, weight_fast)
+        _remember(newest[t], keep_slow, sum_slow, weight_slow)
+        for s in range(symbols):
             apart = sum_fast[s] / weight_fast[s] - sum_slow[s] / weight_slow[s]
-            crossing[t, s] = apart / (bar_volatility[t, s] * size) if here else np.nan
-    for t in range(bars):
+            crossing[t, s] = apart / (bar_volatility[t, s] * size) if abs(newest[t, s]) < np.inf else np.nan
+    for t in range(rows):
         for s in range(symbols):
             x = crossing[t, s]
             response[t, s] = x * math.exp(-0.25 * x * x) / peak
     return crossing, response
+
+
+@compiled
+def _remember(prices: Floats, keep: float, total: Floats, weight: Floats) -> None:
+    """One bar [S] more in exponential sums and weights; without a branch, so that the machine takes several symbols at
+    once."""
+    for s in range(len(prices)):
+        here = abs(prices[s]) < np.inf
+        total[s] = total[s] * keep + (prices[s] if here else 0.0)
+        weight[s] = weight[s] * keep + (1.0 if here else 0.0)
 
 
 @compiled
@@ -177,11 +196,14 @@ def changes(values: Floats) -> Floats:
     return result
 
 
-def volatility(close: Floats, window: int, minimum: int) -> Floats:
+def volatility(close: Floats, window: int, minimum: int, first: int = 0) -> Floats:
     """Root mean square of log returns over the last `window` bars, as a fraction for each bar; NaN during warm-up
-    and where prices did not move."""
-    mean, deviation = rolling_mean_std(changes(np.log(close)), window, minimum)
-    return _root_mean_square(mean, deviation)
+    and where prices did not move. Of the rows from `first` on."""
+    begin = blocks_of(first, window)
+    known = max(0, begin - LONGEST_GAP_BARS)
+    moves = changes(np.log(close[known:]))[begin - known :]
+    mean, deviation = rolling_mean_std(moves, window, minimum)
+    return _root_mean_square(mean[first - begin :], deviation[first - begin :])
 
 
 @compiled
@@ -195,21 +217,23 @@ def _root_mean_square(mean: Floats, deviation: Floats) -> Floats:
     return deviation
 
 
-def rsi(close: Floats, length: int) -> Floats:
+def rsi(close: Floats, length: int, first: int = 0) -> Floats:
     """Wilder's relative strength index, 0..100, from log price changes (so that a price's scale does not matter
     and a halving weighs like a doubling); his smoothing is an exponential mean of span 2 * length - 1.
 
-    50 where prices did not move at all. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
+    50 where prices did not move at all. Of the rows from `first` on. Source: J. W. Wilder, New Concepts in Technical
+    Trading Systems, 1978.
     """
-    return _strength_index(changes(np.log(close)), 2.0 * length - 1.0)
+    return _strength_index(changes(np.log(close)), 2.0 * length - 1.0, first)
 
 
 @compiled
-def _strength_index(moves: Floats, span: float) -> Floats:
-    """100 x mean gain / (mean gain + mean loss), exponential means as `ewma` defines them."""
+def _strength_index(moves: Floats, span: float, first: int) -> Floats:
+    """100 x mean gain / (mean gain + mean loss), exponential means as `ewma` defines them; of the rows from `first`
+    on."""
     bars, symbols = moves.shape
     decay = 1.0 - 2.0 / (span + 1.0)
-    result = np.full((bars, symbols), np.nan)
+    result = np.full((bars - first, symbols), np.nan)
     for s in range(symbols):
         gained, lost, weight = 0.0, 0.0, 0.0
         for t in range(bars):
@@ -223,17 +247,21 @@ def _strength_index(moves: Floats, span: float) -> Floats:
                 gained += max(move, 0.0)
                 lost += max(-move, 0.0)
                 weight += 1.0
-                gains, total = gained / weight, gained / weight + lost / weight
-                result[t, s] = 100.0 * gains / total if total > 1e-12 else 50.0
+                if t >= first:
+                    gains, total = gained / weight, gained / weight + lost / weight
+                    result[t - first, s] = 100.0 * gains / total if total > 1e-12 else 50.0
     return result
 
 
-def bollinger_percent_b(close: Floats, window: int, width: float) -> Floats:
-    """%B: 0 at the lower band, 1 at the upper; bands at `width` population deviations from the simple mean.
+def bollinger_percent_b(close: Floats, window: int, width: float, first: int = 0) -> Floats:
+    """%B: 0 at the lower band, 1 at the upper; bands at `width` population deviations from the simple mean. Of the rows
+    from `first` on.
 
     Source: J. Bollinger, Bollinger on Bollinger Bands, 2001. NaN where the price did not move.
     """
-    mean, deviation = rolling_mean_std(close, window, window)
+    begin = blocks_of(first, window)
+    mean, deviation = (figure[first - begin :] for figure in rolling_mean_std(close[begin:], window, window))
+    close = close[first:]
     with np.errstate(invalid="ignore", divide="ignore"):
         percent = (close - (mean - width * deviation)) / (2.0 * width * deviation)
     return np.where(deviation > 1e-12 * np.abs(mean), percent, np.nan)

@@ -11,7 +11,14 @@ import numpy as np
 
 from agents.core.types import Floats
 from agents.quant.compiled import compiled
-from agents.quant.indicators import LONGEST_GAP_BARS, ewma, rolling_extreme, rolling_mean_std, volatility
+from agents.quant.indicators import (
+    LONGEST_GAP_BARS,
+    blocks_of,
+    ewma,
+    rolling_extreme,
+    rolling_mean_std,
+    volatility,
+)
 
 LEAST_SYMBOLS = 3
 """A cross-section of fewer symbols has no middle to stand above or below."""
@@ -73,26 +80,30 @@ def place_among_symbols(values: Floats) -> Floats:
     return _places(np.round(values, DECIMALS))
 
 
-def ichimoku(high: Floats, low: Floats, close: Floats, lengths: tuple[int, int, int]) -> tuple[Floats, Floats]:
-    """(cloud, lines) of prices, both in log price.
+def ichimoku(
+    high: Floats, low: Floats, close: Floats, lengths: tuple[int, int, int], first: int = 0
+) -> tuple[Floats, Floats]:
+    """(cloud, lines) of prices, both in log price, of the rows from `first` on.
 
     `cloud` is how far the close lies beyond the cloud: 0 inside, positive above. The cloud is drawn `lengths[1]` bars
     ahead, so that of today is known since then. `lines` is conversion less base line. Source: G. Hosoda (Ichimoku
     Sanjin), 1969, of conversion, base and leading spans over `lengths` = (9, 26, 52) bars.
     """
-    middles = [_middle(high, low, length) for length in lengths]
-    first, second = _later((middles[0] + middles[1]) / 2.0, lengths[1]), _later(middles[2], lengths[1])
-    price = np.log(close)
-    top, bottom = np.maximum(first, second), np.minimum(first, second)
+    drawn = max(0, first - lengths[1])  # the first row whose cloud is seen
+    conversion, base, slow = (_middle(high, low, length, drawn) for length in lengths)
+    leading = [_later(span, lengths[1])[first - drawn :] for span in ((conversion + base) / 2.0, slow)]
+    price = np.log(close[first:])
+    top, bottom = np.maximum(*leading), np.minimum(*leading)
     cloud = np.maximum(price - top, 0.0) - np.maximum(bottom - price, 0.0)
-    return cloud, middles[0] - middles[1]
+    return cloud, (conversion - base)[first - drawn :]
 
 
-def _middle(high: Floats, low: Floats, length: int) -> Floats:
-    """Middle of the log price range of `length` bars."""
-    highest = rolling_extreme(np.log(high), length, length // 2, 1.0)
-    lowest = rolling_extreme(np.log(low), length, length // 2, -1.0)
-    return (highest + lowest) / 2.0
+def _middle(high: Floats, low: Floats, length: int, first: int) -> Floats:
+    """Middle of the log price range of `length` bars, of the rows from `first` on."""
+    begin = blocks_of(first, length)
+    highest = rolling_extreme(np.log(high[begin:]), length, length // 2, 1.0)
+    lowest = rolling_extreme(np.log(low[begin:]), length, length // 2, -1.0)
+    return ((highest + lowest) / 2.0)[first - begin :]
 
 
 def _later(values: Floats, bars: int) -> Floats:
@@ -109,7 +120,8 @@ def above_mean(close: Floats, window: int) -> Floats:
     return prices - mean
 
 
-def moving_average_gap(close: Floats, fast: int, slow: int) -> Floats:
-    """MACD's line: exponential mean of log prices of span `fast` less that of span `slow` (G. Appel, 1979)."""
+def moving_average_gap(close: Floats, fast: int, slow: int, first: int = 0) -> Floats:
+    """MACD's line: exponential mean of log prices of span `fast` less that of span `slow` (G. Appel, 1979); of the rows
+    from `first` on."""
     prices = np.log(close)
-    return ewma(prices, float(fast)) - ewma(prices, float(slow))
+    return ewma(prices, float(fast), first) - ewma(prices, float(slow), first)

@@ -21,7 +21,8 @@ class TradingAgent(ABC):
     """Base of the agents that come with Quorum; a user's own agent needs only the `Agent` protocol.
 
     `signals(panel)` is causal and forgets everything older than `bars_needed` bars to 1e-9, so that neither the
-    future nor the start of the data nor a restart can change an opinion.
+    future nor the start of the data nor a restart can change an opinion. One that takes long may have a shorter way to
+    the last row, `newest_signals(panel)`, [1, S], the same to the bit: a live desk asks for no other.
     """
 
     name: str

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from agents.core.asking import LATE, Answer, Question, checked, last_row, problem_of, reasons_of
+from agents.core.asking import LATE, Answer, Question, checked, newest_opinions, problem_of, reasons_of
 from agents.core.clock import Clock
 from agents.core.ports import Agent
 from agents.core.types import Signals
@@ -67,13 +67,11 @@ class InsideSeat:
     def _opinion(self, question: Question) -> tuple[Signals, tuple[str, ...]] | str:
         """On the agent's thread: ask it, check what it says, and let it word its reasons."""
         rows = question.sealed.rows(question.first_row(self.bars_needed), len(question.panel.time))
-        signals = checked(self._agent.signals(rows), rows.close.shape)
-        if isinstance(signals, str):
-            return signals
         if question.whole:
-            return signals, ()
-        newest = last_row(signals)
-        return newest, reasons_of(self._agent, newest, 0)
+            signals = checked(self._agent.signals(rows), rows.close.shape)
+            return signals if isinstance(signals, str) else (signals, ())
+        newest = newest_opinions(self._agent, rows)
+        return newest if isinstance(newest, str) else (newest, reasons_of(self._agent, newest, 0))
 
     def _submit(self, work: Callable[[], Result]) -> None:
         self._hung = self._call is not None and not self._call.done.is_set()

@@ -54,15 +54,22 @@ class TechnicalAnalyst(TradingAgent):
         self.bars_needed = max(recursive, sum(p.ichimoku[1:]), p.bollinger_window) + 20
 
     def signals(self, panel: Panel) -> Signals:
-        p = self.parameters
-        size = volatility(panel.close, p.macd_slow, p.macd_slow - 1)
-        gap = moving_average_gap(panel.close, p.macd_fast, p.macd_slow) / (size * np.sqrt(p.macd_slow - p.macd_fast))
+        return self._opinions(panel, 0)
+
+    def newest_signals(self, panel: Panel) -> Signals:
+        return self._opinions(panel, len(panel.time) - 1)
+
+    def _opinions(self, panel: Panel, first: int) -> Signals:
+        """Of the rows from `first` on."""
+        p, close = self.parameters, panel.close
+        size = volatility(close, p.macd_slow, p.macd_slow - 1, first)
+        gap = moving_average_gap(close, p.macd_fast, p.macd_slow, first) / (size * np.sqrt(p.macd_slow - p.macd_fast))
         cloud, lines = (
             distance / (size * np.sqrt(p.ichimoku[1]))
-            for distance in ichimoku(panel.high, panel.low, panel.close, p.ichimoku)
+            for distance in ichimoku(panel.high, panel.low, close, p.ichimoku, first)
         )
-        index = rsi(panel.close, p.rsi_length)
-        percent_b = bollinger_percent_b(panel.close, p.bollinger_window, p.bollinger_width)
+        index = rsi(close, p.rsi_length, first)
+        percent_b = bollinger_percent_b(close, p.bollinger_window, p.bollinger_width, first)
         trend = (np.tanh(gap) + (np.tanh(cloud) + np.tanh(lines)) / 2.0) / 2.0
         contrary = (np.clip((50.0 - index) / 20.0, -1.0, 1.0) + np.clip(1.0 - 2.0 * percent_b, -1.0, 1.0)) / 2.0
         against = (1.0 - np.abs(trend)) * contrary
@@ -70,7 +77,7 @@ class TechnicalAnalyst(TradingAgent):
         with np.errstate(invalid="ignore", divide="ignore"):
             agreement = np.where(spoken > 1e-12, np.abs(trend + against) / spoken, 0.0 * spoken)
         evidence = {"macd": gap, "cloud": cloud, "rsi": index, "percent_b": percent_b}
-        return pack_signals(panel, trend + against, agreement, evidence)
+        return pack_signals(panel.rows(first, len(close)), trend + against, agreement, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         cloud = evidence["cloud"]

@@ -42,10 +42,17 @@ class TrendFollower(TradingAgent):
         self.bars_needed = forgetting_bars(slowest) + self.parameters.volatility_window + 20
 
     def signals(self, panel: Panel) -> Signals:
+        return self._opinions(panel, 0)
+
+    def newest_signals(self, panel: Panel) -> Signals:
+        return self._opinions(panel, len(panel.time) - 1)
+
+    def _opinions(self, panel: Panel, first: int) -> Signals:
+        """Of the rows from `first` on."""
         p = self.parameters
         prices = np.log(panel.close)
-        seen = np.cumsum(np.isfinite(prices), axis=0)
-        bar_volatility = volatility(panel.close, p.volatility_window, p.volatility_window // 2)
+        seen = np.cumsum(np.isfinite(prices), axis=0)[first:]
+        bar_volatility = volatility(panel.close, p.volatility_window, p.volatility_window // 2, first)
         pairs = [trend_crossover(prices, bar_volatility, float(fast), float(slow)) for fast, slow in p.speeds]
         crossovers, responses = [x for x, _ in pairs], [response for _, response in pairs]
         strength = sum(responses[1:], responses[0]) / len(responses)
@@ -53,7 +60,7 @@ class TrendFollower(TradingAgent):
         agreement = np.abs(sum(signs[1:], signs[0])) / len(signs)
         ready = seen >= min(slow for _, slow in p.speeds)
         evidence = {f"x{slow}": x for (_, slow), x in zip(p.speeds, crossovers, strict=True)}
-        return pack_signals(panel, np.where(ready, strength, np.nan), agreement, evidence)
+        return pack_signals(panel.rows(first, len(prices)), np.where(ready, strength, np.nan), agreement, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         shown = ", ".join(f"{name[1:]} bars {x:+.2f}" for name, x in evidence.items())

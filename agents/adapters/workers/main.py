@@ -21,7 +21,7 @@ from agents.adapters.workers.confinement import (
     write_only_below,
 )
 from agents.adapters.workers.messages import MESSAGE_BYTES, Kind, Order, Reply, Status, order_of
-from agents.core.asking import checked, last_row, problem_of, reasons_of
+from agents.core.asking import checked, newest_opinions, problem_of, reasons_of
 from agents.core.clock import SystemClock
 from agents.core.ports import Agent
 from agents.core.types import Signals
@@ -53,13 +53,16 @@ class Worker:
         if order.kind == Kind.REASONS:
             return self._put_reasons(range(order.first, order.stop), 0)
         panel = read_panel(self._panel, order.first)
-        answer = checked(self._agent.signals(panel), panel.close.shape)
+        whole = order.kind == Kind.WHOLE
+        answer = (
+            checked(self._agent.signals(panel), panel.close.shape) if whole else newest_opinions(self._agent, panel)
+        )
         if isinstance(answer, str):
             return answer
-        self._signals = answer if order.kind == Kind.WHOLE else last_row(answer)
-        write_opinions(self._answer, self._signals)
-        rows, columns = self._signals.strength.shape
-        return 0 if order.kind == Kind.WHOLE else self._put_reasons(range(1), words_place((rows, columns)))
+        self._signals = answer
+        write_opinions(self._answer, answer)
+        rows, columns = answer.strength.shape
+        return 0 if whole else self._put_reasons(range(1), words_place((rows, columns)))
 
     def _put_reasons(self, rows: range, place: int) -> int:
         assert self._signals is not None and self._answer is not None, "reasons are asked for after an answer"

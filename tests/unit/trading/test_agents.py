@@ -34,6 +34,7 @@ def printed_agent() -> type[TradingAgent]:
 
 MODELS = {"LastMonth": printed_agent(), **AGENTS}
 NAMES = sorted(MODELS)
+WITH_A_SHORTER_WAY = sorted(name for name, model in AGENTS.items() if hasattr(model(), "newest_signals"))
 WITH_PARAMETERS = sorted(name for name, model in AGENTS.items() if hasattr(model(), "parameters"))
 
 
@@ -50,6 +51,24 @@ def test_a_prefix_gives_the_same_opinion(name, seed, gaps, cut):
     panel = make_panel(400, 3, seed, gaps=gaps)
     agent = MODELS[name]()
     assert_same_row(agent.signals(panel), agent.signals(panel.rows(0, cut)), cut - 1, 0.0)
+
+
+@pytest.mark.parametrize("name", WITH_A_SHORTER_WAY)
+@given(
+    seed=st.integers(0, 10_000),
+    gaps=st.sampled_from([0.0, 0.05, 0.4]),
+    bars=st.one_of(st.integers(1, 120), st.integers(380, 460)),
+    symbols=st.integers(1, 9),
+)
+def test_the_newest_bar_alone_gives_the_same_bits(name, seed, gaps, bars, symbols):
+    """What a live desk asks for is the last row of what a replay computes: opinions, and the numbers of its reasons."""
+    panel, agent = make_panel(bars, symbols, seed, gaps=gaps), AGENTS[name]()
+    newest, whole = agent.newest_signals(panel), agent.signals(panel)
+    for field in ("strength", "confidence", "abstained"):
+        assert getattr(newest, field).tobytes() == getattr(whole, field)[-1:].tobytes()
+    assert {key: values.tobytes() for key, values in newest.evidence.items()} == {
+        key: values[-1:].tobytes() for key, values in whole.evidence.items()
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
