@@ -14,7 +14,7 @@ from agents.core.killpoint import killpoint
 from agents.core.orders import CANCELLED
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
-from agents.pipeline.bar import Book, MarketAtOpen, desk_of
+from agents.pipeline.bar import MarketAtOpen, book_of, desk_of
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.market import known_volume
@@ -133,9 +133,7 @@ class PaperBroker:
         late = {order.symbol for order in orders if meets_close(order, opened, self._delay_s)}
         prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], bars.open[0])
         market = MarketAtOpen(work.open, state.mark, work.depth)
-        cash, equity = float(state.cash[LIVE]), float(state.equity[LIVE])
-        heard, speed = state.heard[LIVE], state.speed[LIVE]  # which no fill looks at
-        book = Book(state.position[LIVE], order, cash, equity, int(state.risk_state[LIVE]), heard, speed)
+        book = book_of(state, LIVE, float(state.equity[LIVE]))._replace(order=order)
         believed_opens(prices, bars.suspect[0], work.open)
         match_orders(book, market, parameters, work.fills, True)
         expire_at_doubt(order, bars.suspect[0], work.fills)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.core.books import FIRST_SHADOW
 from agents.core.types import Booleans, Floats, Integers
-from agents.pipeline.parameters import Parameters
+from agents.pipeline.parameters import LEAST_SHARPE, PRIOR_SHARPE, Parameters
 from agents.pipeline.state import State
 from agents.quant.compiled import compiled_inline
 
@@ -28,8 +29,15 @@ class Book(NamedTuple):
     risk_state: int
     heard: Floats
     """[S] the forecast of the last decision, NaN before the first."""
-    speed: Floats
-    """[S] mean squared change of the forecast from one decision to the next, exponentially weighted."""
+    moves: Floats
+    """[S, 3] exponentially weighted means: squared change of the forecast from one decision to the next, its absolute
+    change, and its square."""
+    wanted: Floats
+    """[S] what the forecast asks for, before any zone, in volatility targets."""
+    worth: Floats
+    """[3] what that has been worth before costs, see `State.worth`."""
+    least_sharpe: float
+    """A year: the zone is never wider than this Sharpe ratio makes it."""
 
 
 class Depth(NamedTuple):
@@ -89,8 +97,7 @@ class CombinedSignal(NamedTuple):
     unit_weight: Floats
     """The weight that a forecast of 1 asks for; NaN where volatility is not yet measurable."""
     cost_band: Floats
-    """Cube of the half width, in unit weights, of the zone that costs are worth at a forecast that changes by 1 a bar;
-    it is in proportion to the forecast's speed."""
+    """What a trade costs over the risk of straying: cost / (volatility x share of the risk target)."""
 
 
 class Targets(NamedTuple):
@@ -121,6 +128,10 @@ class Work(NamedTuple):
     """[S] prices at which the orders of the book at hand may be filled."""
     before: Floats
     """[S] the live book's position before the bar's fills."""
+    overnight: Floats
+    """[S] return from the last close to the bar's open with dividends, NaN where there is no believed bar."""
+    intraday: Floats
+    """[S] return from the bar's open to its close, 0 where there is none."""
     depth: Depth
     fills: BarFills
     signal: CombinedSignal
@@ -144,13 +155,15 @@ class StepDesk(NamedTuple):
 def desk_of(state: State, parameters: Parameters) -> StepDesk:
     """A desk that works on `state` itself, not on a copy."""
     symbols, agents = state.asked.shape
-    floats, integers = iter(np.zeros((16, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
+    floats, integers = iter(np.zeros((18, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
     work = Work(
         has_bar=np.zeros(symbols, dtype=np.bool_),
         suspect=np.zeros(symbols, dtype=np.bool_),
         may_only_shrink=np.zeros(symbols, dtype=np.bool_),
         open=np.zeros(symbols),
         before=next(floats),
+        overnight=next(floats),
+        intraday=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
         signal=CombinedSignal(next(floats), next(floats), next(floats), next(floats)),
@@ -165,5 +178,8 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
 @compiled_inline
 def book_of(state: State, b: int, capital: float) -> Book:
     """Book `b` of a desk, whose weights are fractions of `capital`."""
-    heard, speed = state.heard[b], state.speed[b]
-    return Book(state.position[b], state.pending[b], state.cash[b], capital, state.risk_state[b], heard, speed)
+    position, pending, cash, risk_state = state.position[b], state.pending[b], state.cash[b], state.risk_state[b]
+    heard, moves, wanted, worth = state.heard[b], state.moves[b], state.wanted[b], state.worth[b]
+    is_shadow = FIRST_SHADOW <= b < FIRST_SHADOW + len(state.shadow_variance)
+    least_sharpe = PRIOR_SHARPE if is_shadow else LEAST_SHARPE
+    return Book(position, pending, cash, capital, risk_state, heard, moves, wanted, worth, least_sharpe)

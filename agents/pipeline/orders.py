@@ -8,12 +8,14 @@ from agents.core.types import Floats, NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
 from agents.pipeline.parameters import Parameters, Sizing
 from agents.pipeline.risk import apply_limits
+from agents.pipeline.worth import risk_aversion
 from agents.quant.compiled import compiled_inline
 
 LOT_TOLERANCE = 1e-9
 """A quantity that misses a multiple of the lot by this part of a lot is that multiple."""
-SPEED_DECAY = 1.0 - 2.0 / 121.0
-"""Exponential memory of a forecast's speed, a span of 120 bars, as of the shadows' variance."""
+NEWTON_STEPS = 4
+MOVES_DECAY = 1.0 - 2.0 / 121.0
+"""Exponential memory of how a forecast moves, a span of 120 bars, as of the shadows' variance."""
 
 
 @compiled_inline
@@ -21,24 +23,18 @@ def decide_orders(
     signal: CombinedSignal, market: MarketAtClose, book: Book, parameters: Parameters, targets: Targets
 ) -> None:
     """Forecasts to the orders of one book at one bar: `targets` and `book.order` are overwritten."""
-    target_positions(signal, market, book, parameters.sizing.buffer, targets)
+    target_positions(signal, market, book, parameters, targets)
     apply_limits(targets, market, book.risk_state, parameters.limits)
     order_quantities(targets, market, book, parameters)
 
 
 @compiled_inline
 def unit_weights(volatility: Floats, sizing: Sizing, signal: CombinedSignal) -> None:
-    """The weight [S] that a combined forecast of 1 asks for, and the zone that costs are worth (`cost_band`); NaN where
-    volatility is not yet measurable.
+    """The weight [S] that a combined forecast of 1 asks for, NaN where volatility is not yet measurable, and what a
+    trade costs against the risk of straying (`CombinedSignal.cost_band`).
 
     target / volatility, shared over the n symbols with a volatility, times sqrt(n) capped: n independent positions
     of target / n each have a volatility of target / sqrt(n). Both volatilities are for one bar.
-
-    A position that strays from what is asked for costs a / 2 x (risk of the distance), a = assumed Sharpe ratio /
-    target volatility; a target that moves like a random walk of variance v a bar, followed at the edge of a zone of
-    half width h, trades v / (2 h) a bar, at cost c each. The least sum is at h^3 = 3 c v / (2 a volatility^2): see R.
-    Martin and T. Schoeneborn, "Mean reversion pays, but costs", 2011; the cube root of costs is that of G.
-    Constantinides 1986 and L. Rogers 2004. In unit weights h^3 = 3/2 c v / (volatility x Sharpe ratio x share).
     """
     count = 0
     for s in range(len(volatility)):
@@ -50,23 +46,24 @@ def unit_weights(volatility: Floats, sizing: Sizing, signal: CombinedSignal) -> 
     share = min(sizing.instrument_multiplier_cap, math.sqrt(float(count))) / count
     for s in range(len(volatility)):
         signal.unit_weight[s] = sizing.target_volatility * share / volatility[s]
-        signal.cost_band[s] = 1.5 * sizing.trade_cost / (volatility[s] * sizing.assumed_sharpe * share)
+        signal.cost_band[s] = sizing.trade_cost / (volatility[s] * share)
 
 
 @compiled_inline
 def target_positions(
-    signal: CombinedSignal, market: MarketAtClose, book: Book, buffer: float, targets: Targets
+    signal: CombinedSignal, market: MarketAtClose, book: Book, parameters: Parameters, targets: Targets
 ) -> None:
     """The raw weight that the forecast asks for, and the weight after the buffer, of one book at one bar.
 
     Inside buffer x unit weight around the raw weight the position stays; outside it moves to the near edge of that zone
     (R. Carver, Systematic Trading, 2015, "position inertia"). Where the position grows, the zone is at least as wide as
-    costs are worth (`unit_weights`); what takes risk off does not wait for that. No bar, no volatility or no opinion:
+    costs are worth (`zone_width`); what takes risk off does not wait for that. No bar, no volatility or no opinion:
     it stays; without a bar, what an order that still works would make of it counts as its weight.
     """
     price, position, per_unit = market.price, book.position, 1.0 / book.capital
     raw_weight, weight, current, no_trade = targets.raw_weight, targets.weight, targets.current, targets.no_trade
-    forecast, unit_weight = signal.forecast, signal.unit_weight
+    forecast, unit_weight, sizing = signal.forecast, signal.unit_weight, parameters.sizing
+    aversion = risk_aversion(book.worth, book.least_sharpe, sizing)
     for s in range(len(forecast)):
         current[s] = position[s] * price[s] * per_unit if position[s] != 0.0 else 0.0
         weight[s] = current[s]
@@ -80,22 +77,54 @@ def target_positions(
         elif not math.isfinite(forecast[s]):
             no_trade[s] = NoTrade.NO_OPINION
         else:
-            _learn_speed(book, s, forecast[s])
+            _learn_moves(book, s, forecast[s])
             raw_weight[s] = forecast[s] * unit_weight[s]
-            width, worth = buffer * unit_weight[s], signal.cost_band[s] * book.speed[s]
-            weight[s] = _edge(raw_weight[s], current[s], width)
-            if worth > buffer**3 and abs(raw_weight[s] - current[s]) > width:
-                weight[s] = _worth_its_cost(raw_weight[s], current[s], weight[s], worth ** (1.0 / 3.0) * unit_weight[s])
+            may_ask = (forecast[s] > 0.0 or parameters.limits.allow_short) and not market.leaving[s]
+            book.wanted[s] = raw_weight[s] / sizing.target_volatility if may_ask else 0.0
+            narrow = sizing.buffer * unit_weight[s]
+            weight[s] = _edge(raw_weight[s], current[s], narrow)
+            if abs(weight[s]) > abs(current[s]) or weight[s] * current[s] < 0.0:
+                width = unit_weight[s] * zone_width(signal.cost_band[s] / aversion, book.moves[s])
+                if width > narrow:
+                    held = 0.0 if weight[s] * current[s] < 0.0 else current[s]
+                    weight[s] = _edge(raw_weight[s], held, width)
             no_trade[s] = NoTrade.BUFFER if weight[s] == current[s] else NoTrade.TRADED
 
 
 @compiled_inline
-def _learn_speed(book: Book, s: int, forecast: float) -> None:
-    """Take in how far a symbol's forecast has moved since the last decision about it."""
-    change = forecast - book.heard[s]
+def _learn_moves(book: Book, s: int, forecast: float) -> None:
+    """Take in how far a symbol's forecast has moved since the last decision about it, and how large it is."""
+    change, moves = forecast - book.heard[s], book.moves[s]
     if math.isfinite(change):
-        book.speed[s] += (1.0 - SPEED_DECAY) * (change * change - book.speed[s])
+        moves[0] += (1.0 - MOVES_DECAY) * (change * change - moves[0])
+        moves[1] += (1.0 - MOVES_DECAY) * (abs(change) - moves[1])
+        moves[2] += (1.0 - MOVES_DECAY) * (forecast * forecast - moves[2])
     book.heard[s] = forecast
+
+
+@compiled_inline
+def zone_width(cost: float, moves: Floats) -> float:
+    """Half the width, in unit weights, of the zone in which trading costs more than straying; `cost` is that of a trade
+    over the risk of straying, c / A, and `moves` are as in `Book`: v, mean |change|, mean square.
+
+    A position that is d unit weights from what is asked for loses A d^2 / 2 a bar. Followed at the edge of a zone of
+    half width h, a target that diffuses with variance v trades v / (2 h) a bar; one that jumps, J = v / mean |change|
+    at a time, trades no more than it jumps, about v / (2 (h + J)). The least sum is at h (h + J)^2 = 3/2 v c / A: for
+    small steps the cube root of costs (G. Constantinides 1986, L. Rogers 2004, R. Martin and T. Schoeneborn 2011), for
+    rare jumps in proportion to them. And a unit more that fades at the rate k = v / (2 mean square) a bar earns
+    A h / k before it has gone, which must pay for getting in: h >= k c / A (J. de Lataillade and others, "Optimal
+    trading with linear costs", 2012).
+    """
+    speed, change, square = moves[0], moves[1], moves[2]
+    if cost <= 0.0 or speed <= 0.0 or change <= 0.0 or square <= 0.0:
+        return 0.0
+    jump, room = speed / change, 1.5 * speed * cost
+    width = min(room ** (1.0 / 3.0), room / (jump * jump))
+    for _ in range(NEWTON_STEPS):  # from above, on a convex function: it comes down to the root
+        reach = width + jump
+        width -= (width * reach * reach - room) / (reach * (reach + 2.0 * width))
+    fading: float = 0.5 * speed / square * cost
+    return fading if fading > width else width
 
 
 @compiled_inline
@@ -105,15 +134,6 @@ def _edge(raw: float, current: float, width: float) -> float:
         return current
     edge = raw - math.copysign(width, raw - current)
     return 0.0 if raw == 0.0 or edge * raw < 0.0 else edge
-
-
-@compiled_inline
-def _worth_its_cost(raw: float, current: float, weight: float, width: float) -> float:
-    """Of a trade to `weight`, what takes risk off, and what puts it on as far as a zone of this `width` lets it."""
-    if abs(weight) <= abs(current) and weight * current >= 0.0:
-        return weight
-    reduced = 0.0 if weight * current < 0.0 else current
-    return _edge(raw, reduced, width)
 
 
 @compiled_inline

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,6 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.types import Floats
+
+PRIOR_SHARPE = 0.5
+PRIOR_YEARS = 2.0
+"""Before anything is seen a book's Sharpe ratio is 0.5 a year, give or take 0.7, as if it had been seen for two years:
+live, strategies have 0.3 to 0.5 where back-tests showed 1.2 (Suhonen, Lennkh, Perez, "Quantifying backtest overfitting
+in alternative beta strategies", 2017; McLean and Pontiff 2016: predictors lose half once published), fast ones are
+spread further (Baron, Brogaard, Hagstroemer, Kirilenko 2019: a median of 4)."""
+LEAST_SHARPE = 0.05
+"""A year; below it the zone is wider than any forecast all the same. Of a shadow it is the prior's: a wrong agent whose
+shadow stops trading would look harmless, while its forecasts still pull at the desk's."""
 
 
 class Sizing(NamedTuple):
@@ -29,8 +38,7 @@ class Sizing(NamedTuple):
     """Smallest order, as a fraction of equity."""
     trade_cost: float = 0.0
     """Commission and half a spread, as a fraction of the notional, by which the zone widens; 0 widens nothing."""
-    assumed_sharpe: float = math.inf
-    """Of the whole book, of one bar's return: what risk that is not taken is worth."""
+    bars_per_year: float = 252.0
 
 
 class RiskLimits(NamedTuple):

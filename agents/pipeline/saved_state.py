@@ -94,7 +94,8 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     more = max(0, count - FIRST_SHADOW - len(old_agents))
     empty = new_state(len(old_agents), len(old_symbols), 0.0, more)._asdict()  # of what older versions did not know
     state = State(**(empty | arrays))
-    state = state._replace(heard=state.heard[:count], speed=state.speed[:count])
+    by_book = ("heard", "moves", "wanted", "followed", "worth")
+    state = state._replace(**{name: getattr(state, name)[:count] for name in by_book})
     if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
         state = state._replace(rebalancing=np.append(state.rebalancing, state.rebalancing[1]))
     for s, symbol in enumerate(old_symbols):
@@ -139,17 +140,17 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
     take_a, put_a = _places(agents)
     take_b, put_b = _places(books)
     take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
-    rows = dict.fromkeys(("position", "pending", "heard", "speed"), (take_b, put_b))
+    of_books_and_symbols = ("position", "pending", "heard", "moves", "wanted", "followed")
     for name, target in fresh._asdict().items():
         source = values[name]
-        if name in rows:
-            target[np.ix_(rows[name][1], put_s)] = source[np.ix_(rows[name][0], take_s)]
+        if name in of_books_and_symbols:
+            target[np.ix_(put_b, put_s)] = source[np.ix_(take_b, take_s)]
         elif name in ("asked", "holding", "pool"):
             columns = (take_a, put_a) if name == "asked" else (take_h, put_h)
             target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
         elif name in ("mark", "doubt", "volatility", "listed"):
             target[put_s] = source[take_s]
-        elif name in ("cash", "equity", "peak", "risk_state"):
+        elif name in ("cash", "equity", "peak", "risk_state", "worth"):
             target[put_b] = source[take_b]
         elif name in ("rebalancing", "squares"):
             target[:] = source
@@ -180,7 +181,8 @@ def _begin(state: State, axes: _Axes) -> None:
         if not name.startswith("control:"):
             state.cash[b], state.peak[b] = state.cash[LIVE], state.peak[LIVE]
             state.position[b], state.pending[b] = state.position[LIVE], state.pending[LIVE]
-            state.heard[b], state.speed[b] = state.heard[LIVE], state.speed[LIVE]
+            for learnt in (state.heard, state.moves, state.wanted, state.followed, state.worth):
+                learnt[b] = learnt[LIVE]
         elif b >= FIRST_BENCHMARK:
             state.risk_state[b] = RiskState.ACTIVE
             state.rebalancing[1:] = 1.0

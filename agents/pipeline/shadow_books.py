@@ -33,7 +33,7 @@ def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> N
         for s in range(symbols):
             value = forecast[s, a]
             signal.forecast[s] = value if math.isfinite(value) else 0.0
-        target_positions(signal, market, book, desk.parameters.sizing.buffer, targets)
+        target_positions(signal, market, book, desk.parameters, targets)
         for s in range(symbols):
             if desk.work.suspect[s]:
                 book.order[s] = 0.0

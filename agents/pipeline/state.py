@@ -58,8 +58,16 @@ class State(NamedTuple):
     the live one moved first, and their number; at each new month the older ones count for less."""
     heard: Floats
     """[B, S] the forecast that a book last decided on, NaN before the first."""
-    speed: Floats
-    """[B, S] mean squared change of these forecasts from one decision to the next, exponentially weighted."""
+    moves: Floats
+    """[B, S, 3] exponentially weighted means of these forecasts: squared change from one decision to the next, absolute
+    change, and square."""
+    wanted: Floats
+    """[B, S] what a book's forecast asked for at the last decision, before any zone, in volatility targets."""
+    followed: Floats
+    """[B, S] the same of the decision before, which is held until the next open."""
+    worth: Floats
+    """[B, 3] exponentially weighted sums over the bars on which a book asked for anything: what that earned before
+    costs, in volatility targets, its square, and 1."""
 
 
 class BrokerFills(NamedTuple):
@@ -186,7 +194,10 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         rebalancing=np.array([np.nan, 1.0, 1.0]),
         squares=np.zeros(3),
         heard=np.full((books, symbols), np.nan),
-        speed=np.zeros((books, symbols)),
+        moves=np.zeros((books, symbols, 3)),
+        wanted=np.zeros((books, symbols)),
+        followed=np.zeros((books, symbols)),
+        worth=np.zeros((books, 3)),
     )
 
 

@@ -22,6 +22,7 @@ from agents.pipeline.risk import control_risk_state, next_risk_state
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
+from agents.pipeline.worth import learn_worth
 from agents.quant.compiled import compiled_bare, compiled_inline
 
 NOTHING_HELD = 1e-9
@@ -51,6 +52,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
             state, Actions(inputs.split[t], inputs.dividend[t], inputs.delisting[t]), parameters.lots, effects
         )
         _settle(desk, inputs, out, t)
+        learn_worth(desk, inputs, t)
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t)
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal)

@@ -131,7 +131,8 @@ def _run_again(
         for command in recorded.commands.get(t, ()):
             obey(state, command)
         state.heard[:, ~there[t]] = np.nan  # a symbol that the desk does not have begins anew when it comes back
-        state.speed[:, ~there[t]] = 0.0
+        for learnt in (state.moves, state.wanted, state.followed):
+            learnt[:, ~there[t]] = 0.0
         taken_back = list(recorded.taken_back.get(t, ()))
         state.pending[LIVE, taken_back] = 0.0
         state.pending[first_beside:, taken_back] = 0.0

@@ -21,8 +21,6 @@ from agents.wiring.connections import Connections
 from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
-ASSUMED_SHARPE = 0.7
-"""A year, of the whole desk: what the no-trade zone takes risk to be worth, the same as where weights are tuned."""
 
 
 # ---------------------------------------------------------------- numbers from settings
@@ -40,7 +38,7 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
             buffer=execution.buffer,
             minimum_trade=execution.minimum_trade_fraction,
             trade_cost=(execution.commission_bps + execution.half_spread_bps) / 1e4 * execution.buffer_by_cost,
-            assumed_sharpe=ASSUMED_SHARPE / bars_per_year(settings.data) ** 0.5,
+            bars_per_year=bars_per_year(settings.data),
         ),
         limits=RiskLimits(
             symbol_cap=risk.symbol_cap,

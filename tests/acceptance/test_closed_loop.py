@@ -100,7 +100,6 @@ def stack(oracles, database, owner, trader, tmp_path):
         data={"clock": "bars"},
         risk={"halt_drawdown": 1.0},
         tuning={"step": 0.05},
-        execution={"buffer_by_cost": False},  # Right turns round each day: at a Sharpe ratio of 0.5 not worth its costs
     )
     made = Stack(settings, Connections(owner, trader, meta, url, (), {}), start_redis(SERVICES.prefix, socket), socket)
     yield made

@@ -1,4 +1,5 @@
-"""The no-trade zone widens with what a trade costs against what is at risk; what takes risk off does not wait for it."""
+"""The no-trade zone widens with what a trade costs against what is at risk, by what the book's forecasts have been worth
+before costs; what takes risk off does not wait for it."""
 
 from __future__ import annotations
 
@@ -6,20 +7,24 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.settings import ExecutionSettings, Settings
 from agents.core.types import NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
-from agents.pipeline.orders import target_positions, unit_weights
-from agents.pipeline.parameters import Sizing
+from agents.pipeline.orders import MOVES_DECAY, target_positions, unit_weights, zone_width
+from agents.pipeline.parameters import LEAST_SHARPE, FillModel, Parameters, RiskLimits, Sizing
 from agents.pipeline.saved_state import unpack_state
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.replay import replay_history
 from tests.market import make_bars
 from tests.unit.pipeline.test_step import AGENTS, joined, plan, run_live, run_replay
 
-COST, SHARPE, VOLATILITY, SPEED, BUFFER = 0.0005, 0.05, 0.01, 0.09, 0.1
+COST, VOLATILITY, BUFFER = 0.0005, 0.01, 0.1
+MOVES = (0.09, 0.2, 1.0)
+"""Mean squared change, mean |change|, mean square of a forecast."""
 SIZING = Sizing(
     forecast_cap=2.0,
     multiplier_cap=2.0,
@@ -28,40 +33,88 @@ SIZING = Sizing(
     buffer=BUFFER,
     minimum_trade=0.001,
     trade_cost=COST,
-    assumed_sharpe=SHARPE,
 )
+LIMITS = RiskLimits(
+    symbol_cap=10.0, gross_cap=10.0, allow_short=True, reduce_drawdown=0.2, reducing_scale=0.5, halt_drawdown=0.35
+)
+FREE = FillModel(commission=0.0, minimum_commission=0.0, half_spread=0.0, impact=0.0, participation=0.1, leverage=1.0)
+AVERSION = 0.5 / math.sqrt(252.0)
+"""Of a book that nothing is known of: half a Sharpe ratio of a year, at the volatility target."""
 
 
-def decided(forecast: float, current: float, speed: float = SPEED, sizing: Sizing = SIZING) -> tuple[float, int]:
+def decided(forecast: float, current: float, sizing: Sizing = SIZING, worth: tuple = (0, 0, 0)) -> tuple[float, int]:
     """(weight, no trade) of one symbol whose unit weight is 1, at a position of `current`."""
     one = lambda value: np.full(1, value)  # noqa: E731
     signal = CombinedSignal(one(forecast), one(1.0), one(0.0), one(0.0))
     unit_weights(one(VOLATILITY), sizing, signal)
-    book = Book(one(current * 100.0), one(0.0), 0.0, 100.0, RiskState.ACTIVE, one(forecast), one(speed))
+    record = np.array(worth, dtype=float)
+    account = (one(current * 100.0), one(0.0), 0.0, 100.0, RiskState.ACTIVE)
+    book = Book(*account, one(forecast), np.array([MOVES]), one(0.0), record, LEAST_SHARPE)
     market = MarketAtClose(one(1.0), np.ones(1, bool), np.zeros(1, bool), np.zeros(1, bool))
     targets = Targets(one(0.0), one(0.0), one(0.0), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    target_positions(signal, market, book, sizing.buffer, targets)
+    target_positions(signal, market, book, Parameters(sizing, LIMITS, FREE, one(0.0), 100.0), targets)
     return float(targets.weight[0]), int(targets.no_trade[0])
 
 
-def test_the_width_is_the_cube_root_of_cost_and_speed_over_risk():
-    """h^3 = 3/2 x 0.0005 x (0.09 x 120/121-step) / (0.01 x 0.05 x 1); the forecast stands, so its speed fades a step."""
-    width = (1.5 * COST * SPEED * (1.0 - 2.0 / 121.0) / (VOLATILITY * SHARPE)) ** (1.0 / 3.0)
-    assert 0.45 < width < 0.55
+def width_now(forecast: float, cost: float = COST, aversion: float = AVERSION) -> float:
+    """The zone at which `decided` arrives: the forecast stands, so what is known of its moves fades a step."""
+    moves = np.array([MOVES[0] * MOVES_DECAY, MOVES[1] * MOVES_DECAY, 0.0])
+    moves[2] = MOVES[2] + (1.0 - MOVES_DECAY) * (forecast * forecast - MOVES[2])
+    return float(zone_width(cost / VOLATILITY / aversion, moves))
+
+
+def test_the_width_is_where_trades_cost_what_straying_does():
+    width = width_now(1.0)
+    assert 0.3 < width < 0.8
     assert decided(1.0, 0.0)[0] == pytest.approx(1.0 - width)
-    assert decided(width * 0.99, 0.0) == (0.0, NoTrade.BUFFER)
+    assert decided(width_now(0.3) * 0.99, 0.0) == (0.0, NoTrade.BUFFER)
     narrow = SIZING._replace(trade_cost=0.0)
     assert decided(1.0, 0.0, sizing=narrow)[0] == pytest.approx(1.0 - BUFFER)
-    eightfold = SIZING._replace(trade_cost=COST * 8.0)
-    assert decided(2.0, 0.0, sizing=eightfold)[0] == pytest.approx(2.0 - 2.0 * width), "eight times the cost, twice"
+    dear = SIZING._replace(trade_cost=COST * 4.0)
+    assert decided(2.0, 0.0, sizing=dear)[0] == pytest.approx(2.0 - width_now(2.0, COST * 4.0))
 
 
-def test_h_is_where_strays_and_costs_are_least_together():
-    """A random walk followed at the edge of a zone of half width h: a/2 vol^2 h^2 / 3 + c v / (2 h)."""
-    a, v = SHARPE / SIZING.target_volatility, SPEED
-    grid = np.linspace(0.05, 2.0, 20_000)
-    least = grid[np.argmin(a / 2.0 * VOLATILITY**2 * grid**2 / 3.0 + COST * v / (2.0 * grid))]
-    assert least == pytest.approx((1.5 * COST * v / (VOLATILITY * SHARPE)) ** (1.0 / 3.0), rel=1e-3)
+@given(
+    cost=st.floats(1e-4, 1e3),
+    change=st.floats(1e-3, 2.0),
+    jumpiness=st.floats(1.0, 50.0),
+    square=st.floats(1e-2, 4.0),
+)
+def test_the_zone_solves_its_equation(cost, change, jumpiness, square):
+    """h (h + J)^2 = 3/2 v c / A, by numpy's roots, and at least k c / A; wider where trades cost more."""
+    speed = change * change * jumpiness
+    found = zone_width(cost, np.array([speed, change, square]))
+    jump = speed / change
+    roots = np.roots([1.0, 2.0 * jump, jump * jump, -1.5 * speed * cost])
+    root = max(r.real for r in roots if abs(r.imag) < 1e-6 * (1.0 + abs(r)))
+    assert found == pytest.approx(max(root, speed / (2.0 * square) * cost), rel=2e-3)
+    assert found < zone_width(1.3 * cost, np.array([speed, change, square]))
+
+
+def test_small_steps_give_the_cube_root_of_costs_and_jumps_what_is_in_proportion():
+    """A random walk followed at the edge: A h^2 / 6 + c v / (2 h), by a grid; flips of 2 at a chance p: h near p c / A."""
+    grid = np.linspace(1e-3, 5.0, 50_000)
+    speed, cost = 0.01, 10.0
+    least = grid[np.argmin(grid**2 / 6.0 + cost * speed / (2.0 * grid))]
+    assert zone_width(cost, np.array([speed, speed / 1e-4, 1e9])) == pytest.approx(least, rel=1e-2)
+    for p in (0.01, 0.05):
+        flips = np.array([4.0 * p, 2.0 * p, 1.0])
+        assert p * 0.5 < zone_width(0.5, flips) / 0.5 < p * 2.5, "not the cube root, which is ten times as wide"
+        assert (1.5 * 4.0 * p * 0.5) ** (1.0 / 3.0) > 8.0 * zone_width(0.5, flips)
+
+
+@pytest.mark.parametrize("cost", [0.0, 1.0])
+def test_a_forecast_that_stands_has_no_zone(cost):
+    assert zone_width(cost, np.zeros(3)) == 0.0
+
+
+def test_a_good_record_narrows_the_zone_and_a_bad_one_closes_it():
+    """A year at a Sharpe ratio of 6 on two years of 0.5 is one of 7/3; losses leave next to nothing."""
+    good, bad = (252 * 6 / math.sqrt(252), 252.0, 252.0), (-252 * 3 / math.sqrt(252), 252.0, 252.0)
+    expected = (2 * 0.5 + 6) / 3 / math.sqrt(252)
+    assert decided(1.0, 0.0, worth=good)[0] == pytest.approx(1.0 - width_now(1.0, aversion=expected), rel=1e-6)
+    assert decided(1.0, 0.0, worth=bad) == (0.0, NoTrade.BUFFER)
+    assert decided(0.3, 0.6, worth=bad)[0] == pytest.approx(0.4), "what takes risk off does not wait"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +125,7 @@ def test_h_is_where_strays_and_costs_are_least_together():
         (-0.3, 0.6, 0.0),  # it goes to nothing, the other side is not worth it
         (-2.0, 0.6, None),  # the other side is, as far as a wide zone lets it
         (0.7, 0.6, 0.6),
-        (1.0, 0.6, 0.6),  # more risk: within the wide zone
+        (1.0, 0.7, 0.7),  # more risk: within the wide zone
     ],
 )
 def test_what_takes_risk_off_does_not_wait(forecast, current, weight):
@@ -93,8 +146,10 @@ def test_live_is_replay_with_a_wide_zone_order_by_order():
         np.testing.assert_allclose(joined(live, name), joined(replayed, name), rtol=rounding, err_msg=name)
     base = plan(settings, bars.symbols)
     ends = [unpack_state(journal.cycles[-1].state, base, AGENTS.names)[0] for journal in (live, replayed)]
-    np.testing.assert_allclose(ends[0].speed, ends[1].speed, rtol=1e-9)
-    assert (ends[0].speed[LIVE] > 0.0).all(), "what is learnt of speeds is part of the state"
+    for name in ("moves", "wanted", "followed", "worth"):
+        one, other = (getattr(end, name) for end in ends)
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=name)
+        assert one[LIVE].any(), "what is learnt is part of the state"
 
 
 def test_a_dear_market_is_traded_less_by_desk_and_shadows():

@@ -38,6 +38,8 @@ SIZING = Sizing(
 LIMITS = RiskLimits(
     symbol_cap=10.0, gross_cap=10.0, allow_short=True, reduce_drawdown=0.20, reducing_scale=0.5, halt_drawdown=0.35
 )
+NOTHING_HEARD = (np.zeros(1), np.zeros((1, 3)), np.zeros(1), np.zeros(3), 0.05)
+"""Of a book: heard, moves, wanted, worth, least Sharpe ratio."""
 FREE = FillModel(commission=0.0, minimum_commission=0.0, half_spread=0.0, impact=0.0, participation=0.1, leverage=1.0)
 """Fills at the open, without costs."""
 
@@ -300,7 +302,7 @@ def decide(
     )
     signal = CombinedSignal(floats(1, combined), floats(1), floats(1, unit), floats(1))
     market = MarketAtClose(floats(1, price), np.array([bar]), np.array([False]), np.array([False]))
-    book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE, floats(1), floats(1)), targets(1)
+    book, decided = Book(floats(1, position), floats(1), 0.0, capital, ACTIVE, *NOTHING_HEARD), targets(1)
     decide_orders(signal, market, book, parameters, decided)
     return float(book.order[0]), NoTrade(decided.no_trade[0]), int(decided.clamps[0])
 
@@ -353,9 +355,7 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, model=FREE
     market_depth(column(volume, 1e9), floats(n, 0.02), parameters, depth)
     market = MarketAtOpen(column(open_, 100.0), column(open_, 100.0), depth)
     fills = BarFills(floats(n), floats(n), floats(n), floats(n), floats(n), codes(n))
-    book = Book(
-        column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE, column(position, 0.0), column(position, 0.0)
-    )
+    book = Book(column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE, *NOTHING_HEARD)
     match_orders(book, market, parameters, fills, True)
     return fills, [FillStatus(code) for code in fills.status]
 
@@ -541,7 +541,7 @@ def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, sta
     """Unless positions may only shrink: then as far as it closes one."""
     decided = Targets(floats(1), floats(1, 0.5), floats(1), np.array([1]), np.array([int(NoTrade.NO_BAR)]))
     market = MarketAtClose(floats(1, 10.0), np.array([False]), np.array([stale]), np.array([False]))
-    book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state, floats(1), floats(1))
+    book = Book(floats(1, position), floats(1, order), 0.0, 1e4, state, *NOTHING_HEARD)
     order_quantities(decided, market, book, Parameters(SIZING, LIMITS, FREE, floats(1, 1.0), 1e4))
     assert book.order[0] == left
 
@@ -549,7 +549,8 @@ def test_an_order_of_a_symbol_without_a_bar_works_on(position, order, state, sta
 def test_target_positions_report_the_raw_weight():
     decided, signal = targets(1), CombinedSignal(floats(1, 0.5), floats(1), floats(1, 0.4), floats(1))
     market = MarketAtClose(floats(1, 20.0), np.array([True]), np.array([False]), np.array([False]))
-    book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE, floats(1), floats(1))
-    target_positions(signal, market, book, 0.0, decided)
+    book = Book(floats(1, 100.0), floats(1), 0.0, 10_000.0, ACTIVE, *NOTHING_HEARD)
+    parameters = Parameters(SIZING._replace(buffer=0.0), LIMITS, FREE, floats(1), 1e4)
+    target_positions(signal, market, book, parameters, decided)
     assert decided.raw_weight[0] == pytest.approx(0.2)
     assert decided.current[0] == pytest.approx(0.2)

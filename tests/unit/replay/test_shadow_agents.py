@@ -159,8 +159,6 @@ def test_a_shadow_that_adds_is_hired_at_the_floor_then_tuned_and_those_who_stay_
     """In a replay, by the same jobs as live; the tuner's own decisions do not see the one on probation."""
     bars = make_bars(700, 3, 3)
     settings = with_changes(ALONE, {"agents.shadow": ["SentimentAnalyst"], "tuning.floor": 0.05})
-    # It turns round each day: at the Sharpe ratio that the cost zone assumes that would not be worth its costs.
-    settings = with_changes(settings, {"execution.buffer_by_cost": False})
     names = agent_names(settings.agents.enabled, (), settings.agents.shadow)
     request = ReplayRequest(settings=settings, optimizer_only=True)
     replay = replay_history(history_of(bars), request, signal_source=knowing(names, "SentimentAnalyst", 0.3))
