@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from agents.adapters.database.engine import open_engine
 from agents.adapters.services.embedded import EmbeddedServices
+from agents.quant.allocation import propose
+from agents.wiring.connections import Connections
 from tests.market import make_bars
 from tests.servers import Servers, state_dir
 
@@ -26,7 +29,11 @@ for variable in [v for v in os.environ if v.startswith("QUORUM_")]:
 for variable in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(variable, None)
 
-TOGETHER = {"tests/acceptance/test_demo.py", "tests/integration/test_seed_queries.py"}
+TOGETHER = {
+    "tests/acceptance/test_demo.py",
+    "tests/integration/test_replay_tables.py",
+    "tests/integration/test_seed_queries.py",
+}
 """Modules with an expensive fixture that all their tests use: it is made once."""
 SERVERS = Servers(state_dir())
 SERVICES = SERVERS.services
@@ -61,16 +68,25 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the servers where a test asks for them, before the first test's timeout begins to run."""
     if not session.config.option.collectonly and any("services" in item.fixturenames for item in session.items):
         SERVERS.start()
-        compile_step()
+        compile_once()
 
 
-def compile_step() -> None:
-    """Let one process compile the step, half a minute where nothing is cached yet, and the others wait for it: a
-    daemon that a test starts would compile it too, and be killed before it has cached anything."""
+def compile_once() -> None:
+    """Let one process compile what takes longest, a minute where nothing is cached yet, and the others use it: each of
+    them, and each daemon that a test starts, would compile it too. Two begin at different ends."""
     from tests.unit.pipeline.test_step import run_replay
 
-    with SERVERS.only_one_process("compiling"):
+    def step() -> None:
         run_replay(make_bars(20, 2, 0))
+
+    def beliefs() -> None:
+        returns, weights = np.random.default_rng(0).normal(0.0, 0.01, (100, 3)), np.full(3, 1 / 3)
+        propose(returns[:1], weights, state=propose(returns, weights).state)
+
+    parts = [step, beliefs]
+    for part in parts if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" else reversed(parts):
+        with SERVERS.only_one_process(f"compiling-{part.__name__}"):
+            part()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,6 +125,19 @@ def trader(database: str) -> Iterator[Engine]:
     engine = open_engine(SERVICES.database_url(database, "quorum_trader"))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def meta(database: str) -> Iterator[Engine]:
+    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def connections(owner: Engine, trader: Engine, meta: Engine, redis_url: str) -> Connections:
+    """A fresh desk's, in each role."""
+    return Connections(owner, trader, meta, redis_url, (), {})
 
 
 @pytest.fixture

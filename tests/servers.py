@@ -55,6 +55,7 @@ class Servers:
 
     def __init__(self, state: Path, *, durable: bool = False) -> None:
         self.state, self._durable = state, durable
+        state.mkdir(parents=True, exist_ok=True)
         self._folders = state / "servers" if durable else _folders(state)
         self._lock, folder = _claim(self._folders)
         self.services = EmbeddedServices(folder)

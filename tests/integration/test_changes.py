@@ -14,7 +14,6 @@ from sqlalchemy import text
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.delistings import delist, take_back, to_be_closed
 from agents.adapters.database.desk_facts import freshness, reader
-from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.twins.in_memory import MemoryWeightCache
@@ -33,7 +32,6 @@ from agents.wiring.connections import Connections
 from agents.wiring.daemon import leavers_of, paper_broker
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
-from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 from tests.unit.pipeline.test_step import joined
@@ -89,13 +87,6 @@ class World:
 
     def rows(self, query: str) -> list:
         return DeskReader(self.connections.owner).rows(query)
-
-
-@pytest.fixture
-def connections(owner, trader, database, redis_url):
-    meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield Connections(owner, trader, meta, redis_url, (), {})
-    meta.dispose()
 
 
 DECIDED = """

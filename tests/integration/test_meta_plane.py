@@ -29,7 +29,6 @@ from sqlalchemy.exc import DBAPIError
 from agents.adapters.database.agent_days import AgentDaysTable
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.chain_store import ChainStore
-from agents.adapters.database.engine import open_engine
 from agents.adapters.database.job_store import PostgresJobStore
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.report_store import forget_old_metrics
@@ -58,13 +57,6 @@ from tests.program import ROOT, WAIT_S, call, run, start
 
 BARS = make_bars(150, 3, 5)
 END = as_datetime(BARS.time[-1])
-
-
-@pytest.fixture
-def meta(database):
-    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

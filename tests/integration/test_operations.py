@@ -67,13 +67,6 @@ class SteppedClock:
 
 
 @pytest.fixture
-def meta(database):
-    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def store(meta):
     made = PostgresJobStore(meta)
     yield made

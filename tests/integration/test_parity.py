@@ -105,13 +105,6 @@ class LiveDesk:
 
 
 @pytest.fixture
-def meta(database):
-    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def desk(owner, trader, meta, redis_url):
     made = LiveDesk(owner, trader, meta, redis_url)
     yield made

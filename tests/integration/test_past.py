@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from agents.adapters.database.bars_store import BarsStore
-from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.weight_store import PostgresWeightStore
@@ -24,13 +23,11 @@ from agents.orchestrator.weights_in_force import DeskWeights
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime, Timeline
 from agents.wiring import desk as app
-from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import past_of, replay_history, silent
-from tests.conftest import SERVICES
 from tests.market import batch_of, decide_on, make_bars
 from tests.simulated_jobs import jobs_on_tables
 
@@ -45,13 +42,6 @@ SETTINGS = Settings(
     tuning={"history_trust": 0.9},
     meta={"analyzer_hours": PACE, "optimizer_hours": PACE, "report_hours": PACE},
 )
-
-
-@pytest.fixture
-def connections(database, owner, trader, redis_url):
-    meta = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield Connections(owner, trader, meta, redis_url, (), {})
-    meta.dispose()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
 
@@ -32,7 +33,7 @@ from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import Notices, persist
 from agents.wiring.replay import replay_history, silent
-from tests.conftest import SERVICES
+from tests.conftest import SERVERS, SERVICES
 from tests.market import decide_on, make_bars
 from tests.simulated_jobs import jobs_on_tables
 from tests.twins import MemoryWeightStore
@@ -56,38 +57,43 @@ SETTINGS = Settings(
 )
 
 
-@pytest.fixture
-def meta(database):
-    engine = open_engine(SERVICES.database_url(database, "quorum_meta"))
-    yield engine
-    engine.dispose()
+@pytest.fixture(scope="module")
+def desk(services):
+    """A desk whose journal and jobs were replayed into the real tables, with the jobs of the live plane between bars:
+    its meta plane, and a reader. Nobody else empties this process's Redis meanwhile, as these tests stay together."""
+    SERVERS.empty_redis()
+    with SERVERS.database() as name, ExitStack() as stack:
+        owner, trader, meta = (
+            open_engine(SERVICES.database_url(name, f"quorum_{role}")) for role in ("owner", "trader", "meta")
+        )
+        for engine in (owner, trader, meta):
+            stack.callback(engine.dispose)
+        store = BarsStore(trader)
+        store.put(BARS, "test")
+        stored = store.after(None, limit=10_000)
+        for column in ("open", "close", "volume", "split", "dividend"):
+            np.testing.assert_array_equal(getattr(stored, column), getattr(BARS, column))
+        connections = Connections(owner, trader, meta, SERVICES.redis_url, (), {})
+        agents, clock = app.agents_of(SETTINGS, SystemClock()), SimulatedClock(as_datetime(BARS.time[0]))
+        made = MetaPlane(SETTINGS, connections, clock, with_pictures=False, every=timedelta(hours=PACE))
+        weights = app.desk_weights(SETTINGS, connections, agents)
+        with desk_journal(connections) as journal:
+            recorded = RecordedDesk(app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal)
+            record_history(BARS, recorded, SimulatedTime(clock, jobs_on_tables(made, clock)), silent)
+        yield made, DeskReader(owner)
+        made.jobs.release()
+        made.cache.close()
 
 
-@pytest.fixture
-def plane(owner, trader, meta, redis_url):
-    """A desk whose journal and jobs were replayed into the real tables, with the jobs of the live plane between bars."""
-    store = BarsStore(trader)
-    store.put(BARS, "test")
-    stored = store.after(None, limit=10_000)
-    for name in ("open", "close", "volume", "split", "dividend"):
-        np.testing.assert_array_equal(getattr(stored, name), getattr(BARS, name))
-    connections = Connections(owner, trader, meta, redis_url, (), {})
-    agents, clock = app.agents_of(SETTINGS, SystemClock()), SimulatedClock(as_datetime(BARS.time[0]))
-    made = MetaPlane(SETTINGS, connections, clock, with_pictures=False, every=timedelta(hours=PACE))
-    jobs = jobs_on_tables(made, clock)
-    weights = app.desk_weights(SETTINGS, connections, agents)
-    with desk_journal(connections) as journal:
-        desk = RecordedDesk(app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal)
-        record_history(BARS, desk, SimulatedTime(clock, jobs), silent)
-    yield made
-    made.jobs.release()
-    made.cache.close()
+@pytest.fixture(scope="module")
+def replayed():
+    """The same history on arrays."""
+    return replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS, report_every=None))
 
 
 @pytest.mark.slow
-def test_jobs_on_arrays_are_the_jobs_on_tables(plane, owner):
-    replayed = replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS, report_every=None))
-    reader = DeskReader(owner)
+def test_jobs_on_arrays_are_the_jobs_on_tables(desk, replayed):
+    _, reader = desk
     rows = reader.rows("SELECT * FROM weight_history ORDER BY version")
     assert len(rows) == len(replayed.decisions) > 100
     assert {"apply", "hold"} <= {row["status"] for row in rows}, "the history must hold changes"
@@ -112,11 +118,11 @@ def test_jobs_on_arrays_are_the_jobs_on_tables(plane, owner):
 
 
 @pytest.mark.slow
-def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
+def test_days_and_scorecards_on_arrays_are_those_on_tables(desk, replayed):
     """The live jobs ran every three days; now both look at the same last bar."""
+    plane, reader = desk
     end = as_datetime(BARS.time[-1])
     plane.run_job("performance_analyzer", end)
-    replayed = replay_history(history_of(BARS), ReplayRequest(settings=SETTINGS, report_every=None))
     from_tables = meta_app.MetaPlane(SETTINGS, plane.connections, plane.clock).store.agent_days(until=end)
     for field in fields(from_tables):
         ours, theirs = getattr(replayed.days, field.name), getattr(from_tables, field.name)
@@ -128,9 +134,7 @@ def test_days_and_scorecards_on_arrays_are_those_on_tables(plane, owner):
             np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-7, err_msg=field.name)
     cards = {
         (r["agent_name"], r["window_days"]): r
-        for r in DeskReader(owner).rows(
-            "SELECT * FROM agent_scorecards WHERE date = (SELECT max(date) FROM agent_scorecards)"
-        )
+        for r in reader.rows("SELECT * FROM agent_scorecards WHERE date = (SELECT max(date) FROM agent_scorecards)")
     }
     assert len(cards) == len(replayed.scorecards) == 24
     for card in replayed.scorecards:
