@@ -93,7 +93,8 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     count = len(old_books)
     more = max(0, count - FIRST_SHADOW - len(old_agents))
     empty = new_state(len(old_agents), len(old_symbols), 0.0, more)._asdict()  # of what older versions did not know
-    state = State(**(empty | arrays))
+    kept = {name: arrays[name] for name in empty if name in arrays and arrays[name].shape[1:] == empty[name].shape[1:]}
+    state = State(**(empty | kept))
     by_book = ("heard", "moves", "wanted", "followed", "worth")
     state = state._replace(**{name: getattr(state, name)[:count] for name in by_book})
     if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
