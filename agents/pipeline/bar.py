@@ -100,6 +100,21 @@ class CombinedSignal(NamedTuple):
     """What a trade costs over the risk of straying: cost / (volatility x share of the risk target)."""
 
 
+class Opinions(NamedTuple):
+    """One bar's forecasts by agent, made once for all books."""
+
+    spoken: Floats
+    """[A, S] forecasts, 0 where the agent abstains."""
+    voted: Floats
+    """[A, S] 1 where it votes, else 0."""
+    alike: Integers
+    """[S] the first symbol on which the same agents vote."""
+    voters: Integers
+    """[S] who votes, a bit for each of the first agents."""
+    weight: Floats
+    """[S] room for the sum of the voters' weights."""
+
+
 class Targets(NamedTuple):
     """Target weights of one book at one bar, as fractions of its capital, [S] each."""
 
@@ -134,6 +149,7 @@ class Work(NamedTuple):
     """[S] return from the bar's open to its close, 0 where there is none."""
     depth: Depth
     fills: BarFills
+    opinions: Opinions
     signal: CombinedSignal
     targets: Targets
     weights: Floats
@@ -152,6 +168,13 @@ class StepDesk(NamedTuple):
     work: Work
 
 
+def opinions_of(agents: int, symbols: int) -> Opinions:
+    """Room for the opinions of so many agents."""
+    spoken, voted = np.zeros((2, agents, symbols))
+    alike, voters = np.zeros((2, symbols), dtype=np.int64)
+    return Opinions(spoken, voted, alike, voters, np.zeros(symbols))
+
+
 def desk_of(state: State, parameters: Parameters) -> StepDesk:
     """A desk that works on `state` itself, not on a copy."""
     symbols, agents = state.asked.shape
@@ -166,6 +189,7 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
         intraday=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
+        opinions=opinions_of(agents, symbols),
         signal=CombinedSignal(next(floats), next(floats), next(floats), next(floats)),
         targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
         weights=np.zeros(agents),

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
-from agents.pipeline.bar import CombinedSignal
+from agents.pipeline.bar import CombinedSignal, Opinions
 from agents.pipeline.parameters import Sizing
 from agents.quant.compiled import compiled, compiled_inline
 
@@ -21,6 +21,8 @@ PRIOR_VOTES = 100.0
 
 STEPS = 2.0**40
 """Opinions and their products, all within [-1, 1], are rounded to 1e-12; 8 million of them can be summed."""
+BITS = 62
+"""So many agents' votes fit into one whole number."""
 
 
 @compiled
@@ -93,31 +95,57 @@ def _whole_steps(value: float) -> int:
 
 
 @compiled_inline
-def combine(forecast: Floats, correlation: Floats, weights: Floats, sizing: Sizing, combined: CombinedSignal) -> None:
-    """One bar: forecasts [S, A], their correlation [A, A] and weights [A] -> `combined`, but for its unit weights.
+def note_opinions(forecast: Floats, opinions: Opinions) -> None:
+    """Forecasts [S, A] of one bar into `opinions`, by agent, so that the machine takes several symbols at once."""
+    symbols, agents = forecast.shape
+    alike, voters = opinions.alike, opinions.voters
+    for s in range(symbols):
+        voters[s] = 0
+    for a in range(agents):
+        spoken, voted = opinions.spoken[a], opinions.voted[a]
+        for s in range(symbols):
+            value = forecast[s, a]
+            here = abs(value) < math.inf
+            spoken[s] = value if here else 0.0
+            voted[s] = 1.0 if here else 0.0
+            voters[s] = 2 * voters[s] + (1 if here else 0)
+    for s in range(symbols):
+        first = 0
+        while voters[first] != voters[s] or (agents > BITS and not _same_voters(forecast[first], forecast[s])):
+            first += 1
+        alike[s] = first
 
-    combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention (NaN) leaves the
+
+@compiled_inline
+def combine(opinions: Opinions, correlation: Floats, weights: Floats, sizing: Sizing, combined: CombinedSignal) -> None:
+    """One bar: opinions of agents, their correlation [A, A] and weights [A] -> `combined`, but for its unit weights.
+
+    combined = multiplier x sum(w f) / sum(w) over the agents that vote on the symbol: an abstention leaves the
     denominator. multiplier = 1 / sqrt(w' C w) of the voters' normalised weights, capped: it restores the unit that
     averaging imperfectly correlated forecasts shrinks. The result is clipped to the forecast cap.
     """
+    total, multiplier, weight, alike = combined.forecast, combined.multiplier, opinions.weight, opinions.alike
+    for s in range(len(total)):
+        total[s] = 0.0
+        weight[s] = 0.0
+    for a in range(len(weights)):
+        spoken, voted, mine = opinions.spoken[a], opinions.voted[a], weights[a]
+        if mine > 0.0:
+            for s in range(len(total)):
+                total[s] += mine * spoken[s]
+                weight[s] += mine * voted[s]
     cap = sizing.forecast_cap
-    known, multiplier = -1, 1.0  # the last symbol whose multiplier was computed, and it
-    for s in range(len(forecast)):
-        total, weight = 0.0, 0.0
-        for a in range(len(weights)):
-            value = forecast[s, a]
-            if math.isfinite(value) and weights[a] > 0.0:
-                total += weights[a] * value
-                weight += weights[a]
-        if weight == 0.0:
-            combined.forecast[s] = math.nan
-            combined.multiplier[s] = math.nan
+    for s in range(len(total)):
+        if weight[s] == 0.0:
+            total[s] = math.nan
+            multiplier[s] = math.nan
             continue
-        if known < 0 or not _same_voters(forecast[s], forecast[known]):
-            multiplier = min(sizing.multiplier_cap, weight / math.sqrt(_variance(forecast[s], correlation, weights)))
-            known = s
-        combined.multiplier[s] = multiplier
-        combined.forecast[s] = min(cap, max(-cap, multiplier * total / weight))
+        if alike[s] == s:
+            spread = math.sqrt(_variance(opinions.voted, s, correlation, weights))
+            multiplier[s] = min(sizing.multiplier_cap, weight[s] / spread)
+        else:
+            multiplier[s] = multiplier[alike[s]]
+        total[s] = min(cap, max(-cap, multiplier[s] * total[s] / weight[s]))
 
 
 @compiled_inline
@@ -130,13 +158,13 @@ def _same_voters(one: Floats, other: Floats) -> bool:
 
 
 @compiled_inline
-def _variance(forecast: Floats, correlation: Floats, weights: Floats) -> float:
-    """w' C w over the agents that vote in `forecast` [A]."""
+def _variance(voted: Floats, s: int, correlation: Floats, weights: Floats) -> float:
+    """w' C w over the agents that have `voted` [A, S] on symbol `s`."""
     variance = 0.0
     for a in range(len(weights)):
-        if math.isfinite(forecast[a]) and weights[a] > 0.0:
+        if voted[a, s] > 0.0 and weights[a] > 0.0:
             variance += weights[a] * weights[a]
             for b in range(a):
-                if math.isfinite(forecast[b]) and weights[b] > 0.0:
-                    variance += 2.0 * weights[a] * weights[b] * correlation[a, b]
+                if weights[b] > 0.0:
+                    variance += voted[b, s] * (2.0 * weights[a] * weights[b] * correlation[a, b])
     return variance

@@ -21,18 +21,18 @@ MINIMUM_WEIGHT = 10.0
 
 
 @compiled_inline
-def decide_shadows(desk: StepDesk, forecast: Floats, market: MarketAtClose) -> None:
-    """Each agent's forecast [S, A] to the orders of its shadow; an abstention asks for no position. On a bar that is
+def decide_shadows(desk: StepDesk, market: MarketAtClose) -> None:
+    """Each agent's forecasts to the orders of its shadow; an abstention asks for no position. On a bar that is
     too old to trade on, a position may only shrink."""
     state, capital = desk.state, desk.parameters.initial_cash
     signal, targets = desk.work.signal, desk.work.targets
-    symbols, agents = forecast.shape
+    spoken = desk.work.opinions.spoken
+    agents, symbols = spoken.shape
     may_short = desk.parameters.limits.allow_short
     for a in range(agents):
         book = book_of(state, FIRST_SHADOW + a, capital)
         for s in range(symbols):
-            value = forecast[s, a]
-            signal.forecast[s] = value if math.isfinite(value) else 0.0
+            signal.forecast[s] = spoken[a, s]
         target_positions(signal, market, book, desk.parameters, targets)
         for s in range(symbols):
             if desk.work.suspect[s]:

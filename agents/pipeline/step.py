@@ -13,7 +13,7 @@ from agents.core.types import Floats, Integers, NoTrade
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
 from agents.pipeline.bar import BarFills, MarketAtClose, MarketAtOpen, StepDesk, book_of, desk_of
 from agents.pipeline.benchmark import decide_benchmark, learn_squares, repeat_unfilled
-from agents.pipeline.combine import combine
+from agents.pipeline.combine import combine, note_opinions
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, unit_weights
@@ -57,9 +57,10 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _value_books(desk, out, t)
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal)
         market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
+        note_opinions(inputs.forecast[t], work.opinions)
         _decide_books(desk, inputs, out, t, market)
         decide_benchmark(desk, market, inputs.month[t])
-        decide_shadows(desk, inputs.forecast[t], market)
+        decide_shadows(desk, market)
         _copy_row(inputs.volatility[t], state.volatility)
 
 
@@ -196,7 +197,7 @@ def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: 
             _copy_row(state.first_weights, weights)
         else:
             inverse_volatility(state, inputs.counted, weights)
-        combine(inputs.forecast[t], inputs.correlation[t], weights, parameters.sizing, signal)
+        combine(work.opinions, inputs.correlation[t], weights, parameters.sizing, signal)
         capital = state.equity[b]
         if capital <= 0.0:  # a ruined book decides nothing any more
             signal.forecast[:] = math.nan

@@ -18,8 +18,8 @@ from agents.pipeline.attribution import (
     exact_shares,
     split_position,
 )
-from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketAtOpen, Targets
-from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, STEPS, combine, scale_forecasts
+from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketAtOpen, Targets, opinions_of
+from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, STEPS, combine, note_opinions, scale_forecasts
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
 from agents.pipeline.parameters import FillModel, Parameters, RiskLimits, Sizing
@@ -113,6 +113,13 @@ def test_scaling_by_brute_force(seed):
                     assert abs(correlation[t, a, b] - max(0.0, (x @ y) / norm)) <= bound
 
 
+def opinions(forecast):
+    """Forecasts [S, A] as the books hear them."""
+    heard = opinions_of(forecast.shape[1], forecast.shape[0])
+    note_opinions(forecast, heard)
+    return heard
+
+
 def brute_combine(forecast, weights, correlation, cap, multiplier_cap):
     """One symbol: the definition, written plainly."""
     voters = [a for a in range(len(weights)) if np.isfinite(forecast[a]) and weights[a] > 0]
@@ -135,7 +142,7 @@ def test_combine_by_brute_force(seed):
     correlation = factors @ factors.T + np.eye(agents)
     correlation = np.maximum(0, correlation / np.sqrt(np.outer(np.diag(correlation), np.diag(correlation))))
     combined = CombinedSignal(floats(symbols), floats(symbols), floats(symbols), floats(symbols))
-    combine(forecast, correlation, weights, SIZING, combined)
+    combine(opinions(forecast), correlation, weights, SIZING, combined)
     for s in range(symbols):
         value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
         assert combined.forecast[s] == pytest.approx(value, nan_ok=True)
@@ -151,7 +158,7 @@ def test_combine_counts_any_number_of_agents(agents):
     forecast[2, 63:] = NAN
     weights, correlation = np.full(agents, 1.0 / agents), np.full((agents, agents), 0.3) + 0.7 * np.eye(agents)
     combined = CombinedSignal(floats(3), floats(3), floats(3), floats(3))
-    combine(forecast, correlation, weights, SIZING, combined)
+    combine(opinions(forecast), correlation, weights, SIZING, combined)
     for s in range(3):
         value, factor = brute_combine(forecast[s], weights, correlation, 2.0, 2.5)
         assert combined.forecast[s] == pytest.approx(value)
@@ -160,7 +167,7 @@ def test_combine_counts_any_number_of_agents(agents):
 
 def combined_of(forecast: list[float], weights: list[float]) -> float:
     combined = CombinedSignal(floats(1), floats(1), floats(1), floats(1))
-    combine(np.array([forecast]), np.eye(len(weights)), np.array(weights), SIZING, combined)
+    combine(opinions(np.array([forecast])), np.eye(len(weights)), np.array(weights), SIZING, combined)
     return float(combined.forecast[0])
 
 
