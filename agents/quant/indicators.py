@@ -1,6 +1,8 @@
 """Causal indicators over [T, S] arrays: row t depends on rows up to t only, columns are independent.
 
-NaN marks a missing bar. Every function forgets: windows are exact, exponential means lose the weight of what is
+NaN marks a missing bar. Loops take bar by bar and all symbols of it at once, as they lie in memory, with choices
+instead of branches, so that the machine works on several symbols in one instruction; a symbol's numbers do not hang
+on how many others there are. Every function forgets: windows are exact, exponential means lose the weight of what is
 older than `forgetting_bars(span)` bars. Nothing is ever divided by a scale that is zero: such results are NaN.
 """
 
@@ -11,9 +13,11 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled, compiled_bare, compiled_inline
 
 FORGOTTEN_WEIGHT = 1e-13
+NOTHING = 1e-200
+"""A sum of weights below it begins anew, before its numbers lose digits."""
 LONGEST_GAP_BARS = 10
 """A change over a longer gap is no bar's return: after it an indicator warms up anew."""
 
@@ -39,24 +43,19 @@ def ewma(values: Floats, span: float, first: int = 0) -> Floats:
     """
     bars, symbols = values.shape
     decay = 1.0 - 2.0 / (span + 1.0)
-    result = np.full((bars - first, symbols), np.nan)
-    for s in range(symbols):
-        weighted, weight = 0.0, 0.0
-        for t in range(bars):
-            weighted *= decay
-            weight *= decay
-            if weight < 1e-200:
-                weighted, weight = 0.0, 0.0
-            value = values[t, s]
-            if np.isfinite(value):
-                weighted += value
-                weight += 1.0
-                if t >= first:
-                    result[t - first, s] = weighted / weight
+    result = np.empty((bars - first, symbols))
+    weighted, weight = np.zeros(symbols), np.zeros(symbols)
+    for t in range(bars):
+        row, into = values[t], result[max(t - first, 0)]  # what is written there before `first` is overwritten
+        for s in range(symbols):
+            here, kept = abs(row[s]) < np.inf, weight[s] * decay >= NOTHING
+            total = (weighted[s] * decay if kept else 0.0) + (row[s] if here else 0.0)
+            count = (weight[s] * decay if kept else 0.0) + (1.0 if here else 0.0)
+            weighted[s], weight[s] = total, count
+            into[s] = total / count if here else np.nan
     return result
 
 
-@compiled
 def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats, Floats]:
     """Mean and population standard deviation of the last `window` bars, missing bars left out; NaN where fewer than
     `minimum` are there.
@@ -65,39 +64,52 @@ def rolling_mean_std(values: Floats, window: int, minimum: int) -> tuple[Floats,
     bars and a head of the next, and the two are merged (Chan, Golub, LeVeque, "Updating formulae and a pairwise
     algorithm for computing sample variances", 1979).
     """
-    bars, symbols = values.shape
-    mean = np.full((bars, symbols), np.nan)
-    deviation = np.full((bars, symbols), np.nan)
-    tail = np.zeros((window + 1, 3))  # count, mean, squares of the last k bars of the block before
-    for s in range(symbols):
-        count, centre, squares = 0.0, 0.0, 0.0  # of the block that is being filled
-        tail[:] = 0.0
-        for t in range(bars):
-            value = values[t, s]
-            if np.isfinite(value):
-                count += 1.0
-                step = value - centre
-                centre += step / count
-                squares += step * (value - centre)
-            filled = t % window + 1
-            n1, m1, q1 = tail[window - filled]
-            n = n1 + count
-            if n >= minimum:
-                apart = centre - m1 if count > 0.0 and n1 > 0.0 else 0.0
-                mean[t, s] = m1 + apart * count / n if n1 > 0.0 else centre
-                deviation[t, s] = math.sqrt((q1 + squares + apart * apart * n1 * count / n) / n)
-            if filled == window:
-                n0, m0, q0 = 0.0, 0.0, 0.0
-                for k in range(1, window + 1):
-                    value = values[t - k + 1, s]
-                    if np.isfinite(value):
-                        n0 += 1.0
-                        step = value - m0
-                        m0 += step / n0
-                        q0 += step * (value - m0)
-                    tail[k] = (n0, m0, q0)
-                count, centre, squares = 0.0, 0.0, 0.0
+    mean, deviation = np.empty(values.shape), np.empty(values.shape)
+    tail = np.zeros((window + 1, 3, values.shape[1]))  # count, mean, squares of the last k bars of the block before
+    head = np.zeros((3, values.shape[1]))  # of the block that is being filled
+    _mean_std(values, minimum, (head, tail), mean, deviation)
     return mean, deviation
+
+
+@compiled_bare
+def _mean_std(values: Floats, minimum: int, room: tuple[Floats, Floats], mean: Floats, deviation: Floats) -> None:
+    head, tail = room
+    bars, symbols = values.shape
+    window = len(tail) - 1
+    for t in range(bars):
+        filled = t % window + 1
+        _take_in(values[t], head, head)
+        before = tail[window - filled]
+        n0, m0, q0, n1, m1, q1 = head[0], head[1], head[2], before[0], before[1], before[2]
+        means, deviations = mean[t], deviation[t]
+        for s in range(symbols):
+            n = n1[s] + n0[s]
+            apart = m0[s] - m1[s] if (n0[s] > 0.0) & (n1[s] > 0.0) else 0.0
+            merged = m1[s] + apart * n0[s] / n
+            square = (q1[s] + q0[s] + apart * apart * n1[s] * n0[s] / n) / n
+            enough = (n >= minimum) & (n > 0.0)
+            means[s] = (merged if n1[s] > 0.0 else m0[s]) if enough else np.nan
+            deviations[s] = math.sqrt(square) if enough else np.nan
+        if filled == window:
+            for k in range(1, window + 1):
+                _take_in(values[t - k + 1], tail[k - 1], tail[k])
+            head[:] = 0.0
+
+
+@compiled_inline
+def _take_in(row: Floats, before: Floats, after: Floats) -> None:
+    """Counts, means and sums of squares about them [3, S], with one more value of each symbol [S] that has one."""
+    counts, means, squares = before[0], before[1], before[2]
+    counted, moved, squared = after[0], after[1], after[2]
+    for s in range(len(row)):
+        here = abs(row[s]) < np.inf
+        value = row[s] if here else means[s]
+        count = counts[s] + (1.0 if here else 0.0)
+        step = value - means[s]
+        centre = means[s] + step / max(count, 1.0)
+        squared[s] = squares[s] + step * (value - centre)
+        moved[s] = centre
+        counted[s] = count
 
 
 @compiled
@@ -145,54 +157,64 @@ def _remember(prices: Floats, keep: float, total: Floats, weight: Floats) -> Non
         weight[s] = weight[s] * keep + (1.0 if here else 0.0)
 
 
-@compiled
 def rolling_extreme(values: Floats, window: int, minimum: int, sign: float) -> Floats:
     """The largest (`sign` 1) or smallest (`sign` -1) of the last `window` bars; NaN where fewer than `minimum`.
 
     As in `rolling_mean_std`, a window is a tail of one block and a head of the next, so a bar costs three comparisons
     whatever the window (M. van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
     """
-    bars, symbols = values.shape
-    result = np.full((bars, symbols), np.nan)
-    block = np.empty(window)
-    tail = np.empty(window + 1)  # the extreme of the last k bars of the block before
-    for s in range(symbols):
-        count, head = 0, -np.inf
-        tail[:] = -np.inf
-        for t in range(bars):
-            if t >= window and math.isfinite(values[t - window, s]):
-                count -= 1
-            value = sign * values[t, s]
-            if math.isfinite(value):
-                count += 1
-            else:
-                value = -np.inf
-            place = t % window
-            block[place] = value
-            head = max(head, value)
-            if count >= minimum and count > 0:
-                result[t, s] = sign * max(head, tail[window - 1 - place])
-            if place == window - 1:
-                head = -np.inf
-                for k in range(1, window + 1):
-                    head = max(head, block[window - k])
-                    tail[k] = head
-                head = -np.inf
+    result, symbols = np.empty(values.shape), values.shape[1]
+    block = np.full((window, symbols), -np.inf)
+    tail = np.full((window + 1, symbols), -np.inf)  # the extreme of the last k bars of the block before
+    count, head = np.zeros(symbols), np.full(symbols, -np.inf)
+    _extreme(values, (sign, max(minimum, 1)), (block, tail), (count, head), result)
     return result
+
+
+@compiled_bare
+def _extreme(
+    values: Floats,
+    limits: tuple[float, int],
+    blocks: tuple[Floats, Floats],
+    state: tuple[Floats, Floats],
+    result: Floats,
+) -> None:
+    bars, symbols = values.shape
+    (sign, least), (block, tail), (count, head) = limits, blocks, state
+    window = len(block)
+    for t in range(bars):
+        place = t % window
+        row, into, kept, before = values[t], result[t], block[place], tail[window - 1 - place]
+        for s in range(symbols):
+            value = sign * row[s] if abs(row[s]) < np.inf else -np.inf
+            # what leaves the window is still in the block's place: it was there a window ago
+            there = count[s] + (1.0 if value > -np.inf else 0.0) - (1.0 if kept[s] > -np.inf else 0.0)
+            count[s], kept[s] = there, value
+            head[s] = head[s] if head[s] > value else value
+            most = head[s] if head[s] > before[s] else before[s]
+            into[s] = sign * most if there >= least else np.nan
+        if place == window - 1:
+            for k in range(1, window + 1):
+                older, newer, added = tail[k - 1], tail[k], block[window - k]
+                for s in range(symbols):
+                    newer[s] = older[s] if older[s] > added[s] else added[s]
+            head[:] = -np.inf
 
 
 @compiled
 def changes(values: Floats) -> Floats:
     """Difference to the last value present, at most LONGEST_GAP_BARS back; NaN else and at a missing bar."""
     bars, symbols = values.shape
-    result = np.full((bars, symbols), np.nan)
-    for s in range(symbols):
-        last, last_bar = np.nan, 0
-        for t in range(bars):
-            if np.isfinite(values[t, s]):
-                if t - last_bar <= LONGEST_GAP_BARS:
-                    result[t, s] = values[t, s] - last
-                last, last_bar = values[t, s], t
+    result = np.empty((bars, symbols))
+    last, gone = np.full(symbols, np.nan), np.zeros(symbols)
+    for t in range(bars):
+        row, into = values[t], result[t]
+        for s in range(symbols):
+            here = abs(row[s]) < np.inf
+            gap = gone[s] + 1.0
+            into[s] = row[s] - last[s] if here & (gap <= LONGEST_GAP_BARS) else np.nan
+            last[s] = row[s] if here else last[s]
+            gone[s] = 0.0 if here else gap
     return result
 
 
@@ -233,23 +255,20 @@ def _strength_index(moves: Floats, span: float, first: int) -> Floats:
     on."""
     bars, symbols = moves.shape
     decay = 1.0 - 2.0 / (span + 1.0)
-    result = np.full((bars - first, symbols), np.nan)
-    for s in range(symbols):
-        gained, lost, weight = 0.0, 0.0, 0.0
-        for t in range(bars):
-            gained *= decay
-            lost *= decay
-            weight *= decay
-            if weight < 1e-200:
-                gained, lost, weight = 0.0, 0.0, 0.0
-            move = moves[t, s]
-            if math.isfinite(move):
-                gained += max(move, 0.0)
-                lost += max(-move, 0.0)
-                weight += 1.0
-                if t >= first:
-                    gains, total = gained / weight, gained / weight + lost / weight
-                    result[t - first, s] = 100.0 * gains / total if total > 1e-12 else 50.0
+    result = np.empty((bars - first, symbols))
+    gained, lost, weight = np.zeros(symbols), np.zeros(symbols), np.zeros(symbols)
+    for t in range(bars):
+        row, into = moves[t], result[max(t - first, 0)]
+        for s in range(symbols):
+            here, kept = abs(row[s]) < np.inf, weight[s] * decay >= NOTHING
+            gain = (gained[s] * decay if kept else 0.0) + (row[s] if here & (row[s] > 0.0) else 0.0)
+            loss = (lost[s] * decay if kept else 0.0) + (-row[s] if here & (row[s] < 0.0) else 0.0)
+            count = (weight[s] * decay if kept else 0.0) + (1.0 if here else 0.0)
+            gained[s], lost[s], weight[s] = gain, loss, count
+            gains = gain / count
+            total = gains + loss / count
+            index = 100.0 * gains / total if total > 1e-12 else 50.0
+            into[s] = index if here else np.nan
     return result
 
 

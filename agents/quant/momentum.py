@@ -30,14 +30,15 @@ DECIMALS = 12
 def last_known(values: Floats) -> Floats:
     """The newest value at most LONGEST_GAP_BARS bars old; NaN where there is none."""
     bars, symbols = values.shape
-    result = np.full((bars, symbols), np.nan)
-    for s in range(symbols):
-        last, seen = np.nan, -1
-        for t in range(bars):
-            if math.isfinite(values[t, s]):
-                last, seen = values[t, s], t
-            if seen >= 0 and t - seen <= LONGEST_GAP_BARS:
-                result[t, s] = last
+    result = np.empty((bars, symbols))
+    last, age = np.full(symbols, np.nan), np.zeros(symbols)
+    for t in range(bars):
+        row, into = values[t], result[t]
+        for s in range(symbols):
+            here = abs(row[s]) < np.inf
+            last[s] = row[s] if here else last[s]
+            age[s] = 0.0 if here else age[s] + 1.0
+            into[s] = last[s] if age[s] <= LONGEST_GAP_BARS else np.nan
     return result
 
 
@@ -60,17 +61,19 @@ def _places(values: Floats) -> Floats:
     bars, symbols = values.shape
     result = np.full((bars, symbols), np.nan)
     for t in range(bars):
+        row = values[t]
+        count = 0
         for s in range(symbols):
-            own = values[t, s]
-            if not math.isfinite(own):
-                continue
-            count, below = 0, 0.0
-            for other in values[t]:
-                if math.isfinite(other):
-                    count += 1
-                    below += 1.0 if other < own else (0.5 if other == own else 0.0)
-            if count >= LEAST_SYMBOLS:
-                result[t, s] = (2.0 * below - count) / (count - 1.0)
+            count += 1 if abs(row[s]) < np.inf else 0
+        if count < LEAST_SYMBOLS:
+            continue
+        for s in range(symbols):
+            own, twice = row[s], 0
+            for k in range(symbols):
+                twice += 2 if (row[k] < own) & (row[k] > -np.inf) else 0
+                twice += 1 if row[k] == own else 0
+            if math.isfinite(own):
+                result[t, s] = (twice - count) / (count - 1.0)
     return result
 
 
@@ -90,19 +93,34 @@ def ichimoku(
     Sanjin), 1969, of conversion, base and leading spans over `lengths` = (9, 26, 52) bars.
     """
     drawn = max(0, first - lengths[1])  # the first row whose cloud is seen
-    conversion, base, slow = (_middle(high, low, length, drawn) for length in lengths)
+    since = min(blocks_of(drawn, length) for length in lengths)
+    tops, bottoms = np.log(high[since:]), np.log(low[since:])
+    conversion, base, slow = (_middle(tops, bottoms, length, drawn - since) for length in lengths)
     leading = [_later(span, lengths[1])[first - drawn :] for span in ((conversion + base) / 2.0, slow)]
-    price = np.log(close[first:])
-    top, bottom = np.maximum(*leading), np.minimum(*leading)
-    cloud = np.maximum(price - top, 0.0) - np.maximum(bottom - price, 0.0)
-    return cloud, (conversion - base)[first - drawn :]
+    return _beyond(np.log(close[first:]), *leading), (conversion - base)[first - drawn :]
 
 
-def _middle(high: Floats, low: Floats, length: int, first: int) -> Floats:
-    """Middle of the log price range of `length` bars, of the rows from `first` on."""
+@compiled
+def _beyond(price: Floats, one_edge: Floats, other_edge: Floats) -> Floats:
+    """How far prices lie beyond a cloud of these two edges: 0 inside, positive above."""
+    bars, symbols = price.shape
+    result = np.empty((bars, symbols))
+    for t in range(bars):
+        for s in range(symbols):
+            one, other = one_edge[t, s], other_edge[t, s]
+            above = price[t, s] - (one if one > other else other)
+            below = (other if one > other else one) - price[t, s]
+            known = abs(one + other + price[t, s]) < np.inf
+            beyond = (above if above > 0.0 else 0.0) - (below if below > 0.0 else 0.0)
+            result[t, s] = beyond if known else np.nan
+    return result
+
+
+def _middle(tops: Floats, bottoms: Floats, length: int, first: int) -> Floats:
+    """Middle of the range of `length` bars, of log prices, of the rows from `first` on."""
     begin = blocks_of(first, length)
-    highest = rolling_extreme(np.log(high[begin:]), length, length // 2, 1.0)
-    lowest = rolling_extreme(np.log(low[begin:]), length, length // 2, -1.0)
+    highest = rolling_extreme(tops[begin:], length, length // 2, 1.0)
+    lowest = rolling_extreme(bottoms[begin:], length, length // 2, -1.0)
     return ((highest + lowest) / 2.0)[first - begin :]
 
 

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from agents.core.types import Floats, Panel, Signals
+from agents.quant.opinions import bounded_opinions
 
 YEAR_BARS = 252
 """Bars in a year, where nobody says otherwise: sessions of a stock exchange."""
@@ -57,13 +56,8 @@ class TradingAgent(ABC):
 
 def pack_signals(panel: Panel, strength: Floats, confidence: Floats, evidence: Mapping[str, Floats]) -> Signals:
     """Signals from raw arrays: an opinion needs a bar, a finite strength and a finite confidence; else abstention."""
-    opinion = np.isfinite(panel.close) & np.isfinite(strength) & np.isfinite(confidence)
-    return Signals(
-        strength=np.where(opinion, np.clip(strength, -1.0, 1.0), 0.0),
-        confidence=np.where(opinion, np.clip(confidence, 0.0, 1.0), 0.0),
-        abstained=~opinion,
-        evidence=evidence,
-    )
+    said, sure, abstained = bounded_opinions(panel.close, strength, confidence)
+    return Signals(strength=said, confidence=sure, abstained=abstained, evidence=evidence)
 
 
 def direction(strength: float) -> str:

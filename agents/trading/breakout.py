@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
 from agents.quant.indicators import rolling_extreme
+from agents.quant.opinions import agreement, place_between
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
@@ -39,12 +41,11 @@ class Breakout(TradingAgent):
         places = [_place(panel, window) for window in self.parameters.windows]
         total = sum(places[1:], places[0])
         strength = total / len(places)
-        spoken = sum([np.abs(p) for p in places[1:]], np.abs(places[0]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            agreement = np.where(spoken > 1e-12, np.abs(total) / spoken, 0.0)
-        edge = np.max(np.abs(np.stack(places)), axis=0)
+        sizes = [np.abs(p) for p in places]
+        spoken = sum(sizes[1:], sizes[0])
+        edge = reduce(np.maximum, sizes)
         evidence = {f"c{w}": p for w, p in zip(self.parameters.windows, places, strict=True)}
-        return pack_signals(panel, strength, agreement * edge, evidence)
+        return pack_signals(panel, strength, agreement(total, spoken) * edge, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         shown = ", ".join(f"{name[1:]} bars {place:+.2f}" for name, place in evidence.items())
@@ -54,7 +55,4 @@ class Breakout(TradingAgent):
 def _place(panel: Panel, window: int) -> Floats:
     high = rolling_extreme(panel.high, window, window // 2, 1.0)
     low = rolling_extreme(panel.low, window, window // 2, -1.0)
-    width = high - low
-    with np.errstate(invalid="ignore", divide="ignore"):
-        place = 2.0 * (panel.close - low) / width - 1.0
-    return np.where(width > 1e-12 * np.abs(high), np.clip(place, -1.0, 1.0), np.nan)
+    return place_between(panel.close, low, high)

@@ -10,6 +10,7 @@ import numpy as np
 from agents.core.types import Panel, Signals
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.quant.momentum import past_change, place_among_symbols, standard_change
+from agents.quant.opinions import agreement
 from agents.trading.base import MOST_REMEMBERED_BARS, YEAR_BARS, TradingAgent, direction, pack_signals
 
 
@@ -57,11 +58,10 @@ class Momentum(TradingAgent):
         change = past_change(panel.close, self._span, self._skip)
         own = np.clip(standard_change(change, panel.close, self._span, self._skip), -1.0, 1.0)
         among = place_among_symbols(np.where(np.isfinite(own) & np.isfinite(panel.close), change, np.nan))
-        votes = np.stack([own, np.where(np.isfinite(among), among, own)])
-        strength, spoken = votes.mean(axis=0), np.abs(votes).mean(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            agreement = np.where(spoken > 1e-12, np.abs(strength) / spoken, 0.0)
-        return pack_signals(panel, strength, agreement, {"change": change, "own": own, "among": among})
+        second = np.where(np.isfinite(among), among, own)
+        strength, spoken = (own + second) / 2.0, (np.abs(own) + np.abs(second)) / 2.0
+        agreed = agreement(strength, spoken)
+        return pack_signals(panel, strength, agreed, {"change": change, "own": own, "among": among})
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         peers = f", place among its peers {evidence['among']:+.2f}" if np.isfinite(evidence["among"]) else ", no peers"

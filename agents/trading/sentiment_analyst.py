@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.core.types import Booleans, Floats, Panel, Signals
+from agents.core.types import Floats, Panel, Signals
 from agents.quant.indicators import (
     ewma,
     forgetting_bars,
@@ -15,6 +15,7 @@ from agents.quant.indicators import (
     rolling_mean_std,
     volatility,
 )
+from agents.quant.opinions import mean_over_symbols, share_above
 from agents.quant.ranks import percentile_rank
 from agents.trading.base import TradingAgent, direction, pack_signals
 
@@ -71,19 +72,21 @@ class SentimentAnalyst(TradingAgent):
 
     def signals(self, panel: Panel) -> Signals:
         p = self.parameters
-        missing = np.full(panel.close.shape, np.nan)
-        news, texts = np.zeros(missing.shape), np.zeros(missing.shape)
+        index = market_fear_greed(panel, p)
+        if FEAR_GREED in panel.exogenous:
+            outside = panel.exogenous[FEAR_GREED]
+            index = np.where(np.isfinite(outside), outside, index)
+        strength = np.where(np.abs(index - 50.0) >= p.calm_zone, (50.0 - index) / 50.0, np.nan)
+        confidence, news, texts = np.abs(index - 50.0) / 50.0, np.full((1, 1), np.nan), np.zeros((1, 1))
         if NEWS_COUNT in panel.exogenous:
-            score = panel.exogenous.get(NEWS_SCORE, missing)
+            score = panel.exogenous.get(NEWS_SCORE, np.full(panel.close.shape, np.nan))
             news, texts = _decayed_news(score, panel.exogenous[NEWS_COUNT], p.half_life)
-        heard = texts > 0.05
-        outside = panel.exogenous.get(FEAR_GREED, missing)
-        own = market_fear_greed(panel, p)
-        index = np.where(np.isfinite(outside), outside, own)
-        extreme = np.where(np.abs(index - 50.0) >= p.calm_zone, (50.0 - index) / 50.0, np.nan)
-        strength = np.where(heard, news, extreme)
-        confidence = np.where(heard, np.minimum(1.0, texts / p.texts_full), np.abs(index - 50.0) / 50.0)
-        evidence = {"news": np.where(heard, news, np.nan), "texts": texts, "index": index}
+            heard = texts > 0.05
+            strength = np.where(heard, news, strength)
+            confidence = np.where(heard, np.minimum(1.0, texts / p.texts_full), confidence)
+            news = np.where(heard, news, np.nan)
+        found = {"news": news, "texts": texts, "index": index}
+        evidence = {name: np.broadcast_to(values, panel.close.shape) for name, values in found.items()}
         return pack_signals(panel, strength, confidence, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
@@ -97,39 +100,27 @@ class SentimentAnalyst(TradingAgent):
 
 
 def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:
-    """The market's own fear-and-greed index, 0 (fear) to 100 (greed), the same for all symbols; NaN in warm-up."""
+    """The market's own fear-and-greed index, 0 (fear) to 100 (greed), [T, 1]; NaN in warm-up."""
     prices = np.log(panel.close)
     moves = np.full(prices.shape, np.nan)
     moves[1:] = prices[1:] - prices[:-1]
-    market_move = _mean_over_symbols(moves)
+    market_move = mean_over_symbols(moves)
     momentum, _ = rolling_mean_std(market_move, p.momentum_window, p.momentum_window // 2)
     mean, _ = rolling_mean_std(prices, p.breadth_window, p.breadth_window // 2)
-    breadth = _share(prices > mean, np.isfinite(prices) & np.isfinite(mean))
-    calm = -_mean_over_symbols(volatility(panel.close, p.volatility_window, p.volatility_window // 2))
+    breadth = share_above(prices, mean)
+    calm = -mean_over_symbols(volatility(panel.close, p.volatility_window, p.volatility_window // 2))
     high = rolling_extreme(panel.high, p.strength_window, p.strength_window // 2, 1.0)
     low = rolling_extreme(panel.low, p.strength_window, p.strength_window // 2, -1.0)
-    upper = _share(panel.close > (high + low) / 2.0, np.isfinite(panel.close) & np.isfinite(high))
+    upper = share_above(panel.close, (high + low) / 2.0)
     parts = [_quantised(part) for part in (momentum, breadth, calm, upper)]
     ranks = [percentile_rank(part, p.rank_window, p.rank_window // 2) for part in parts]
     index: Floats = 100.0 * np.mean(np.stack(ranks), axis=0)
-    return np.repeat(index, prices.shape[1], axis=1)
+    return index
 
 
 def _quantised(values: Floats) -> Floats:
     """Rounded to 12 decimals, so that ranks do not hang on the last bits of a sum."""
     return np.round(values, 12)
-
-
-def _mean_over_symbols(values: Floats) -> Floats:
-    present = np.isfinite(values)
-    count = present.sum(axis=1, keepdims=True)
-    total = np.where(present, values, 0.0).sum(axis=1, keepdims=True)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _share(condition: Booleans, present: Booleans) -> Floats:
-    count = present.sum(axis=1, keepdims=True)
-    return np.where(count > 0, (condition & present).sum(axis=1, keepdims=True) / np.maximum(count, 1), np.nan)
 
 
 def _span(half_life: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from agents.core.types import Panel, Signals
 from agents.quant.indicators import bollinger_percent_b, forgetting_bars, rsi, volatility
 from agents.quant.momentum import ichimoku, moving_average_gap
+from agents.quant.opinions import agreement
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
@@ -73,11 +74,9 @@ class TechnicalAnalyst(TradingAgent):
         trend = (np.tanh(gap) + (np.tanh(cloud) + np.tanh(lines)) / 2.0) / 2.0
         contrary = (np.clip((50.0 - index) / 20.0, -1.0, 1.0) + np.clip(1.0 - 2.0 * percent_b, -1.0, 1.0)) / 2.0
         against = (1.0 - np.abs(trend)) * contrary
-        spoken = np.abs(trend) + np.abs(against)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            agreement = np.where(spoken > 1e-12, np.abs(trend + against) / spoken, 0.0 * spoken)
+        strength, spoken = trend + against, np.abs(trend) + np.abs(against)
         evidence = {"macd": gap, "cloud": cloud, "rsi": index, "percent_b": percent_b}
-        return pack_signals(panel.rows(first, len(close)), trend + against, agreement, evidence)
+        return pack_signals(panel.rows(first, len(close)), strength, agreement(strength, spoken), evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         cloud = evidence["cloud"]

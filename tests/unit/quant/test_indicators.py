@@ -18,6 +18,7 @@ from agents.quant.indicators import (
     rsi,
     trend_crossover,
 )
+from agents.quant.momentum import last_known
 from agents.quant.ranks import percentile_rank
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio
 from tests.market import make_prices
@@ -62,6 +63,30 @@ def test_rolling_windows_are_those_taken_one_by_one(seed, window):
     np.testing.assert_allclose(deviation, expected(each.std(axis=-1)), rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(rolling_extreme(values, window, minimum, 1.0), expected(each.max(axis=-1)))
     np.testing.assert_array_equal(rolling_extreme(values, window, minimum, -1.0), expected(each.min(axis=-1)))
+
+
+KERNELS = {
+    "ewma": lambda x: ewma(x, 9.0),
+    "mean": lambda x: rolling_mean_std(x, 20, 10)[0],
+    "deviation": lambda x: rolling_mean_std(x, 20, 10)[1],
+    "highest": lambda x: rolling_extreme(x, 9, 4, 1.0),
+    "lowest": lambda x: rolling_extreme(x, 55, 27, -1.0),
+    "changes": changes,
+    "rsi": lambda x: rsi(x, 14),
+    "rank": lambda x: percentile_rank(x, 60, 30),
+    "last": last_known,
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_symbol_alone_has_the_bits_that_it_has_among_others(name):
+    """Several symbols are computed in one instruction; what is left over is computed alone."""
+    values = make_prices(300, 13, 4)
+    values[np.random.default_rng(4).random(values.shape) < 0.1] = np.nan
+    values[40:140, 3] = np.nan
+    together = KERNELS[name](values)
+    for s in range(values.shape[1]):
+        np.testing.assert_array_equal(together[:, [s]], KERNELS[name](values[:, [s]].copy()))
 
 
 def test_changes_bridge_short_gaps_only():
