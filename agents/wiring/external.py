@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from agents.adapters.database.meta_store import MetaStore
-from agents.adapters.own.returns_table import read_daily_returns
 from agents.core.errors import DataError
 from agents.core.external import ExternalAdvice
 from agents.core.meta_types import AgentDays
@@ -33,6 +32,8 @@ def advice_of(
 ) -> tuple[ExternalAdvice, ...]:
     """The advice about each, by name, beside a desk with these agent days whose agents have these weights; a file that
     cannot be read is told in its place."""
+    from agents.adapters.own.returns_table import read_daily_returns  # pandas: 60 MB that few desks need
+
     shares = np.array([float(weights.get(name, 0)) for name in days.agents])
     if not shares.sum() > 0.0:
         shares = np.ones(len(days.agents))
