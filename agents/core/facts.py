@@ -293,6 +293,7 @@ class DeskFacts(RuleFacts):
     task_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     beliefs: Sequence[PastBeliefs] = ()
     value_added: Sequence[AgentValueAdded] = ()
+    by_agent: Sequence[ProfitPart] = ()
     by_symbol: Sequence[ProfitPart] = ()
     by_side: Sequence[ProfitPart] = ()
     older_rules: OlderRules = field(default_factory=OlderRules)

@@ -48,9 +48,9 @@ class Run:
     """The books of one replay, bar by bar: arrays are [T] or [T, ...].
 
     `books` name the columns of `equity`, `cash` and `turnover`; `agents` those of `weights`, `shadow_return` and,
-    with the remainder last, of `contribution` (money). `gross` and `net` are exposures as fractions of live equity.
-    `fills` are the first half million or so; `fill_count` and `costs` (notional, fee, spread, impact, delay, in
-    money) are of all.
+    with the remainder last, of `contribution` and `agent_cost` (money). `gross` and `net` are exposures as
+    fractions of live equity. `fills` are the first half million or so; `fill_count` and `costs` (notional, fee, spread,
+    impact, delay, in money) are of all.
     """
 
     time: Times
@@ -62,6 +62,7 @@ class Run:
     turnover: Floats
     risk_state: Integers
     contribution: Floats
+    agent_cost: Floats
     shadow_return: Floats
     weights: Floats
     gross: Floats

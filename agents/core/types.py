@@ -137,8 +137,9 @@ class CycleRecord:
     A live cycle records n = 1, a replay a segment; both are committed as one transaction. A = `agents`, B = `books`
     (the live one first), S = `symbols`. Arrays are [n, S] and of the live book, but: `time`, `risk_state` [n];
     `forecast` [n, S, A], the signals in the common unit (NaN = abstained); `equity`, `cash`, `turnover` [n, B];
-    `contribution` [n, A+1], the bar's P&L by agent, the remainder last; `shadow_return` [n, A], the shadow books' P&L
-    over their constant capital; `hits` of `calls` [n, A], how often a shadow's position moved the right way.
+    `contribution` and `agent_cost` [n, A+1], the bar's P&L and what of it its fills cost, by agent, the remainder last;
+    `shadow_return` [n, A], the shadow books' P&L over their constant capital; `hits` of `calls`
+    [n, A], how often a shadow's position moved the right way.
 
     `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
     the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
@@ -166,6 +167,7 @@ class CycleRecord:
     turnover: Floats
     risk_state: Integers
     contribution: Floats
+    agent_cost: Floats
     shadow_return: Floats
     hits: Integers
     calls: Integers

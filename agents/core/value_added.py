@@ -50,8 +50,9 @@ class OlderRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfitPart:
-    """The live book's profit in one symbol or on one side (`name`: long, short), since the first day: `gross` before
-    the `costs` of its fills, `net` after them; open positions at their newest marks."""
+    """The live book's profit by one agent (or the remainder, which nobody asked for), in one symbol or on one side
+    (`name`: long, short), since the first day: `gross` before the `costs` of its fills, `net` after them; open
+    positions at their newest marks. `trades` are those closed, of an agent those that it had a part in."""
 
     name: str
     trades: int

@@ -44,6 +44,8 @@ class Shares(NamedTuple):
     """Money that the open position has earned."""
     contribution: Floats
     """Money that the bar has earned, over all symbols."""
+    cost: Floats
+    """Money that the bar's fills have cost, over all symbols; it is taken off `contribution`."""
     realised: Floats
     """Money that the bar's fill has realised."""
 
@@ -78,6 +80,7 @@ def attribute_bar(change: PositionChange, prices: BarPrices, shares: Shares, scr
         for k in range(len(holding)):
             paid = cost * abs(holding[k] - scratch[k]) / changed
             contribution[k] -= paid
+            shares.cost[k] += paid
             realised[k] -= paid * closing
             pool[k] -= paid * (1.0 - closing)
     _earn(holding, prices.close - prices.open, pool, contribution)

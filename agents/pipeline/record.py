@@ -211,6 +211,7 @@ def build_cycle(
         turnover=out.turnover,
         risk_state=out.risk_state,
         contribution=out.contribution,
+        agent_cost=out.agent_cost,
         shadow_return=out.shadow_return,
         hits=out.hits,
         calls=out.calls,

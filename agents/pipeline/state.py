@@ -153,6 +153,8 @@ class Outputs(NamedTuple):
     """[n, S] dividends and cash in lieu of fractions."""
     contribution: Floats
     """[n, A+1] the bar's P&L in money, by who earned it."""
+    agent_cost: Floats
+    """[n, A+1] what its fills cost, which is taken off there: spread, impact and fee."""
     realised: Floats
     """[n, S, A+1] what the bar's fills realised of it."""
     equity: Floats
@@ -251,6 +253,7 @@ def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Output
     books = FIRST_SHADOW + agents + beside
     shapes = {
         "contribution": (bars, agents + 1),
+        "agent_cost": (bars, agents + 1),
         "realised": (bars, symbols, agents + 1),
         "equity": (bars, books),
         "cash": (bars, books),

@@ -129,13 +129,14 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
     state, work = desk.state, desk.work
     opened, closed, mark, doubt = inputs.open[t], inputs.close[t], state.mark, state.doubt
     before, filled, price, fee = work.before, out.fill_quantity[t], out.fill_price[t], out.fill_fee[t]
-    contribution, realised, hits, calls = out.contribution[t], out.realised[t], out.hits[t], out.calls[t]
+    contribution, agent_cost, realised = out.contribution[t], out.agent_cost[t], out.realised[t]
+    hits, calls = out.hits[t], out.calls[t]
     for s in range(len(before)):
         if not work.has_bar[s]:
             continue
         if before[s] != 0.0 or filled[s] != 0.0:
             change = PositionChange(before[s], filled[s], price[s], fee[s])
-            shares = Shares(state.asked[s], state.holding[s], state.pool[s], contribution, realised[s])
+            shares = Shares(state.asked[s], state.holding[s], state.pool[s], contribution, agent_cost, realised[s])
             counted = cautious_price(before[s], mark[s], doubt[s])
             prices = BarPrices(counted, opened[s], closed[s])
             if work.suspect[s]:

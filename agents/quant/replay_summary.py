@@ -62,7 +62,7 @@ class TradingCosts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profit:
-    """The live book's profit in one symbol or on one side, before and after the costs of its fills."""
+    """The live book's profit by one agent, in one symbol or on one side, before and after the costs of its fills."""
 
     gross: float
     costs: float
@@ -84,7 +84,7 @@ class ReplaySummary:
     this history, these included; `books` has the live one and the controls, `value_added` what live gained over each
     control; `benchmark` what it did beside those that hold; `agents_added` what
     each agent added to the desk (empty where nobody asked); `contributions` sum to the live book's profit, the
-    remainder last."""
+    remainder last, as do the parts of `by_agent`, `by_symbol` and `by_side`."""
 
     period: tuple[str, str]
     bars: int
@@ -98,6 +98,7 @@ class ReplaySummary:
     agents: dict[str, ShadowFigures]
     agents_added: dict[str, Added]
     contributions: dict[str, float]
+    by_agent: dict[str, Profit]
     by_symbol: dict[str, Profit]
     by_side: dict[str, Profit]
     costs: TradingCosts
@@ -129,6 +130,7 @@ def summary_of(run: Run, trials: int = 1) -> ReplaySummary:
         agents=shadow_figures(run),
         agents_added=agents_added(run),
         contributions=contributions(run),
+        by_agent=profit_by_agent(run),
         by_symbol=_profits(run.symbols, run.profit.symbol_net, run.profit.symbol_costs),
         by_side=_profits(("long", "short"), run.profit.side_net, run.profit.side_costs),
         costs=trading_costs(run, daily),
@@ -182,6 +184,16 @@ def _profits(names: Sequence[str], net: Floats, costs: Floats) -> dict[str, Prof
 def contributions(run: Run) -> dict[str, float]:
     """Each agent's part of the live book's profit, the remainder last; they sum to it."""
     return dict(zip((*run.agents, REMAINDER), (float(v) for v in run.contribution.sum(axis=0)), strict=True))
+
+
+def profit_by_agent(run: Run) -> dict[str, Profit]:
+    """Each agent's part of the profit and of the costs, the remainder last; they sum to the desk's."""
+    net, costs = run.contribution.sum(axis=0), run.agent_cost.sum(axis=0)
+    costs[-1] = sum(run.costs[name] for name in ("fee", "spread", "impact")) - costs[:-1].sum()
+    names = (*run.agents, REMAINDER)
+    return {
+        n: Profit(gross=float(a + b), costs=float(b), net=float(a)) for n, a, b in zip(names, net, costs, strict=True)
+    }
 
 
 def agents_added(run: Run) -> dict[str, Added]:

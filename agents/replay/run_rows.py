@@ -29,6 +29,7 @@ class RunRows:
         widths = {
             **dict.fromkeys(self._BOOKS, FIRST_SHADOW + count),
             "contribution": count + 1,
+            "agent_cost": count + 1,
             "shadow_return": count,
             "weights": count,
             "beside": beside,
@@ -48,7 +49,8 @@ class RunRows:
         value = np.where(out.position[lead:] != 0.0, out.position[lead:] * out.mark[lead:], 0.0)
         live = out.equity[lead:, LIVE]
         new: dict[str, Any] = {name: getattr(out, name)[lead:, : self._width] for name in self._BOOKS}
-        new |= {name: getattr(out, name)[lead:] for name in ("contribution", "shadow_return", "risk_state")}
+        by_agent = ("contribution", "agent_cost", "shadow_return")
+        new |= {name: getattr(out, name)[lead:] for name in (*by_agent, "risk_state")}
         new["beside"] = out.equity[lead:, self._width :]
         new |= {
             "time": bars.time[lead:],

@@ -116,7 +116,7 @@ class AgentLine(NamedTuple):
 
 
 class ProfitLine(NamedTuple):
-    """The profit in one symbol or on one side, before and after costs."""
+    """The profit by one agent, in one symbol or on one side, before and after costs."""
 
     name: str
     trades: str
@@ -238,6 +238,7 @@ class Content:
     agents: Sequence[AgentLine]
     quality: Sequence[QualityLine]
     measured: str
+    profits: Sequence[ProfitLine]
     sides: Sequence[ProfitLine]
     symbols: Cut[ProfitLine]
     costs: str

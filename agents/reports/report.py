@@ -161,6 +161,7 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         agents=agent_lines(facts),
         quality=quality_lines(facts),
         measured=measured_sentence(facts),
+        profits=[profit_line(part) for part in facts.by_agent],
         sides=[profit_line(part) for part in facts.by_side],
         symbols=_cut([profit_line(part) for part in facts.by_symbol], rows),
         costs=costs_sentence(facts),

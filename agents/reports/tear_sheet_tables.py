@@ -13,7 +13,7 @@ from agents.core.meta_types import WeightDecision
 from agents.core.replay_types import Finding, Replayed
 from agents.quant.leave_one_out import Added
 from agents.quant.measures import BookFigures, Daily, daily_of, monthly
-from agents.quant.replay_summary import ReplaySummary, ShadowFigures, TradingCosts
+from agents.quant.replay_summary import Profit, ReplaySummary, ShadowFigures, TradingCosts
 from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
 
 CHANGES_SHOWN, FINDINGS_SHOWN = 40, 20
@@ -49,7 +49,6 @@ class Tables:
 
 def tables_of(replayed: Replayed, summary: ReplaySummary) -> Tables:
     """All tables."""
-    contributions = [[name, signed_money(amount)] for name, amount in summary.contributions.items()]
     return Tables(
         books=_books(summary.books),
         added=_added(summary),
@@ -57,9 +56,9 @@ def tables_of(replayed: Replayed, summary: ReplaySummary) -> Tables:
         months=_months(daily_of(replayed.run)),
         changes=_changes(replayed),
         agents=_agents(replayed, summary),
-        contributions=Table(("agent", "profit"), contributions, signed=True),
+        contributions=_profits("agent", summary.by_agent),
         costs=_costs(summary.costs),
-        profits=_profits(summary),
+        profits=_profits("side or symbol", {**summary.by_side, **summary.by_symbol}),
         findings=_findings(replayed.findings),
     )
 
@@ -168,14 +167,10 @@ def _costs(costs: TradingCosts) -> Table:
     return Table(columns, [[f"{costs.fills:,.0f}", *map(money, amounts), share, percent(costs.of_equity_a_year, 2)]])
 
 
-def _profits(summary: ReplaySummary) -> Table:
-    """By side, then by symbol."""
-    rows = [
-        [name, signed_money(part.gross), money(part.costs), signed_money(part.net)]
-        for parts in (summary.by_side, summary.by_symbol)
-        for name, part in parts.items()
-    ]
-    return Table(("side or symbol", "gross", "costs", "net"), rows)
+def _profits(what: str, parts: Mapping[str, Profit]) -> Table:
+    """The profit by its parts, before and after costs."""
+    rows = [[n, signed_money(part.gross), money(part.costs), signed_money(part.net)] for n, part in parts.items()]
+    return Table((what, "gross", "costs", "net"), rows)
 
 
 def _changes(replayed: Replayed) -> Table:

@@ -97,7 +97,7 @@ def _trades_sentence(facts: DeskFacts) -> str:
 
 
 def profit_line(part: ProfitPart) -> ProfitLine:
-    """The profit of a symbol or a side."""
+    """The profit by an agent, of a symbol or a side."""
     return ProfitLine(
         part.name, f"{part.trades:,}", signed_money(part.gross), money(part.costs), signed_money(part.net)
     )

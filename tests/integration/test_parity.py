@@ -213,6 +213,12 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
         assert [next(iter(part.values())) for part in parts] == names
         assert sum(part["net"] for part in parts) == pytest.approx(earned, abs=1e-3)
         assert sum(part["gross"] for part in parts) == pytest.approx(earned + paid, abs=1e-3)
+    by_agent = {part["agent_name"]: part for part in rows("SELECT * FROM v_pnl_by_agent")}
+    assert set(by_agent) == {*START, "remainder"} and by_agent["OnChainAnalyst"]["costs"] == 0.0
+    for figure, whole in (("net", earned), ("costs", paid), ("gross", earned + paid)):
+        assert sum(part[figure] for part in by_agent.values()) == pytest.approx(whole, abs=1e-3), figure
+    assert by_agent["TrendFollower"]["costs"] > 100.0 and by_agent["TrendFollower"]["trades"] > 10
+    assert abs(by_agent["remainder"]["costs"]) < 0.2 * paid, "each agent's costs are its own, not what is left"
     costs = {row["period"]: row for row in rows("SELECT * FROM v_costs")}
     assert set(costs) == {"all", "2001"} and costs["all"]["costs"] == pytest.approx(paid)
     assert 0.01 < costs["all"]["percent_of_equity_a_year"] < 20.0

@@ -37,6 +37,7 @@ VIEWS = (
     "v_health",
     "v_trade_signals",
     "v_agent_value_added",
+    "v_pnl_by_agent",
     "v_pnl_by_symbol",
     "v_pnl_by_side",
     "v_costs",

@@ -58,6 +58,9 @@ _QUERIES = {
     "value_added": "SELECT * FROM v_agent_value_added",
     "older_rules": """
         SELECT count(DISTINCT date) AS days, max(date) AS until FROM agent_days WHERE rules < 2 AND date <= :at""",
+    "by_agent": """
+        SELECT agent_name AS name, trades, gross, costs, net FROM v_pnl_by_agent
+        ORDER BY agent_name = 'remainder', net DESC, agent_name""",
     "by_symbol": """
         SELECT symbol AS name, trades, gross, fees + spread + impact AS costs, net
         FROM v_pnl_by_symbol ORDER BY net DESC, symbol""",
@@ -209,6 +212,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         alarms=[_open_alarm(row) for row in read("alarms")],
         heartbeats=read_heartbeats(connection),
         value_added=[AgentValueAdded(**row) for row in read("value_added")],
+        by_agent=[ProfitPart(**row) for row in read("by_agent")],
         by_symbol=[ProfitPart(**row) for row in read("by_symbol")],
         by_side=[ProfitPart(**row) for row in read("by_side")],
         yearly_costs=[CostsOfPeriod(**row) for row in read("yearly_costs")],

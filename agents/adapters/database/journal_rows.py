@@ -111,7 +111,7 @@ def series_rows(cycle: CycleRecord) -> list[TableRows]:
         TableRows("decision_details", _DETAIL_COLUMNS, _details(cycle, moments)),
         TableRows("equity", ("time", "book", "equity", "cash", "turnover"), _equity(cycle, moments)),
         TableRows("shadow_returns", ("time", "agent_name", "return", "hits", "calls"), _shadows(cycle, moments)),
-        TableRows("bar_contributions", ("time", "agent_name", "contribution"), _contributions(cycle, moments)),
+        TableRows("bar_contributions", ("time", "agent_name", "contribution", "cost"), _contributions(cycle, moments)),
         _of_records("agent_work_log", _WORK_COLUMNS, cycle.work_log),
     ]
 
@@ -178,7 +178,7 @@ def _shadows(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
 
 def _contributions(cycle: CycleRecord, moments: Sequence[datetime]) -> list[Row]:
     return [
-        (at, name, float(cycle.contribution[t, k]))
+        (at, name, float(cycle.contribution[t, k]), float(cycle.agent_cost[t, k]))
         for t, at in enumerate(moments)
         for k, name in enumerate((*cycle.agents, REMAINDER))
     ]

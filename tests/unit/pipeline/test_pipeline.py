@@ -467,9 +467,11 @@ def test_fills_never_exceed_orders_volume_or_buying_power(seed):
 def test_shares_of_a_bar_by_hand():
     """A asked for 60, B for 40, all 100 held; open 10 -> close 11 after a night of +0.5: A 0.6 x 150, B 0.4 x 150."""
     holding, pool = np.array([60.0, 40.0, 0.0]), np.zeros(3)
-    contribution, realised = np.zeros(3), np.zeros(3)
+    contribution, cost, realised = np.zeros(3), np.zeros(3), np.zeros(3)
     change, prices = PositionChange(100.0, 0.0, 0.0, 0.0), BarPrices(9.5, 10.0, 11.0)
-    attribute_bar(change, prices, Shares(np.array([60.0, 40.0]), holding, pool, contribution, realised), np.zeros(3))
+    attribute_bar(
+        change, prices, Shares(np.array([60.0, 40.0]), holding, pool, contribution, cost, realised), np.zeros(3)
+    )
     assert contribution.tolist() == pytest.approx([90.0, 60.0, 0.0])
     assert pool.tolist() == pytest.approx([90.0, 60.0, 0.0])
 
@@ -477,9 +479,11 @@ def test_shares_of_a_bar_by_hand():
 def test_a_half_closed_position_realises_half_the_pool():
     """Pool 80/20 on 100 units; 50 sold at the open, bought nothing else; A now asks 50, B 0."""
     holding, pool = np.array([80.0, 20.0, 0.0]), np.array([800.0, 200.0, 0.0])
-    contribution, realised = np.zeros(3), np.zeros(3)
+    contribution, cost, realised = np.zeros(3), np.zeros(3), np.zeros(3)
     change, prices = PositionChange(100.0, -50.0, 10.0, 0.0), BarPrices(10.0, 10.0, 10.0)
-    attribute_bar(change, prices, Shares(np.array([50.0, 0.0]), holding, pool, contribution, realised), np.zeros(3))
+    attribute_bar(
+        change, prices, Shares(np.array([50.0, 0.0]), holding, pool, contribution, cost, realised), np.zeros(3)
+    )
     assert realised.tolist() == pytest.approx([400.0, 100.0, 0.0])
     assert pool.tolist() == pytest.approx([400.0, 100.0, 0.0])
     assert holding.tolist() == pytest.approx([50.0, 0.0, 0.0])
@@ -500,11 +504,12 @@ def test_attribution_adds_up_over_any_path(seed):
         open_, close = mark * np.exp(rng.normal(0, 0.02)), 0.0
         close = open_ * np.exp(rng.normal(0, 0.02))
         price, fee = open_ * (1 + 0.001 * np.sign(filled)), abs(filled) * 0.01
-        contribution, realised = np.zeros(agents + 1), np.zeros(agents + 1)
+        contribution, cost, realised = np.zeros(agents + 1), np.zeros(agents + 1), np.zeros(agents + 1)
         change, prices = PositionChange(position, filled, price, fee), BarPrices(mark, open_, close)
-        attribute_bar(change, prices, Shares(asked, holding, pool, contribution, realised), scratch)
+        attribute_bar(change, prices, Shares(asked, holding, pool, contribution, cost, realised), scratch)
         expected = position * (open_ - mark) + (position + filled) * (close - open_) - filled * (price - open_) - fee
         assert contribution.sum() == pytest.approx(expected, abs=1e-8)
+        assert cost.sum() == pytest.approx(filled * (price - open_) + fee, abs=1e-8) and (cost >= 0.0).all()
         position, mark = position + filled, close
         assert holding.sum() == pytest.approx(position, abs=1e-9)
         total += expected

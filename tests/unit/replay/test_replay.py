@@ -235,10 +235,13 @@ def test_books_and_contributions_add_up():
     run = replay_history(history_of(BARS), STILL).run
     summary = summary_of(run)
     assert sum(summary.contributions.values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-4)
-    for parts in (summary.by_symbol, summary.by_side):
+    for parts in (summary.by_agent, summary.by_symbol, summary.by_side):
         assert sum(part.net for part in parts.values()) == pytest.approx(run.equity[-1, 0] - run.initial_cash, abs=1e-3)
         paid = sum(part.costs for part in parts.values())
         assert paid == pytest.approx(summary.costs.fees + summary.costs.spread + summary.costs.impact, rel=1e-9)
+    costs = np.array([part.costs for part in summary.by_agent.values()])
+    np.testing.assert_allclose(costs, run.agent_cost.sum(axis=0), rtol=0.0, atol=1e-3)
+    assert {n: part.net for n, part in summary.by_agent.items()} == summary.contributions
     assert set(summary.by_side) == {"long", "short"} and set(summary.by_symbol) == set(run.symbols)
     daily = daily_of(run)
     spent = summary.costs

@@ -266,6 +266,7 @@ def test_a_mail_of_twelve_agents_stays_below_what_gmail_shows():
         applied=many.facts.applied,
         scorecards=[card(name, window, **full_card) for name in many.names for window in (0, 30)],
         contributions=dict.fromkeys(many.names, 1234.5),
+        by_agent=[ProfitPart(name=n, trades=9, gross=1e4, costs=1e3, net=9e3) for n in (*many.names, "remainder")],
         by_symbol=[ProfitPart(name=f"S{k}", trades=9, gross=1e4, costs=1e3, net=9e3) for k in range(30)],
         work=[
             AgentWork(agent_name=n, cycles=9, opinions=99, failures=0, mean_ms=1.5, longest_ms=3.0, failure=None)
@@ -456,6 +457,7 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
     facts = replace(
         full_facts(),
         value_added=[row, replace(row, agent_name="MeanReversion", return_low=None, verdict="nothing to judge yet")],
+        by_agent=[ProfitPart(name="TrendFollower", trades=17, gross=951.0, costs=112.0, net=839.0)],
         by_side=[ProfitPart(name="long", trades=20, gross=900.0, costs=100.0, net=800.0)],
         by_symbol=[ProfitPart(name="AAPL", trades=20, gross=900.0, costs=100.0, net=800.0)],
         yearly_costs=[costs],
@@ -468,6 +470,7 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
         assert "nothing to judge yet" in words
         assert "shadow books (long-only books)" in words
         assert "Costs took 0.85 % of equity a year: fees 100" in words
+        assert re.search(r"TrendFollower 17 (trades gross )?\+951 (costs )?112 (net )?\+839", words)
         assert "long" in words and "AAPL" in words and "+800" in words and "+900" in words
 
 

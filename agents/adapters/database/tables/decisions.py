@@ -121,8 +121,10 @@ bar_contributions = Table(
     Column("time", MOMENT, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     number("contribution"),
+    Column("cost", Double, comment="of its fills, already taken off; NULL in rows of older versions"),
     sane_time(),
     check("contribution_finite", finite("contribution")),
+    check("cost_finite", finite("cost")),
 )
 
 agent_work_log = Table(
