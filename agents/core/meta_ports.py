@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
 from agents.core.facts import DeskFacts, Period
@@ -24,6 +23,7 @@ from agents.core.meta_types import (
     WeightDecision,
 )
 from agents.core.types import WeightSet
+from agents.core.weights_over_time import WeightsOverTime
 
 
 class AnalyzerDesk(Protocol):
@@ -79,7 +79,7 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
 
     def tuning_record(self) -> TuningRecord: ...
 
-    def weights_over_time(self) -> Sequence[tuple[datetime, Mapping[str, Decimal]]]:
+    def weights_over_time(self) -> WeightsOverTime:
         """Every set of weights that came into force, and when it was decided; oldest first."""
         ...
 

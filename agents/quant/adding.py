@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.types import Booleans, Floats
+from agents.core.types import Booleans, Floats, Integers
 from agents.quant.compiled import compiled
 
 MEMORY_PERIODS = 252.0
@@ -30,6 +30,8 @@ BET = 0.21
 bets. A fall beyond `LARGEST` costs nearly all of it, which is right for agents that earn a little on most days and lose
 all of it at once."""
 BELIEF_PERIODS = 504
+NO_WEIGHT = 1e-9
+"""All others together with no more than this weigh nothing: it is what subtracting leaves."""
 PRIOR_DEVIATION = 1.0
 """Of the annual appraisal ratio, before anything was seen."""
 
@@ -49,35 +51,73 @@ class Adding(NamedTuple):
 
 
 @compiled
-def mix_without(returns: Floats, weights: Floats, agent: int) -> Floats:
-    """What the others made, [T], of `returns` [T, A] at `weights` [T, A], renormalised without `agent`; one that had no
-    opinion (NaN) held nothing. NaN where the others weigh nothing."""
-    mix = np.full(len(returns), np.nan)
+def mixes_without(returns: Floats, weights: Floats) -> Floats:
+    """[T, A]: what the others than each agent made, of `returns` [T, A] at `weights` [T, A], renormalised without it;
+    one that had no opinion (NaN) held nothing. NaN where the others weigh nothing."""
+    mixes = np.full(returns.shape, np.nan)
     for t in range(len(returns)):
         made, weight = 0.0, 0.0
         for a in range(returns.shape[1]):
-            if a != agent:
-                weight += weights[t, a]
-                if math.isfinite(returns[t, a]):
-                    made += weights[t, a] * returns[t, a]
-        if weight > 0.0:
-            mix[t] = made / weight
-    return mix
+            weight += weights[t, a]
+            if math.isfinite(returns[t, a]):
+                made += weights[t, a] * returns[t, a]
+        for a in range(returns.shape[1]):
+            others = weight - weights[t, a]
+            if others > NO_WEIGHT:
+                own = weights[t, a] * returns[t, a] if math.isfinite(returns[t, a]) else 0.0
+                mixes[t, a] = (made - own) / others
+    return mixes
 
 
 def adding(own: Floats, mix: Floats, counted: Booleans, periods_per_year: float) -> Adding:
     """From an agent's own returns [T], NaN where it had no opinion, and those of the mix without it [T], oldest first.
     Evidence is of the `counted` periods [T] only; those before tell what is usual."""
-    beyond = beyond_the_mix(own, mix)
-    log_evidence, bets = _bet(beyond, counted)
-    newest = beyond[-BELIEF_PERIODS:]
-    newest = newest[np.isfinite(newest)]
-    years = len(newest) / periods_per_year
+    return _adding(*_measured(own, mix, counted), periods_per_year)
+
+
+def adding_of_each(
+    returns: Floats, weights: Floats, looked_at: Integers, counted: Integers, periods_per_year: float
+) -> list[Adding]:
+    """`adding` of each agent to the mix of the others, of `returns` [T, A] at `weights` [T, A]. An agent is looked at
+    from the period `looked_at` [A] on, and its evidence is of those from `counted` [A] on."""
+    measured = _each_measured(returns, weights, looked_at, counted).tolist()
+    return [_adding(row[0], int(row[1]), row[2], int(row[3]), periods_per_year) for row in measured]
+
+
+def _adding(log_evidence: float, bets: int, total: float, periods: int, periods_per_year: float) -> Adding:
+    """From what was measured: evidence and bets, and the sum of what the agent made beyond its share of the mix."""
+    years = periods / periods_per_year
     spread = 1.0 / math.sqrt(PRIOR_DEVIATION**-2 + years)
-    ratio = float(newest.sum()) / math.sqrt(periods_per_year) * spread**2
+    ratio = total / math.sqrt(periods_per_year) * spread**2
     belief = 0.5 * math.erfc(-ratio / spread / math.sqrt(2.0))
     width = 1.2815515655446004 * spread
-    return Adding(float(log_evidence), int(bets), ratio, ratio - width, ratio + width, belief, len(newest))
+    return Adding(log_evidence, bets, ratio, ratio - width, ratio + width, belief, periods)
+
+
+@compiled
+def _each_measured(returns: Floats, weights: Floats, looked_at: Integers, counted: Integers) -> Floats:
+    """[A, 4]: `_measured` of each agent."""
+    mixes, result = mixes_without(returns, weights), np.empty((returns.shape[1], 4))
+    for a in range(returns.shape[1]):
+        first = looked_at[a]
+        evident = np.arange(first, len(returns)) >= counted[a]
+        measured = _measured(returns[first:, a].copy(), mixes[first:, a].copy(), evident)
+        result[a, 0], result[a, 1], result[a, 2], result[a, 3] = measured
+    return result
+
+
+@compiled
+def _measured(own: Floats, mix: Floats, counted: Booleans) -> tuple[float, int, float, int]:
+    """(log of the evidence, bets made; over the newest two years the sum of what was made beyond the mix, in
+    deviations, and in how many periods)."""
+    beyond = beyond_the_mix(own, mix)
+    log_evidence, bets = _bet(beyond, counted)
+    total, periods = 0.0, 0
+    for value in beyond[-BELIEF_PERIODS:]:
+        if math.isfinite(value):
+            total += value
+            periods += 1
+    return log_evidence, bets, total, periods
 
 
 @compiled

@@ -91,7 +91,9 @@ def propose(
     )
     if method != "adaptive":
         return _decide(problem)
-    known = advance_all(state or no_beliefs(agents), returns, pace_of(periods_per_year, trust))
+    known = state or no_beliefs(agents)
+    if len(returns):
+        known = advance_all(known, returns, pace_of(periods_per_year, trust, replayed=trust < 1.0))
     return propose_by_beliefs(problem, known)
 
 

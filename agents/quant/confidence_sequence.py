@@ -12,6 +12,8 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
+from agents.quant.compiled import compiled
+from agents.quant.returns import MINIMUM_PERIODS, STILL
 
 LEVEL = 0.05
 """On each side, in at most so many lives of an agent is the truth ever outside."""
@@ -23,24 +25,62 @@ NEIGHBOURS = 5
 """What neighbours have in common is seen in sums of so many periods."""
 
 
+@compiled
 def sharpe_sequence(returns: Floats) -> tuple[float, float]:
     """The interval of the Sharpe ratio per period of returns [T], all there are since the first; NaNs below 60 of them
     or without movement."""
     count = len(returns)
-    variance = float(np.var(returns, ddof=1)) if count >= FIRST_LOOK else 0.0
+    mean, variance = _mean_and_variance(returns) if count >= FIRST_LOOK else (0.0, 0.0)
     if not variance > 1e-30:
         return math.nan, math.nan
     level = 2.0 * LEVEL
     spread = (-2.0 * math.log(level) + math.log(1.0 - 2.0 * math.log(level))) / NARROWEST_AT
     grown = count * spread + 1.0
     reach = math.sqrt(2.0 * grown / (count * count * spread) * math.log(math.sqrt(grown) / level))
-    ratio = float(np.mean(returns)) / math.sqrt(variance)
+    ratio = mean / math.sqrt(variance)
     reach *= math.sqrt(_common(returns, variance) * (1.0 + 0.5 * ratio * ratio))
     return ratio - reach, ratio + reach
 
 
+@compiled
 def _common(returns: Floats, variance: float) -> float:
     """How many times larger the variance of a mean is than independence would make it; not below 1."""
     blocks = len(returns) // NEIGHBOURS
-    sums = returns[len(returns) - blocks * NEIGHBOURS :].reshape(blocks, NEIGHBOURS).sum(axis=1)
-    return max(1.0, float(np.var(sums, ddof=1)) / (NEIGHBOURS * variance))
+    first = len(returns) - blocks * NEIGHBOURS
+    sums = np.zeros(blocks)
+    for block in range(blocks):
+        for k in range(NEIGHBOURS):
+            sums[block] += returns[first + block * NEIGHBOURS + k]
+    return max(1.0, _mean_and_variance(sums)[1] / (NEIGHBOURS * variance))
+
+
+@compiled
+def _mean_and_variance(values: Floats) -> tuple[float, float]:
+    """Of two or more values: `returns.mean_and_variance`, to the bit."""
+    total, squares = 0.0, 0.0
+    for value in values:
+        total += value
+    mean = total / len(values)
+    for value in values:
+        squares += (value - mean) * (value - mean)
+    return mean, squares / (len(values) - 1.0)
+
+
+@compiled
+def ratios_and_sequences(returns: Floats) -> Floats:
+    """[A, 3]: the Sharpe ratio per period of each agent's returns [T, A], as `returns.sharpe_ratio` has it, and the two
+    ends of its `sharpe_sequence`. NaN are periods that an agent has no part in."""
+    known, result = np.empty(len(returns)), np.full((returns.shape[1], 3), np.nan)
+    for a in range(returns.shape[1]):
+        count = 0
+        for t in range(len(returns)):
+            if np.isfinite(returns[t, a]):
+                known[count] = returns[t, a]
+                count += 1
+        if count >= MINIMUM_PERIODS:
+            mean, variance = _mean_and_variance(known[:count])
+            deviation = math.sqrt(variance)
+            if deviation > STILL:
+                result[a, 0] = mean / deviation
+        result[a, 1], result[a, 2] = sharpe_sequence(known[:count])
+    return result

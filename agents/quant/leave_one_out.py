@@ -10,7 +10,7 @@ import numpy as np
 from agents.core.types import Booleans, Floats, Times
 from agents.quant.comparison import NOTHING_TO_JUDGE, mean_interval
 from agents.quant.evidence import sharpe_difference
-from agents.quant.returns import MINIMUM_PERIODS, periods_per_year, simple_returns
+from agents.quant.returns import MINIMUM_PERIODS, first_of_window, periods_per_year, simple_returns
 
 SEED = 20261122
 NO_DIFFERENCE = 1e-12
@@ -56,7 +56,7 @@ class Added:
 def value_added_by(date: Times, desk: Floats, book: Floats, with_agent: Booleans, window_days: int) -> Added:
     """What an agent added in the last `window_days` (0: all), from equity at the ends of days [D]: of the desk, and of
     the book beside it that lacks the agent (or has it, where `with_agent`)."""
-    first = 0 if window_days == 0 else int(np.searchsorted(date, date[-1] - np.timedelta64(window_days - 1, "D")))
+    first = first_of_window(window_days, date)
     sound = (desk[:-1] > 0.0) & (book[:-1] > 0.0)
     rows = np.flatnonzero(sound)
     rows = rows[rows + 1 >= first]

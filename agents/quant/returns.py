@@ -16,6 +16,8 @@ from agents.core.types import Floats, Integers, Times
 SECONDS_PER_YEAR = 365.25 * 86400.0
 MINIMUM_PERIODS = 20
 """Fewer returns than this have no Sharpe ratio."""
+STILL = 1e-15
+"""Returns with no larger deviation do not move, and have no Sharpe ratio."""
 
 
 def periods_per_year(time: Times) -> float:
@@ -27,6 +29,20 @@ def periods_per_year(time: Times) -> float:
         return float("nan")
     span_s = float((time[-1] - time[0]) / np.timedelta64(1, "s"))
     return (len(time) - 1) * SECONDS_PER_YEAR / span_s
+
+
+def first_of_window(window_days: int, date: Times) -> int:
+    """The place of a window's first day among the days with bars [D], of all of them for a window of 0.
+
+    30 days around a holiday hold 17 to 19 sessions, and a Sharpe ratio wants 20: such a window begins so much sooner,
+    by half its length at most.
+    """
+    if window_days == 0 or not len(date):
+        return 0
+    longest = window_days * 3 // 2
+    first, soonest = (int(np.searchsorted(date, date[-1] - np.timedelta64(n - 1, "D"))) for n in (window_days, longest))
+    enough = len(date) - MINIMUM_PERIODS
+    return min(first, enough) if enough >= soonest else first
 
 
 def simple_returns(equity: Floats) -> Floats:
@@ -59,7 +75,7 @@ def sharpe_ratio(returns: Floats, periods: float) -> float:
         return math.nan
     mean, variance = mean_and_variance(returns)
     deviation = math.sqrt(variance)
-    return mean / deviation * math.sqrt(periods) if deviation > 1e-15 else math.nan
+    return mean / deviation * math.sqrt(periods) if deviation > STILL else math.nan
 
 
 def max_drawdown(equity: Floats) -> float:

@@ -47,6 +47,7 @@ class AgentDayTable:
         self._days = 0
         self._seen = 0
         self._before = 0
+        self._known: tuple[np.datetime64, AgentDays] | None = None
         self.available = 0
         """How many rows of the current chunk the simulated desk has seen."""
 
@@ -82,6 +83,7 @@ class AgentDayTable:
         stop = self.available
         if stop <= self._seen:
             return 0
+        self._known = None
         first_day = max(0, self._days - REPEATED_DAYS)
         last_day = int(np.searchsorted(self._date, self._day[stop - 1]))
         start = max(self._floor, int(np.searchsorted(self._day, self._date[first_day])))
@@ -144,6 +146,11 @@ class AgentDayTable:
 
     def days(self, last: np.datetime64) -> AgentDays:
         """All days up to `last`, as views."""
+        if self._known is None or self._known[0] != last:
+            self._known = last, self._days_up_to(last)
+        return self._known[1]
+
+    def _days_up_to(self, last: np.datetime64) -> AgentDays:
         n = int(np.searchsorted(self._date[: self._days], last, side="right"))
         table = self._table[:, :n]
         self._shares = [np.concatenate(self._shares, axis=1)] if len(self._shares) > 1 else self._shares

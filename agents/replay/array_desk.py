@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import takewhile
 
 import numpy as np
@@ -20,6 +19,7 @@ from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
 from agents.core.weight_sets import StandIn, in_force, largest_move
+from agents.core.weights_over_time import WeightsOverTime
 from agents.replay.agent_days import AgentDayTable
 
 
@@ -52,7 +52,7 @@ class ArrayDesk:
         self._methods: set[str] = set()
         self._unscored: list[PastChange] = []
         self._record = TuningRecord(None, None, None)
-        self._in_force: list[tuple[datetime, Mapping[str, Decimal]]] = []
+        self._in_force = WeightsOverTime.of([])
 
     @property
     def seen(self) -> int:
@@ -91,7 +91,7 @@ class ArrayDesk:
     def tuning_record(self) -> TuningRecord:
         return self._record
 
-    def weights_over_time(self) -> list[tuple[datetime, Mapping[str, Decimal]]]:
+    def weights_over_time(self) -> WeightsOverTime:
         return self._in_force
 
     def moved_since(self, since: datetime) -> float:
@@ -132,7 +132,7 @@ class ArrayDesk:
             paused, resumed = (decision.at, resumed) if stops else (None, decision.at)
         self._record = TuningRecord(decision.at, paused, resumed)
         if decision.status in IN_FORCE:
-            self._in_force.append((decision.at, decision.weights))
+            self._in_force = self._in_force.then(decision.at, decision.weights)
             self._newest = self._cached = WeightSet(
                 version=version,
                 weights=dict(decision.weights),

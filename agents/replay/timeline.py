@@ -46,16 +46,21 @@ class Timeline:
         """(first, stop) of rows to trade one after the other, at most `longest` of them at once; the clock stands at
         the first bar of a segment while it is traded."""
         while first < len(time):
-            due = self._between.next_due(self._ran) if self._between is not None else None
+            opens = as_datetime(time[first])
+            due = self._run_until(opens)
             reach = len(time) if due is None else int(np.searchsorted(time, as_stamp(due), side="right"))
             stop = min(reach, first + longest) if longest else reach
-            if stop <= first:
-                assert self._between is not None and due is not None
-                self._clock.advance_to(due)
-                self._between.run(due)
-                self._ran = due
-                continue
-            self._clock.advance_to(as_datetime(time[first]))
+            self._clock.advance_to(opens)
             yield first, stop
             self._clock.advance_to(as_datetime(time[stop - 1]))
             first = stop
+
+    def _run_until(self, at: datetime) -> datetime | None:
+        """Run all that is due before `at`; when the next is due."""
+        if self._between is None:
+            return None
+        while (due := self._between.next_due(self._ran)) < at:
+            self._clock.advance_to(due)
+            self._between.run(due)
+            self._ran = due
+        return due

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ from agents.core.life_types import LISTENED_TO, Life, LifeChange
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.types import Floats, WeightSet
-from agents.core.weight_sets import anchor_of, fitted, normalised
-from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding, mix_without
+from agents.core.weight_sets import anchor_of, fitted, normalised, vector_of
+from agents.core.weights_over_time import utc_day
+from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding_of_each
+from agents.quant.bounded_weights import box_of, feasible_start
 from agents.quant.limits import USUAL_FLOOR, Limits, bounds
 from agents.tuning.agent_life import TUNER, LifeRules, bets_to_go, changes_due, figures_of, hurdle, lives_of
 
@@ -93,7 +95,7 @@ def turn_of(
         for change in changes_due(lives, listed, adds, at, watched.rules)
         if change.agent not in spoken_of and not (paused and change.actor == TUNER)
     ]
-    lives = lives_of([*past, *first, *due])
+    lives = lives_of([*past, *first, *due]) if due else lives
     figures = {name: told(life, adds.get(name), at, watched) for name in listed if (life := lives.get(name))}
     return Turn((*first, *due), seating_of(lives, listed, watched.limits, watched.mute), figures)
 
@@ -116,40 +118,27 @@ def seating_of(
 
 def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life]) -> dict[str, Adding]:
     """What every agent that has a life adds to the mix of the others; nothing before the first day."""
-    days = watched.days
-    if not len(days.date):
+    days, count = watched.days, len(watched.days.date)
+    if not count:
         return {}
-    since = {name: life.watched_since for name, life in lives.items() if life.watched_since is not None}
-    starts = {name: int(np.searchsorted(days.date, _date(moment), side="right")) for name, moment in since.items()}
-    returns, weights, result = _opinions(days), _weights_on(desk, watched), {}
+    counted, looked_at = np.full(len(days.agents), count), np.full(len(days.agents), count)
     for a, name in enumerate(days.agents):
         if name in lives:  # from where it is looked at is its own affair: an agent in shadow changes nothing for others
-            start = starts.get(name, len(days.date))
-            first = max(0, min(len(days.date) - BELIEF_PERIODS, start) - RUN_UP_PERIODS)
-            mix = mix_without(np.ascontiguousarray(returns[first:]), weights[first:], a)
-            counted = np.arange(first, len(days.date)) >= start
-            result[name] = adding(np.ascontiguousarray(returns[first:, a]), mix, counted, watched.per_year)
-    return result
-
-
-def _opinions(days: AgentDays) -> Floats:
-    """Returns [D, A]; a day without any signal is a day without an opinion, not a return of 0."""
-    silent = (days.signals == 0) & (days.returns == 0.0)
-    return np.where(silent, np.nan, days.returns)
-
-
-def _weights_on(desk: OptimizerDesk, watched: Watched) -> Floats:
-    """The weights [D, A] in force on each day: what was decided counts from the day after, the anchor before."""
-    days, changes = watched.days, desk.weights_over_time()
+            if (since := lives[name].watched_since) is not None:
+                counted[a] = np.searchsorted(days.date, utc_day(since), side="right")
+            looked_at[a] = max(0, min(count - BELIEF_PERIODS, counted[a]) - RUN_UP_PERIODS)
+    oldest = int(looked_at.min())
     enabled = [name for name, where in desk.listed.items() if where == "enabled"]
-    sets: list[Mapping[str, Any]] = [anchor_of(watched.static, enabled), *(weights for _, weights in changes)]
-    grid = np.array([[float(weights.get(name, 0)) for name in days.agents] for weights in sets])
-    decided = np.array([_date(moment) for moment, _ in changes], dtype="datetime64[D]")
-    return np.asarray(grid[np.searchsorted(decided, days.date, side="left")])
+    weights = desk.weights_over_time().held(days.date[oldest:], days.agents, anchor_of(watched.static, enabled))
+    of_each = adding_of_each(_opinions(days, oldest), weights, looked_at - oldest, counted - oldest, watched.per_year)
+    return {name: adds for name, adds in zip(days.agents, of_each, strict=True) if name in lives}
 
 
-def _date(at: datetime) -> np.datetime64:
-    return np.datetime64(at.astimezone(UTC).date(), "D")
+def _opinions(days: AgentDays, first: int) -> Floats:
+    """Returns [D, A] from a place in the days on; a day without any signal is a day without an opinion, not a return
+    of 0."""
+    returns = days.returns[first:]
+    return np.where((days.signals[first:] == 0) & (returns == 0.0), np.nan, returns)
 
 
 def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dict[str, Any]:
@@ -174,14 +163,21 @@ def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dic
 # ---------------------------------------------------------------- a decision for some, and for all
 
 
-def before_of(before: WeightSet, seating: Seating, floor: float, at: datetime) -> WeightSet:
-    """The weights in force as the tuned agents see them: theirs alone, in proportion; as it is where they are all. Who
-    had no weight, as a mute one, and is tuned now, begins at the floor like a new one."""
+def before_of(
+    before: WeightSet, seating: Seating, limits: Limits, static: Mapping[str, float], at: datetime
+) -> WeightSet:
+    """The weights in force as the tuned agents see them: theirs alone, in proportion as far as their limits allow; as
+    it is where they are all. Who had no weight, as a mute one, and is tuned now, begins at the floor like a new one."""
+    floor = bounds(len(seating.tuned), limits)[0]
     heard = {name: weight for name, weight in before.weights.items() if weight > 0}
     if set(before.weights) == set(seating.tuned) and (floor == 0.0 or heard.keys() == before.weights.keys()):
         return before
     known = replace(before, weights=heard) if floor > 0.0 else before
-    return replace(fitted(known, seating.tuned, floor, at), version=before.version)
+    theirs = fitted(known, seating.tuned, floor, at).weights
+    box = box_of(limits, np.array(list(anchor_of(static, seating.tuned).values())))
+    start, _ = feasible_start(vector_of(theirs, seating.tuned), box)
+    allowed = normalised(dict(zip(seating.tuned, start.tolist(), strict=True)), seating.tuned)
+    return replace(before, weights=allowed)
 
 
 def limits_of(limits: Limits, seating: Seating) -> Limits:

@@ -6,7 +6,6 @@ double one. Whether a run is still to be made, the table job_runs decides, where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,11 +61,6 @@ def due(job: ScheduledJob, newest: JobRun | None, at: datetime) -> Due | None:
 def stale_before(job: ScheduledJob, at: datetime) -> datetime:
     """A run of `job` that was begun before this time and has not ended at `at` will never end."""
     return at - timedelta(seconds=job.deadline_s) - UNFINISHED_GRACE
-
-
-def next_due(jobs: Sequence[ScheduledJob], after: datetime) -> datetime:
-    """The first due time of any job later than `after`."""
-    return min(slot(job.every, after) + job.every for job in jobs)
 
 
 def lateness(

@@ -26,7 +26,7 @@ from agents.quant.evidence import (
     probabilistic_sharpe,
     sharpe_interval,
 )
-from agents.quant.returns import MINIMUM_PERIODS, periods_per_year, sharpe_ratio
+from agents.quant.returns import MINIMUM_PERIODS, first_of_window, periods_per_year, sharpe_ratio
 from agents.quant.scores import (
     by_agent,
     calmar_ratio,
@@ -122,7 +122,7 @@ def analyze(
     shares, starts = by_agent(days.trade_shares, len(days.agents))
     cards = []
     for window in windows:
-        first = 0 if window == 0 else int(np.searchsorted(days.date, days.date[-1] - np.timedelta64(window - 1, "D")))
+        first = first_of_window(window, days.date)
         shapes = [shape_of(_own(days, k, first)) for k in range(len(days.agents))]
         ratios = [shape[0] for shape in shapes if math.isfinite(shape[0])]
         best_by_chance = expected_best_sharpe(float(np.var(ratios, ddof=1)), trials) if len(ratios) > 1 else math.nan

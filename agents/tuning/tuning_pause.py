@@ -8,7 +8,7 @@ and the bet begins anew from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +18,8 @@ import numpy as np
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.types import Floats
-from agents.core.weight_sets import anchor_of, normalised
+from agents.core.weight_sets import anchor_of, normalised, vector_of
+from agents.core.weights_over_time import WeightsOverTime, utc_day
 from agents.quant.monitor import ALARM_AT, Watch, watch
 
 PAUSED, WAITING, RESUMED = "monitor", "paused", "resume"
@@ -45,20 +46,17 @@ def pause_of(
 
 def seen_by_the_bet(
     days: AgentDays,
-    changes: Sequence[tuple[datetime, Mapping[str, Decimal]]],
+    changes: WeightsOverTime,
     anchor: Mapping[str, Decimal],
     since: datetime | None,
 ) -> Watch:
     """The bet on whole `days` after `since`. `changes` are the weights that came into force, oldest first; weights
     count from the day after they were decided, the anchor before any."""
-    start = 0 if since is None else int(np.searchsorted(days.date, np.datetime64(_date(since)), side="right"))
+    start = 0 if since is None else int(np.searchsorted(days.date, utc_day(since), side="right"))
     date, returns = days.date[start:], days.returns[start:]
     present = np.isfinite(returns)
     returns = np.where(present, returns, 0.0)
-    kept = _vector(anchor, days.agents)
-    sets = np.array([kept, *(_vector(weights, days.agents) for _, weights in changes)])
-    decided = np.array([_date(at) for at, _ in changes], dtype="datetime64[D]")
-    held = sets[np.searchsorted(decided, date, side="left")]
+    kept, held = vector_of(anchor, days.agents), changes.held(date, days.agents, anchor)
     return watch(date, _mixed(held, present, returns), _mixed(np.broadcast_to(kept, held.shape), present, returns))
 
 
@@ -104,14 +102,6 @@ def _held(weights: Mapping[str, Decimal], method: str, reason: str, at: datetime
 
 def _week(at: datetime) -> int:
     return (at.astimezone(UTC).date().toordinal() - 1) // 7
-
-
-def _date(at: datetime) -> np.datetime64:
-    return np.datetime64(at.astimezone(UTC).date(), "D")
-
-
-def _vector(weights: Mapping[str, Decimal], agents: Sequence[str]) -> Floats:
-    return np.array([float(weights.get(name, 0)) for name in agents])
 
 
 def _mixed(held: Floats, present: Floats, returns: Floats) -> Floats:

@@ -23,7 +23,6 @@ from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, Weigh
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import anchor_of, normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
-from agents.quant.limits import bounds
 from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
 from agents.tuning.desk_beliefs import FILTER_VERSION, Known, kept_of, known_after, only_of, opinions
@@ -150,11 +149,11 @@ def _keep(desk: OptimizerDesk, grounds: Grounds, at: datetime) -> None:
 
 def seated(whole: DecisionInputs, seating: Seating, at: datetime) -> DecisionInputs:
     """What a decision about the tuned agents is computed from: as if there were no others."""
-    limits = whole.tuning.limits
+    limits = limits_of(whole.tuning.limits, seating)
     return whole._replace(
         days=only_of(whole.days, seating.tuned),
-        before=before_of(whole.before, seating, bounds(len(seating.tuned), limits)[0], at),
-        tuning=replace(whole.tuning, limits=limits_of(limits, seating)),
+        before=before_of(whole.before, seating, limits, whole.tuning.anchor, at),
+        tuning=replace(whole.tuning, limits=limits),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from agents.core.meta_types import ScheduledJob
-from agents.tuning.schedule import next_due
+from agents.tuning.schedule import EPOCH, slot
 
 
 class JobsBetweenBars:
@@ -15,10 +15,14 @@ class JobsBetweenBars:
     def __init__(self, jobs: Sequence[ScheduledJob], run: Callable[[datetime], object]) -> None:
         self._jobs = tuple(jobs)
         self._run = run
+        self._due = [EPOCH for _ in self._jobs]
 
     def next_due(self, after: datetime) -> datetime:
-        """The first due time of any job later than `after`."""
-        return next_due(self._jobs, after)
+        """The first due time of any job later than `after`, which may not lie before the last one asked for."""
+        for k, job in enumerate(self._jobs):
+            if self._due[k] <= after:
+                self._due[k] = slot(job.every, after) + job.every
+        return min(self._due)
 
     def run(self, at: datetime) -> None:
         """Everything that is due at `at`, where the simulated clock stands now."""

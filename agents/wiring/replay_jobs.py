@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
@@ -66,7 +66,7 @@ class ArrayJobs:
         self._desk = desk
         self._thresholds = thresholds
         self._tuning = tuning
-        self._last: dict[str, datetime] = {}
+        self._next = [datetime.min.replace(tzinfo=UTC) for _ in self._jobs]
         self._analyzed = self._reported = -1
         self._analysis = ""
         self._decided: tuple[object, ...] = ()
@@ -74,11 +74,11 @@ class ArrayJobs:
 
     def run(self, at: datetime) -> None:
         """Every job that is due at `at` and not done, in the jobs' order."""
-        for job in self._jobs:
-            due_at = slot(job.every, at)
-            if self._last.get(job.name) == due_at:
+        for k, job in enumerate(self._jobs):
+            if at < self._next[k]:
                 continue
-            self._last[job.name] = due_at
+            due_at = slot(job.every, at)
+            self._next[k] = due_at + job.every
             if job.name == "performance_analyzer":
                 detail = self._analyze(at)
             elif job.name == "weight_optimizer":

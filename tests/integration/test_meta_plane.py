@@ -248,7 +248,9 @@ def test_a_pause_of_tuning_is_on_record_raises_an_alarm_and_ends_with_a_person(p
     assert plane.store.tuning_record() == TuningRecord(later, None, later)
     assert "tuning_paused" not in [alarm.kind for alarm in plane.wrong_at(later)]
     assert plane.run_job("weight_optimizer", later, later + timedelta(days=1))["method"] == "adaptive"
-    assert plane.store.weights_over_time()[0] == (END, anchor)
+    over_time = plane.store.weights_over_time()
+    assert over_time.decided[0] == np.datetime64(END.date())
+    assert dict(zip(over_time.agents, over_time.weights[0], strict=True)) == {n: float(w) for n, w in anchor.items()}
 
 
 def test_the_meta_role_cannot_touch_orders(meta, plane):

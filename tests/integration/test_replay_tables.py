@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.beliefs import read_beliefs
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.life_store import read_changes
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import SimulatedClock, SystemClock
@@ -227,6 +229,18 @@ def test_a_persisted_replay_fills_the_views(database, services):
             "v_trades",
         ):
             assert reader.rows(f"SELECT * FROM {view} LIMIT 1"), view
+        beliefs = replayed.jobs.beliefs
+        assert set(beliefs) == {"past", "now"}
+        for kind, known in beliefs.items():
+            kept = read_beliefs(engine, kind)
+            assert kept is not None and (kept.digest, kept.days, kept.agents) == (
+                known.digest,
+                known.days,
+                known.agents,
+            )
+            for name, values in known.arrays.items():
+                np.testing.assert_array_equal(kept.arrays[name], values, err_msg=name)
+        assert replayed.jobs.lives and read_changes(engine) == list(replayed.jobs.lives)
         versions = reader.rows("SELECT DISTINCT weights_version FROM decisions ORDER BY 1")
         assert len(versions) > 1, "weights changed on the way"
         with pytest.raises(Exception, match="name a new one"):

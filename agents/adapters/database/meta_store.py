@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -24,6 +23,7 @@ from agents.core.meta_types import AgentDays, BeliefsKind, KeptBeliefs, Scorecar
 from agents.core.ports import WeightCache
 from agents.core.types import WeightSet
 from agents.core.weight_sets import StandIn, in_force, largest_move
+from agents.core.weights_over_time import WeightsOverTime
 
 _SETTINGS_TRIED = """
 SELECT count(DISTINCT settings_hash) FROM settings_tried WHERE last_bar >= (SELECT min(date) FROM agent_days)
@@ -133,10 +133,10 @@ class MetaStore:
             row = connection.execute(text(_TUNING_RECORD)).one()
         return TuningRecord(row.decided_at, row.paused_at, row.resumed_at)
 
-    def weights_over_time(self) -> list[tuple[datetime, Mapping[str, Decimal]]]:
+    def weights_over_time(self) -> WeightsOverTime:
         with transaction(self._engine) as connection:
             rows = connection.execute(text(_WEIGHTS_OVER_TIME)).all()
-        return [(row.timestamp, exact_weights(row.agent_weights)) for row in rows]
+        return WeightsOverTime.of((row.timestamp, exact_weights(row.agent_weights)) for row in rows)
 
     def moved_since(self, since: datetime) -> float:
         with transaction(self._engine) as connection:

@@ -347,7 +347,7 @@ def test_half_the_trust_is_half_the_evidence():
 
 
 def test_replayed_evidence_is_outweighed_by_as_many_days():
-    state = advance_all(no_beliefs(2), draw(2, 400), pace_of(YEAR, 0.5))
+    state = advance_all(no_beliefs(2), draw(2, 400), pace_of(YEAR, 0.5, replayed=True))
     assert from_replay(state) == 1.0
     days = 0
     while from_replay(state) >= 0.5:

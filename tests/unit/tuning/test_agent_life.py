@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agents.core.life_types import LifeChange
 from agents.core.settings import Settings
-from agents.quant.adding import Adding, adding, mix_without
+from agents.quant.adding import Adding, adding, adding_of_each, mixes_without
 from agents.tuning.agent_life import (
     PERSONS,
     RULES,
@@ -219,9 +219,23 @@ def test_a_clone_of_the_mix_adds_nothing_and_a_crash_costs_the_fortune():
 def test_the_mix_is_that_of_the_others():
     returns = np.array([[0.01, 0.02, np.nan], [0.03, np.nan, 0.01]])
     weights = np.array([[0.5, 0.3, 0.2], [0.5, 0.5, 0.0]])
-    np.testing.assert_allclose(mix_without(returns, weights, 0), [0.3 * 0.02 / 0.5, 0.0])
-    np.testing.assert_allclose(mix_without(returns, weights, 2), [(0.005 + 0.006) / 0.8, 0.015])
-    assert np.isnan(mix_without(returns, np.array([[1.0, 0.0, 0.0]] * 2), 0)).all()
+    mixes = mixes_without(returns, weights)
+    np.testing.assert_allclose(mixes[:, 0], [0.3 * 0.02 / 0.5, 0.0], atol=1e-15)
+    np.testing.assert_allclose(mixes[:, 2], [(0.005 + 0.006) / 0.8, 0.015])
+    assert np.isnan(mixes_without(returns, np.array([[1.0, 0.0, 0.0]] * 2))[:, 0]).all()
+    assert np.isnan(mixes_without(returns, np.array([[0.0, 0.7, 0.3]] * 2))[:, 1:]).sum() == 0
+
+
+def test_what_all_add_is_what_each_adds_from_where_it_is_looked_at():
+    rng = np.random.default_rng(5)
+    returns = np.where(rng.random((900, 3)) < 0.1, np.nan, 0.01 * rng.standard_normal((900, 3)))
+    weights, mixes = np.tile([0.5, 0.3, 0.2], (900, 1)), mixes_without(returns, np.tile([0.5, 0.3, 0.2], (900, 1)))
+    looked_at, counted = np.array([0, 100, 700]), np.array([300, 900, 800])
+    for a, adds in enumerate(adding_of_each(returns, weights, looked_at, counted, 252.0)):
+        rows = slice(looked_at[a], None)
+        alone = adding(returns[rows, a].copy(), mixes[rows, a].copy(), np.arange(900)[rows] >= counted[a], 252.0)
+        assert adds == alone
+        assert (adds.bets > 0) == (counted[a] < 900)
 
 
 def test_what_is_still_to_show_and_about_when():

@@ -106,6 +106,15 @@ def test_a_day_without_signals_is_no_opinion(days):
     assert silent.state.seen[1] == 110
 
 
+@pytest.mark.parametrize(("trust", "least", "most"), [(0.0, 0.0, 0.0), (0.5, 0.3, 0.36), (1.0, 0.47, 0.53)])
+def test_a_past_is_from_replay_however_far_it_is_believed(days, trust, least, most):
+    """60 days of a past and 60 lived ones. Seen: a past that was believed whole was not marked at all."""
+    past = past_beliefs(first(days, 60), days_per_year=PACE, trust=trust)
+    assert from_replay(scratch(first(days, 0), past).state) == (1.0 if trust else 0.0)
+    later = replace(days, returns=days.returns[60:], signals=days.signals[60:], date=days.date[60:])
+    assert least <= from_replay(scratch(later, past).state) <= most
+
+
 def test_the_past_is_discounted_named_and_followed(days):
     past = past_beliefs(first(days, 60), days_per_year=PACE, trust=0.5)
     later = replace(days, returns=days.returns[60:], signals=days.signals[60:], date=days.date[60:])

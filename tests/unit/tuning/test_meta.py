@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from agents.core.meta_ports import PastChange
 from agents.core.meta_types import AgentDays, JobRun, MailSettings, ScheduledJob
 from agents.core.types import WeightSet, WeightsLevel
+from agents.quant.returns import first_of_window
 from agents.tuning.delivery import reason_not_to_mail
 from agents.tuning.past_changes import realised
 from agents.tuning.rule_cards import cards_for_rules
-from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, next_due, slot
+from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, slot
 from agents.tuning.scorecards import Thresholds, analyze, verdict
 from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, grounds_of, inputs_hash
+from agents.wiring.jobs_between_bars import JobsBetweenBars
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)
 NAMES = ("Good", "Bad", "Middling", "Silent")
+PER_DAY = ("returns", "signals", "hits", "calls", "trades", "pnl", "turnover")
 
 
 def make_days(count=400, *, seed=0, skills=(3.0, -3.0, 0.0, 0.0)):
@@ -77,6 +80,48 @@ def test_windows_are_calendar_days_and_totals_are_sums():
     assert cards["Good", 0].figures["total_signals"] == 400 * 5
     assert float(cards["Good", 30].pnl) == pytest.approx(days.pnl[-30:, 0].sum(), abs=1e-4)
     assert cards["Good", 90].figures["win_rate"] == pytest.approx(days.hits[-90:, 0].sum() / days.calls[-90:, 0].sum())
+
+
+HOLIDAYS = (
+    "2023-11-23",
+    "2023-12-25",
+    "2024-01-01",
+    "2024-01-15",
+    "2024-11-28",
+    "2024-12-25",
+    "2025-01-01",
+    "2025-01-09",
+)
+
+
+def test_a_month_has_a_sharpe_ratio_on_every_session_around_holidays_too():
+    """Seen: 30 days that ended on 2 or 16 January held 19 or 18 sessions, and agent_performance lacked these rows."""
+    sessions = np.arange("2023-09-01", "2025-03-01", dtype="datetime64[D]")
+    sessions = sessions[np.is_busday(sessions, holidays=list(HOLIDAYS))]
+    days = make_days(len(sessions), skills=(1.0, 1.0, 1.0, 1.0))
+    made = {}
+    for n in range(20, len(sessions) + 1):
+        of_n = replace(days, **{k: getattr(days, k)[:n] for k in PER_DAY}, date=sessions[:n])
+        card = analyze(
+            replace(of_n, correlation_sums=days.correlation_sums[:, :n], brier_sums=days.brier_sums[:, :n]),
+            Thresholds(),
+            trials=4,
+            windows=(30,),
+        )[0]
+        made[card.date] = card.figures["sharpe_ratio"]
+    assert [str(day) for day, ratio in made.items() if ratio is None] == []
+
+
+@pytest.mark.parametrize(
+    ("step", "window", "held"),
+    [(1, 30, 30), (1, 7, 7), (1, 90, 90), (2, 30, 20), (3, 30, 10), (7, 30, 5), (1, 0, 300)],
+)
+def test_a_window_is_as_long_as_it_says_and_by_half_longer_where_twenty_days_need_it(step, window, held):
+    """Bars of every day, every second one, every third (45 days hold but 15), or of weeks."""
+    date = np.datetime64("2024-01-01") + step * np.arange(300)
+    assert len(date) - first_of_window(window, date) == held
+    assert first_of_window(window, date[:0]) == 0
+    assert first_of_window(window, date[:1]) == 0
 
 
 def test_annualisation_follows_the_calendar_of_the_days():
@@ -316,7 +361,14 @@ def test_due_times_are_multiples_since_1970_in_utc():
     assert (slot(timedelta(hours=5), NOW) - EPOCH) % timedelta(hours=5) == timedelta(0)
     with pytest.raises(ValueError, match="naive"):
         slot(timedelta(hours=5), datetime(2024, 1, 1))  # noqa: DTZ001 - the point
-    assert next_due((DAILY, TWO_HOURS), NOW) == NOW + timedelta(hours=2)
+
+
+def test_what_is_due_next_between_bars_is_the_first_of_all_jobs():
+    jobs = JobsBetweenBars((DAILY, TWO_HOURS), lambda _at: None)
+    assert jobs.next_due(NOW) == NOW + timedelta(hours=2)
+    for minutes in (0, 1, 119, 120, 121, 719, 720, 5000, 5000, 90000):
+        after = NOW + timedelta(minutes=minutes)
+        assert jobs.next_due(after) == min(slot(job.every, after) + job.every for job in (DAILY, TWO_HOURS))
 
 
 @pytest.mark.parametrize(

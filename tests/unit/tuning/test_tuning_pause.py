@@ -11,6 +11,7 @@ import pytest
 from agents.core.clock import SimulatedClock
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.weight_sets import StandIn
+from agents.core.weights_over_time import WeightsOverTime
 from agents.quant.limits import Limits
 from agents.replay.array_desk import ArrayDesk
 from agents.tuning.tuning_pause import resumed, seen_by_the_bet
@@ -106,7 +107,7 @@ def test_a_desk_at_its_anchor_has_nothing_staked(desk):
     made = run(desk, range(30, 300, 7))
     assert all(outcome["method"] == "adaptive" for outcome in made.values())
     days = made_days(desk.days.all.returns[:300])
-    seen = seen_by_the_bet(days, [], {name: Decimal(str(w)) for name, w in ANCHOR.items()}, None)
+    seen = seen_by_the_bet(days, WeightsOverTime.of([]), {name: Decimal(str(w)) for name, w in ANCHOR.items()}, None)
     assert len(seen.fortune) == 0 and seen.alarm is None
 
 
@@ -116,11 +117,12 @@ def test_weights_count_from_the_day_after_they_were_decided():
     returns[:, 0] = np.nan
     returns[:, 1] = 0.01
     anchor = {name: Decimal(str(w)) for name, w in ANCHOR.items()}
-    seen = seen_by_the_bet(made_days(returns), [(BEGIN + timedelta(days=40, hours=10), WRONG)], anchor, None)
+    changes = WeightsOverTime.of([(BEGIN + timedelta(days=40, hours=10), WRONG)])
+    seen = seen_by_the_bet(made_days(returns), changes, anchor, None)
     assert seen.day[0] == START + np.timedelta64(
         46, "D"
     )  # the week of Monday 10 February, after that Monday: anchor 0.5, live 0.947
     with_all = returns.copy()
     with_all[:, 0] = 0.01
-    same = seen_by_the_bet(made_days(with_all), [(BEGIN + timedelta(days=40), WRONG)], anchor, BEGIN)
+    same = seen_by_the_bet(made_days(with_all), changes, anchor, BEGIN)
     assert len(same.fortune) == 2
