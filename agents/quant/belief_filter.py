@@ -236,12 +236,12 @@ def _believe(state: BeliefState, scratch: Scratch) -> None:
 
 @compiled_bare
 def _count(state: BeliefState, pace: Pace) -> None:
-    """One period more, believed whole or in part; both fade as fast as skill is drawn anew."""
+    """One period more, lived or replayed, as far as it is believed; both fade as fast as skill is drawn anew."""
     clock = state.clock
     clock[0] += 1.0
     clock[1] *= 1.0 - pace.redraw
     clock[2] *= 1.0 - pace.redraw
-    if pace.trust < 1.0:
+    if pace.replayed:
         clock[2] += pace.trust
     else:
-        clock[1] += 1.0
+        clock[1] += pace.trust

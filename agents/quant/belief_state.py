@@ -51,7 +51,8 @@ PRIOR = _prior()
 
 class Pace(NamedTuple):
     """What is left of variances, correlations, fits and doubts after one period, the chance that a skill is drawn anew
-    in it, the root of the periods in a year, and how much of the evidence is believed."""
+    in it, the root of the periods in a year, how much of the evidence is believed, and whether it is of a replayed
+    past, not of days that the desk lived through."""
 
     variance: float
     correlation: float
@@ -60,12 +61,13 @@ class Pace(NamedTuple):
     redraw: float
     root_year: float
     trust: float
+    replayed: bool
 
 
 class BeliefState(NamedTuple):
     """All that is remembered of A agents.
 
-    `clock` [3]: periods seen; evidence of those that were believed whole, and of those that were discounted, each
+    `clock` [3]: periods seen; evidence of those that the desk lived through, and of those that were replayed, each
     fading as beliefs do. [A]: `seen` periods with a return; running sums of squared returns (`square`) and squared
     contrasts with their weights; `active` over `alive` is the share of periods with a return since the first one.
     `lagged` [A, 10] are the newest standardised contrasts, newest first; `lag_product` and `lag_weight` [10] their

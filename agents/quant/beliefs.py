@@ -40,11 +40,11 @@ class BeliefsError(ValueError):
     """Stored beliefs that cannot be read: they are not what this version writes."""
 
 
-def pace_of(periods_per_year: float, trust: float = 1.0) -> Pace:
+def pace_of(periods_per_year: float, trust: float = 1.0, *, replayed: bool = False) -> Pace:
     """How fast the filter learns and forgets on a desk with so many periods a year; half-lives are half a year for
     variances, a year for correlations, three years for how well each prior has done, and skill is drawn anew about
     every three years, sooner where an agent is in doubt. `trust`, 0 to 1, multiplies the log-likelihoods: what is taken
-    in counts for so much."""
+    in counts for so much. What is `replayed` is remembered as such."""
     year = periods_per_year
     return Pace(
         variance=0.5 ** (2.0 / year),
@@ -54,6 +54,7 @@ def pace_of(periods_per_year: float, trust: float = 1.0) -> Pace:
         redraw=min(1.0, 252.0 / (REDRAW_PERIODS * year)),
         root_year=math.sqrt(year),
         trust=trust,
+        replayed=replayed,
     )
 
 
@@ -187,6 +188,6 @@ def activity(state: BeliefState) -> Floats:
 
 
 def from_replay(state: BeliefState) -> float:
-    """The share of the evidence that comes from periods that were discounted; 0 where there is none."""
-    whole, discounted = float(state.clock[1]), float(state.clock[2])
-    return discounted / (whole + discounted) if discounted > 0.0 else 0.0
+    """The share of the evidence that comes from a replayed past; 0 where there is none."""
+    lived, replayed = float(state.clock[1]), float(state.clock[2])
+    return replayed / (lived + replayed) if replayed > 0.0 else 0.0

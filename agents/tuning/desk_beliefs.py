@@ -75,7 +75,7 @@ def past_beliefs(days: AgentDays, *, days_per_year: float, trust: float) -> Kept
     """What a replay of the past teaches: `days` of the desk's agents before its first decision, believed as far as
     `trust` goes (0 to 1), since the agents were written by people who knew that past."""
     returns = opinions(days)
-    state = advance_all(no_beliefs(len(days.agents)), returns, pace_of(days_per_year, trust))
+    state = advance_all(no_beliefs(len(days.agents)), returns, pace_of(days_per_year, trust, replayed=True))
     digest = hashlib.sha256(repr((FILTER_VERSION, days_per_year, trust, days.agents)).encode())
     digest.update(returns.data)
     return kept_of(Known(len(returns), digest.hexdigest(), state), days.agents)
