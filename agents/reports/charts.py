@@ -113,6 +113,10 @@ def rolling_chart(time: Times, live: Floats, controls: Mapping[str, Floats], day
     return _png(figure)
 
 
+SIDE_BY_SIDE = 7
+"""So many names stand side by side below a chart; more of them are slanted."""
+
+
 def waterfall_chart(names: Sequence[str], amounts: Sequence[float]) -> bytes:
     """How each agent's part, one after the other, makes the whole profit."""
     figure, axes = _canvas(height=2.7)
@@ -125,7 +129,11 @@ def waterfall_chart(names: Sequence[str], amounts: Sequence[float]) -> bytes:
     for k, start in enumerate(starts[1:]):
         axes.plot([k + 0.31, k + 0.69], [start, start], color=MUTED, linewidth=0.8)
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
-    axes.set_xticks(range(len(names) + 1), [*(_broken(name) for name in names), "whole"], fontsize=7)
+    labels = [*names, "whole"]
+    if len(names) > SIDE_BY_SIDE:
+        axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=35, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks(range(len(labels)), list(map(_broken, labels)), fontsize=7)
     axes.yaxis.set_major_formatter(lambda value, _: money(value))
     axes.use_sticky_edges = False  # bars that end at the frame look cut
     axes.margins(y=0.06)
