@@ -204,8 +204,7 @@ class ParityDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityCheck:
-    """The newest replay of the desk's own decisions. `counts` maps a kind of value to how many differ, `slippage` a
-    cost to the money (recorded, by the cost model)."""
+    """The newest replay of the desk's own decisions: `counts` of what differs, `slippage` (recorded, by the model)."""
 
     checked_from: datetime
     checked_to: datetime
