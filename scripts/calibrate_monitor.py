@@ -18,9 +18,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
+from players import held_by
 from rich.console import Console
 from rich.table import Table
-from tournament import held_by
 from worlds import MAIN, UNSEEN, draw
 
 from agents.core.types import Floats

@@ -12,20 +12,29 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import math
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
 try:
+    from agents.cli.mail_answers import (
+        CONNECTION,
+        GMAIL,
+        MODES,
+        PORTS,
+        QUESTIONS,
+        Answers,
+        as_answers,
+        default_of,
+        given_by,
+        hint_for,
+        settings_of,
+    )
     from agents.core.errors import AgentsError, UsageError
 except ImportError:  # not in the virtual environment yet
     if os.environ.get("QUORUM_REEXEC"):
@@ -33,24 +42,6 @@ except ImportError:  # not in the virtual environment yet
     subprocess.run([ROOT / "scripts" / "setup_venv.sh", "requirements.lock"], check=True)
     python = str(ROOT / ".venv" / "bin" / "python")
     os.execve(python, [python, *sys.argv], {**os.environ, "QUORUM_REEXEC": "1"})
-
-MODES = ("every_report", "only_if_changed", "daily_digest")
-PORTS = {"starttls": 587, "tls": 465}
-GMAIL = "smtp.gmail.com"
-APP_PASSWORD = (
-    "Gmail takes an App Password here, not that of your account: switch on 2-Step Verification, make one at"
-    " https://myaccount.google.com/apppasswords, and enter its 16 letters."
-)
-DEFAULTS = {
-    "server": GMAIL,
-    "security": "starttls",
-    "account": "",
-    "mode": "every_report",
-    "frequency_hours": "2",
-    "quiet": "none",
-    "timezone": "UTC",
-}
-Answers = dict[str, str]
 
 
 def main() -> int:
@@ -159,23 +150,8 @@ class Attempt:
         return self._mailer.check(made)
 
     def settings(self, answers: Answers, *, final: bool = False) -> Any:
-        from agents.core.meta_types import MailSettings
-
-        start, _, end = answers["quiet"].partition("-")
         secret = self._tried if self._tried.exists() and not final else self._secret
-        return MailSettings(
-            server=answers["server"],
-            port=int(answers["port"]),
-            security=answers["security"],  # type: ignore[arg-type]  # checked
-            account=answers["account"],
-            sender=answers["sender"],
-            secret_file=str(secret) if answers["account"] else None,
-            recipients=tuple(answers["recipients"].split(",")),
-            mode=answers["mode"],  # type: ignore[arg-type]  # checked
-            frequency_s=int(float(answers["frequency_hours"]) * 3600),
-            quiet_hours=(start, end) if end else None,
-            timezone=answers["timezone"],
-        )
+        return settings_of(answers, str(secret))
 
 
 def converse(attempt: Attempt, known: Answers) -> Any:
@@ -218,129 +194,6 @@ def ask(name: str, known: Answers) -> str:
             return check(input(f"{question} [{fallback}]: ").strip() or fallback)
         except UsageError as error:
             print(f"  {error}")
-
-
-def default_of(name: str, known: Answers) -> str:
-    """What is proposed where nothing is known."""
-    if name == "port":
-        return str(PORTS[known["security"]])
-    if name == "sender":
-        return known["account"]
-    return known["sender"] if name == "recipients" and "sender" in known else DEFAULTS.get(name, "")
-
-
-def hint_for(server: str) -> str:
-    return f". {APP_PASSWORD}" if server == GMAIL else ""
-
-
-def as_answers(now: Any) -> Answers:
-    """What is configured, as answers."""
-    if now is None:
-        return {}
-    plain = {name: str(getattr(now, name)) for name in ("server", "security", "port", "account", "sender", "mode")}
-    quiet = "-".join(now.quiet_hours) if now.quiet_hours else "none"
-    hours = f"{now.frequency_s / 3600:g}"
-    return plain | {
-        "recipients": ",".join(now.recipients),
-        "frequency_hours": hours,
-        "quiet": quiet,
-        "timezone": now.timezone,
-    }
-
-
-def given_by(options: argparse.Namespace) -> Answers:
-    """What the flags say. Another way to secure the line means its usual port, where none is named."""
-    given = {name: str(value) for name in QUESTIONS if (value := getattr(options, name)) is not None}
-    if "security" in given and "port" not in given:
-        given["port"] = str(PORTS[given["security"]])
-    return given
-
-
-# ---------------------------------------------------------------- what an answer may be
-
-
-def check_server(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.:-]+", value):
-        raise UsageError(f"--server: '{value}' is no host name such as {GMAIL}")
-    return value
-
-
-def check_security(value: str) -> str:
-    if value not in PORTS:
-        raise UsageError("--security must be starttls or tls")
-    return value
-
-
-def check_port(value: str) -> str:
-    if not value.isdigit() or not 1 <= int(value) <= 65535:
-        raise UsageError("--port must be a number from 1 to 65535")
-    return value
-
-
-def check_account(value: str) -> str:
-    if any(ord(c) < 32 for c in value):
-        raise UsageError("--account holds a character that no account has")
-    return value
-
-
-def check_addresses(flag: str) -> Callable[[str], str]:
-    def check(value: str) -> str:
-        addresses = [address.strip() for address in value.split(",") if address.strip()]
-        for address in addresses or [""]:
-            if "@" not in parseaddr(address)[1] or any(ord(c) < 32 for c in address):
-                raise UsageError(f"{flag}: '{address}' is no mail address")
-        return ",".join(addresses)
-
-    return check
-
-
-def check_mode(value: str) -> str:
-    if value not in MODES:
-        raise UsageError(f"--mode must be one of {', '.join(MODES)}")
-    return value
-
-
-def check_hours(value: str) -> str:
-    try:
-        hours = float(value)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours < math.inf:
-        raise UsageError("--frequency-hours must be positive")
-    return value
-
-
-def check_quiet(value: str) -> str:
-    if value in ("", "none"):
-        return "none"
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
-        raise UsageError("--quiet: expected hours such as 22:00-07:00, or none")
-    return value
-
-
-def check_timezone(value: str) -> str:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise UsageError(f"--timezone: '{value}' is not an IANA time zone such as Europe/Berlin") from None
-    return value
-
-
-CONNECTION = ("server", "security", "port", "account")
-QUESTIONS: dict[str, tuple[str, Callable[[str], str]]] = {
-    "server": ("SMTP server", check_server),
-    "security": ("security: starttls or tls", check_security),
-    "port": ("port", check_port),
-    "account": ("account (its address at Gmail; empty: none)", check_account),
-    "sender": ("sender address", check_addresses("--sender")),
-    "recipients": ("recipients, with commas", check_addresses("--recipients")),
-    "mode": (f"mode: {', '.join(MODES)}", check_mode),
-    "frequency_hours": ("at most one mail in so many hours", check_hours),
-    "quiet": ("quiet hours, such as 22:00-07:00, or none", check_quiet),
-    "timezone": ("time zone of the quiet hours", check_timezone),
-}
 
 
 # ---------------------------------------------------------------- the password and the test message

@@ -66,7 +66,7 @@ def scripts():
     """The modules of the boards."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
-        yield importlib.import_module("tournament"), importlib.import_module("worlds")
+        yield importlib.import_module("players"), importlib.import_module("worlds")
     finally:
         sys.path.remove(str(ROOT / "scripts"))
 
@@ -75,9 +75,9 @@ def scripts():
 @pytest.mark.parametrize("agents", [3, 6])
 def test_the_desk_that_plays_is_the_one_that_proposes(scripts, world, agents):
     """The tournament's compiled loop holds the very weights that `propose` decides on day by day."""
-    tournament, worlds = scripts
+    players, worlds = scripts
     drawn = worlds.draw(world, agents, 250, 5001)
-    held = tournament.held_by("adaptive", drawn)
+    held = players.held_by("adaptive", drawn)
     weights, state = np.full(agents, 1.0 / agents), None
     for t in range(250):
         np.testing.assert_allclose(held[t], weights, atol=1e-9, err_msg=str(t))
