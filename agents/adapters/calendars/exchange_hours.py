@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,31 +25,46 @@ class ExchangeHours:
         self._stale_after = stale_after
 
     def expects(self, time: Times) -> Booleans:
-        closes = self._closes()
-        place = np.minimum(np.searchsorted(closes, time), len(closes) - 1)
-        return np.asarray(closes[place] == time, dtype=bool)
+        if not len(time):
+            return np.zeros(0, dtype=bool)
+        return np.isin(time, self._closes(time.min(), time.max()))
 
     def closes(self, first: np.datetime64, last: np.datetime64, /) -> Times | None:
-        closes = self._closes()
-        if first < closes[0] or last > closes[-1]:  # further than the library knows
+        known_first, known_last = self._known()
+        if first < known_first or last > known_last:  # further than the library knows
             return None
-        return closes[(closes >= first) & (closes <= last)]
+        return self._closes(first, last)
 
     def stale_before(self, at: datetime) -> datetime:
-        closes, moment = self._closes(), np.datetime64(at.replace(tzinfo=None), "us")
-        if moment > closes[-1]:  # the library does not know so far ahead
+        moment = np.datetime64(at.replace(tzinfo=None), "us")
+        first, last = self._known()
+        if moment > last:  # the library does not know so far ahead
             return at - self._interval * self._stale_after
-        place = int(np.searchsorted(closes, moment, side="right")) - math.ceil(self._stale_after)
-        oldest: datetime = closes[max(place, 0)].astype("datetime64[us]").item()
+        later = math.ceil(self._stale_after)
+        closes = self._closes(market_hours(self._name).before(moment, later), moment)
+        place = len(closes) - later
+        oldest: datetime = (closes[place] if place >= 0 else first).astype("datetime64[us]").item()
         return oldest.replace(tzinfo=UTC)
 
     def bars_per_year(self) -> float:
         """Counted over ten years, or as many as the calendar knows."""
-        closes = self._closes()
-        first, last = (max(min(np.datetime64(year, "us"), closes[-1]), closes[0]) for year in YEARS)
-        years = (last - first) / np.timedelta64(1, "D") / 365.25
-        return float(((closes >= first) & (closes < last)).sum() / years)
+        return _bars_per_year(self._name, self._bar())
 
-    def _closes(self) -> Times:
-        whole_day = self._interval >= WHOLE_DAY
-        return market_hours(self._name).closes(None if whole_day else np.timedelta64(self._interval).astype("m8[us]"))
+    def _closes(self, first: np.datetime64, last: np.datetime64) -> Times:
+        return market_hours(self._name).closes(self._bar(), first, last)
+
+    def _known(self) -> tuple[np.datetime64, np.datetime64]:
+        return market_hours(self._name).known(self._bar())
+
+    def _bar(self) -> np.timedelta64 | None:
+        """The interval, None for whole sessions."""
+        return None if self._interval >= WHOLE_DAY else np.timedelta64(self._interval).astype("m8[us]")
+
+
+@lru_cache(maxsize=8)
+def _bars_per_year(name: str, bar: np.timedelta64 | None) -> float:
+    hours = market_hours(name)
+    known_first, known_last = hours.known(bar)
+    first, last = (max(min(np.datetime64(year, "us"), known_last), known_first) for year in YEARS)
+    years = (last - first) / np.timedelta64(1, "D") / 365.25
+    return len(hours.closes(bar, first, last - np.timedelta64(1, "us"))) / years

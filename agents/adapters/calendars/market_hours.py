@@ -63,15 +63,30 @@ class MarketHours(NamedTuple):
         aligned = (opened - self.part_opened[place]) % interval == np.timedelta64(0, "us")
         return np.asarray(_on_grid(opened, interval) | aligned, dtype=bool)
 
-    def closes(self, interval: np.timedelta64 | None) -> Times:
-        """When bars close: those of sessions, or where an `interval` is given, those of the bars in them; in order."""
+    def closes(self, interval: np.timedelta64 | None, first: np.datetime64, last: np.datetime64) -> Times:
+        """When bars close from `first` to `last`: those of sessions, or where an `interval` is given, those of the bars
+        in them; in order. Nothing is computed of other days: around the clock there are millions of minutes."""
         if interval is None:
-            return self.closed
-        counts = -((self.part_opened - self.part_closed) // interval)
+            return self.closed[np.searchsorted(self.closed, first) : np.searchsorted(self.closed, last, side="right")]
+        parts = slice(np.searchsorted(self.part_closed, first), np.searchsorted(self.part_opened, last, side="right"))
+        opened, closed = self.part_opened[parts], self.part_closed[parts]
+        counts = -((opened - closed) // interval)
         part = np.repeat(np.arange(len(counts)), counts)
         number = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
-        closes: Times = np.minimum(self.part_opened[part] + number * interval, self.part_closed[part])
-        return closes
+        closes: Times = np.minimum(opened[part] + number * interval, closed[part])
+        return closes[np.searchsorted(closes, first) : np.searchsorted(closes, last, side="right")]
+
+    def known(self, interval: np.timedelta64 | None) -> tuple[np.datetime64, np.datetime64]:
+        """The first and the last close of a bar that the calendar knows."""
+        if interval is None:
+            return self.closed[0], self.closed[-1]
+        return min(self.part_opened[0] + interval, self.part_closed[0]), self.part_closed[-1]
+
+    def before(self, at: np.datetime64, sessions: int) -> np.datetime64:
+        """When a session opened after which so many others, of a bar or more each, were over at `at`."""
+        place = int(np.searchsorted(self.opened, at, side="right")) - sessions - 1
+        opened: np.datetime64 = self.opened[max(place, 0)]
+        return opened
 
 
 def _on_grid(times: Times, interval: np.timedelta64) -> Booleans:

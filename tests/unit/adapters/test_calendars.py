@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import process_time
 
 import numpy as np
 import pytest
@@ -110,3 +111,16 @@ def test_a_clock_that_is_an_hour_back_loses_no_bar(tmp_path):
     batch = validate_rows(table, minutes, at=datetime(2024, 3, 1, 14, 1, tzinfo=UTC))
     assert (batch.not_closed, list(batch.bad)) == (1, [])
     assert batch.next_close == datetime(2024, 3, 1, 15, 1, tzinfo=UTC)
+
+
+def test_a_minute_desk_around_the_clock_waits_for_no_calendar():
+    """Seen: 1.5 s for each look at a bar's age, 19 million minutes since 1990, and an hour for a warm-up of 2,000."""
+    calendar = calendar_of(DataSettings(calendar="24/7", interval="1m", time_means="open"))
+    times = np.datetime64("2026-03-04T10:00", "us") + np.arange(3) * np.timedelta64(30, "s")
+    market_hours("24/7")  # read once
+    started_s = process_time()
+    for minute in range(200):
+        at = datetime(2026, 3, 4, 10, tzinfo=UTC) + timedelta(minutes=minute)
+        assert calendar.stale_before(at) == at - timedelta(minutes=1)
+        assert calendar.expects(times).tolist() == [True, False, True]
+    assert process_time() - started_s < 5.0
