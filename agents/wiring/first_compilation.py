@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from agents.core.asking import read_only
 from agents.core.settings import Settings
 from agents.core.types import Bars
 from agents.pipeline.combine import scale_forecasts
@@ -36,7 +37,7 @@ def is_due() -> bool:
 def compile_desk(settings: Settings, show: Show) -> None:
     """Compile what a desk with these settings calls."""
     bars = _some_bars()
-    plan, panel = plan_of(settings, bars.symbols), panel_of(bars)
+    plan, panel = plan_of(settings, bars.symbols), read_only(panel_of(bars))
     agents = make_agents(name for name in settings.agents.enabled if name in AGENTS)
     parts = len(agents) + 2
     signals = []
