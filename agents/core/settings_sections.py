@@ -164,6 +164,7 @@ class RiskSettings(Section):
     gross_cap: Annotated[float, Field(gt=0, le=10)] = 1.0
     allow_short: bool = True
     reduce_drawdown: Fraction = 0.20
+    reduce_months: Annotated[int, Field(ge=0, le=12)] = 12
     reducing_scale: Fraction = 0.5
     halt_drawdown: Fraction = 0.35
 

@@ -21,7 +21,7 @@ from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
 from agents.core.orders import KEPT_BACK, TOO_LATE
-from agents.core.ports import Broker, Command, Journal, RiskEvent
+from agents.core.ports import Broker, Command, Journal
 from agents.core.types import (
     Bars,
     CycleRecord,
@@ -38,6 +38,7 @@ from agents.core.types import (
 from agents.core.weight_sets import vector_of
 from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
 from agents.orchestrator.cycle_parts import Decision, View
+from agents.orchestrator.risk_changes import note_risk
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.ledger import Ledger
@@ -204,7 +205,7 @@ class Orchestrator:
         killpoint("decision.before_commit")
         if not self._journal.record(decision.cycle, commands):
             return False
-        self._note_risk(decision)
+        note_risk(self._journal, decision, self.plan.parameters.limits)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
         self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
         return True
@@ -286,15 +287,3 @@ class Orchestrator:
                     f"{symbol}: the ledger holds {quantity}, the step's state {self._state.position[LIVE, s]};"
                     " the journal was changed by hand or damaged, so this desk does not trade"
                 )
-
-    def _note_risk(self, decision: Decision) -> None:
-        """A change that the desk made itself; a person's is on record as the command."""
-        was, now = decision.obeyed, RiskState(decision.state.risk_state[LIVE])
-        if was == now:
-            return
-        reason = f"drawdown {1.0 - decision.state.equity[LIVE] / decision.state.peak[LIVE]:.1%}"
-        log_event(logger, "risk state changed", level=logging.WARNING, before=was, after=now, reason=reason)
-        at = as_datetime(decision.cycle.time[-1])
-        self._journal.record_risk_event(
-            RiskEvent(at=at, before=was, after=now, reason=reason, actor="desk", applied=True)
-        )

@@ -19,6 +19,8 @@ spread further (Baron, Brogaard, Hagstroemer, Kirilenko 2019: a median of 4)."""
 LEAST_SHARPE = 0.05
 """A year; below it the zone is wider than any forecast all the same. Of a shadow it is the prior's: a wrong agent whose
 shadow stops trading would look harmless, while its forecasts still pull at the desk's."""
+MONTHS_KEPT = 12
+"""Calendar months whose highest equity a book remembers, for the drawdown that reduces it."""
 
 
 class Sizing(NamedTuple):
@@ -51,6 +53,8 @@ class RiskLimits(NamedTuple):
     reducing_scale: float
     """Both caps are multiplied by it in the state REDUCING."""
     halt_drawdown: float
+    reduce_months: int = 0
+    """Calendar months from whose highest equity `reduce_drawdown` is measured; 0 are all."""
 
 
 class FillModel(NamedTuple):

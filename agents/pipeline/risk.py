@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from agents.core.types import Clamp, RiskState
+from agents.core.types import Clamp, Floats, RiskState
 from agents.pipeline.bar import MarketAtClose, Targets
-from agents.pipeline.parameters import RiskLimits
+from agents.pipeline.parameters import MONTHS_KEPT, RiskLimits
 from agents.quant.compiled import compiled_inline
 
 RECOVERY = 0.8
@@ -66,15 +66,53 @@ def control_risk_state(own: int, live: int) -> int:
 
 
 @compiled_inline
-def next_risk_state(risk_state: int, drawdown: float, limits: RiskLimits) -> int:
-    """The state after a bar whose mark-to-market equity lies `drawdown` (a fraction) below its peak.
+def note_high(highs: Floats, month: int, equity: float) -> None:
+    """Take the equity of a bar in `month` (since 1970) into one book's `State.highs` [1 + months]."""
+    if math.isfinite(highs[0]):
+        passed = min(MONTHS_KEPT, month - int(highs[0]))
+        for k in range(passed):
+            highs[1 + (month - k) % MONTHS_KEPT] = -math.inf
+    else:
+        begun = highs[1]
+        highs[1:] = -math.inf
+        highs[1 + month % MONTHS_KEPT] = begun
+    highs[0] = month
+    place = 1 + month % MONTHS_KEPT
+    highs[place] = max(highs[place], equity)
 
-    Only a person leaves HALTED.
+
+@compiled_inline
+def recent_high(highs: Floats, months: int, peak: float) -> float:
+    """The highest equity of a book's last `months` calendar months, the present one included; 0 months are all since it
+    began or a person resumed, whose highest is `peak`."""
+    if months == 0 or not math.isfinite(highs[0]):
+        return peak
+    month, high = int(highs[0]), -math.inf
+    for k in range(months):
+        high = max(high, highs[1 + (month - k) % MONTHS_KEPT])
+    return high
+
+
+@compiled_inline
+def drawdown_from(high: float, equity: float) -> float:
+    """How far equity lies below a high, as a fraction of it; all of it where the high is no money at all."""
+    return 1.0 - equity / high if high > 0.0 else 1.0
+
+
+@compiled_inline
+def next_risk_state(risk_state: int, drawdown: float, recent_drawdown: float, limits: RiskLimits) -> int:
+    """The state after a bar whose mark-to-market equity lies `drawdown` below its peak, and `recent_drawdown` below the
+    highest of its last months (fractions).
+
+    The peak halts, and only a person leaves HALTED: a slow loss must not be forgotten. What reduces is the recent high:
+    anchored at a peak of long ago, a desk that is reduced earns too little to come back there, and stays reduced for
+    ever (G. Yang and L. Zhong, "Towards optimal portfolio strategy to control maximum drawdown", 2013, whose rolling
+    drawdown of one year this is; S. Grossman and Z. Zhou, 1993, have the anchored one).
     """
     if risk_state == RiskState.HALTED or drawdown >= limits.halt_drawdown:
         return RiskState.HALTED
-    if drawdown >= limits.reduce_drawdown:
+    if recent_drawdown >= limits.reduce_drawdown:
         return RiskState.REDUCING
-    if risk_state == RiskState.REDUCING and drawdown > RECOVERY * limits.reduce_drawdown:
+    if risk_state == RiskState.REDUCING and recent_drawdown > RECOVERY * limits.reduce_drawdown:
         return RiskState.REDUCING
     return RiskState.ACTIVE

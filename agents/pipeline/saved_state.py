@@ -14,7 +14,7 @@ from agents.core.errors import JournalError
 from agents.core.types import Floats, RiskState
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.parameters import DeskPlan, FillModel
-from agents.pipeline.state import State, new_state
+from agents.pipeline.state import State, begun_highs, new_state
 
 STATE_FORMAT = 3
 BOOKS_OF_BEFORE = ("equal", "first", "inverse_volatility")
@@ -95,6 +95,8 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     empty = new_state(len(old_agents), len(old_symbols), 0.0, more)._asdict()  # of what older versions did not know
     kept = {name: arrays[name] for name in empty if name in arrays and arrays[name].shape[1:] == empty[name].shape[1:]}
     state = State(**(empty | kept))
+    if "highs" not in arrays:  # of a version that measured drawdown from the peak only
+        state = state._replace(highs=begun_highs(state.peak))
     by_book = ("heard", "moves", "wanted", "followed", "worth")
     state = state._replace(**{name: getattr(state, name)[:count] for name in by_book})
     if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
@@ -151,7 +153,7 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
             target[np.ix_(put_s, columns[1])] = source[np.ix_(take_s, columns[0])]
         elif name in ("mark", "doubt", "volatility", "listed"):
             target[put_s] = source[take_s]
-        elif name in ("cash", "equity", "peak", "risk_state", "worth"):
+        elif name in ("cash", "equity", "peak", "highs", "risk_state", "worth"):
             target[put_b] = source[take_b]
         elif name in ("rebalancing", "squares"):
             target[:] = source
@@ -178,9 +180,10 @@ def _begin(state: State, axes: _Axes) -> None:
         if name in axes.books[0] or name.startswith("shadow:"):
             continue
         state.cash[b] = state.equity[b] = state.peak[b] = state.equity[LIVE]
+        state.highs[b] = begun_highs(state.equity[b : b + 1])[0]
         state.risk_state[b] = state.risk_state[LIVE]
         if not name.startswith("control:"):
-            state.cash[b], state.peak[b] = state.cash[LIVE], state.peak[LIVE]
+            state.cash[b], state.peak[b], state.highs[b] = state.cash[LIVE], state.peak[LIVE], state.highs[LIVE]
             state.position[b], state.pending[b] = state.position[LIVE], state.pending[LIVE]
             for learnt in (state.heard, state.moves, state.wanted, state.followed, state.worth):
                 learnt[b] = learnt[LIVE]

@@ -13,6 +13,7 @@ import numpy as np
 from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState, Times
 from agents.pipeline.market import known_volume
+from agents.pipeline.parameters import MONTHS_KEPT
 
 
 class State(NamedTuple):
@@ -40,6 +41,9 @@ class State(NamedTuple):
     """[B] at the last close."""
     peak: Floats
     """[B] highest equity so far, or since a person resumed."""
+    highs: Floats
+    """[B, 1 + months] the newest month since 1970, then the highest equity of each of the last months, at its number
+    modulo their count. Without a month (NaN) the first high is that of all so far."""
     risk_state: Integers
     """[B] `RiskState`."""
     shadow_variance: Floats
@@ -188,6 +192,7 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         cash=np.full(books, initial_cash),
         equity=np.full(books, initial_cash),
         peak=np.full(books, initial_cash),
+        highs=begun_highs(np.full(books, initial_cash)),
         risk_state=np.full(books, RiskState.ACTIVE, dtype=np.int64),
         shadow_variance=np.zeros(agents),
         shadow_weight=np.zeros(agents),
@@ -201,6 +206,13 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         followed=np.zeros((books, symbols)),
         worth=np.zeros((books, 3)),
     )
+
+
+def begun_highs(equity: Floats) -> Floats:
+    """`State.highs` of books [B] whose past begins with this equity."""
+    highs = np.full((len(equity), 1 + MONTHS_KEPT), -np.inf)
+    highs[:, 0], highs[:, 1] = np.nan, equity
+    return highs
 
 
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
@@ -246,6 +258,7 @@ def obey(state: State, command: RiskState) -> None:
     state.risk_state[books] = command
     if command is RiskState.ACTIVE:
         state.peak[books] = state.equity[books]
+        state.highs[books] = begun_highs(state.equity[books])
 
 
 def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Outputs:

@@ -18,7 +18,7 @@ from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_acti
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, unit_weights
 from agents.pipeline.parameters import Parameters
-from agents.pipeline.risk import control_risk_state, next_risk_state
+from agents.pipeline.risk import control_risk_state, drawdown_from, next_risk_state, note_high, recent_high
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
@@ -54,7 +54,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _settle(desk, inputs, out, t)
         learn_worth(desk, inputs, t)
         _attribute_and_mark(desk, inputs, out, t)
-        _value_books(desk, out, t)
+        _value_books(desk, out, t, inputs.month[t])
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal)
         market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
         note_opinions(inputs.forecast[t], work.opinions)
@@ -157,9 +157,9 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
 
 
 @compiled_inline
-def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
-    """Mark every book to market; drawdown from that sets the next risk state."""
-    state, parameters, agents = desk.state, desk.parameters, desk.state.asked.shape[1]
+def _value_books(desk: StepDesk, out: Outputs, t: int, month: int) -> None:
+    """Mark every book to market at a close in `month`; drawdown from that sets the next risk state."""
+    state, limits, agents = desk.state, desk.parameters.limits, desk.state.asked.shape[1]
     mark, equity, peak, risk_state = state.mark, state.equity, state.peak, state.risk_state
     for b in range(len(equity)):
         position = state.position[b]
@@ -170,13 +170,16 @@ def _value_books(desk: StepDesk, out: Outputs, t: int) -> None:
         equity[b] = value
         peak[b] = max(peak[b], value)
         if b < FIRST_BENCHMARK or b >= FIRST_SHADOW + agents:
-            risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], parameters.limits)
+            highs = state.highs[b]
+            note_high(highs, month, value)
+            recent = drawdown_from(recent_high(highs, limits.reduce_months, peak[b]), value)
+            risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], recent, limits)
             if b != LIVE:
                 risk_state[b] = control_risk_state(risk_state[b], risk_state[LIVE])
     _copy_row(equity, out.equity[t])
     _copy_row(state.cash, out.cash[t])
     learn_squares(state, desk.work.last_equity)
-    learn_variance(state, desk.work.last_equity, parameters.initial_cash, out.shadow_return[t])
+    learn_variance(state, desk.work.last_equity, desk.parameters.initial_cash, out.shadow_return[t])
     out.risk_state[t] = risk_state[LIVE]
 
 

@@ -47,6 +47,7 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
             reduce_drawdown=risk.reduce_drawdown,
             reducing_scale=risk.reducing_scale,
             halt_drawdown=risk.halt_drawdown,
+            reduce_months=risk.reduce_months,
         ),
         fill_model=FillModel(
             commission=execution.commission_bps / 1e4,

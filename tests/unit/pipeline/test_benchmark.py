@@ -252,7 +252,7 @@ def old_state(state: State, agents: tuple[str, ...], symbols: tuple[str, ...]) -
     values = {
         name: array[keep] if name in ("position", "pending", "cash", "equity", "peak", "risk_state") else array
         for name, array in state._asdict().items()
-        if name not in ("listed", "rebalancing", "squares")
+        if name not in ("listed", "rebalancing", "squares", "highs")
     }
     buffer = io.BytesIO()
     np.savez(

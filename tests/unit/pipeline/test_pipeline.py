@@ -240,7 +240,7 @@ def test_risk_only_shrinks_and_twice_is_once(weight, current, stale, leaving, st
 )
 def test_risk_states(state, drawdown, after):
     """Reduce at 20 %, back below 16 % (80 % of it), halt at 35 %; nothing but a person leaves HALTED."""
-    assert next_risk_state(state, drawdown, LIMITS) == after
+    assert next_risk_state(state, drawdown, drawdown, LIMITS) == after
 
 
 @pytest.mark.parametrize(
