@@ -88,7 +88,7 @@ class MemoryJournal:
     def record_risk_event(self, event: RiskEvent) -> None:
         self.risk_events.append(event)
         if not event.applied:
-            self._commands.append(Command(len(self.risk_events), event.after))
+            self._commands.append(Command(len(self.risk_events), event.after, event.flatten))
 
     def pending_commands(self) -> list[Command]:
         return list(self._commands)

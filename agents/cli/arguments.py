@@ -32,6 +32,18 @@ def demo(parser: ArgumentParser) -> None:
     parser.set_defaults(mode="auto")
 
 
+def halt(parser: ArgumentParser) -> None:
+    """`quorum halt`."""
+    how = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("reduce", "only scale the limits down, as a drawdown does, until a resume"),
+        ("flatten", "close every position at the next decision, too"),
+        ("kill", "by the kill file: nothing leaves from now on, also where the database is down"),
+    ):
+        how.add_argument(f"--{name}", dest="how", action="store_const", const=name, help=text)
+    reason(parser)
+
+
 def reason(parser: ArgumentParser) -> None:
     """`quorum halt` and `quorum resume`."""
     text = "why, for the record"

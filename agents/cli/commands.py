@@ -72,8 +72,13 @@ RUNNING = (
         "halt",
         "trading",
         "let positions only shrink, and take back what works",
-        arguments.reason,
-        ("quorum halt --reason 'exchange trouble'",),
+        arguments.halt,
+        (
+            "quorum halt --reason 'exchange trouble'",
+            "quorum halt --reduce --reason 'on holiday until Monday'",
+            "quorum halt --flatten --reason 'the exchange is leaving'",
+            "quorum halt --kill --reason 'the database does not answer'",
+        ),
     ),
     Command(
         "bars",

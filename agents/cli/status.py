@@ -27,6 +27,7 @@ from agents.core.types import REMAINDER
 from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names, registered_names
 from agents.wiring.connections import Connections, connect_to_read
+from agents.wiring.desk_record import kill_file_of
 
 
 def status(options: Namespace, screen: Screen) -> int:
@@ -38,11 +39,14 @@ def status(options: Namespace, screen: Screen) -> int:
         document["waiting_commands"] = reader.waiting_commands()
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
-        document["profile"] = profile_of(load_settings(options.settings))
+        settings = load_settings(options.settings)
+        document["profile"] = profile_of(settings)
+        document["kill_file"] = kill_file_of(settings).pulled()
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
         *alarm_tables(document),
+        *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
         *_command_tables(document["waiting_commands"]),
         *data_remarks(document),
         Text(document["profile"]["words"]),

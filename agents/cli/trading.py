@@ -8,12 +8,12 @@ from pathlib import Path
 from agents.cli.compiling import compile_once
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
-from agents.core.errors import UsageError
+from agents.core.errors import ServiceError, UsageError
 from agents.core.log import configure_logging
 from agents.core.settings import load_settings
 from agents.core.types import RiskState
 from agents.wiring.connections import connect, connect_as_it_is
-from agents.wiring.desk_record import desk_journal, order_risk_state
+from agents.wiring.desk_record import desk_journal, kill_file_of, order_risk_state
 from agents.wiring.integrity import require_intact
 
 LOG_FILE = Path("logs/orchestrator.log")
@@ -38,25 +38,50 @@ def trade(options: Namespace, screen: Screen) -> int:
 
 
 def halt(options: Namespace, screen: Screen) -> int:
-    """Positions only shrink from now on, and what works at the broker is taken back."""
-    return _order_risk_state(options, screen, RiskState.HALTED)
+    """Positions only shrink from now on, or are scaled down or closed, and what works at the broker is taken back."""
+    if options.how == "kill":
+        return _pull_kill_file(options, screen)
+    state = RiskState.REDUCING if options.how == "reduce" else RiskState.HALTED
+    return _order_risk_state(options, screen, state)
 
 
 def resume(options: Namespace, screen: Screen) -> int:
     """Out of the halted state, which only a person leaves."""
+    file = kill_file_of(load_settings(options.settings))
+    if file.pulled() is not None:
+        raise UsageError(f"the kill file {file.path} is there, so nothing would be sent; remove it first")
     return _order_risk_state(options, screen, RiskState.ACTIVE)
 
 
-def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
+def _pull_kill_file(options: Namespace, screen: Screen) -> int:
+    file = kill_file_of(load_settings(options.settings))
+    try:
+        file.pull(_reason_of(options))
+    except OSError as error:
+        raise ServiceError(f"the kill file {file.path} cannot be written: {error.strerror}") from None
+    words = (
+        f"{file.path} is there: no order leaves a desk of this state folder; to go on: remove it, then quorum resume"
+    )
+    screen.result({"kill_file": str(file.path), "reason": options.reason}, words)
+    return 0
+
+
+def _reason_of(options: Namespace) -> str:
     if not options.reason.strip():
         raise UsageError("--reason is empty; say in a few words why, it is kept on record")
+    return str(options.reason)
+
+
+def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
+    reason, flatten = _reason_of(options), getattr(options, "how", None) == "flatten"
     connections = connect_as_it_is(load_settings(options.settings))
     try:
-        before = order_risk_state(connections, state, options.reason)
+        before = order_risk_state(connections, state, reason, flatten=flatten)
     finally:
         connections.close()
+    more = ", with every position closed" if flatten else ""
     screen.result(
-        {"from": str(before), "to": str(state), "reason": options.reason},
-        f"ordered: {state} (now {before}); a running desk obeys within one poll, else the next one that starts",
+        {"from": str(before), "to": str(state), "flatten": flatten, "reason": reason},
+        f"ordered: {state}{more} (now {before}); a running desk obeys within one poll, else the next one that starts",
     )
     return 0

@@ -40,6 +40,15 @@ class RiskState(Code):
     HALTED = 2, "halted"
 
 
+FLATTENING = "flattening"
+"""The word on record for a person's order to halt and close every position; the state that follows is HALTED."""
+
+
+def state_of_order(words: str) -> RiskState:
+    """The risk state that an order on record leads to."""
+    return RiskState.HALTED if words == FLATTENING else RiskState.of(words)
+
+
 class NoTrade(Code):
     """Why a symbol was left alone at a decision."""
 
@@ -63,6 +72,7 @@ class Clamp(Code):
     HALTED = 16, "halted"
     STALE = 32, "stale data"
     LEAVING = 64, "leaving the universe"
+    FLATTENED = 128, "flattened"
 
     @staticmethod
     def words_of(bits: int, separator: str = ", ") -> str:

@@ -139,7 +139,8 @@ class Resumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskEvent:
-    """A change of the risk state, made by the desk (then it is `applied`) or ordered by a person for its next cycle."""
+    """A change of the risk state, made by the desk (then it is `applied`) or ordered by a person for its next cycle;
+    `flatten` orders every position closed too."""
 
     at: datetime
     before: RiskState
@@ -147,14 +148,24 @@ class RiskEvent:
     reason: str
     actor: Literal["desk", "person"]
     applied: bool
+    flatten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A person's order to be in this risk state, by its number on record."""
+    """A person's order to be in this risk state, by its number on record; `flatten` closes every position too."""
 
     id: int
     state: RiskState
+    flatten: bool = False
+
+
+class KillSwitch(Protocol):
+    """What stops a desk when nothing else answers: no database, no network."""
+
+    def pulled(self) -> str | None:
+        """Why it is pulled, in words; None where it is not."""
+        ...
 
 
 class Journal(Protocol):

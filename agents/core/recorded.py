@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.core.meta_types import WeightDecision
-from agents.core.types import Booleans, Fill, Floats, Integers, RiskState, Times
+from agents.core.ports import Command
+from agents.core.types import Booleans, Fill, Floats, Integers, Times
 
 
 class RecordedSpan(NamedTuple):
@@ -62,7 +63,7 @@ class Recorded:
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
     `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
     [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
-    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the risk states
+    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the commands
     that a person ordered, in their order, and this decision was the first to be under; `taken_back` maps it to the
     symbols (places on that axis) whose orders, still working before it, a person's halt took back.
     """
@@ -86,5 +87,5 @@ class Recorded:
     data_version: Integers
     failed: Booleans
     fills: Sequence[RecordedFill]
-    commands: Mapping[int, Sequence[RiskState]]
+    commands: Mapping[int, Sequence[Command]]
     taken_back: Mapping[int, Sequence[int]]

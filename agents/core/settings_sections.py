@@ -167,6 +167,7 @@ class RiskSettings(Section):
     reduce_months: Annotated[int, Field(ge=0, le=12)] = 12
     reducing_scale: Fraction = 0.5
     halt_drawdown: Fraction = 0.35
+    kill_file: Path = Path("KILL")
 
     @model_validator(mode="after")
     def _halt_is_later(self) -> RiskSettings:

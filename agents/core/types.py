@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from agents.core.arrays import Booleans, Floats, Integers, Times, as_datetime, as_stamp
 from agents.core.clock import require_utc
-from agents.core.codes import Clamp, FillStatus, NoTrade, RiskState
+from agents.core.codes import FLATTENING, Clamp, FillStatus, NoTrade, RiskState, state_of_order
 from agents.core.market import Bars, Panel
 from agents.core.orders import (
     FINAL_ORDER_STATES,
@@ -39,6 +39,7 @@ from agents.core.warm_up import WarmUp
 
 __all__ = [
     "FINAL_ORDER_STATES",
+    "FLATTENING",
     "MONEY_STEP",
     "REMAINDER",
     "Bars",
@@ -69,6 +70,7 @@ __all__ = [
     "as_datetime",
     "as_stamp",
     "round_price",
+    "state_of_order",
     "to_decimal",
     "to_float",
     "to_price",

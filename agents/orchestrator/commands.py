@@ -10,7 +10,7 @@ from typing import NamedTuple
 from agents.core.books import LIVE
 from agents.core.log import log_event
 from agents.core.ports import Broker, Journal
-from agents.core.types import Order, RiskState
+from agents.core.types import FLATTENING, Order, RiskState
 from agents.pipeline.state import State, copy_state, obey
 
 logger = logging.getLogger(__name__)
@@ -32,14 +32,14 @@ def obey_waiting(journal: Journal, broker: Broker, state: State, symbols: Sequen
         return state
     changed = copy_state(state)
     for command in commands:
-        obey(changed, command.state)
+        obey(changed, command.state, flatten=command.flatten)
     if changed.risk_state[LIVE] == RiskState.HALTED:
         working = [order for order, _ in journal.open_orders()]
         cancelled = list(broker.cancel([order.client_order_id for order in working]))
         journal.record_outcomes(pause.at, cancelled)
         drop_pending(changed, [answer.client_order_id for answer in cancelled], symbols, working)
     journal.obey(commands, after=pause.after)
-    words = ",".join(str(command.state) for command in commands)
+    words = ",".join(FLATTENING if command.flatten else str(command.state) for command in commands)
     log_event(logger, "a person's command is obeyed", level=logging.WARNING, state=words, after=pause.after)
     return changed
 
@@ -48,7 +48,7 @@ def obey_again(journal: Journal, state: State, symbols: Sequence[str], after: da
     """Change the state that was kept with the decision at `after` by what was obeyed since."""
     commands = journal.obeyed_since(after)
     for command in commands:
-        obey(state, command.state)
+        obey(state, command.state, flatten=command.flatten)
     if any(command.state is RiskState.HALTED for command in commands):
         working = {order.symbol for order, _ in journal.open_orders()}
         state.pending[LIVE, [symbol not in working for symbol in symbols]] = 0.0

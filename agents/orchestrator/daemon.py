@@ -22,6 +22,7 @@ from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.stopping import stop_in_time
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
+from agents.orchestrator.kill_switch import KillWatch
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.patience import Patience
 from agents.orchestrator.pulse import DaemonPulse
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
 """So many waiting bars are read at once."""
 NAMES_SHOWN = 5
+LOOK_S = 1.0
+"""So often the kill switch is looked at while nothing else is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Surroundings:
     """What the daemon lives in. `open_desk` makes the desk of a universe, `is_new` says whether the desk has never
     decided; `notify` tells the service manager, `pulse`
     the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
-    what to do about errors."""
+    what to do about errors; `kill` looks after the kill switch."""
 
     feed: Feed
     bars: DeskBars
@@ -58,6 +61,7 @@ class Surroundings:
     pulse: DaemonPulse
     tend: Callable[[], None]
     endurance: Endurance
+    kill: KillWatch
 
 
 class TradingDaemon:
@@ -94,10 +98,16 @@ class TradingDaemon:
         self._around.pulse.beat()  # the first turn may take long
         while not self._stopping.is_set():
             notify("WATCHDOG=1")  # only a loop that turns says that it lives
-            self._stopping.wait(self._try_turn())
+            self._rest(self._try_turn())
         notify("STOPPING=1")
         self._around.pulse.end()
         log_event(logger, "stopped", last_decision=self._last)
+
+    def _rest(self, pause_s: float) -> None:
+        """Wait for the next turn with an eye on the kill switch."""
+        while pause_s > 0.0 and not self._stopping.wait(min(pause_s, LOOK_S)):
+            pause_s -= LOOK_S
+            self._around.kill.look()
 
     def _try_turn(self) -> float:
         """One turn with all that may happen to it; how many seconds to wait for the next."""
@@ -125,6 +135,7 @@ class TradingDaemon:
         desk = self._desk or self._open(now)
         if desk is None:
             return 0
+        desk.orchestrator.settle_kill(self._around.kill, now)
         desk.orchestrator.obey_commands(desk.broker, now)
         self._look_back()
         decisions = 0

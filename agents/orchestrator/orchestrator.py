@@ -38,6 +38,7 @@ from agents.core.types import (
 from agents.core.weight_sets import vector_of
 from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
 from agents.orchestrator.cycle_parts import Decision, View
+from agents.orchestrator.kill_switch import KillWatch
 from agents.orchestrator.risk_changes import note_risk
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
@@ -151,6 +152,10 @@ class Orchestrator:
             pause = Pause(after=self._decided_at, at=at)
             self._state = obey_waiting(self._journal, broker, self._state, self.plan.symbols, pause)
 
+    def settle_kill(self, kill: KillWatch, at: datetime) -> None:
+        """Halt on record where the kill switch is or was pulled; `obey_commands` obeys it."""
+        kill.settle(self._journal, RiskState(self._state.risk_state[LIVE]), at)
+
     def _view(self, window: Bars, weights: WeightSet, at: datetime) -> View:
         """What the agents say of the last bar of `window`, in the common unit, and how much the symbols move."""
         plan, last = self.plan, as_datetime(window.time[-1])
@@ -181,7 +186,7 @@ class Orchestrator:
         vector = vector_of(weights, names)
         state = copy_state(self._state)
         for command in commands:
-            obey(state, command.state)
+            obey(state, command.state, flatten=command.flatten)
         obeyed = RiskState(state.risk_state[LIVE])
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
             counted=plan.counted(names),
@@ -245,7 +250,7 @@ class Orchestrator:
             ]
         killpoint("order.before_ack_commit")
         self._journal.record_outcomes(at, answers)
-        rejected = [a.client_order_id for a in answers if a.state == "rejected"]
+        rejected = [a.client_order_id for a in answers if a.state in ("rejected", "not_placed")]
         drop_pending(self._state, rejected, self.plan.symbols, orders)
         for order, answer in zip(orders, answers, strict=True):
             if answer.state == "unknown":

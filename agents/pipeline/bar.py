@@ -85,6 +85,8 @@ class MarketAtClose(NamedTuple):
     """The newest bar is too old: positions may only shrink."""
     leaving: Booleans
     """The symbol is taken out of the universe: positions are closed."""
+    flatten: bool = False
+    """A person closes every position of a halted desk."""
 
 
 class CombinedSignal(NamedTuple):

@@ -19,6 +19,8 @@ spread further (Baron, Brogaard, Hagstroemer, Kirilenko 2019: a median of 4)."""
 LEAST_SHARPE = 0.05
 """A year; below it the zone is wider than any forecast all the same. Of a shadow it is the prior's: a wrong agent whose
 shadow stops trading would look harmless, while its forecasts still pull at the desk's."""
+FLATTEN = 3.0
+"""Beyond the risk states, of `State.ordered`: halted, and every position is closed."""
 MONTHS_KEPT = 12
 """Calendar months whose highest equity a book remembers, for the drawdown that reduces it."""
 

@@ -11,6 +11,7 @@ from agents.quant.compiled import compiled_inline
 
 RECOVERY = 0.8
 """REDUCING ends when the drawdown is back below this share of its threshold."""
+MOST = int(RiskState.HALTED)
 GROSS_TOLERANCE = 1e-12
 """A gross exposure above its cap by this fraction is rounding of floats."""
 
@@ -20,8 +21,9 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
     """Shrink the target weights [S] in place; their `clamps` get the bits of the limits that did it.
 
     REDUCING scales both caps. HALTED, and stale symbols in any state, let a weight only lie between zero and the
-    current one; that of a symbol which leaves the universe is zero. Limits look at the weights that the desk would
-    hold, traded or not, so a position that drifted over its cap is cut back even when nobody has a new opinion.
+    current one; that of a symbol which leaves the universe is zero, as are all where a person flattens. Limits look at
+    the weights that the desk would hold, traded or not, so a position that drifted over its cap is cut back even when
+    nobody has a new opinion.
     """
     weight, current, clamps = targets.weight, targets.current, targets.clamps
     halted, reducing = risk_state == RiskState.HALTED, risk_state == RiskState.REDUCING
@@ -39,6 +41,9 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
         if market.leaving[s]:
             weight[s] = 0.0
             clamps[s] |= Clamp.LEAVING
+        elif halted and market.flatten:
+            clamps[s] |= Clamp.FLATTENED if weight[s] != 0.0 else 0
+            weight[s] = 0.0
         elif halted or market.stale[s]:
             low, high = min(0.0, current[s]), max(0.0, current[s])
             if weight[s] < low or weight[s] > high:
@@ -63,6 +68,12 @@ def control_risk_state(own: int, live: int) -> int:
     if live == RiskState.HALTED:
         return RiskState.HALTED
     return RiskState.ACTIVE if own == RiskState.ACTIVE else RiskState.REDUCING
+
+
+@compiled_inline
+def ordered_at_least(ordered: float, risk_state: int) -> int:
+    """The state where a person has ordered one (`State.ordered`): no rule loosens it."""
+    return max(risk_state, min(int(ordered), MOST))
 
 
 @compiled_inline

@@ -155,7 +155,7 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
             target[put_s] = source[take_s]
         elif name in ("cash", "equity", "peak", "highs", "risk_state", "worth"):
             target[put_b] = source[take_b]
-        elif name in ("rebalancing", "squares"):
+        elif name in ("rebalancing", "squares", "ordered"):
             target[:] = source
         else:
             target[put_a] = source[take_a]

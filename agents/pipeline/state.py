@@ -13,7 +13,7 @@ import numpy as np
 from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState, Times
 from agents.pipeline.market import known_volume
-from agents.pipeline.parameters import MONTHS_KEPT
+from agents.pipeline.parameters import FLATTEN, MONTHS_KEPT
 
 
 class State(NamedTuple):
@@ -46,6 +46,8 @@ class State(NamedTuple):
     modulo their count. Without a month (NaN) the first high is that of all so far."""
     risk_state: Integers
     """[B] `RiskState`."""
+    ordered: Floats
+    """[1] the `RiskState` that a person has ordered at least, until a resume; `FLATTEN` closes every position too."""
     shadow_variance: Floats
     """[A] exponentially weighted sum of the shadows' squared returns."""
     shadow_weight: Floats
@@ -194,6 +196,7 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         peak=np.full(books, initial_cash),
         highs=begun_highs(np.full(books, initial_cash)),
         risk_state=np.full(books, RiskState.ACTIVE, dtype=np.int64),
+        ordered=np.zeros(1),
         shadow_variance=np.zeros(agents),
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
@@ -250,12 +253,17 @@ def has_account(b: int, agents: int) -> bool:
     return b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
 
 
-def obey(state: State, command: RiskState) -> None:
-    """Halt or resume the live book and those that follow it, as a person commands; a resume measures drawdown from
-    here."""
+def obey(state: State, command: RiskState, *, flatten: bool = False) -> None:
+    """Halt, reduce or resume the live book and those that follow it, as a person commands, and `flatten` closes what
+    they hold. To reduce never loosens; a resume measures drawdown from here."""
     agents = state.asked.shape[1]
     books = [b for b in range(len(state.cash)) if has_account(b, agents) and not FIRST_BENCHMARK <= b < FIRST_SHADOW]
-    state.risk_state[books] = command
+    if command is RiskState.REDUCING:
+        state.risk_state[books] = np.maximum(state.risk_state[books], command)
+        state.ordered[0] = max(state.ordered[0], command)
+    else:
+        state.risk_state[books] = command
+        state.ordered[0] = FLATTEN if flatten else command
     if command is RiskState.ACTIVE:
         state.peak[books] = state.equity[books]
         state.highs[books] = begun_highs(state.equity[books])

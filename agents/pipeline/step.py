@@ -17,8 +17,15 @@ from agents.pipeline.combine import combine, note_opinions
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, unit_weights
-from agents.pipeline.parameters import Parameters
-from agents.pipeline.risk import control_risk_state, drawdown_from, next_risk_state, note_high, recent_high
+from agents.pipeline.parameters import FLATTEN, Parameters
+from agents.pipeline.risk import (
+    control_risk_state,
+    drawdown_from,
+    next_risk_state,
+    note_high,
+    ordered_at_least,
+    recent_high,
+)
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
@@ -56,7 +63,9 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _attribute_and_mark(desk, inputs, out, t)
         _value_books(desk, out, t, inputs.month[t])
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal)
-        market = MarketAtClose(state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t])
+        market = MarketAtClose(
+            state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t], state.ordered[0] == FLATTEN
+        )
         note_opinions(inputs.forecast[t], work.opinions)
         _decide_books(desk, inputs, out, t, market)
         decide_benchmark(desk, market, inputs.month[t])
@@ -174,6 +183,7 @@ def _value_books(desk: StepDesk, out: Outputs, t: int, month: int) -> None:
             note_high(highs, month, value)
             recent = drawdown_from(recent_high(highs, limits.reduce_months, peak[b]), value)
             risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], recent, limits)
+            risk_state[b] = ordered_at_least(state.ordered[0], risk_state[b])
             if b != LIVE:
                 risk_state[b] = control_risk_state(risk_state[b], risk_state[LIVE])
     _copy_row(equity, out.equity[t])

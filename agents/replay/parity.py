@@ -129,7 +129,7 @@ def _run_again(
         if len(short) < len(window) and not _alike(recorded.forecast[t], inputs.forecast[t], SIGNAL_TOLERANCE).all():
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         for command in recorded.commands.get(t, ()):
-            obey(state, command)
+            obey(state, command.state, flatten=command.flatten)
         state.heard[:, ~there[t]] = np.nan  # a symbol that the desk does not have begins anew when it comes back
         for learnt in (state.moves, state.wanted, state.followed):
             learnt[:, ~there[t]] = 0.0

@@ -122,7 +122,7 @@ def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         detail = "positions only shrink; `quorum resume --reason ...` when checked"
         yield Alarm(kind="risk_state", subject=str(newest.risk_state), severity="critical", detail=detail)
     else:
-        detail = "positions are scaled down by the drawdown rule"
+        detail = "positions are scaled down, by drawdown or by a person's halt --reduce; see quorum status"
         yield Alarm(kind="risk_state", subject=str(newest.risk_state), severity="medium", detail=detail)
 
 

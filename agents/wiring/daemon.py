@@ -16,12 +16,14 @@ from agents.core.errors import SettingsError
 from agents.core.log import log_event
 from agents.core.settings import Settings
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
+from agents.orchestrator.kill_switch import GuardedBroker, KillWatch
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.pulse import DaemonPulse
 from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, desk_weights, plan_of
+from agents.wiring.desk_record import kill_file_of
 from agents.wiring.tending import endurance_of, tending
 
 logger = logging.getLogger(__name__)
@@ -39,10 +41,12 @@ def trading_daemon(
     agents = agents_of(settings, clock)
     weights = desk_weights(settings, connections, agents)
 
+    switch = kill_file_of(settings)
+
     def open_desk(symbols: tuple[str, ...]) -> Desk:
         orchestrator = Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
         broker = paper_broker(orchestrator, journal)
-        return Desk(orchestrator, broker, broker.match)
+        return Desk(orchestrator, GuardedBroker(broker, switch), broker.match)
 
     names = ",".join(agents.names)
     lonely = StoredData(connections.trader).series_without_bars()
@@ -63,6 +67,7 @@ def trading_daemon(
         pulse=DaemonPulse(HeartbeatTable(connections.trader), "trading", clock),
         tend=tending(settings, clock),
         endurance=endurance_of("trading", clock, connections.trader),
+        kill=KillWatch(switch),
     )
     return TradingDaemon(around, settings.data, clock)
 

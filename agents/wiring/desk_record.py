@@ -9,9 +9,12 @@ from sqlalchemy.exc import ProgrammingError
 
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
+from agents.adapters.services.folder import StateFolder
+from agents.adapters.services.kill_file import KillFile
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
 from agents.core.ports import RiskEvent
+from agents.core.settings import Settings
 from agents.core.types import RiskState
 from agents.wiring.connections import Connections
 
@@ -27,8 +30,13 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
         journal.release()
 
 
-def order_risk_state(connections: Connections, state: RiskState, reason: str) -> RiskState:
-    """A person's halt or resume, obeyed by a running desk within one poll; returns the state until then.
+def kill_file_of(settings: Settings) -> KillFile:
+    """The file that stops the desk of these settings; by default all desks of the state folder."""
+    return KillFile(StateFolder(settings.state_dir).root / settings.risk.kill_file)
+
+
+def order_risk_state(connections: Connections, state: RiskState, reason: str, *, flatten: bool = False) -> RiskState:
+    """A person's halt, or resume, obeyed by a running desk within one poll; returns the state until then.
 
     ServiceError where the database holds no desk. Its schema may be an older one.
     """
@@ -38,6 +46,7 @@ def order_risk_state(connections: Connections, state: RiskState, reason: str) ->
         raise ServiceError(
             f"database {connections.trader.url.database!r} holds no desk yet; run: quorum trade"
         ) from None
-    event = RiskEvent(at=SystemClock().now(), before=before, after=state, reason=reason, actor="person", applied=False)
+    at = SystemClock().now()
+    event = RiskEvent(at=at, before=before, after=state, reason=reason, actor="person", applied=False, flatten=flatten)
     PostgresJournal(connections.trader).record_risk_event(event)
     return before

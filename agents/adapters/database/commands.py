@@ -7,21 +7,26 @@ from datetime import datetime
 
 from agents.adapters.database.locked_session import Driver
 from agents.core.ports import Command
-from agents.core.types import RiskState
+from agents.core.types import FLATTENING, state_of_order
 
 _PENDING = "SELECT id, to_state FROM risk_events WHERE actor = 'person' AND applied_at IS NULL ORDER BY id"
 _OBEYED_SINCE = "SELECT id, to_state FROM risk_events WHERE actor = 'person' AND obeyed_after = %s ORDER BY id"
 _OBEY = "UPDATE risk_events SET applied_at = now(), obeyed_after = %s WHERE id = ANY(%s) AND applied_at IS NULL"
 
 
+def command_of(number: int, words: str) -> Command:
+    """A row of the table."""
+    return Command(number, state_of_order(words), flatten=words == FLATTENING)
+
+
 def read_pending(connection: Driver) -> list[Command]:
     """Those that nobody obeyed yet, oldest first."""
-    return [Command(row[0], RiskState.of(row[1])) for row in connection.execute(_PENDING).fetchall()]
+    return [command_of(*row) for row in connection.execute(_PENDING).fetchall()]
 
 
 def read_obeyed_since(connection: Driver, decision: datetime) -> list[Command]:
     """Those that were obeyed between the decision at this time and the next one, oldest first."""
-    return [Command(row[0], RiskState.of(row[1])) for row in connection.execute(_OBEYED_SINCE, (decision,)).fetchall()]
+    return [command_of(*row) for row in connection.execute(_OBEYED_SINCE, (decision,)).fetchall()]
 
 
 def mark_obeyed(connection: Driver, commands: Sequence[Command], after: datetime) -> None:

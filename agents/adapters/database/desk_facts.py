@@ -33,7 +33,7 @@ from agents.core.facts import (
     TunerTotals,
 )
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
-from agents.core.types import RiskState, Trade, WeightsLevel
+from agents.core.types import Trade, WeightsLevel, state_of_order
 from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 
 Read = Callable[[str], list[Row]]
@@ -233,7 +233,7 @@ def reader(connection: Connection, period: Period) -> Read:
 def newest_decision(read: Read) -> NewestDecision | None:
     """The desk at its newest decision; None before the first one."""
     for row in read("newest"):
-        levels = {"risk_state": RiskState.of(row["risk_state"]), "weights_level": WeightsLevel(row["weights_level"])}
+        levels = {"risk_state": state_of_order(row["risk_state"]), "weights_level": WeightsLevel(row["weights_level"])}
         return NewestDecision(**(row | levels))
     return None
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
+from agents.adapters.database.commands import command_of
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
-from agents.core.orders import CANCELLED, KEPT_BACK, TOO_LATE
+from agents.core.orders import CANCELLED, KEPT_BACK, KILLED, TOO_LATE
 from agents.core.recorded import CheckedState, Recorded, RecordedFill, RecordedSpan, RecordedWeights, WeightsTraded
-from agents.core.types import Booleans, Fill, Floats, RiskState
+from agents.core.types import Booleans, Fill, Floats
 
 Cells = Sequence[tuple[Any, ...]]
 Words = np.ndarray[Any, np.dtype[np.object_]]
@@ -48,7 +49,7 @@ ORDER BY f.time, f.symbol
 """
 """An order works until the next bar of its symbol, at most so long."""
 _COMMANDS = """
-SELECT to_state, obeyed_at FROM (
+SELECT id, to_state, obeyed_at FROM (
     SELECT e.id, e.to_state, CASE WHEN e.obeyed_after IS NOT NULL
         THEN (SELECT min(d.time) FROM decisions d WHERE d.time > e.obeyed_after)
         ELSE coalesce(
@@ -149,7 +150,7 @@ class DeskHistory:
             span = {"since": since, "until": bounds[1]}
             commands = connection.execute(text(_COMMANDS), span).all()
             taken_back = connection.execute(
-                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, TOO_LATE]}
+                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, KILLED, TOO_LATE]}
             ).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},
@@ -169,7 +170,7 @@ class DeskHistory:
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,
-            commands=_grouped((place.time[row.obeyed_at], RiskState.of(row.to_state)) for row in commands),
+            commands=_grouped((place.time[row.obeyed_at], command_of(row.id, row.to_state)) for row in commands),
             taken_back=_grouped(
                 (place.time[row.settled_at], place.symbol[row.symbol]) for row in taken_back if row.symbol in symbols
             ),

@@ -24,6 +24,7 @@ from agents.core.log import log_event
 from agents.core.ports import Command, Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
+    FLATTENING,
     CycleRecord,
     Floats,
     Order,
@@ -175,7 +176,7 @@ class PostgresJournal:
         values = {
             "at": event.at,
             "before": str(event.before),
-            "after": str(event.after),
+            "after": FLATTENING if event.flatten else str(event.after),
             "reason": event.reason,
             "actor": event.actor,
             "applied": event.applied,

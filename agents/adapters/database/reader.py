@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from agents.adapters.database.engine import Row, row_dicts, transaction
-from agents.core.types import REMAINDER, Floats, RiskState, Times
+from agents.core.types import REMAINDER, Floats, RiskState, Times, state_of_order
 
 _CURVES = """
 SELECT book, array_agg(equity ORDER BY time) AS equity,
@@ -126,7 +126,7 @@ class DeskReader:
     def risk_state(self) -> RiskState | None:
         """The state that the desk is in now; None before its first decision."""
         words = self.health()["risk_state"]
-        return RiskState.of(words) if words else None
+        return state_of_order(words) if words else None
 
     def waiting_commands(self) -> list[Row]:
         """What a person ordered and no desk has obeyed yet, oldest first."""
