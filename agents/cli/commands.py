@@ -73,12 +73,7 @@ RUNNING = (
         "trading",
         "let positions only shrink, and take back what works",
         arguments.halt,
-        (
-            "quorum halt --reason 'exchange trouble'",
-            "quorum halt --reduce --reason 'on holiday until Monday'",
-            "quorum halt --flatten --reason 'the exchange is leaving'",
-            "quorum halt --kill --reason 'the database does not answer'",
-        ),
+        ("quorum halt --reason 'exchange trouble'", "quorum halt --kill --reason 'no database'"),
     ),
     Command(
         "bars",

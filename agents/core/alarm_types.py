@@ -19,6 +19,10 @@ SILENT_AFTER = timedelta(minutes=5)
 """A daemon that has not been heard of for so long is silent; it beats every twenty seconds."""
 
 
+LIMIT_REACHED, LIMIT_OVER = "limit reached: ", "limit over: "
+"""How the reasons begin of risk events that tell the edges of a limit; its name follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingMail:
     """Reports that have not left yet, and since when the oldest waits."""
@@ -112,6 +116,8 @@ class AlarmFacts:
     late_bars: LateBars | None = None
     outages: Sequence[Outage] = ()
     tuning_paused: PausedTuning | None = None
+    limits_reached: Mapping[str, datetime] = field(default_factory=dict)
+    """Limits of `risk.limits` by name, and since when each has been reached."""
 
 
 def heard_by_others(beats: Sequence[Heartbeat], at: datetime) -> list[Heartbeat]:

@@ -73,11 +73,22 @@ class Clamp(Code):
     STALE = 32, "stale data"
     LEAVING = 64, "leaving the universe"
     FLATTENED = 128, "flattened"
+    GROUP_CAP = 256, "group cap"
+    ORDER_SIZE = 512, "order size"
 
     @staticmethod
     def words_of(bits: int, separator: str = ", ") -> str:
         """The words of all limits in `bits`; none for 0."""
         return separator.join(clamp.words for clamp in Clamp if bits & clamp)
+
+
+class RiskLimit(Code):
+    """Limits of `risk.limits` that a bar has reached, as bits, enforced or only told."""
+
+    GROUP = 1, "group exposure"
+    ORDER_SIZE = 2, "order size"
+    DAILY_LOSS = 4, "daily loss"
+    LOSSES = 8, "consecutive losses"
 
 
 class FillStatus(Code):

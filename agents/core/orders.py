@@ -17,6 +17,7 @@ from agents.core.clock import require_utc
 MONEY_STEP = Decimal("0.00000001")
 CANCELLED, KEPT_BACK = "cancelled", "a person halted the desk before it was sent"
 """Why an order that a person's halt took back, or did not let out, was never filled."""
+TOO_MANY = "more orders within a minute than risk.limits.orders_per_minute allows"
 KILLED = "the kill file was there when it was to be sent"
 TOO_LATE = "its bar was too old when it was to be sent"
 PRICE_DIGITS = 8

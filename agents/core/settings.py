@@ -17,6 +17,7 @@ from pydantic import PrivateAttr, SecretStr, ValidationError
 from agents.core.errors import SettingsError
 from agents.core.own_folder import with_folder
 from agents.core.profiles import PROFILES, changes_of_profile, nested
+from agents.core.risk_settings import RiskSettings
 from agents.core.settings_file import change_problem, explain, json_or_text, merged, read_toml
 from agents.core.settings_sections import (
     INTERVALS_S,
@@ -27,7 +28,6 @@ from agents.core.settings_sections import (
     DeskSettings,
     ExecutionSettings,
     MetaSettings,
-    RiskSettings,
     Section,
     TuningSettings,
 )

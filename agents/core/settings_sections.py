@@ -157,27 +157,6 @@ class CombineSettings(Section):
     volatility_target: Annotated[float, Field(gt=0, le=2)] = 0.15
 
 
-class RiskSettings(Section):
-    """Limits; they only ever shrink a position."""
-
-    symbol_cap: Annotated[float, Field(gt=0, le=10)] = 0.30
-    gross_cap: Annotated[float, Field(gt=0, le=10)] = 1.0
-    allow_short: bool = True
-    reduce_drawdown: Fraction = 0.20
-    reduce_months: Annotated[int, Field(ge=0, le=12)] = 12
-    reducing_scale: Fraction = 0.5
-    halt_drawdown: Fraction = 0.35
-    kill_file: Path = Path("KILL")
-
-    @model_validator(mode="after")
-    def _halt_is_later(self) -> RiskSettings:
-        if self.halt_drawdown <= self.reduce_drawdown:
-            raise ValueError(
-                f"halt_drawdown ({self.halt_drawdown}) must be above reduce_drawdown ({self.reduce_drawdown})"
-            )
-        return self
-
-
 class ExecutionSettings(Section):
     """Rounding and costs: one model for paper broker, replay, shadow and control books."""
 

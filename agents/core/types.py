@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from agents.core.arrays import Booleans, Floats, Integers, Times, as_datetime, as_stamp
 from agents.core.clock import require_utc
-from agents.core.codes import FLATTENING, Clamp, FillStatus, NoTrade, RiskState, state_of_order
+from agents.core.codes import FLATTENING, Clamp, FillStatus, NoTrade, RiskLimit, RiskState, state_of_order
 from agents.core.market import Bars, Panel
 from agents.core.orders import (
     FINAL_ORDER_STATES,
@@ -58,6 +58,7 @@ __all__ = [
     "OrderState",
     "Panel",
     "Position",
+    "RiskLimit",
     "RiskState",
     "Side",
     "Signals",

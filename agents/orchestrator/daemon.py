@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 BACKLOG_BARS = 500
 """So many waiting bars are read at once."""
 NAMES_SHOWN = 5
-LOOK_S = 1.0
-"""So often the kill switch is looked at while nothing else is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +93,14 @@ class TradingDaemon:
         stop_in_time(self.stop, farewell=self._around.pulse.end)
         notify = self._around.notify
         notify("READY=1")
+        self._around.kill.watch(self._stopping)
         self._around.pulse.beat()  # the first turn may take long
         while not self._stopping.is_set():
             notify("WATCHDOG=1")  # only a loop that turns says that it lives
-            self._rest(self._try_turn())
+            self._stopping.wait(self._try_turn())
         notify("STOPPING=1")
         self._around.pulse.end()
         log_event(logger, "stopped", last_decision=self._last)
-
-    def _rest(self, pause_s: float) -> None:
-        """Wait for the next turn with an eye on the kill switch."""
-        while pause_s > 0.0 and not self._stopping.wait(min(pause_s, LOOK_S)):
-            pause_s -= LOOK_S
-            self._around.kill.look()
 
     def _try_turn(self) -> float:
         """One turn with all that may happen to it; how many seconds to wait for the next."""

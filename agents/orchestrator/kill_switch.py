@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from agents.core.log import log_event
-from agents.core.orders import KILLED
+from agents.core.orders import KILLED, TOO_MANY
 from agents.core.ports import Broker, Journal, KillSwitch, RiskEvent
 from agents.core.types import Order, OrderOutcome, RiskState
+from agents.orchestrator.order_rate import OrderRate
 
 logger = logging.getLogger(__name__)
+LOOK_S = 1.0
+"""So often the kill switch is looked at."""
 
 
 class KillWatch:
@@ -24,26 +28,38 @@ class KillWatch:
 
     def __init__(self, switch: KillSwitch) -> None:
         self._switch = switch
+        self._looking = threading.Lock()
         self._told: str | None = None
         self._owed: str | None = None
 
+    def watch(self, stopping: threading.Event) -> None:
+        """Look every second until `stopping`, whatever the caller waits for: a frozen database, a slow agent."""
+
+        def keep_looking() -> None:
+            while not stopping.wait(LOOK_S):
+                self.look()
+
+        threading.Thread(target=keep_looking, name="kill switch", daemon=True).start()
+
     def look(self) -> None:
         """Tell what has changed since the last look."""
-        reason = self._switch.pulled()
-        if (reason is None) == (self._told is None):
-            return
-        if reason is not None:
-            self._owed = reason
-            log_event(logger, "ALARM", level=logging.CRITICAL, kind="kill_file", subject="orders", detail=reason)
-        else:
-            remedy = "the desk stays halted until quorum resume"
-            log_event(logger, "alarm is over", level=logging.WARNING, kind="kill_file", subject="orders", remedy=remedy)
-        self._told = reason
+        with self._looking:
+            reason = self._switch.pulled()
+            if (reason is None) == (self._told is None):
+                return
+            facts = {"kind": "kill_file", "subject": "orders"}
+            if reason is not None:
+                self._owed = reason
+                log_event(logger, "ALARM", level=logging.CRITICAL, **facts, detail=reason)
+            else:
+                remedy = "the desk stays halted until quorum resume"
+                log_event(logger, "alarm is over", level=logging.WARNING, **facts, remedy=remedy)
+            self._told = reason
 
     def settle(self, journal: Journal, state: RiskState, at: datetime) -> None:
         """Put on record that the desk, now in `state`, is halted: where the switch is pulled, or was since."""
         self.look()
-        reason = self._told or self._owed
+        reason = self._owed or self._told
         if reason is None:
             return
         waiting = [command.state for command in journal.pending_commands()]
@@ -52,23 +68,29 @@ class KillWatch:
             journal.record_risk_event(
                 RiskEvent(at=at, before=state, after=RiskState.HALTED, reason=words, actor="person", applied=False)
             )
-        self._owed = None
+        with self._looking:
+            if self._owed is reason:
+                self._owed = None
 
 
 class GuardedBroker:
-    """A broker to which no order goes while the switch is pulled; looked at right before sending."""
+    """A broker to which no order goes while the switch is pulled, and not too many in a minute; looked at right before
+    sending."""
 
-    def __init__(self, broker: Broker, switch: KillSwitch) -> None:
+    def __init__(self, broker: Broker, switch: KillSwitch, rate: OrderRate) -> None:
         self._broker = broker
         self._switch = switch
+        self._rate = rate
 
     def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
-        """Send the orders, or none of them: then each is "not_placed"."""
+        """Send the orders; what may not leave is "not_placed"."""
         reason = self._switch.pulled()
-        if reason is None:
-            return self._broker.place(orders)
-        log_event(logger, "nothing is sent", level=logging.WARNING, orders=len(orders), reason=reason)
-        return [OrderOutcome(client_order_id=o.client_order_id, state="not_placed", reason=KILLED) for o in orders]
+        if reason is not None:
+            log_event(logger, "nothing is sent", level=logging.WARNING, orders=len(orders), reason=reason)
+            return _not_placed(orders, KILLED)
+        room = self._rate.room_for(len(orders))
+        answers = list(self._broker.place(orders[:room])) if room else []
+        return [*answers, *_not_placed(orders[room:], TOO_MANY)]
 
     def cancel(self, client_order_ids: Sequence[str]) -> Sequence[OrderOutcome]:
         """As the broker's: what takes risk off goes through."""
@@ -93,3 +115,7 @@ class GuardedBroker:
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         """As the broker's."""
         return self._broker.lookup(client_order_id)
+
+
+def _not_placed(orders: Sequence[Order], reason: str) -> list[OrderOutcome]:
+    return [OrderOutcome(client_order_id=o.client_order_id, state="not_placed", reason=reason) for o in orders]

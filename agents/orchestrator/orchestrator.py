@@ -210,7 +210,7 @@ class Orchestrator:
         killpoint("decision.before_commit")
         if not self._journal.record(decision.cycle, commands):
             return False
-        note_risk(self._journal, decision, self.plan.parameters.limits)
+        note_risk(self._journal, decision, self._state, self.plan.parameters.limits)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
         self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
         return True

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.core.types import Bars, Booleans, Floats, Panel
+from agents.core.types import Bars, Booleans, Floats, Integers, Panel, Times
 from agents.quant.indicators import volatility
 
 
@@ -45,6 +45,11 @@ def opened_before(bars: Bars, delay_s: float) -> Booleans:
     newest = np.maximum.accumulate(np.where(there, stamps[:, None], never), axis=0)
     published = np.vstack([np.full((1, len(bars.symbols)), never), newest[:-1]]) + round(delay_s * 1e6)
     return there & (bars.opened.astype("datetime64[us]").astype(np.int64)[:, None] < published)
+
+
+def days_of(time: Times) -> Integers:
+    """The days (UTC) of some times [n], since 1970."""
+    return time.astype("datetime64[D]").astype(np.int64)
 
 
 def known_volume(bars: Bars) -> Floats:

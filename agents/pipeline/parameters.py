@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Floats, Integers
 
 PRIOR_SHARPE = 0.5
 PRIOR_YEARS = 2.0
@@ -45,6 +46,16 @@ class Sizing(NamedTuple):
     bars_per_year: float = 252.0
 
 
+class Threshold(NamedTuple):
+    """One limit of `risk.limits`: it is reached `at` this value (infinite: it is off), and only told or `enforced`."""
+
+    at: float = math.inf
+    enforced: bool = False
+
+
+NO_GROUPS = np.zeros(0, dtype=np.int64)
+
+
 class RiskLimits(NamedTuple):
     """What a book may hold, as fractions of its equity, and at which drawdowns it reduces or stops."""
 
@@ -57,6 +68,16 @@ class RiskLimits(NamedTuple):
     halt_drawdown: float
     reduce_months: int = 0
     """Calendar months from whose highest equity `reduce_drawdown` is measured; 0 are all."""
+    groups: Integers = NO_GROUPS
+    """[S] the number of each symbol's group, -1 for none; empty where there are no groups."""
+    group: Threshold = Threshold()
+    """Sum of the absolute weights of one group."""
+    order_size: Threshold = Threshold()
+    """What one order adds to a position, as a fraction of equity."""
+    daily_loss: Threshold = Threshold()
+    """Of equity at the end of the day before."""
+    losses: Threshold = Threshold()
+    """Closed trades in a row, of the live book, that lost."""
 
 
 class FillModel(NamedTuple):

@@ -6,7 +6,7 @@ import math
 
 from agents.core.types import Clamp, Floats, RiskState
 from agents.pipeline.bar import MarketAtClose, Targets
-from agents.pipeline.parameters import MONTHS_KEPT, RiskLimits
+from agents.pipeline.parameters import RiskLimits
 from agents.quant.compiled import compiled_inline
 
 RECOVERY = 0.8
@@ -38,6 +38,11 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
         if abs(weight[s]) > cap:
             weight[s] = math.copysign(cap, weight[s])
             clamps[s] |= Clamp.SYMBOL_CAP | (Clamp.REDUCING if reducing else 0)
+        if limits.order_size.enforced:
+            held = abs(current[s]) if weight[s] * current[s] > 0.0 else 0.0
+            if abs(weight[s]) - held > limits.order_size.at * (1.0 + GROSS_TOLERANCE):
+                weight[s] = math.copysign(held + limits.order_size.at, weight[s])
+                clamps[s] |= Clamp.ORDER_SIZE
         if market.leaving[s]:
             weight[s] = 0.0
             clamps[s] |= Clamp.LEAVING
@@ -49,6 +54,9 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
             if weight[s] < low or weight[s] > high:
                 weight[s] = min(high, max(low, weight[s]))
                 clamps[s] |= Clamp.HALTED if halted else Clamp.STALE
+    if limits.group.enforced:
+        _limit_groups(targets, limits, scale)
+    for s in range(len(weight)):
         gross += abs(weight[s])
     limit = limits.gross_cap * scale
     if gross > limit * (1.0 + GROSS_TOLERANCE):
@@ -56,6 +64,30 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
             if weight[s] != 0.0:
                 weight[s] *= limit / gross
                 clamps[s] |= Clamp.GROSS_CAP | (Clamp.REDUCING if reducing else 0)
+
+
+@compiled_inline
+def group_exposure(weight: Floats, limits: RiskLimits, group: int) -> float:
+    """The sum of the absolute weights [S] of one group; 0 for -1, which is none."""
+    total = 0.0
+    for s in range(len(limits.groups)):
+        if group >= 0 and limits.groups[s] == group:
+            total += abs(weight[s])
+    return total
+
+
+@compiled_inline
+def _limit_groups(targets: Targets, limits: RiskLimits, scale: float) -> None:
+    """Scale all weights of a group alike, as far as its cap wants it."""
+    weight, clamps, cap = targets.weight, targets.clamps, limits.group.at * scale
+    for first in range(len(limits.groups)):
+        group = limits.groups[first]
+        exposure = group_exposure(weight, limits, group)
+        if exposure > cap * (1.0 + GROSS_TOLERANCE):
+            for s in range(len(limits.groups)):
+                if limits.groups[s] == group and weight[s] != 0.0:
+                    weight[s] *= cap / exposure
+                    clamps[s] |= Clamp.GROUP_CAP | (Clamp.REDUCING if scale < 1.0 else 0)
 
 
 @compiled_inline
@@ -74,40 +106,6 @@ def control_risk_state(own: int, live: int) -> int:
 def ordered_at_least(ordered: float, risk_state: int) -> int:
     """The state where a person has ordered one (`State.ordered`): no rule loosens it."""
     return max(risk_state, min(int(ordered), MOST))
-
-
-@compiled_inline
-def note_high(highs: Floats, month: int, equity: float) -> None:
-    """Take the equity of a bar in `month` (since 1970) into one book's `State.highs` [1 + months]."""
-    if math.isfinite(highs[0]):
-        passed = min(MONTHS_KEPT, month - int(highs[0]))
-        for k in range(passed):
-            highs[1 + (month - k) % MONTHS_KEPT] = -math.inf
-    else:
-        begun = highs[1]
-        highs[1:] = -math.inf
-        highs[1 + month % MONTHS_KEPT] = begun
-    highs[0] = month
-    place = 1 + month % MONTHS_KEPT
-    highs[place] = max(highs[place], equity)
-
-
-@compiled_inline
-def recent_high(highs: Floats, months: int, peak: float) -> float:
-    """The highest equity of a book's last `months` calendar months, the present one included; 0 months are all since it
-    began or a person resumed, whose highest is `peak`."""
-    if months == 0 or not math.isfinite(highs[0]):
-        return peak
-    month, high = int(highs[0]), -math.inf
-    for k in range(months):
-        high = max(high, highs[1 + (month - k) % MONTHS_KEPT])
-    return high
-
-
-@compiled_inline
-def drawdown_from(high: float, equity: float) -> float:
-    """How far equity lies below a high, as a fraction of it; all of it where the high is no money at all."""
-    return 1.0 - equity / high if high > 0.0 else 1.0
 
 
 @compiled_inline

@@ -12,9 +12,10 @@ import numpy as np
 from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE, beside_names, book_names
 from agents.core.errors import JournalError
 from agents.core.types import Floats, RiskState
+from agents.pipeline.highs import begun_highs
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.parameters import DeskPlan, FillModel
-from agents.pipeline.state import State, begun_highs, new_state
+from agents.pipeline.state import State, new_state
 
 STATE_FORMAT = 3
 BOOKS_OF_BEFORE = ("equal", "first", "inverse_volatility")
@@ -97,6 +98,7 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     state = State(**(empty | kept))
     if "highs" not in arrays:  # of a version that measured drawdown from the peak only
         state = state._replace(highs=begun_highs(state.peak))
+        state.today[1] = state.equity[LIVE]
     by_book = ("heard", "moves", "wanted", "followed", "worth")
     state = state._replace(**{name: getattr(state, name)[:count] for name in by_book})
     if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
@@ -155,7 +157,7 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
             target[put_s] = source[take_s]
         elif name in ("cash", "equity", "peak", "highs", "risk_state", "worth"):
             target[put_b] = source[take_b]
-        elif name in ("rebalancing", "squares", "ordered"):
+        elif name in ("rebalancing", "squares", "ordered", "today", "reached"):
             target[:] = source
         else:
             target[put_a] = source[take_a]

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW
+from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState, Times
-from agents.pipeline.market import known_volume
-from agents.pipeline.parameters import FLATTEN, MONTHS_KEPT
+from agents.pipeline.highs import begun_highs
+from agents.pipeline.market import days_of, known_volume
+from agents.pipeline.parameters import FLATTEN
 
 
 class State(NamedTuple):
@@ -42,12 +43,15 @@ class State(NamedTuple):
     peak: Floats
     """[B] highest equity so far, or since a person resumed."""
     highs: Floats
-    """[B, 1 + months] the newest month since 1970, then the highest equity of each of the last months, at its number
-    modulo their count. Without a month (NaN) the first high is that of all so far."""
+    """[B, 1 + months] the newest month (NaN: none; the first high is that of all), then highs at month modulo 12."""
     risk_state: Integers
     """[B] `RiskState`."""
     ordered: Floats
     """[1] the `RiskState` that a person has ordered at least, until a resume; `FLATTEN` closes every position too."""
+    today: Floats
+    """[3] of the live book: newest day since 1970, equity at the end of the day before, trades in a row that lost."""
+    reached: Floats
+    """[1] bits of `RiskLimit` that the live book has reached at the last bar."""
     shadow_variance: Floats
     """[A] exponentially weighted sum of the shadows' squared returns."""
     shadow_weight: Floats
@@ -111,6 +115,8 @@ class Inputs(NamedTuple):
     beside: Floats
     """[V, A] the weights of the books beside the desk; V is 0 but where it is asked what agents add."""
     month: Integers
+    """[n] of the bars' closes, since 1970."""
+    day: Integers
     """[n] of the bars' closes, since 1970."""
     stale: Booleans
     """[n, S] the bar is too old to trade on: positions may only shrink."""
@@ -197,6 +203,8 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         highs=begun_highs(np.full(books, initial_cash)),
         risk_state=np.full(books, RiskState.ACTIVE, dtype=np.int64),
         ordered=np.zeros(1),
+        today=np.array([np.nan, initial_cash, 0.0]),
+        reached=np.zeros(1),
         shadow_variance=np.zeros(agents),
         shadow_weight=np.zeros(agents),
         first_weights=np.full(agents, np.nan),
@@ -209,13 +217,6 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         followed=np.zeros((books, symbols)),
         worth=np.zeros((books, 3)),
     )
-
-
-def begun_highs(equity: Floats) -> Floats:
-    """`State.highs` of books [B] whose past begins with this equity."""
-    highs = np.full((len(equity), 1 + MONTHS_KEPT), -np.inf)
-    highs[:, 0], highs[:, 1] = np.nan, equity
-    return highs
 
 
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
@@ -235,6 +236,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         counted=np.ones(len(weights)),
         beside=np.zeros((0, len(weights))),
         month=months_of(bars.time),
+        day=days_of(bars.time),
         stale=np.zeros(bars.open.shape, dtype=bool),
         suspect=bars.suspect,
         leaving=np.zeros(bars.open.shape, dtype=bool),
@@ -254,8 +256,7 @@ def has_account(b: int, agents: int) -> bool:
 
 
 def obey(state: State, command: RiskState, *, flatten: bool = False) -> None:
-    """Halt, reduce or resume the live book and those that follow it, as a person commands, and `flatten` closes what
-    they hold. To reduce never loosens; a resume measures drawdown from here."""
+    """What a person commands, to the live book and those that follow it; a resume measures all losses from here."""
     agents = state.asked.shape[1]
     books = [b for b in range(len(state.cash)) if has_account(b, agents) and not FIRST_BENCHMARK <= b < FIRST_SHADOW]
     if command is RiskState.REDUCING:
@@ -267,6 +268,7 @@ def obey(state: State, command: RiskState, *, flatten: bool = False) -> None:
     if command is RiskState.ACTIVE:
         state.peak[books] = state.equity[books]
         state.highs[books] = begun_highs(state.equity[books])
+        state.today[:] = np.nan, state.equity[LIVE], 0.0
 
 
 def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Outputs:

@@ -9,23 +9,18 @@ from __future__ import annotations
 import math
 
 from agents.core.books import EQUAL, FIRST, FIRST_BENCHMARK, FIRST_SHADOW, LIVE
-from agents.core.types import Floats, Integers, NoTrade
+from agents.core.types import Floats, Integers, NoTrade, RiskState
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
 from agents.pipeline.bar import BarFills, MarketAtClose, MarketAtOpen, StepDesk, book_of, desk_of
 from agents.pipeline.benchmark import decide_benchmark, learn_squares, repeat_unfilled
+from agents.pipeline.breakers import breakers_reached, breaks, note_day, note_trades, sizes_reached
 from agents.pipeline.combine import combine, note_opinions
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
+from agents.pipeline.highs import drawdown_from, note_high, recent_high
 from agents.pipeline.orders import decide_orders, unit_weights
 from agents.pipeline.parameters import FLATTEN, Parameters
-from agents.pipeline.risk import (
-    control_risk_state,
-    drawdown_from,
-    next_risk_state,
-    note_high,
-    ordered_at_least,
-    recent_high,
-)
+from agents.pipeline.risk import control_risk_state, next_risk_state, ordered_at_least
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
@@ -61,7 +56,7 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         _settle(desk, inputs, out, t)
         learn_worth(desk, inputs, t)
         _attribute_and_mark(desk, inputs, out, t)
-        _value_books(desk, out, t, inputs.month[t])
+        _value_books(desk, inputs, out, t)
         unit_weights(inputs.volatility[t], parameters.sizing, work.signal)
         market = MarketAtClose(
             state.mark, work.has_bar, work.may_only_shrink, inputs.leaving[t], state.ordered[0] == FLATTEN
@@ -166,8 +161,8 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
 
 
 @compiled_inline
-def _value_books(desk: StepDesk, out: Outputs, t: int, month: int) -> None:
-    """Mark every book to market at a close in `month`; drawdown from that sets the next risk state."""
+def _value_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
+    """Mark every book to market; drawdown from that, and the breakers, set the next risk state."""
     state, limits, agents = desk.state, desk.parameters.limits, desk.state.asked.shape[1]
     mark, equity, peak, risk_state = state.mark, state.equity, state.peak, state.risk_state
     for b in range(len(equity)):
@@ -180,9 +175,11 @@ def _value_books(desk: StepDesk, out: Outputs, t: int, month: int) -> None:
         peak[b] = max(peak[b], value)
         if b < FIRST_BENCHMARK or b >= FIRST_SHADOW + agents:
             highs = state.highs[b]
-            note_high(highs, month, value)
+            note_high(highs, inputs.month[t], value)
             recent = drawdown_from(recent_high(highs, limits.reduce_months, peak[b]), value)
             risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], recent, limits)
+            if b == LIVE and _note_breakers(desk, inputs.day[t], out.realised[t]):
+                risk_state[b] = RiskState.HALTED
             risk_state[b] = ordered_at_least(state.ordered[0], risk_state[b])
             if b != LIVE:
                 risk_state[b] = control_risk_state(risk_state[b], risk_state[LIVE])
@@ -191,6 +188,17 @@ def _value_books(desk: StepDesk, out: Outputs, t: int, month: int) -> None:
     learn_squares(state, desk.work.last_equity)
     learn_variance(state, desk.work.last_equity, desk.parameters.initial_cash, out.shadow_return[t])
     out.risk_state[t] = risk_state[LIVE]
+
+
+@compiled_inline
+def _note_breakers(desk: StepDesk, day: int, realised: Floats) -> bool:
+    """Take the live book's bar into its breakers; whether one of them halts the desk."""
+    state, limits = desk.state, desk.parameters.limits
+    note_day(state.today, day, desk.work.last_equity[LIVE])
+    note_trades(state.today, realised)
+    reached = breakers_reached(state.today, state.equity[LIVE], limits)
+    state.reached[0] = reached
+    return breaks(reached, limits)
 
 
 @compiled_inline
@@ -226,6 +234,7 @@ def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: 
 def _note_decision(desk: StepDesk, out: Outputs, t: int) -> None:
     state, work = desk.state, desk.work
     signal, targets = work.signal, work.targets
+    state.reached[0] += sizes_reached(targets, desk.parameters.limits)
     _copy_row(signal.forecast, out.combined[t])
     _copy_row(signal.multiplier, out.multiplier[t])
     _copy_row(targets.raw_weight, out.raw_weight[t])

@@ -18,7 +18,7 @@ from agents.core.types import Bars, Booleans, Clamp, Floats, NoTrade, RiskState,
 from agents.core.value_added import AgentBooks
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, known_volume, panel_of, tradable
+from agents.pipeline.market import bar_volatility, days_of, known_volume, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, months_of, new_outputs, obey
 from agents.pipeline.step import run_rows
@@ -98,6 +98,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         counted=plan.counted(recorded.agents),
         beside=np.zeros((0, agents)),
         month=months_of(bars.time[memory:]),
+        day=days_of(bars.time[memory:]),
         stale=stale,
         suspect=bars.suspect[memory:],
         leaving=leaving,

@@ -126,6 +126,12 @@ def _risk_state(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         yield Alarm(kind="risk_state", subject=str(newest.risk_state), severity="medium", detail=detail)
 
 
+def _limits(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    for name, since in facts.limits_reached.items():
+        detail = f"since {since:%Y-%m-%d %H:%M} UTC; risk.limits says what follows (docs/risk.md)"
+        yield Alarm(kind="risk_limit", subject=name, severity="medium", detail=detail)
+
+
 def _fallback_weights(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     newest = facts.newest
     if newest and facts.weights_published and newest.weights_level in (WeightsLevel.STATIC, WeightsLevel.EQUAL):
@@ -246,6 +252,7 @@ RULES: tuple[Rule, ...] = (
     _future_runs,
     _refused_recipients,
     _risk_state,
+    _limits,
     _fallback_weights,
     _paused_tuning,
     _unknown_orders,

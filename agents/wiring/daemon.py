@@ -18,6 +18,7 @@ from agents.core.settings import Settings
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
 from agents.orchestrator.kill_switch import GuardedBroker, KillWatch
 from agents.orchestrator.orchestrator import Orchestrator
+from agents.orchestrator.order_rate import OrderRate
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.pulse import DaemonPulse
 from agents.wiring.calendar import calendar_of
@@ -41,12 +42,12 @@ def trading_daemon(
     agents = agents_of(settings, clock)
     weights = desk_weights(settings, connections, agents)
 
-    switch = kill_file_of(settings)
+    switch, rate = kill_file_of(settings), OrderRate(settings.risk.limits.orders_per_minute, clock)
 
     def open_desk(symbols: tuple[str, ...]) -> Desk:
         orchestrator = Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
         broker = paper_broker(orchestrator, journal)
-        return Desk(orchestrator, GuardedBroker(broker, switch), broker.match)
+        return Desk(orchestrator, GuardedBroker(broker, switch, rate), broker.match)
 
     names = ",".join(agents.names)
     lonely = StoredData(connections.trader).series_without_bars()

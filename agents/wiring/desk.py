@@ -10,10 +10,12 @@ from agents.adapters.cache.redis_weights import RedisWeightCache
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import SettingsError
+from agents.core.risk_settings import Limit, RiskSettings
 from agents.core.settings import Settings
+from agents.core.types import Integers
 from agents.core.weight_sets import StandIn
 from agents.orchestrator.weights_in_force import DeskWeights
-from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing
+from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing, Threshold
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
@@ -48,6 +50,11 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
             reducing_scale=risk.reducing_scale,
             halt_drawdown=risk.halt_drawdown,
             reduce_months=risk.reduce_months,
+            groups=_groups_of(risk, symbols),
+            group=_threshold(risk.limits.group),
+            order_size=_threshold(risk.limits.order_size),
+            daily_loss=_threshold(risk.limits.daily_loss),
+            losses=_threshold(risk.limits.consecutive_losses),
         ),
         fill_model=FillModel(
             commission=execution.commission_bps / 1e4,
@@ -60,6 +67,16 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
         lots=np.array([execution.lot_sizes.get(symbol, execution.lot_size) for symbol in symbols]),
         initial_cash=settings.desk.initial_cash,
     )
+
+
+def _threshold(limit: Limit) -> Threshold:
+    return Threshold() if limit.action == "off" else Threshold(limit.at, limit.action == "enforce")
+
+
+def _groups_of(risk: RiskSettings, symbols: tuple[str, ...]) -> Integers:
+    """[S] the number of each symbol's group, -1 for none; empty where there are no groups."""
+    numbers = {symbol: k for k, names in enumerate(risk.groups.values()) for symbol in names}
+    return np.array([numbers.get(symbol, -1) for symbol in symbols] if numbers else [], dtype=np.int64)
 
 
 def plan_of(settings: Settings, symbols: tuple[str, ...], leaving: tuple[str, ...] = ()) -> DeskPlan:

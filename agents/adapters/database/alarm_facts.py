@@ -13,6 +13,8 @@ from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.outages import recent_outages
 from agents.adapters.database.suspect_bars import suspect_symbols
 from agents.core.alarm_types import (
+    LIMIT_OVER,
+    LIMIT_REACHED,
     AlarmFacts,
     FutureRuns,
     LateBars,
@@ -51,7 +53,14 @@ _LATE_BARS = """
     SELECT count(*) AS bars, array_agg(DISTINCT symbol ORDER BY symbol) AS symbols, max(time) AS newest,
            count(DISTINCT time) FILTER (WHERE NOT decided) AS undecided
     FROM late_bars WHERE arrived_at > now() - interval '1 day' HAVING count(*) > 0"""
-
+_LIMITS = """
+    SELECT name, since FROM (
+        SELECT DISTINCT ON (split_part(reason, ': ', 2)) split_part(reason, ': ', 2) AS name, time AS since, reason
+        FROM risk_events
+        WHERE actor = 'desk' AND time <= :at AND (starts_with(reason, :reached) OR starts_with(reason, :over))
+        ORDER BY split_part(reason, ': ', 2), id DESC) newest
+    WHERE starts_with(reason, :reached) ORDER BY name"""
+"""The newest edge of each limit, where it is not that it is over."""
 _PAUSED = """
     SELECT timestamp AS since, reason FROM weight_history
     WHERE method = 'monitor'
@@ -68,6 +77,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
     runs = row_dicts(connection, _FUTURE_RUNS, at=at)
     corrections, late = row_dicts(connection, _CORRECTIONS), row_dicts(connection, _LATE_BARS)
     paused = row_dicts(connection, _PAUSED)
+    limits = row_dicts(connection, _LIMITS, at=at, reached=LIMIT_REACHED, over=LIMIT_OVER)
     return AlarmFacts(
         at=at,
         newest=newest,
@@ -88,4 +98,5 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         corrections=OpenCorrections(**corrections[0]) if corrections else None,
         late_bars=LateBars(**late[0]) if late else None,
         tuning_paused=PausedTuning(**paused[0]) if paused else None,
+        limits_reached={row["name"]: row["since"] for row in limits},
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from agents.adapters.database.commands import command_of
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
-from agents.core.orders import CANCELLED, KEPT_BACK, KILLED, TOO_LATE
+from agents.core.orders import CANCELLED, KEPT_BACK, KILLED, TOO_LATE, TOO_MANY
 from agents.core.recorded import CheckedState, Recorded, RecordedFill, RecordedSpan, RecordedWeights, WeightsTraded
 from agents.core.types import Booleans, Fill, Floats
 
@@ -150,7 +150,7 @@ class DeskHistory:
             span = {"since": since, "until": bounds[1]}
             commands = connection.execute(text(_COMMANDS), span).all()
             taken_back = connection.execute(
-                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, KILLED, TOO_LATE]}
+                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, KILLED, TOO_LATE, TOO_MANY]}
             ).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},

@@ -12,11 +12,9 @@ from agents.core.settings import Settings
 from agents.core.types import RiskState
 from agents.orchestrator.risk_changes import drawdown_words
 from agents.pipeline.bar import desk_of
-from agents.pipeline.ledger import Ledger
+from agents.pipeline.highs import begun_highs, drawdown_from, note_high, recent_high
 from agents.pipeline.parameters import MONTHS_KEPT
-from agents.pipeline.risk import drawdown_from, note_high, recent_high
-from agents.pipeline.saved_state import pack_state, unpack_state
-from agents.pipeline.state import State, begun_highs, matched_inputs, new_outputs, new_state, obey
+from agents.pipeline.state import State, matched_inputs, new_outputs, new_state, obey
 from agents.pipeline.step import run_rows
 from tests.market import make_bars
 from tests.unit.pipeline.test_step import joined, plan, run_live, run_replay
@@ -106,29 +104,6 @@ def test_what_is_logged_names_both_drawdowns():
     for k in range(3, 14):
         note_high(state.highs[LIVE], 500 + k, 80.0)
     assert drawdown_words(state, limits) == "drawdown 20.0%, 0.0% of 12 months"
-
-
-def test_highs_are_kept_and_a_state_of_before_begins_at_its_peak():
-    state, base, names = fallen(), plan(Settings(), ("S0",)), ("A", "B")
-    again, _ = unpack_state(pack_state(state, ("S0",), names, Ledger()), base, names)
-    np.testing.assert_array_equal(again.highs, state.highs)
-    more, _ = unpack_state(pack_state(state, ("S0",), names, Ledger()), base, ("A", "B", "C"))
-    np.testing.assert_array_equal(more.highs[LIVE], state.highs[LIVE])
-    packed = pack_state(state, ("S0",), names, Ledger())
-    before = State._fields
-
-    class Old(tuple):
-        """A state without `highs`, as it was packed before."""
-
-        cash = state.cash
-
-        def _asdict(self):
-            return {name: value for name, value in zip(before, state, strict=True) if name != "highs"}
-
-    old = Old(value for name, value in zip(before, state, strict=True) if name != "highs")
-    assert pack_state(old, ("S0",), names, Ledger()) != packed
-    restored, _ = unpack_state(pack_state(old, ("S0",), names, Ledger()), base, names)
-    assert recent_high(restored.highs[LIVE], 12, restored.peak[LIVE]) == state.peak[LIVE] == 100.0
 
 
 def test_live_equals_replay_while_a_desk_is_reduced_and_comes_back():

@@ -72,6 +72,7 @@ DIFFERS = ParityCheck(
 OUTAGE = Outage(plane="trading", began_at=NOW - timedelta(hours=2), ended_at=NOW, attempts=9, reason="away")
 WRONG = [
     ({"outages": [OUTAGE, replace(OUTAGE, reason="before")]}, "outage", "medium"),
+    ({"limits_reached": {"daily loss": NOW}}, "risk_limit", "medium"),
     ({"freshness": {"A": NOW - timedelta(days=9)}}, "data_stale", "high"),
     ({"freshness": {"A": None}}, "data_stale", "high"),
     (
