@@ -23,8 +23,9 @@ from agents.cli.stored_data import without_bars
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
+from agents.core.profiles import OURS
 from agents.core.settings import DataSettings, Settings, load_settings
-from agents.trading.names import chosen_names, registered_names
+from agents.trading.names import chosen_names
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import DESK_DATABASE, connect_to_read, services_of
 
@@ -60,7 +61,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
     findings = [_python()]
     try:
         settings = load_settings(settings_file)
-        chosen_names(registered_names(), settings.agents.enabled, settings.agents.own, settings.agents.shadow)
+        chosen_names(OURS, settings.agents.enabled, settings.agents.own, settings.agents.shadow)
     except AgentsError as error:
         return [*findings, Finding("settings", False, str(error))]
     findings.append(Finding("settings", True, "all keys known and in range"))

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from agents.core.errors import UsageError
+from agents.core.profiles import OURS
 from agents.core.symbols import is_symbol
-from agents.trading.names import registered_names
 
 METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_volatility", "hrp", "equal")
 """How weights may be tuned; a test holds this equal to `agents.quant.allocation.Method`, which is slow to import."""
@@ -109,11 +109,11 @@ def job_names(**_: Any) -> list[str]:
 def agent_names(prefix: str = "", **_: Any) -> list[str]:
     """Names of the registry's agents; behind a comma those that are not on the list yet."""
     before = prefix[: prefix.rfind(",") + 1]
-    return [before + name for name in registered_names() if name not in names(before)]
+    return [before + name for name in OURS if name not in names(before)]
 
 
 def agents_to_weigh(prefix: str = "", **_: Any) -> list[str]:
     """The same with what follows a name in A=W,B=W."""
     before = prefix[: prefix.rfind(",") + 1]
     weighted = [pair.partition("=")[0] for pair in names(before)]
-    return [f"{before}{name}=" for name in registered_names() if name not in weighted]
+    return [f"{before}{name}=" for name in OURS if name not in weighted]

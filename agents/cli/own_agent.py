@@ -12,8 +12,8 @@ from agents.cli.screen import Screen
 from agents.core.errors import UsageError
 from agents.core.own_folder import NAME, read_folder
 from agents.core.own_strategies import Kind
+from agents.core.profiles import OURS
 from agents.core.settings import load_settings
-from agents.trading.names import registered_names
 
 NEXT = "change it, then: quorum agent check {file}. It trades from the desk's next start on"
 NEXT_RETURNS = "change it, then: quorum agent check {file}. It gets an advised weight and is never traded"
@@ -24,7 +24,7 @@ def new(options: Namespace, screen: Screen) -> None:
     kind, name, agents = Kind(options.kind), options.name, load_settings(options.settings).agents
     if not re.fullmatch(NAME, name):
         raise UsageError(f"agent new: '{name}' is no name for an agent: letters, digits, _ and - only")
-    if name in registered_names() or name in agents.own or name in agents.external:
+    if name in OURS or name in agents.own or name in agents.external:
         raise UsageError(f"agent new: an agent named {name} is there already; choose another name")
     file = agents.folder / file_name(kind, name)
     if file.exists() or name in read_folder(agents.folder).agents:

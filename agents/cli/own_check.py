@@ -15,7 +15,8 @@ from agents.adapters.own.notes import notes_of
 from agents.cli.history import OpenHistory, open_history
 from agents.cli.screen import Screen, new_table
 from agents.core.errors import UsageError
-from agents.core.own_strategies import Kind, Strategy, strategy_of
+from agents.core.own_strategies import Kind, Strategy, name_of, strategy_of
+from agents.core.profiles import OURS
 from agents.core.settings import load_settings
 from agents.pipeline.market import panel_of
 from agents.quant.measures import plain
@@ -32,6 +33,8 @@ def check(options: Namespace, screen: Screen) -> int:
     file: Path = options.file.expanduser()
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
+    if name_of(file) in OURS:
+        raise UsageError(f"{file}: an agent that comes with Quorum is named {name_of(file)}; rename the file")
     strategy = strategy_of(file)
     options.demo = options.demo or options.bars is None
     with ExitStack() as stack:
@@ -131,6 +134,7 @@ def _lookahead(offences: tuple[Offence, ...]) -> tuple[str, str]:
         "prefix": "it looks ahead",
         "poison": "it looks ahead",
         "start": "it hangs on where its data begin: give it more bars_needed",
+        "years": "it knows the year, by heart or from data of its own",
         "answer": "it gives no answer",
     }
     return "FAILS", f"{words[first.check]}: {time}{first.detail}"

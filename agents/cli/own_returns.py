@@ -12,13 +12,13 @@ from agents.adapters.own.returns_table import read_daily_returns
 from agents.cli.history import OpenHistory
 from agents.cli.screen import Screen, rows_table
 from agents.core.own_strategies import name_of
+from agents.core.profiles import OURS
 from agents.core.settings import with_changes
 from agents.quant.evidence import sharpe_interval
 from agents.quant.measures import SEED, plain
 from agents.quant.returns import max_drawdown, periods_per_year, sharpe_ratio
 from agents.reports.external_words import advice_sentence
 from agents.reports.formatting import interval, number, percent
-from agents.trading.names import registered_names
 from agents.wiring.external import advice_of
 from agents.wiring.history import ReplayRequest
 from agents.wiring.job_settings import tuning_of
@@ -33,9 +33,7 @@ def check_returns(file: Path, opened: OpenHistory, screen: Screen) -> int:
     annual = math.sqrt(pace) if pace > 0.0 else math.nan
     low, high = sharpe_interval(value, seed=SEED)
     equity = np.concatenate([[1.0], np.cumprod(1.0 + value)])
-    settings = with_changes(
-        opened.settings, {"agents.enabled": registered_names(), "agents.shadow": (), "agents.own": {}}
-    )
+    settings = with_changes(opened.settings, {"agents.enabled": OURS, "agents.shadow": (), "agents.own": {}})
     replayed = replay_history(opened.history, ReplayRequest(settings=settings, tuning=False, report_every=None))
     days_per_year = tuning_of(settings).days_per_year
     advice = advice_of({name: str(file)}, replayed.days, {}, days_per_year=days_per_year)[0]

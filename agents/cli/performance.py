@@ -42,6 +42,7 @@ def summary(reader: DeskReader) -> Row:
         "agents": reader.scorecards(),
         "value_added": reader.value_added(),
         "mute": reader.mute(),
+        "retired": reader.retired(),
     }
 
 

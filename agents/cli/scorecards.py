@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
+from rich.table import Table
 from rich.text import Text
 
 from agents.adapters.database.engine import Row
@@ -20,8 +22,8 @@ from agents.wiring.connections import connect_to_read
 
 ALL_HISTORY = 0
 WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
-WIDE, ONLY_IF_WIDE = 110, ("factor", "IC")
-"""Columns that a terminal narrower than so many characters does not show."""
+FITS_FROM = {"factor": 110, "IC": 110, "signals": 96, "hits": 96, "better": 84}
+"""Columns that a terminal narrower than so many characters does not show: all that is shown can be read."""
 NEWEST = (
     "SELECT * FROM agent_scorecards WHERE window_days = :w AND date = (SELECT max(date) FROM agent_scorecards)"
     " ORDER BY sharpe_ratio DESC NULLS LAST, agent_name"
@@ -48,10 +50,14 @@ def agents(options: Namespace, screen: Screen) -> int:
     cells = [_cells(row, views.get(row["agent_name"])) for row in rows]
     span = "all history" if options.window == ALL_HISTORY else f"{options.window} days"
     books = f"; measured: {rows[0]['measured']}" if rows[0]["measured"] else ""
-    columns = [name for name in cells[0] if screen.out.width >= WIDE or name not in ONLY_IF_WIDE]
-    table = rows_table(f"Agents, {span} to {rows[0]['date']}{books}", cells, columns)
+    table = card_table(f"Agents, {span} to {rows[0]['date']}{books}", cells, screen.out.width)
     screen.result(rows, table, Text(books_beside(beside)))
     return 0
+
+
+def card_table(title: str, cells: Sequence[Row], width: int) -> Table | Text:
+    """The cards on a terminal so many characters wide."""
+    return rows_table(title, cells, [name for name in cells[0] if width >= FITS_FROM.get(name, 0)])
 
 
 def books_beside(document: Row) -> str:

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -22,10 +23,12 @@ from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
+from agents.core.own_folder import folder_problems
+from agents.core.profiles import OURS
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import REMAINDER
 from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
-from agents.trading.names import chosen_names, registered_names
+from agents.trading.names import chosen_names
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
 
@@ -40,8 +43,8 @@ def status(options: Namespace, screen: Screen) -> int:
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
         settings = load_settings(options.settings)
-        document["profile"] = profile_of(settings)
         document["kill_file"] = kill_file_of(settings).pulled()
+        document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
@@ -49,6 +52,7 @@ def status(options: Namespace, screen: Screen) -> int:
         *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
         *_command_tables(document["waiting_commands"]),
         *data_remarks(document),
+        *(Text(f"not taken: {line}") for line in document["not_taken"]),
         Text(document["profile"]["words"]),
         *summary_tables(document),
         _positions_table(document["positions"]),
@@ -107,7 +111,7 @@ def _reader(options: Namespace, screen: Screen) -> Iterator[DeskReader]:
 def _connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
     settings = load_settings(options.settings)
     chosen = settings.agents
-    chosen_names(registered_names(), chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
+    chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
     connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         yield connections
@@ -149,6 +153,7 @@ def summary_tables(document: Row) -> list[Table | Text]:
         *held,
         _agents_table(document["agents"], document["value_added"]),
         *_mute_lines(document),
+        *_retired_lines(document),
         Text(line),
     ]
 
@@ -181,10 +186,17 @@ def _mute_lines(document: Row) -> list[Text]:
     return [Text(f"{name} is {mute_words(reason)}; no weight until it speaks") for name, reason in mute.items()]
 
 
+def _retired_lines(document: Row) -> list[Text]:
+    """Who is listened to no longer."""
+    names = ", ".join(document.get("retired", ()))
+    return [Text(f"Retired, listened to no longer: {names}; quorum agent list says why")] if names else []
+
+
 def _agents_table(scorecards: list[Row], value_added: Mapping[str, Row]) -> Table:
     table = new_table("Agents")
-    for name in ("agent", "weight", "contribution", "shadow Sharpe", "hit rate", "opinions", "adds a year"):
-        table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=name == "agent")
+    for name in ("agent", "weight", "earned", "shadow Sharpe", "hits", "opinions", "adds a year"):
+        justify: Literal["left", "right"] = "left" if name == "agent" else "right"
+        table.add_column(name, justify=justify, no_wrap=name != "shadow Sharpe", overflow="fold")
     for row in scorecards:
         if row["agent_name"] == REMAINDER:
             table.add_row(Text(REMAINDER, style="dim"), "", money(row["contribution"]))
@@ -260,7 +272,9 @@ def _decision_lines(decision: Row) -> list[str]:
         f"asked for {percent(decision['raw_weight'])} of equity, after buffer and limits"
         f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
     ]
-    return [*lines, f"no order: {decision['no_trade']}"] if decision["no_trade"] else lines
+    nothing = not decision["target_weight"] and not decision["position"]
+    why = "nothing is wanted, and nothing is held" if nothing else decision["no_trade"]
+    return [*lines, f"no order: {why}"] if decision["no_trade"] else lines
 
 
 def _order_lines(decision: Row) -> list[str]:

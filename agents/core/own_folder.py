@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents.core.errors import DataError
 from agents.core.own_strategies import TABLES, Kind, name_of, strategy_of
+from agents.core.profiles import OURS
 from agents.core.settings_sections import AgentsSettings
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -41,6 +42,8 @@ def read_folder(folder: Path) -> Folder:
             kind = strategy_of(file).kind
             if not NAME.fullmatch(name):
                 raise DataError(f"{file}: '{name}' is no name for an agent: letters, digits, _ and - only")
+            if name in OURS:
+                raise DataError(f"{file}: an agent that comes with Quorum is named {name}; rename the file")
             if name in agents or name in returns:
                 raise DataError(f"{file}: another file gives the name {name}: {agents.get(name) or returns[name]}")
             (returns if kind is Kind.RETURNS else agents)[name] = file

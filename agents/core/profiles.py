@@ -6,6 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+OURS = (
+    "TechnicalAnalyst",
+    "SentimentAnalyst",
+    "TrendFollower",
+    "MeanReversion",
+    "Breakout",
+    "OnChainAnalyst",
+    "Momentum",
+    "Pullback",
+    "LowVolatility",
+    "MarketHold",
+)
+"""The agents that come with Quorum, in the order of `trading/registry.py`."""
 MARKET_KEYS = ("calendar", "timezone", "session_open", "session_close")
 """Keys of `data` that belong together: where the user sets one of them, a profile sets none."""
 
@@ -19,9 +32,10 @@ class Profile(NamedTuple):
 
 
 PROFILES: dict[str, Profile] = {
-    # Commission and its least: IBKR Pro, US stocks, fixed, $0.005 a share and $1 an order, a basis point at $50. Spread
-    # and impact: large US stocks, whose effective half spread is 1 to 3 basis points (Frazzini, Israel, Moskowitz,
-    # "Trading costs", 2018); short sales need a margin account and a loan, whose fee the cost model does not know.
+    # Commission: $0.005 a share and at least $1 an order (Interactive Brokers, US stocks, "fixed", price list of 2025):
+    # a basis point at $50 a share, 2.5 at $20. Half spread: assumed; a cent, the least that Regulation NMS rule 612
+    # (2005) allows, is 2 basis points at $50, half of it 1; double that for worse hours and stocks. Impact: see
+    # pipeline/fills.py. Short sales need a margin account and a loan, whose fee the cost model does not know.
     "stocks": Profile(
         {
             "risk.allow_short": False,
@@ -33,8 +47,10 @@ PROFILES: dict[str, Profile] = {
         },
         {"calendar": "XNYS"},
     ),
-    # Commission: 10 basis points, what Binance asks of small takers of spot; others ask up to 40. Half spread: below 1
-    # for the largest pairs, 2 to 10 for others. Spot has nothing to sell short.
+    # Commission: 10 basis points, what Binance asks of takers without a rebate (price list, 2019 to 2025). Others ask a
+    # small account for more: Kraken Pro 40, Coinbase Advanced 60 to 120 (2024 and 2025, assumed): set yours. Half
+    # spread: assumed; below 1 for BTC and ETH against USDT on the largest venues, 2 to 10 and more for others. Spot has
+    # nothing to sell short.
     "crypto-spot": Profile(
         {
             "risk.allow_short": False,
@@ -47,9 +63,10 @@ PROFILES: dict[str, Profile] = {
         },
         {"calendar": "24/7", "timezone": "UTC", "session_open": "00:00", "session_close": "24:00"},
     ),
-    # Commission with exchange fees: about $2.25 for an E-mini of $250,000, 0.1 basis points; twice that for smaller
-    # contracts. Half spread: half a tick of the liquid ones, 0.2 to 1 basis points (R. Carver, Advanced Futures Trading
-    # Strategies, 2023, lists them). No agent of single stocks or coins.
+    # Commission: for an E-mini S&P 500 $0.85 to the broker, $1.38 to the CME and $0.02 to the NFA (Interactive Brokers,
+    # price lists of 2025), $2.25 of $300,000 (the index at 6,000), 0.08 basis points; for the micro $0.25, $0.35 and
+    # $0.02 of $30,000, 0.21. Half spread: half a tick, of the E-mini $6.25, 0.21 basis points; up to 1 for the less
+    # liquid (assumed; R. Carver, Advanced Futures Trading Strategies, 2023, has a list). No agent of stocks or coins.
     "futures": Profile(
         {
             "risk.allow_short": True,
@@ -60,16 +77,7 @@ PROFILES: dict[str, Profile] = {
             "execution.buffer": 0.10,
         },
         {"calendar": "CMES"},
-        (
-            "TechnicalAnalyst",
-            "TrendFollower",
-            "MeanReversion",
-            "Breakout",
-            "Momentum",
-            "Pullback",
-            "LowVolatility",
-            "MarketHold",
-        ),
+        tuple(name for name in OURS if name not in ("OnChainAnalyst", "SentimentAnalyst")),
     ),
 }
 DEFAULT_PROFILE = "stocks"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-SYMBOL_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9_./^:-]{0,31}$"
-"""Letters, digits and a few marks, so that no report, file name or query can take a symbol for something else."""
+SYMBOL_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9_./^:@=-]{0,31}$"
+"""Letters, digits and the marks that exchanges and vendors use: BRK.B, BTC/USDT, BTC-PERP, BINANCE:BTCUSDT, ^GSPC,
+EURUSD=X, BTC/USD@kraken. None of them means anything in SQL, HTML, JSON, a Redis key, a shell or a list with commas;
+none but ^ comes first, so that no spreadsheet takes a symbol for a formula and no program for an option."""
 EVERY_SYMBOL = "*"
 """Stands for every symbol in a series that is about the whole market."""
 _SYMBOL = re.compile(SYMBOL_PATTERN.removesuffix("$"))
@@ -21,8 +23,8 @@ def require_symbol(text: str, where: str) -> str:
     """`text`; ValueError, which names where it stands, unless it can be a symbol."""
     if not is_symbol(text):
         raise ValueError(
-            f"{where}: {text!r} is no symbol; one has up to 32 letters, digits and . _ / ^ : - in it, such as AAPL or"
-            " BTC/USDT"
+            f"{where}: {text!r} is no symbol; one has up to 32 letters, digits and . _ / ^ : @ = - in it, and"
+            " begins with a letter, a digit or ^, such as AAPL or BTC/USDT"
         )
     return text
 

@@ -7,7 +7,7 @@ per period where they are not called annual. The kurtosis of a normal variable i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -159,17 +159,21 @@ class Claim:
 
     @property
     def words(self) -> str:
-        """As in "added 0.12 Sharpe [-0.05, 0.31]: not shown"."""
+        """As in "added 0.12 Sharpe [-0.05, 0.31]: not shown", or "cost 0.12 Sharpe (difference -0.12 [-0.31,
+        0.05]): not shown": the interval is always that of the difference, as in reports."""
         if not math.isfinite(self.difference):
             return "nothing to judge yet"
         if self.low == 0.0 and self.high == 0.0 and self.difference == 0.0:
             return "changed nothing"
-        verb = self.ahead if self.difference >= 0.0 else self.behind
-        sign = 1.0 if self.difference >= 0.0 else -1.0
-        low, high = sorted((sign * self.low, sign * self.high))
+        bounds = f"[{self.low:.2f}, {self.high:.2f}]"
+        said = (
+            f"{self.ahead} {self.difference:.2f} Sharpe {bounds}"
+            if self.difference >= 0.0
+            else f"{self.behind} {-self.difference:.2f} Sharpe (difference {self.difference:.2f} {bounds})"
+        )
         after = f" after {self.trials} settings tried" if self.trials > 1 else ""
         outcome = "shown" if self.shown else "not shown"
-        return f"{verb} {abs(self.difference):.2f} Sharpe [{low:.2f}, {high:.2f}]: {outcome}{after}"
+        return f"{said}: {outcome}{after}"
 
     def as_plain(self) -> dict[str, object]:
         """Numbers and words, fit for JSON."""
@@ -182,6 +186,11 @@ class Claim:
             "trials": self.trials,
             "words": self.words,
         }
+
+
+def beside_holding(claim: Claim) -> Claim:
+    """The claim of a desk beside one that holds, in words for that."""
+    return replace(claim, ahead="ahead by", behind="behind by")
 
 
 def claim_of(test: PairedTest, trials: int, level: float) -> Claim:

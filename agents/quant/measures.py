@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from agents.core.types import Booleans, Floats, Times
 from agents.quant.comparison import AgainstBook, against_book, weights_differ
 from agents.quant.evidence import (
     Claim,
+    beside_holding,
     claim_of,
     expected_best_sharpe,
     probabilistic_sharpe,
@@ -149,7 +150,7 @@ def value_added(daily: Daily, trials: int = 1, judged: Mapping[str, Booleans] | 
         weights = decay_weights(int(days.sum()), math.inf)
         test = sharpe_difference(live[days], daily.returns(k)[days], weights, daily.per_year, seed=SEED)
         claim = claim_of(test, trials, SHOWN_LEVEL)
-        claims[name] = replace(claim, ahead="ahead by", behind="behind by") if name in BENCHMARKS else claim
+        claims[name] = beside_holding(claim) if name in BENCHMARKS else claim
     return claims
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -126,7 +126,7 @@ def summary_of(run: Run, trials: int = 1) -> ReplaySummary:
         books={name: book_figures(daily, k, trials if k == LIVE else 1) for k, name in enumerate(names)},
         value_added=claims,
         benchmark=against_benchmark(daily),
-        verdict=_verdict(claims),
+        verdict=verdict_of(claims),
         agents=shadow_figures(run),
         agents_added=agents_added(run),
         contributions=contributions(run),
@@ -141,8 +141,8 @@ def summary_of(run: Run, trials: int = 1) -> ReplaySummary:
     )
 
 
-def _verdict(claims: dict[str, Claim]) -> str:
-    """What is shown of tuning, and of all of it against holding."""
+def verdict_of(claims: Mapping[str, Claim]) -> str:
+    """What is shown of tuning, and of all of it against holding, from the claims against each control."""
     if not claims:
         return f"fewer than {LEAST_DAYS} days: nothing can be said of tuning, or against holding"
     tuned = claims["first"]

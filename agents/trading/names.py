@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
-from pathlib import Path
 
 from agents.core.errors import SettingsError
-
-REGISTRY = Path(__file__).with_name("registry.py")
-
-
-def registered_names() -> tuple[str, ...]:
-    """The keys of the registry's table, read from its source."""
-    tree = ast.parse(REGISTRY.read_text(encoding="utf-8"))
-    tables = [node.value for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict)]
-    return tuple(str(key.value) for table in tables for key in table.keys if isinstance(key, ast.Constant))
 
 
 def chosen_names(
@@ -28,10 +17,7 @@ def chosen_names(
     known = (*table, *sorted(own))
     wanted = set(enabled) or set(known) - shadows
     for name in sorted(set(own) & set(table)):
-        raise SettingsError(
-            f"agents.own.{name}: an agent that comes with Quorum has this name; choose another (a file of agents.folder"
-            " is named after its agent: rename it)"
-        )
+        raise SettingsError(f"agents.own.{name}: an agent that comes with Quorum has this name; choose another")
     for name in sorted(wanted - set(known)):
         raise SettingsError(f"agents.enabled: no agent is named '{name}'; known are {', '.join(known)}")
     for name in sorted(shadows - set(known)):

@@ -1,4 +1,5 @@
-"""The table of agents: adding one is one file beside this one and one line here."""
+"""The table of agents: adding one is one file beside this one, one line here, and its name in
+`core.profiles.OURS`."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,14 @@ from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.wipe import wipe_desk
 from agents.adapters.feeds.file_reading import import_file
+from agents.core.books import BENCHMARKS
 from agents.core.clock import SimulatedClock, SystemClock
+from agents.core.meta_types import ReportSummary
 from agents.core.replay_types import Replayed
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
-from agents.quant.replay_summary import summary_of
+from agents.quant.evidence import Claim, beside_holding
+from agents.quant.replay_summary import verdict_of
 from agents.replay.record import RecordedDesk
 from agents.replay.timeline import Progress
 from agents.reports.report import standalone_html
@@ -80,11 +84,11 @@ def run_demo(settings: Settings, connections: Connections, *, mode: str, watchin
         end = as_datetime(bars.time[-1])
         say("drawing the report")
         plane.run_job("project_manager", end)
-        file = write_report(plane, end)
+        file, told = write_report(plane, end)
     finally:
         plane.jobs.release()
         plane.cache.close()
-    return Demo(DeskReader(connections.trader), file, summary_of(replayed.run).verdict)
+    return Demo(DeskReader(connections.trader), file, verdict_of(_claims(told)))
 
 
 def _bars(settings: Settings, connections: Connections, say: Say) -> Bars:
@@ -128,10 +132,21 @@ def _same_so_far(plane: MetaPlane, replayed: Replayed) -> bool:
     )
 
 
-def write_report(plane: MetaPlane, at: datetime) -> Path:
-    """The report of the demo's last month, with pictures, as one file."""
+def _claims(told: ReportSummary) -> dict[str, Claim]:
+    """What the report says of each control, as claims: the screen shall not say it in other numbers."""
+    claims = {}
+    for row in told.tuning_value_added:
+        name, shown = row.control.replace(" ", "_"), row.verdict.startswith("shown")
+        difference, low, high = (nan if value is None else value for value in (row.difference, row.low, row.high))
+        claim = Claim(difference=difference, low=low, high=high, p=nan, shown=shown, trials=1)
+        claims[name] = beside_holding(claim) if name in BENCHMARKS else claim
+    return claims
+
+
+def write_report(plane: MetaPlane, at: datetime) -> tuple[Path, ReportSummary]:
+    """The report of the demo's last month, with pictures, as one file; and its figures."""
     drawn = replace(plane, with_pictures=True)
-    made, _, _ = drawn.report(at, at - timedelta(days=LAST_DAYS), keep=True)
+    made, figures, _ = drawn.report(at, at - timedelta(days=LAST_DAYS), keep=True)
     REPORT_FILE.parent.mkdir(parents=True, exist_ok=True)
     REPORT_FILE.write_text(standalone_html(made), encoding="utf-8")
-    return REPORT_FILE
+    return REPORT_FILE, figures

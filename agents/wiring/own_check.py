@@ -16,16 +16,16 @@ from agents.adapters.workers.seat import Work, WorkerSeat
 from agents.core.asking import Question
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError
-from agents.core.own_strategies import name_of
+from agents.core.own_strategies import TABLES, name_of
+from agents.core.profiles import OURS
 from agents.core.seats import Seat
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Panel, Signals
 from agents.quant.leave_one_out import Added
 from agents.quant.measures import BookFigures
 from agents.quant.replay_summary import ReplaySummary, summary_of
-from agents.replay.lookahead import Offence, Progress, check_lookahead
+from agents.replay.lookahead import Cuts, Offence, Progress, check_lookahead
 from agents.trading.inside import InsideSeat
-from agents.trading.names import registered_names
 from agents.trading.registry import AGENTS
 from agents.wiring.history import History, ReplayRequest
 from agents.wiring.replay import replay_history
@@ -33,6 +33,8 @@ from agents.wiring.replay import replay_history
 PATIENCE = 20.0
 """Timeouts that a strategy may take for a whole history, as in a replay."""
 ORDER_TOLERANCE = 1e-9
+MOST_TURNS, TURNS_MS = 600, 15_000.0
+"""So many turns of an answer are looked at, as far as that takes no longer, in milliseconds."""
 
 
 class Speed(NamedTuple):
@@ -120,7 +122,9 @@ def check_strategy(file: Path, settings: Settings, history: History, panel: Pane
             differs = tuple(_differences(file, settings, panel, (whole, again), agent))
         except DataError as error:
             return replace(page, problem=str(error))
-        page = replace(page, differs=differs, offences=tuple(check_lookahead(agent, panel, progress, cuts=(30, 10))))
+        page = replace(page, differs=differs)
+        cuts = Cuts(30, 10, min(MOST_TURNS, int(TURNS_MS / max(1.0, newest_ms))), years=file.suffix not in TABLES)
+        page = replace(page, offences=tuple(check_lookahead(agent, panel, progress, cuts=cuts)))
     per_bar = 1e6 / max(1, panel.close.size)
     page = replace(page, speed=Speed(spent_ms * per_bar, _ours(panel, per_bar), newest_ms), said=_said(whole))
     if page.offences or page.differs:
@@ -199,7 +203,7 @@ def _ours(panel: Panel, per_bar: float) -> dict[str, float]:
 def _worth(file: Path, name: str, settings: Settings, history: History) -> Worth:
     """Two replays, at equal weights that nobody tunes: of the strategy alone, and of our agents with it and without."""
     alone = _replayed(file, settings, history, (name,))
-    desk = _replayed(file, settings, history, (*registered_names(), name))
+    desk = _replayed(file, settings, history, (*OURS, name))
     return Worth(
         alone=alone.books["live"],
         hold=alone.books["control:hold"],

@@ -119,6 +119,11 @@ class DeskReader:
         """Agents that have no weight since they never say anything on this desk's symbols, with their newest reason."""
         return {row["agent_name"]: row["reason"] for row in self.rows(_MUTE)}
 
+    def retired(self) -> list[str]:
+        """Agents that are listened to no longer."""
+        query = "SELECT agent_name FROM v_agent_life WHERE state = 'retired' ORDER BY agent_name"
+        return [row["agent_name"] for row in self.rows(query)]
+
     def tuning(self) -> Row:
         """How many weight decisions there were, by outcome, and the reason of the newest change."""
         return self.rows(_TUNING)[0]

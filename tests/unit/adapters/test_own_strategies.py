@@ -20,13 +20,13 @@ from agents.core.asking import checked
 from agents.core.errors import DataError
 from agents.core.own_folder import folder_problems, with_folder
 from agents.core.settings import AgentsSettings
-from agents.replay.lookahead import check_lookahead
+from agents.replay.lookahead import Cuts, check_lookahead
 from tests import own_strategies
 from tests.market import make_panel
 from tests.program import ROOT
 
 PANEL = make_panel(300, 2, 4)
-FEW = (8, 3)
+FEW = Cuts(8, 3)
 """Cuts of the look-ahead check, which pandas makes slow."""
 WAYS = ("cross_function.py", "cross_entries.py", "CrossFreqtrade.py", "cross_class.py", "cross_signals.csv")
 
@@ -48,7 +48,12 @@ def test_a_moving_average_cross_has_the_same_positions_bar_for_bar_however_it_is
 @pytest.mark.parametrize("way", [way for way in WAYS if "freq" not in way.lower()])
 def test_none_of_them_looks_ahead_or_hangs_on_where_its_data_begin(way, tmp_path):
     assert (
-        check_lookahead(make_own(str(own_strategies.write(tmp_path, PANEL)[way])), PANEL.rows(0, 150), cuts=FEW) == []
+        check_lookahead(
+            make_own(str(own_strategies.write(tmp_path, PANEL)[way])),
+            PANEL.rows(0, 150),
+            cuts=FEW._replace(years="signals" not in way),
+        )
+        == []
     )
 
 
@@ -276,6 +281,7 @@ def test_the_folder_gives_its_agents_and_a_line_for_each_broken_file(tmp_path):
         ("cross_signals.py", own_strategies.FUNCTION),
         ("bad name.py", own_strategies.FUNCTION),
         ("taken.py", own_strategies.FUNCTION),
+        ("TrendFollower.py", own_strategies.FUNCTION),
         ("_helper.py", "x = 1\n"),
         ("README.md", "mine\n"),
     ):
@@ -291,6 +297,7 @@ def test_the_folder_gives_its_agents_and_a_line_for_each_broken_file(tmp_path):
         "both.py": "defines 2 strategies (function, entries)",
         "cross_signals.py": "another file gives the name cross_signals",
         "bad name.py": "'bad name' is no name for an agent",
+        "TrendFollower.py": "an agent that comes with Quorum is named TrendFollower; rename the file",
         "taken.py": "the name taken is taken by elsewhere:Class (agents.own)",
     }
     assert len(said) == len(causes)

@@ -16,8 +16,9 @@ from agents.cli.compiling import compile_once
 from agents.cli.jobs import DUE_COLUMNS, JOB_COLUMNS
 from agents.cli.main import main
 from agents.cli.replay_output import _books_table
+from agents.cli.scorecards import _cells, card_table
 from agents.cli.screen import Screen, rows_table
-from agents.cli.status import summary_tables
+from agents.cli.status import _agents_table, summary_tables
 from agents.core.errors import UsageError
 from agents.core.settings import Settings
 from agents.quant.compiled import is_compiled
@@ -105,6 +106,40 @@ def test_no_figure_of_a_replay_is_cut_in_80_columns():
         assert shown.count(text) == 2
     assert shown.count("…") == 2  # those between the bounds of the intervals
     assert all(word in shown for word in ("control:", "inverse", "volatility", "max", "drawdown"))
+
+
+def test_no_figure_of_an_agent_is_cut_or_broken_in_80_columns():
+    """Seen: "contribut…", and each interval on three lines; `quorum agents` cut its headers to three letters."""
+    agent = {
+        "weight": 0.374,
+        "contribution": -1_606_499.0,
+        "shadow_sharpe": -0.03,
+        "hit_rate": 0.521,
+        "signals": 112_151,
+    }
+    added = DOCUMENT["value_added"]["Breakout"]
+    shown = in_80_columns(_agents_table([{"agent_name": "SentimentAnalyst"} | agent], {"SentimentAnalyst": added}))
+    assert "SentimentAnalyst  37.4 %  −1,606,499" in shown and "+1.2 % [−1.0, +3.4 %]" in shown
+    card = {
+        "agent_name": "SentimentAnalyst",
+        "total_signals": 112_151,
+        "sharpe_ratio": -0.03,
+        "sharpe_low": -0.32,
+        "sharpe_high": -0.01,
+        "value_added": added,
+        "win_rate": 0.483,
+        "profit_factor": 0.99,
+        "information_coefficient": -0.021,
+        "verdict": "under: Sharpe 0.40, not significant",
+    }
+    for width in (80, 84, 96, 110):
+        file = StringIO()
+        Console(file=file, width=width).print(card_table("Agents", [_cells(card, None)], width))
+        lines = file.getvalue().splitlines()
+        assert len(lines) == 4, "each agent on one line"
+        for text in ("SentimentAnalyst", "−0.32..−0.01", "+1.2 % [−1.0, +3.4 %]", "under, not shown"):
+            assert text in lines[-1], (width, lines[-1])
+        assert "Sharpe" in lines[1] and "adds a year" in lines[1] and "verdict" in lines[1]
 
 
 def test_no_job_is_cut_in_80_columns():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from agents.core.errors import SettingsError
-from agents.core.profiles import MARKET_KEYS, PROFILES
+from agents.core.profiles import MARKET_KEYS, OURS, PROFILES
 from agents.core.settings import Settings, load_settings, with_changes
 from agents.trading.registry import AGENTS
 from agents.wiring.calendar import calendar_of
@@ -25,6 +25,11 @@ def written(tmp_path, monkeypatch):
         return load_settings(file)
 
     return settings
+
+
+def test_the_names_of_our_agents_are_those_of_the_table():
+    assert tuple(AGENTS) == OURS
+    assert all(make().name == name for name, make in AGENTS.items())
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))

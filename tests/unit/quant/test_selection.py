@@ -81,7 +81,7 @@ def test_refusals():
         (0.12, 0.9, -0.05, 0.31, 1, False, "added 0.12 Sharpe [-0.05, 0.31]: not shown"),
         (0.5, 2.5, 0.2, 0.8, 1, True, "added 0.50 Sharpe [0.20, 0.80]: shown"),
         (0.5, 2.5, 0.2, 0.8, 200, False, "added 0.50 Sharpe [0.20, 0.80]: not shown after 200 settings tried"),
-        (-0.4, -2.5, -0.7, -0.1, 1, True, "cost 0.40 Sharpe [0.10, 0.70]: shown"),
+        (-0.4, -2.5, -0.7, -0.1, 1, True, "cost 0.40 Sharpe (difference -0.40 [-0.70, -0.10]): shown"),
         (0.0, 0.0, 0.0, 0.0, 1, False, "changed nothing"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.core.types import Signals
-from agents.replay.lookahead import check_lookahead
+from agents.replay.lookahead import Cuts, check_lookahead
 from agents.trading.registry import AGENTS
 from tests.market import make_panel
 
@@ -99,3 +99,70 @@ def test_an_answer_that_is_none():
     assert (offence.check, offence.detail) == ("answer", "raised RuntimeError: no idea")
     (offence,) = check_lookahead(Mutating(), PANEL)
     assert "read-only" in offence.detail
+
+
+class RarePeek(Cheat):
+    """Long above its mean of 20 bars, but not on one day in a hundred before a fall."""
+
+    def signals(self, panel):
+        close = np.nan_to_num(panel.close, nan=50.0)
+        mean = np.stack([close[max(0, t - 19) : t + 1].mean(axis=0) for t in range(len(close))])
+        strength = (close > mean).astype(float)
+        days = np.flatnonzero(panel.time[:-1].astype("datetime64[D]").astype(int) % 100 == 7)
+        for day in days:
+            strength[day, close[day + 1] < close[day]] = 0.0
+        silent = np.zeros(close.shape, dtype=bool)
+        return Signals(strength=strength, confidence=np.ones(close.shape), abstained=silent)
+
+
+def test_a_peek_that_is_rare_is_seen_where_the_answer_turns():
+    """Seen: what peeked once a year passed, as few bars are tried as the last one."""
+    few = Cuts(30, 10)
+    assert check_lookahead(RarePeek(), PANEL, cuts=few) == []
+    assert [o.check for o in check_lookahead(RarePeek(), PANEL, cuts=few._replace(turns=600))] == ["prefix"]
+
+
+class ByHeart(Cheat):
+    """Knows two good months."""
+
+    def signals(self, panel):
+        month = panel.time.astype("datetime64[M]")
+        good = np.isin(month, PANEL.time[[100, 300]].astype("datetime64[M]")).astype(float)
+        strength = np.repeat(good[:, None], len(panel.symbols), axis=1)
+        silent = np.zeros(strength.shape, dtype=bool)
+        return Signals(strength=strength, confidence=np.ones(strength.shape), abstained=silent)
+
+
+class Season(ByHeart):
+    """Holds from November to April, and never on Fridays."""
+
+    def signals(self, panel):
+        day = panel.time.astype("datetime64[D]").astype(int)
+        month = panel.time.astype("datetime64[M]").astype(int) % 12
+        good = (np.isin(month, (10, 11, 0, 1, 2, 3)) & (day % 7 != 1)).astype(float)
+        strength = np.repeat(good[:, None], len(panel.symbols), axis=1)
+        silent = np.zeros(strength.shape, dtype=bool)
+        return Signals(strength=strength, confidence=np.ones(strength.shape), abstained=silent)
+
+
+def test_who_knows_dates_by_heart_is_told_from_who_knows_seasons():
+    """Seen: a list of good years, and a strategy that reads tomorrow's prices from a file of its own, passed."""
+    found = check_lookahead(ByHeart(), PANEL)
+    assert [o.check for o in found] == ["years"] and found[0].detail.endswith("28 years later")
+    assert check_lookahead(Season(), PANEL) == []
+    assert check_lookahead(ByHeart(), PANEL, cuts=Cuts(years=False)) == []
+
+
+class NeedsItsMemory(Cheat):
+    """Raises where there are fewer bars than it says it needs."""
+
+    def signals(self, panel):
+        if len(panel.time) < self.bars_needed:
+            raise ValueError("too few bars")
+        strength = np.zeros(panel.close.shape)
+        return Signals(strength=strength, confidence=strength, abstained=np.zeros(strength.shape, dtype=bool))
+
+
+def test_who_cannot_answer_with_less_than_its_memory_does_not_look_ahead():
+    """Seen: "it looks ahead: raised ValueError"."""
+    assert check_lookahead(NeedsItsMemory(), PANEL) == []
