@@ -20,9 +20,8 @@ from agents.core.profiles import OURS
 from agents.core.settings import load_settings
 from agents.pipeline.market import panel_of
 from agents.quant.measures import plain
-from agents.replay.lookahead import Offence
 from agents.reports.formatting import interval, number, percent
-from agents.wiring.own_check import Checked, Said, Speed, Worth, check_strategy
+from agents.wiring.own_check import ASKED_TWICE, Checked, Said, Speed, Worth, check_strategy
 
 PASSED, FAILED = 0, 1
 SURVIVORS = "the demo's five stocks are survivors, picked by hindsight: whatever is long looks good on them"
@@ -108,7 +107,7 @@ def _rows(page: Checked) -> list[tuple[str, str, str]]:
     rows = [
         ("answer", "ok", f"the newest bar in {page.speed.newest_ms:.0f} ms"),
         ("positions", percent(page.said.long, 0), _positions(page.said)),
-        ("look-ahead", *_lookahead(page.offences)),
+        ("look-ahead", *_lookahead(page)),
         (
             "same answers",
             "FAILS" if page.differs else "ok",
@@ -125,10 +124,14 @@ def _rows(page: Checked) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _lookahead(offences: tuple[Offence, ...]) -> tuple[str, str]:
-    if not offences:
-        return "ok", "says the same without the future, and from its memory alone"
-    first = offences[0]
+def _lookahead(page: Checked) -> tuple[str, str]:
+    if ASKED_TWICE in page.differs:
+        return "not tried", "what never says the same cannot be asked with less"
+    if not page.offences:
+        tried = page.bars_needed <= page.bars
+        alone = ", and from its memory alone" if tried else "; its memory is longer than this history"
+        return "ok", f"says the same without the future{alone}"
+    first = page.offences[0]
     time = f"{first.time:%Y-%m-%d %H:%M} {first.symbol}: " if first.time else ""
     words = {
         "prefix": "it looks ahead",

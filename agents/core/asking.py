@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.core.errors import AgentsError
 from agents.core.market import Panel
 from agents.core.ports import Agent
 from agents.core.types import Signals
@@ -199,4 +200,6 @@ def problem_of(error: BaseException) -> str:
         words = str(error)
     except BaseException:  # anything may happen in a user's __str__
         words = "an error that cannot be worded"
+    if isinstance(error, AgentsError):
+        return clean_text(words)  # ours are whole sentences
     return clean_text(f"{type(error).__name__}: {words}".removesuffix(": "))
