@@ -12,6 +12,8 @@ from agents.core.errors import DataError
 from agents.core.types import Floats, Times
 
 COLUMNS = ("time", "return")
+LEAST_DAYS, LARGEST_USUAL = 5, 0.10
+"""A strategy of which half the days move by more than this was written in percent."""
 HINT = "time, return; a table of signals (time, symbol, position) is named NAME.csv"
 
 
@@ -24,7 +26,7 @@ class DailyReturns(NamedTuple):
 
 def read_daily_returns(file: Path) -> DailyReturns:
     """A table's returns. DataError, naming file and line, for a column that is missing, a time that is none, a return
-    that is none, is -100 % or less or above 1000 %, or two rows of one day."""
+    that is none, is -100 % or less or above 1000 %, two rows of one day, or returns that must be meant in percent."""
     table = read_table(file, COLUMNS, HINT)
     known, is_date = known_times(file, table["time"])
     date = (known - np.where(is_date, np.timedelta64(1, "D"), np.timedelta64(0, "D"))).astype("datetime64[D]")
@@ -33,6 +35,9 @@ def read_daily_returns(file: Path) -> DailyReturns:
     if len(bad):
         words = str(table["return"].iloc[int(bad[0])])
         raise DataError(f"{file}: {line_of(int(bad[0]))}: return '{words}' is no return above -1 (0.01 is 1 %)")
+    moved = np.abs(value[np.isfinite(value) & (value != 0.0)])
+    if len(moved) >= LEAST_DAYS and np.median(moved) > LARGEST_USUAL:
+        raise DataError(f"{file}: half of the returns are beyond {LARGEST_USUAL:.0%}: write 0.01 for 1 %")
     order = np.argsort(date, kind="stable")
     twice = np.flatnonzero(date[order][1:] == date[order][:-1])
     if len(twice):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from agents.adapters.own.frames import PositionAgent, signals_of
 from agents.adapters.own.tables import known_times, line_of, numbers, read_table
@@ -74,13 +75,14 @@ def read_signals(file: Path) -> dict[str, Series]:
     table = read_table(file, COLUMNS, HINT)
     known, _ = known_times(file, table["time"])
     position = numbers(file, table["position"], "position", -1.0, 1.0)
-    symbols = table["symbol"].astype(str).str.strip().to_numpy(dtype=object)
-    for row, symbol in enumerate(symbols):
+    codes, symbols = pd.factorize(table["symbol"].astype(str).str.strip())
+    for code, symbol in enumerate(symbols):  # in the order in which they come
         if symbol != EVERY_SYMBOL and not is_symbol(symbol):
-            raise DataError(f"{file}: {line_of(row)}: '{symbol}' is no symbol such as AAPL or BTC/USDT ('*' is all)")
+            line = line_of(int(np.argmax(codes == code)))
+            raise DataError(f"{file}: {line}: '{symbol}' is no symbol such as AAPL or BTC/USDT ('*' is all)")
     series = {}
-    for symbol in sorted(set(symbols)):
-        rows = np.flatnonzero(symbols == symbol)
+    for code, symbol in sorted(enumerate(symbols), key=lambda named: named[1]):
+        rows = np.flatnonzero(codes == code)
         rows = rows[np.argsort(known[rows], kind="stable")]
         twice = np.flatnonzero(known[rows][1:] == known[rows][:-1])
         if len(twice):

@@ -12,6 +12,7 @@ from agents.core.types import Booleans, Floats, Times
 
 LARGEST_BYTES = 200_000_000
 DATE_CHARACTERS = len("2024-01-31")
+MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d{2}:?\d{2})?$"
 
 
 def read_table(file: Path, columns: tuple[str, ...], hint: str) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def read_table(file: Path, columns: tuple[str, ...], hint: str) -> pd.DataFrame:
     try:
         if file.stat().st_size > LARGEST_BYTES:
             raise DataError(f"{file}: is larger than {LARGEST_BYTES:,} bytes")
-        table = pd.read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
+        table = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     except (ValueError, pd.errors.ParserError) as error:  # pyarrow's errors are ValueErrors
@@ -34,6 +35,12 @@ def read_table(file: Path, columns: tuple[str, ...], hint: str) -> pd.DataFrame:
     return table[list(columns)]
 
 
+def _read_parquet(file: Path) -> pd.DataFrame:
+    """The table, with its index where that has a name."""
+    table = pd.read_parquet(file)
+    return table.reset_index() if any(name is not None for name in table.index.names) else table
+
+
 def _read_csv(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
 
@@ -45,14 +52,19 @@ def line_of(row: int) -> str:
 
 def known_times(file: Path, column: pd.Series[str]) -> tuple[Times, Booleans]:
     """When what each row says is known, UTC: a moment is itself, a date without a time of day ends with the day; and
-    which rows are such dates. DataError for anything else than ISO 8601; a time without a zone is UTC."""
+    which rows are such dates. Where all times of a table are midnights of their own zone they are dates: so pandas
+    keeps them, and nothing may be known a day early. DataError for anything else than ISO 8601; a time without a zone
+    is UTC."""
     if pd.api.types.is_datetime64_any_dtype(column):
         times = pd.to_datetime(column, utc=True)
+        midnights = (column.dt.normalize() == column).to_numpy(dtype=bool)
         dates = np.zeros(len(column), dtype=bool)
     else:
         words = column.astype(str).str.strip()
         times = pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
         dates = (words.str.len() <= DATE_CHARACTERS).to_numpy(dtype=bool)
+        midnights = words.str.slice(DATE_CHARACTERS).str.match(MIDNIGHT).to_numpy(dtype=bool)
+    dates = dates | (dates | midnights).all()
     bad = np.flatnonzero(times.isna())
     if len(bad):
         word = column.iloc[int(bad[0])]

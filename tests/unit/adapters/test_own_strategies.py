@@ -138,6 +138,37 @@ def test_tables_are_the_same_as_csv_and_as_parquet(tmp_path, suffix):
     assert np.isnan(read.value[0]) and read.value[1] == 0.01
 
 
+ZONES = [None, "UTC", "America/New_York"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("way", ["parquet", "index", "csv"])
+def test_days_as_pandas_keeps_them_are_known_at_their_end(tmp_path, way, zone):
+    """Seen: a day's signals in Parquet were known as the day began, before the close that they were computed from."""
+    import pandas as pd
+
+    days = pd.date_range("2024-01-01", periods=3, tz=zone)
+    table = pd.DataFrame({"time": days, "symbol": "A", "position": [1.0, 0.0, 1.0]})
+    file = tmp_path / ("s.csv" if way == "csv" else "s.parquet")
+    if way == "csv":
+        table.assign(time=[day.isoformat() for day in days]).to_csv(file, index=False)
+    else:
+        (table.set_index("time") if way == "index" else table).to_parquet(file)
+    hour = "T05:00" if zone == "America/New_York" else "T00:00"
+    assert [str(time)[:16] for time in read_signals(file)["A"][0]] == [f"2024-01-0{day}{hour}" for day in (2, 3, 4)]
+    table = table.assign(time=[*days[:2], days[2] + pd.Timedelta("1s")])  # whoever means a midnight says another moment
+    table.to_parquet(tmp_path / "m.parquet")
+    assert str(read_signals(tmp_path / "m.parquet")["A"][0][0])[:16] == f"2024-01-01{hour}"
+
+
+def test_returns_in_percent_are_refused(tmp_path):
+    """Seen: 1.2 for 1.2 % was a gain of 120 %, and a weight was advised by it."""
+    rows = "".join(f"2024-01-0{day},{value}\n" for day, value in enumerate((1.2, -0.8, 0.4, 0.0, 0.7, -0.3), 1))
+    (tmp_path / "r.returns.csv").write_text("time,return\n" + rows)
+    with pytest.raises(DataError, match=r"r.returns.csv: half of the returns are beyond 10%: write 0.01 for 1 %"):
+        read_daily_returns(tmp_path / "r.returns.csv")
+
+
 BAD_SIGNALS = [
     ("", "cannot be read|holds no row|no column"),
     ("time,symbol,position\n", "holds no row"),
