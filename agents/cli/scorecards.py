@@ -22,7 +22,7 @@ from agents.wiring.connections import connect_to_read
 
 ALL_HISTORY = 0
 WINDOWS_DAYS = (7, 30, 90, ALL_HISTORY)
-FITS_FROM = {"factor": 110, "IC": 110, "signals": 96, "hits": 96, "better": 84}
+FITS_FROM = {"factor": 120, "IC": 120, "signals": 104, "hits": 104, "better": 90}
 """Columns that a terminal narrower than so many characters does not show: all that is shown can be read."""
 NEWEST = (
     "SELECT * FROM agent_scorecards WHERE window_days = :w AND date = (SELECT max(date) FROM agent_scorecards)"
@@ -89,7 +89,7 @@ def _cells(row: Row, view: AgentView | None) -> Row:
 
 def _short(verdict: str) -> str:
     """The verdict's word, and whether it is shown."""
-    word = verdict.split(":")[0]
+    word = verdict.split(":")[0].removesuffix(" yet")
     if ", significant" in verdict:
         return f"{word}, shown"
     return f"{word}, not shown" if "not significant" in verdict else word

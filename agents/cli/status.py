@@ -194,9 +194,10 @@ def _retired_lines(document: Row) -> list[Text]:
 
 def _agents_table(scorecards: list[Row], value_added: Mapping[str, Row]) -> Table:
     table = new_table("Agents")
-    for name in ("agent", "weight", "earned", "shadow Sharpe", "hits", "opinions", "adds a year"):
+    for name in ("agent", "weight", "earned", "shadow Sharpe", "opinions", "adds a year"):
         justify: Literal["left", "right"] = "left" if name == "agent" else "right"
-        table.add_column(name, justify=justify, no_wrap=name != "shadow Sharpe", overflow="fold")
+        wide = len("shadow") if name == "shadow Sharpe" else None
+        table.add_column(name, justify=justify, no_wrap=wide is None, min_width=wide, overflow="fold")
     for row in scorecards:
         if row["agent_name"] == REMAINDER:
             table.add_row(Text(REMAINDER, style="dim"), "", money(row["contribution"]))
@@ -206,7 +207,6 @@ def _agents_table(scorecards: list[Row], value_added: Mapping[str, Row]) -> Tabl
             percent(row["weight"]),
             money(row["contribution"]),
             number(row["shadow_sharpe"]),
-            percent(row["hit_rate"]),
             f"{row['signals'] or 0:,}",
             added_words(value_added.get(row["agent_name"])),
         )
@@ -273,7 +273,7 @@ def _decision_lines(decision: Row) -> list[str]:
         f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
     ]
     nothing = not decision["target_weight"] and not decision["position"]
-    why = "nothing is wanted, and nothing is held" if nothing else decision["no_trade"]
+    why = "the target is no position, and there is none" if nothing else decision["no_trade"]
     return [*lines, f"no order: {why}"] if decision["no_trade"] else lines
 
 

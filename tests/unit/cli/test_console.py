@@ -132,7 +132,7 @@ def test_no_figure_of_an_agent_is_cut_or_broken_in_80_columns():
         "information_coefficient": -0.021,
         "verdict": "under: Sharpe 0.40, not significant",
     }
-    for width in (80, 84, 96, 110):
+    for width in range(80, 131):
         file = StringIO()
         Console(file=file, width=width).print(card_table("Agents", [_cells(card, None)], width))
         lines = file.getvalue().splitlines()
