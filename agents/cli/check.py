@@ -20,6 +20,8 @@ from agents.reports.formatting import number, percent
 from agents.wiring.history import History, ReplayRequest
 from agents.wiring.replay import replay_history
 
+FEW_DAYS = 90.0
+"""A year that is told from less says so."""
 YEAR = timedelta(days=365)
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -67,9 +69,10 @@ def document_of(costs: RunningCosts) -> dict[str, Any]:
 
 def sentence_of(costs: RunningCosts) -> str:
     """ "Costs take 3.1 % of equity a year; half of it is MeanReversion's." """
+    few = f" That is from {costs.days:.0f} days only." if costs.days < FEW_DAYS else ""
     if costs.trades == 0.0:
-        return "Nothing was traded: no opinion was worth its costs, or none was there."
+        return f"Nothing was traded: no opinion was worth its costs, or none was there.{few}"
     name, part = max(costs.agents.items(), key=lambda item: item[1].costs)
     share = part.costs / costs.share if costs.share > 0.0 else 0.0
     much = "half" if 0.45 <= share <= 0.55 else percent(share, 0)
-    return f"Costs take {percent(costs.share)} of equity a year; {much} of it by {name}."
+    return f"Costs take {percent(costs.share)} of equity a year; {much} of it by {name}.{few}"

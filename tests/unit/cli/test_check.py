@@ -46,6 +46,8 @@ def test_the_sentence():
     costs = RunningCosts(365.0, 20.0, 300.0, 0.031, parts)
     assert sentence_of(costs) == "Costs take 3.1 % of equity a year; half of it by A."
     assert sentence_of(costs._replace(trades=0.0)).startswith("Nothing was traded")
+    for few in (costs._replace(days=28.0), costs._replace(days=28.0, trades=0.0)):
+        assert sentence_of(few).endswith(" That is from 28 days only."), "seen: 20 bars were a year"
 
 
 def test_a_history_without_bars_says_so():
