@@ -117,7 +117,7 @@ class RarePeek(Cheat):
 
 def test_a_peek_that_is_rare_is_seen_where_the_answer_turns():
     """Seen: what peeked once a year passed, as few bars are tried as the last one."""
-    few = Cuts(30, 10)
+    few = Cuts(30, 10, years=False)
     assert check_lookahead(RarePeek(), PANEL, cuts=few) == []
     assert [o.check for o in check_lookahead(RarePeek(), PANEL, cuts=few._replace(turns=600))] == ["prefix"]
 
