@@ -187,7 +187,6 @@ def test_every_command_of_the_document_runs(run):
 
 HOSTILE = [
     ("def positions(bars):\n    return (bars['close'].shift(-1) > bars['close']) * 1.0", "it looks ahead"),
-    ("def positions(bars):\n    return (bars.index.month == 7) * (bars.index.year % 2 == 0) * 1.0", "years"),
     ("def positions(bars):\n    while True:\n        pass", "no answer in time (within 5 s)"),
     ("def positions(bars):\n    raise ValueError('no such column')", "ValueError: no such column"),
     ("import os\nos._exit(3)\ndef positions(bars):\n    pass", "its process"),
