@@ -265,8 +265,9 @@ def _strength_index(moves: Floats, span: float, first: int) -> Floats:
             loss = (lost[s] * decay if kept else 0.0) + (-row[s] if here & (row[s] < 0.0) else 0.0)
             count = (weight[s] * decay if kept else 0.0) + (1.0 if here else 0.0)
             gained[s], lost[s], weight[s] = gain, loss, count
-            gains = gain / count
-            total = gains + loss / count
+            held = max(count, NOTHING)  # without a value yet nothing is divided by nothing
+            gains = gain / held
+            total = gains + loss / held
             index = 100.0 * gains / total if total > 1e-12 else 50.0
             into[s] = index if here else np.nan
     return result
