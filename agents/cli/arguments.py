@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from agents.cli.options import (
+    INTERVALS,
     JOBS,
     METHODS,
     add_demo,
@@ -61,6 +62,34 @@ def import_bars(parser: ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="CSV, gzipped CSV or Parquet")
     text = "a column's name in the files, as in close=Last; repeat for more"
     completed_by(parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text), nothing)
+
+
+def connect(parser: ArgumentParser) -> None:
+    """`quorum connect`."""
+    text = "ccxt's name of it, such as binance, kraken or coinbase"
+    completed_by(parser.add_argument("exchange", metavar="EXCHANGE", help=text), nothing)
+    text = "what the desk trades, such as BTC/USDT ETH/USDT (default: data.symbols, else you are asked)"
+    completed_by(
+        parser.add_argument("--symbols", nargs="+", type=symbol, default=[], metavar="SYMBOL", help=text), nothing
+    )
+    parser.add_argument("--interval", choices=INTERVALS, default="1h", help="of the bars (default: 1h)")
+
+
+def download(parser: ArgumentParser) -> None:
+    """`quorum download`."""
+    text = "ccxt's name of it, such as binance, kraken or coinbase (default: the exchange of data.feed)"
+    completed_by(parser.add_argument("--exchange", metavar="NAME", help=text), nothing)
+    text = "such as BTC/USDT ETH/USDT (default: data.symbols)"
+    completed_by(
+        parser.add_argument("--symbols", nargs="+", type=symbol, default=[], metavar="SYMBOL", help=text), nothing
+    )
+    parser.add_argument("--interval", choices=INTERVALS, help="of the candles (default: data.interval)")
+    text = "the first candle opens then, in UTC, such as 2020-01-01"
+    start = parser.add_argument("--from", dest="start", type=moment, required=True, metavar="TIME", help=text)
+    completed_by(start, nothing)
+    text = "the last candle is over by then (default: now)"
+    completed_by(parser.add_argument("--until", type=moment, metavar="TIME", help=text), nothing)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (default: data.feed_folder)")
 
 
 def import_series(parser: ArgumentParser) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Callable
-from typing import NamedTuple
-
 from agents.cli import actions, agent_actions, arguments, history_arguments
-from agents.cli.actions import Action
+from agents.cli.command import Command
 from agents.cli.options import add_demo
 
 WHERE_COMPLETION_GOES = """
@@ -18,28 +14,14 @@ for good, put the script where the shell looks for it:
         fpath+=~/.zfunc; autoload -Uz compinit; compinit
   fish  ~/.config/fish/completions/quorum.fish
 """
-
-
-class Command(NamedTuple):
-    """A command: its name, the module of `agents.cli` whose function of that name runs it, its purpose (starts small,
-    no full stop), how it adds its arguments, examples, and what else its help says. Where it has `actions`, the word
-    behind it names one, and that one's arguments, examples and help take the place of its own."""
-
-    name: str
-    module: str
-    purpose: str
-    add_arguments: Callable[[ArgumentParser], None]
-    examples: tuple[str, ...]
-    more: str = ""
-    actions: tuple[Action, ...] = ()
-
-    @property
-    def function(self) -> str:
-        """The name of the function that runs it."""
-        return self.name.replace("-", "_")
-
-
 RUNNING = (
+    Command(
+        "connect",
+        "connecting",
+        "an exchange's live prices: check it, write the settings",
+        arguments.connect,
+        ("quorum connect binance --symbols BTC/USDT ETH/USDT", "quorum connect kraken --interval 4h"),
+    ),
     Command(
         "demo",
         "demo",
@@ -92,6 +74,16 @@ RUNNING = (
     ),
 )
 LOADING = (
+    Command(
+        "download",
+        "exchanges",
+        "bring an exchange's history into files",
+        arguments.download,
+        (
+            "quorum download --from 2024-01-01",
+            "quorum download --exchange kraken --symbols BTC/USDT --from 2026-01-01",
+        ),
+    ),
     Command(
         "import-bars",
         "data",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.cli.commands import Command
+from agents.cli.command import Command
 from agents.cli.completion import answer_shell
 from agents.cli.parser import MISUSE, parse, parser_for
 from agents.core.errors import AgentsError

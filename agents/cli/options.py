@@ -18,6 +18,8 @@ METHODS = ("adaptive", "max_sharpe", "min_variance", "risk_parity", "inverse_vol
 """How weights may be tuned; a test holds this equal to `agents.quant.allocation.Method`, which is slow to import."""
 JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_manager")
 """The meta plane's jobs; a test holds this equal to theirs."""
+INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
+"""Of bars; a test holds this equal to the settings' ones."""
 LENGTH_OF_A_DATE = len("2008-10-10")
 
 

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from agents import __version__
 from agents.cli.actions import Action
-from agents.cli.commands import COMMANDS, GROUPS, Command
+from agents.cli.command import Command
+from agents.cli.commands import COMMANDS, GROUPS
 
 MISUSE = 2
 """The exit status where a command line cannot be understood."""

@@ -46,6 +46,7 @@ __all__ = [
     "notify_socket",
     "plain_settings",
     "secrets_dir",
+    "settings_path",
     "with_changes",
     "worker_environment",
 ]
@@ -85,9 +86,8 @@ def load_settings(file: Path | None = None) -> Settings:
 
     `file` None means the file that QUORUM_SETTINGS names, else `quorum.toml` where it exists.
     """
-    named = file or (Path(named_file) if (named_file := os.environ.get("QUORUM_SETTINGS")) else None)
-    path = named or Path(DEFAULT_FILE)
-    values = read_toml(path, must_exist=named is not None)
+    path = settings_path(file)
+    values = read_toml(path, must_exist=path != Path(DEFAULT_FILE))
     _refuse_unknown_environment()
     for key, variable in (("database_url", "DATABASE_URL"), ("redis_url", "REDIS_URL")):
         if os.environ.get(variable):
@@ -106,6 +106,11 @@ def load_settings(file: Path | None = None) -> Settings:
     settings = settings.model_copy(update={"agents": agents})
     settings._from_profile = from_profile
     return settings
+
+
+def settings_path(file: Path | None) -> Path:
+    """The settings file: `file`, else what QUORUM_SETTINGS names, else `quorum.toml`, which need not exist."""
+    return file or Path(os.environ.get("QUORUM_SETTINGS") or DEFAULT_FILE)
 
 
 def _from_environment() -> dict[str, Any]:
@@ -165,7 +170,7 @@ def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
     # where work is done, and strategies that trade elsewhere: no decision depends on them
-    elsewhere = {"feed_folder", "isolation", "memory_mb", "folder", "external"}
+    elsewhere = {"feed", "exchange_url", "feed_folder", "isolation", "memory_mb", "folder", "external"}
     values = {name: getattr(settings, name).model_dump(mode="json", exclude=elsewhere) for name in kept}
     values["agents"]["enabled"].sort()  # their order means nothing
     return values

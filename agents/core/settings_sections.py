@@ -42,6 +42,9 @@ class DeskSettings(Section):
 class DataSettings(Section):
     """Where bars come from and what their times mean."""
 
+    feed: Annotated[str, Field(pattern=r"^(folder|ccxt:[a-z0-9_]{1,40})$")] = "folder"
+    exchange_url: Annotated[str, Field(pattern=r"^$|^http://127\.0\.0\.1:\d{1,5}$")] = ""
+    """Loopback only: no desk is to trade on prices of whoever sits between."""
     feed_folder: Path = Path("bars")
     symbols: Annotated[tuple[Symbol, ...], AfterValidator(lambda names: tuple(sorted(set(names))))] = ()
     """Sorted: the order in which they are written down changes no decision."""
@@ -70,6 +73,24 @@ class DataSettings(Section):
             if alias in self.symbols:
                 raise ValueError(f"symbols: '{alias}' is an alias of '{name}' (data.aliases); write that")
         return self
+
+    @model_validator(mode="after")
+    def _an_exchange_never_closes(self) -> DataSettings:
+        if self.feed == "folder":
+            return self
+        if not self.symbols:
+            raise ValueError(f'feed = \'{self.feed}\' needs symbols, such as ["BTC/USDT", "ETH/USDT"]')
+        if self.calendar != "24/7" or self.time_means != "open" or self.clock != "system":
+            raise ValueError(
+                f"feed = '{self.feed}' needs calendar = '24/7' (desk.profile = 'crypto-spot' sets it), time_means ="
+                " 'open', and the system's clock"
+            )
+        return self
+
+    @property
+    def exchange(self) -> str:
+        """The exchange whose prices the desk trades on, by ccxt's name; "" where it is files."""
+        return self.feed.partition(":")[2]
 
     @model_validator(mode="after")
     def _session_has_a_length(self) -> DataSettings:

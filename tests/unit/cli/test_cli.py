@@ -15,8 +15,9 @@ import pytest
 from agents import __version__
 from agents.cli.commands import COMMANDS
 from agents.cli.main import main
-from agents.cli.options import JOBS, METHODS, agent_names
+from agents.cli.options import INTERVALS, JOBS, METHODS, agent_names
 from agents.cli.parser import parse, parser_for
+from agents.core.settings import INTERVALS_S
 from agents.quant.allocation import Method
 from agents.trading.registry import AGENTS
 from agents.tuning import job_runner
@@ -24,6 +25,7 @@ from tests.program import call
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPUTING = {
+    "ccxt",
     "numba",
     "scipy",
     "cvxpy",
@@ -100,6 +102,7 @@ def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
 
 def test_names_that_are_written_down_twice_agree():
     assert get_args(Method) == METHODS
+    assert tuple(INTERVALS_S) == INTERVALS
     assert job_runner.JOBS == JOBS
     assert agent_names() == list(AGENTS)
 
