@@ -123,8 +123,10 @@ class TradingDaemon:
 
     def turn(self) -> int:
         """One poll: take in new bars, decide on those that are complete; how many decisions were made."""
-        now = self._clock.now()
+        if self._desk is not None:  # before the feed, which may be away: a halt must not wait for prices
+            self._desk.orchestrator.obey_commands(self._desk.broker, self._clock.now())
         self._patience.note(self._around.feed.poll(self._time.now()))
+        now = self._clock.now()
         desk = self._desk or self._open(now)
         if desk is None:
             return 0

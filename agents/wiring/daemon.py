@@ -9,7 +9,6 @@ from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.stored_data import StoredData
-from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.services.notify import notify
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError
@@ -25,6 +24,7 @@ from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, desk_weights, plan_of
 from agents.wiring.desk_record import kill_file_of
+from agents.wiring.exchanges import feed_of
 from agents.wiring.tending import endurance_of, tending
 
 logger = logging.getLogger(__name__)
@@ -44,11 +44,15 @@ def trading_daemon(
 
     switch, rate = kill_file_of(settings), OrderRate(settings.risk.limits.orders_per_minute, clock)
 
+    def orchestrator_of(symbols: tuple[str, ...]) -> Orchestrator:
+        return Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
+
     def open_desk(symbols: tuple[str, ...]) -> Desk:
-        orchestrator = Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
+        orchestrator = orchestrator_of(symbols)
         broker = paper_broker(orchestrator, journal)
         return Desk(orchestrator, GuardedBroker(broker, switch, rate), broker.match)
 
+    warm_up_bars = orchestrator_of(chosen).warm_up_bars if settings.data.exchange else 0
     names = ",".join(agents.names)
     lonely = StoredData(connections.trader).series_without_bars()
     if lonely:
@@ -57,9 +61,10 @@ def trading_daemon(
     if settings.from_profile:
         told = {key: str(value) for key, value in settings.from_profile.items()}
         log_event(logger, "set by the profile", profile=settings.desk.profile, keys=told)
-    log_event(logger, "trading", desk=settings.desk.name, feed=settings.data.feed_folder, agents=names)
+    source = settings.data.exchange or settings.data.feed_folder
+    log_event(logger, "trading", desk=settings.desk.name, feed=source, agents=names)
     around = Surroundings(
-        feed=FolderFeed(settings.data, store),
+        feed=feed_of(settings, store, warm_up_bars, clock),
         bars=store,
         calendar=calendar_of(settings.data),
         open_desk=open_desk,

@@ -1,0 +1,147 @@
+"""A desk on an exchange's live candles: whatever the exchange does, it decides what an undisturbed one decides."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agents.adapters.database.meta_store import MetaStore
+from agents.adapters.exchanges.fake_exchange import FakeExchange
+from agents.adapters.exchanges.fault_script import Fault, FaultScript
+from agents.adapters.twins.in_memory import MemoryWeightCache
+from agents.core.errors import ServiceError
+from agents.core.ports import RiskEvent
+from agents.core.types import RiskState
+from agents.wiring.desk import stand_in_of
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.parity import CheckedDesk, check_parity
+from tests.daemons import HandClock, running
+from tests.exchange import SYMBOLS, recorded
+
+NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
+WARM_UP, HOURS = 600, 4
+MARKET = recorded(NOW, before=WARM_UP, after=HOURS + 2)
+WHAT_MATTERS = (
+    "SELECT time, equity FROM decisions ORDER BY time",
+    "SELECT decision_time, symbol, side, quantity FROM orders ORDER BY decision_time, symbol",
+    "SELECT time, price, quantity, fee FROM fills ORDER BY time, price, quantity",
+    "SELECT symbol, time, open, high, low, close, volume FROM bars ORDER BY symbol, time",
+)
+
+
+@contextmanager
+def trading(folder, script=None, *, market=MARKET, **more):
+    """A desk on the made-up exchange; one clock for both."""
+    clock = HandClock(NOW)
+    with FakeExchange(market, clock, script) as fake:
+        data = {
+            "feed": "ccxt:binance",
+            "exchange_url": fake.url,
+            "symbols": SYMBOLS,
+            "interval": "1h",
+            "calendar": "24/7",
+            "time_means": "open",
+            **more,
+        }
+        agents = {"enabled": ("TrendFollower", "MeanReversion")}
+        with running(folder, clock, AGENTS=agents, EXECUTION={"lot_size": 0.0001}, **data) as desk:
+            desk.fake = fake
+            yield desk
+
+
+def until(desk, moment, *, restarts=()):
+    """Turn after turn around each full hour until `moment`, patient with an exchange that is away; how many failed."""
+    failed, waiting = 0, list(restarts)
+    while desk.clock.now() < moment:
+        try:
+            desk.turn(5.0)
+            if 2 <= desk.clock.now().minute < 59:
+                desk.clock.sleep_s(3560.0 - desk.clock.now().minute * 60)  # nothing is due before the next hour
+        except ServiceError:
+            failed += 1
+            desk.clock.sleep_s(5.0)
+        if waiting and desk.clock.now() >= waiting[0]:
+            waiting.pop(0)
+            desk.restart()
+    return failed
+
+
+def outcome(desk):
+    return [desk.rows(query) for query in WHAT_MATTERS]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, services):
+    with trading(tmp_path_factory.mktemp("control")) as desk:
+        assert until(desk, NOW + timedelta(hours=HOURS)) == 0
+        assert len(desk.rows(WHAT_MATTERS[0])) >= HOURS - 1
+        assert len(desk.rows(WHAT_MATTERS[2])) > 0, "it trades"
+        closes = {float(c[4]) for c in MARKET.candles["BTC/USDT"]}
+        assert {row[0] for row in desk.rows("SELECT close FROM bars WHERE symbol = 'BTC/USDT'")} <= closes
+        checked = CheckedDesk(desk.settings, desk.connections.meta, store_of(desk), tuning_of(desk.settings))
+        parity = check_parity(checked, desk.clock.now(), keep=False)
+        assert (parity["decisions"], parity["differences"]) == (len(desk.rows(WHAT_MATTERS[0])), 0)
+        return outcome(desk)
+
+
+def store_of(desk):
+    cache, stand_in = MemoryWeightCache(), stand_in_of(desk.settings)
+    return MetaStore(desk.connections.meta, cache, desk.settings.agents.enabled, stand_in, desk.clock)
+
+
+def hour(number):
+    return NOW.replace(minute=0) + timedelta(hours=number)
+
+
+def for_a_while(kind, number, seconds, path=""):
+    begins = hour(number) - timedelta(seconds=30)
+    return Fault(kind=kind, path=path, count=0, begins=begins, ends=begins + timedelta(seconds=seconds), seconds=20.0)
+
+
+CASES = {
+    "limits and errors": (
+        [
+            for_a_while("limited", 1, 60),
+            for_a_while("error", 1, 90),
+            for_a_while("page", 2, 50),
+            for_a_while("empty", 2, 90),
+            for_a_while("banned", 3, 200),
+        ],
+        (),
+    ),
+    "maintenance over an hour": ([for_a_while("maintenance", 1, 4500)], ()),
+    "lost, cut and half answers": (
+        [
+            for_a_while("lost", 1, 50, "klines"),
+            for_a_while("cut", 2, 50),
+            for_a_while("late", 1, 80, "klines"),
+            for_a_while("late", 3, 40, "klines"),
+        ],
+        (),
+    ),
+    "restarts": ([for_a_while("error", 2, 90)], (hour(1) + timedelta(seconds=2), hour(2) + timedelta(seconds=20))),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_disturbed_desk_decides_what_an_undisturbed_one_does(tmp_path, undisturbed, case):
+    faults, restarts = CASES[case]
+    with trading(tmp_path, FaultScript(faults)) as desk:
+        assert until(desk, NOW + timedelta(hours=HOURS), restarts=restarts) > 0
+        assert outcome(desk) == undisturbed
+
+
+def test_a_halt_is_obeyed_while_the_exchange_is_away(tmp_path):
+    """Seen: a person's halt waited for prices."""
+    away = Fault(kind="maintenance", count=0, begins=NOW + timedelta(minutes=5))
+    with trading(tmp_path, FaultScript([away])) as desk:
+        desk.turn()
+        desk.clock.sleep_s(3600.0)
+        at, state = desk.clock.now(), RiskState.HALTED
+        order = RiskEvent(at=at, before=state, after=state, reason="test", actor="person", applied=False)
+        desk._journal.record_risk_event(order)
+        with pytest.raises(ServiceError):
+            desk.turn()
+        assert desk.scalar("SELECT count(*) FROM risk_events WHERE applied_at IS NOT NULL") == 1
