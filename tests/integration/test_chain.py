@@ -107,6 +107,12 @@ DAMAGE = {
         "SELECT 'signals ' || to_char(max(time), 'YYYY-MM-DD HH24:MI:SS') || ' Breakout S1: changed' FROM signals"
         " WHERE agent_name = 'Breakout' AND symbol = 'S1' AND confidence > 0.1",
     ),
+    "what an agent's fills cost": (
+        "UPDATE bar_contributions SET cost = NULL WHERE agent_name = 'Breakout' AND time = (SELECT max(time)"
+        " FROM bar_contributions)",
+        "SELECT 'bar_contributions ' || to_char(max(time), 'YYYY-MM-DD HH24:MI:SS') || ' Breakout: changed'"
+        " FROM bar_contributions",
+    ),
     "why an agent said it": (
         "UPDATE signals SET reason = 'insider' WHERE agent_name = 'Breakout' AND symbol = 'S0'"
         " AND time = (SELECT min(time) FROM signals)",
@@ -253,6 +259,10 @@ def test_numbers_come_back_as_they_were_chained(trader):
         back = connection.execute(cast, {"x": money}).scalars().all()
     shares = [("t", "a", x) for x in money]
     assert lines_of("trade_attribution", shares) == lines_of("trade_attribution", [("t", "a", x) for x in back])
+
+
+def test_a_row_from_before_a_column_has_the_bytes_of_then():
+    assert lines_of("bar_contributions", [("A", 1.5, None), ("B", -0.0, 2.5)]) == [b"('A', 1.5)", b"('B', -0.0, 2.5)"]
 
 
 def test_every_column_that_is_final_is_covered():

@@ -29,7 +29,8 @@ WIDE = Context(prec=60)
 class Chained:
     """Rows of `table` under a `name`. The first `keys` columns name a row. With `time`, a link covers all rows of its
     decision's time; without, those that it lists by their first `listed_by` columns. Rows that do not meet the
-    `condition` are no part of a decision."""
+    `condition` are no part of a decision. The last `later` columns came with a later version: a row without them has the
+    bytes that it had before."""
 
     name: str
     columns: tuple[str, ...]
@@ -38,6 +39,7 @@ class Chained:
     listed_by: int = 0
     source: str = ""
     condition: str = "true"
+    later: int = 0
 
     @property
     def selected(self) -> str:
@@ -87,7 +89,7 @@ CHAINED = (
     ),
     Chained("equity", ("book", "equity", "cash", "turnover"), 1),
     Chained("shadow_returns", ("agent_name", "return", "hits", "calls"), 1),
-    Chained("bar_contributions", ("agent_name", "contribution"), 1),
+    Chained("bar_contributions", ("agent_name", "contribution", "cost"), 1, later=1),
     Chained(
         "agent_work_log",
         ("agent_name", "action", "duration_ms", "opinions", "ok", "detail"),
@@ -125,16 +127,16 @@ def lines_by_time(part: TableRows) -> dict[datetime, list[bytes]]:
     chained = BY_NAME[part.table]
     assert chained.time is not None
     at, pick = part.columns.index(chained.time), itemgetter(*map(part.columns.index, chained.columns))
-    converters = _CONVERTERS[chained.name]
     result: dict[Any, list[bytes]] = {}
-    for time, line in zip(map(itemgetter(at), part.rows), _lines(converters, list(map(pick, part.rows))), strict=True):
+    lines = lines_of(chained.name, map(pick, part.rows))
+    for time, line in zip(map(itemgetter(at), part.rows), lines, strict=True):
         result.setdefault(time, []).append(line)
     return result
 
 
 def lines_of(name: str, rows: Iterable[Row]) -> list[bytes]:
     """Rows in the order of the chained columns as bytes."""
-    return _lines(_CONVERTERS[name], list(map(tuple, rows)))
+    return _lines(_CONVERTERS[name], list(map(tuple, rows)), BY_NAME[name].later)
 
 
 def lines_of_positions(rows: Iterable[Row]) -> list[bytes]:
@@ -153,15 +155,19 @@ def name_of(name: str, row: Row) -> str:
     return " ".join(str(f(v)) for f, v in zip(_CONVERTERS[name][: BY_NAME[name].keys], row, strict=False))
 
 
-def _lines(converters: Sequence[Callable[[Any], object]], rows: Sequence[Row]) -> list[bytes]:
-    """Column by column: most hold one type of value, which is then kept, or converted by one function, as a whole."""
+def _lines(converters: Sequence[Callable[[Any], object]], rows: Sequence[Row], later: int = 0) -> list[bytes]:
+    """Column by column: most hold one type of value, which is then kept, or converted by one function, as a whole. Of
+    the `later` last columns a row that has none of them says nothing."""
     if not rows:
         return []
     columns = [
         column if set(map(type, column)).issubset(_KEPT.get(convert, ())) else list(map(convert, column))
         for convert, column in zip(converters, zip(*rows, strict=True), strict=True)
     ]
-    return [ascii(row).encode() for row in zip(*columns, strict=True)]
+    made: Iterable[Row] = zip(*columns, strict=True)
+    if later:
+        made = (row if any(value is not None for value in row[-later:]) else row[:-later] for row in made)
+    return [ascii(row).encode() for row in made]
 
 
 def _real(value: float | None) -> float | None:
