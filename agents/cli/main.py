@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import importlib
 import logging
@@ -9,12 +10,14 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.cli.command import Command
 from agents.cli.completion import answer_shell
 from agents.cli.parser import MISUSE, parse, parser_for
+from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 
 if TYPE_CHECKING:
@@ -27,11 +30,29 @@ STOPPED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors that a user can mend are one line on stderr."""
+    usual = sys.unraisablehook
+    sys.unraisablehook = partial(_interrupt_again, usual)
     try:
         return _main(arguments)
     except KeyboardInterrupt:
         sys.stderr.write("quorum: stopped; everything recorded so far is consistent, start again to go on\n")
         return STOPPED
+    finally:
+        sys.unraisablehook = usual
+
+
+def _interrupt_again(usual: Callable[[sys.UnraisableHookArgs], None], met: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C that meets a finalizer or the callback of a weak reference is printed and forgotten there by Python: it is
+    sent once more, a little later, since it would be lost in here, too."""
+    if met.exc_type is KeyboardInterrupt:
+        _thread.start_new_thread(_press_ctrl_c, ())
+    else:
+        usual(met)
+
+
+def _press_ctrl_c() -> None:
+    SystemClock().sleep_s(0.01)
+    _thread.interrupt_main()
 
 
 def _main(arguments: Sequence[str] | None) -> int:

@@ -29,8 +29,8 @@ WIDE = Context(prec=60)
 class Chained:
     """Rows of `table` under a `name`. The first `keys` columns name a row. With `time`, a link covers all rows of its
     decision's time; without, those that it lists by their first `listed_by` columns. Rows that do not meet the
-    `condition` are no part of a decision. The last `later` columns came with a later version: a row without them has the
-    bytes that it had before."""
+    `condition` are no part of a decision. The last `later` columns came with a later version: a row without them has
+    the bytes that it had before."""
 
     name: str
     columns: tuple[str, ...]

@@ -17,6 +17,7 @@ from agents.cli.commands import COMMANDS
 from agents.cli.main import main
 from agents.cli.options import INTERVALS, JOBS, METHODS, agent_names
 from agents.cli.parser import parse, parser_for
+from agents.core.clock import SystemClock
 from agents.core.settings import INTERVALS_S
 from agents.quant.allocation import Method
 from agents.trading.registry import AGENTS
@@ -134,6 +135,25 @@ def test_ctrl_c_is_one_line_however_early_it_comes(capsys, monkeypatch):
     monkeypatch.setattr("agents.cli.main.answer_shell", pressed)
     assert main(["status"]) == 130
     assert capsys.readouterr().err.startswith("quorum: stopped; everything recorded so far is consistent")
+
+
+def test_ctrl_c_that_meets_a_finalizer_is_not_lost(capsys, monkeypatch):
+    """Python prints what is raised there and goes on."""
+
+    class Held:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def long_work(_):
+        Held()
+        for _ in range(500):
+            SystemClock().sleep_s(0.01)
+        return 0
+
+    monkeypatch.setattr("agents.cli.main._main", long_work)
+    assert main([]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("quorum: stopped") and "Traceback" not in said
 
 
 def test_each_action_has_its_own_help(capsys):
