@@ -155,7 +155,7 @@ class Panel:
 
 
 def _check_axis(time: Times, symbols: int, *arrays: Floats | Booleans) -> None:
-    if time.ndim != 1 or not np.issubdtype(time.dtype, np.datetime64):
+    if time.ndim != 1 or time.dtype.kind != "M":
         raise ValueError(f"time must be a datetime64 vector, not {time.dtype} with {time.ndim} dimensions")
     if len(time) > 1 and not bool((time[1:] > time[:-1]).all()):
         raise ValueError("time must be strictly increasing")

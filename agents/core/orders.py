@@ -5,12 +5,11 @@ Quantities and amounts are Decimal, to eight places, prices too (small ones to m
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
-
-import numpy as np
 
 from agents.core.clock import require_utc
 
@@ -146,14 +145,14 @@ class Position:
 
 def to_decimal(value: float) -> Decimal:
     """A float as money: eight decimals, half to even; ValueError where it is not finite."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"{value} is not an amount of money")
     return Decimal(repr(float(value))).quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
 
 
 def to_price(value: float) -> Decimal:
     """A price as a Decimal, rounded as `round_price` does; ValueError where it is not finite."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"{value} is not a price")
     return round_price(Decimal(repr(float(value))))
 

@@ -163,19 +163,20 @@ class Orchestrator:
         signals, asked = self._agents.ask(panel, at, action="signals")
         work_log = [replace(entry, time=last) for entry in asked]
         raw = np.concatenate([self._history, raw_forecasts(signals)])[-plan.scale_window_bars :]
-        forecast, correlation = scale_forecasts(raw, plan.scale_window_bars, plan.parameters.sizing.forecast_cap)
+        cap = plan.parameters.sizing.forecast_cap
+        forecast, correlation = scale_forecasts(raw, plan.scale_window_bars, cap, len(raw) - 1)
         recent = panel.rows(max(0, len(panel.time) - self._volatility_bars), len(panel.time))
         opinions = Opinions(
             agents=self._agents.names,
             signals=signals,
             reasons=self._agents.reasons(0, 1, len(plan.symbols)),
-            forecast=forecast[-1:],
+            forecast=forecast,
             weights=[weights],
             work_log=work_log,
         )
         volatility = bar_volatility(recent, plan.volatility_window_bars)[-1:]
         note = volume_note(window) if self._decided_at == BEFORE_ALL else ""
-        return View(opinions, raw, correlation[-1:], volatility, note)
+        return View(opinions, raw, correlation, volatility, note)
 
     def _decide(
         self, bar: Bars, view: View, outcomes: list[OrderOutcome], commands: Sequence[Command], *, stale: bool

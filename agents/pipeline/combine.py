@@ -26,8 +26,9 @@ BITS = 62
 
 
 @compiled
-def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Floats]:
-    """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]).
+def scale_forecasts(raw: Floats, window: int, cap: float, first: int = 0) -> tuple[Floats, Floats]:
+    """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]),
+    of the rows from `first` on.
 
     forecast = raw / mean |raw| of that agent's votes on all symbols in the last `window` bars, clipped to +-cap.
     correlation is the uncentred one of raw opinions over the same window (abstention counts as 0 there),
@@ -37,8 +38,8 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
     whatever order symbols come.
     """
     bars, agents, symbols = raw.shape
-    forecast = np.full((bars, symbols, agents), np.nan)
-    correlation = np.zeros((bars, agents, agents))
+    forecast = np.full((bars - first, symbols, agents), np.nan)
+    correlation = np.zeros((bars - first, agents, agents))
     size = np.zeros(agents, dtype=np.int64)
     votes = np.zeros(agents, dtype=np.int64)
     products = np.zeros((agents, agents), dtype=np.int64)
@@ -62,30 +63,33 @@ def scale_forecasts(raw: Floats, window: int, cap: float) -> tuple[Floats, Float
                 both = _common_steps(raw[t, a], raw[t, b])
                 products[a, b] += both - brought[place, a, b]
                 brought[place, a, b] = both
+        if t < first:
+            continue
+        row = t - first
         for a in range(agents):
             scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + size[a] / STEPS)
             for s in range(symbols):
                 value = raw[t, a, s]
                 if math.isfinite(value):
-                    forecast[t, s, a] = min(cap, max(-cap, value * scale))
-            correlation[t, a, a] = 1.0
+                    forecast[row, s, a] = min(cap, max(-cap, value * scale))
+            correlation[row, a, a] = 1.0
             for b in range(a):
                 spread = float(products[a, a]) * float(products[b, b])
                 if spread > 0.0:
                     value = min(1.0, max(0.0, products[a, b] / math.sqrt(spread)))
-                    correlation[t, a, b] = value
-                    correlation[t, b, a] = value
+                    correlation[row, a, b] = value
+                    correlation[row, b, a] = value
     return forecast, correlation
 
 
 @compiled_inline
 def _common_steps(one: Floats, other: Floats) -> int:
-    """The sum of two agents' opinions multiplied, over the symbols [S] on which both have one."""
+    """The sum of two agents' opinions multiplied, over the symbols [S] on which both have one; without a branch, so
+    that the machine takes several symbols at once."""
     total = 0
     for s in range(len(one)):
         product = one[s] * other[s]
-        if math.isfinite(product):
-            total += _whole_steps(product)
+        total += _whole_steps(product if abs(product) < np.inf else 0.0)
     return total
 
 

@@ -114,7 +114,12 @@ def only_one_type(values: list[object]) -> list[object]:
     return [value for value in [*values, values[0]] if type(value) is type(values[0])]
 
 
-@pytest.mark.parametrize("chosen", [list, only_one_type])
+def nothing_to_escape(values: list[object]) -> list[object]:
+    """Of words, the plain ones: theirs is quicker still."""
+    return [value for value in only_one_type(values) if not {*'"\\'} & {*str(value)}]
+
+
+@pytest.mark.parametrize("chosen", [list, only_one_type, nothing_to_escape])
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_values_come_back_from_an_array_as_they_were_sent(trader, kind, chosen):
     sent = chosen(ARRAYS[kind])

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from agents.adapters.database.array_text import array_text
 from agents.adapters.database.engine import transaction
 from agents.adapters.database.writer import DeskWriter
 from agents.core.types import Order
+
+_COLUMNS = ("client_order_id", "symbol", "side", "quantity")
 
 
 class PostgresPaperVenue:
@@ -27,14 +30,9 @@ class PostgresPaperVenue:
             return
         with self._writer.transaction(durable=False, pipelined=True) as connection:
             connection.execute(
-                "INSERT INTO paper_orders (client_order_id, symbol, side, quantity)"
+                f"INSERT INTO paper_orders ({', '.join(_COLUMNS)})"  # noqa: S608 - our own names
                 " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::numeric[]) ON CONFLICT DO NOTHING",
-                (
-                    [order.client_order_id for order in orders],
-                    [order.symbol for order in orders],
-                    [order.side for order in orders],
-                    [order.quantity for order in orders],
-                ),
+                [array_text([getattr(order, name) for order in orders]) for name in _COLUMNS],
             )
 
     def has(self, client_order_id: str) -> bool:

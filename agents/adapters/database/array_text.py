@@ -58,6 +58,10 @@ def array_text(values: Sequence[object]) -> str:
     if len(kinds) == 1:
         (kind,) = kinds
         word = _WORDS.get(kind, _other)
+        if kind is str:
+            whole = '","'.join(values)  # type: ignore[arg-type]  # all of them are str
+            if "\\" not in whole and whole.count('"') == 2 * (len(values) - 1):
+                return '{"' + whole + '"}'  # nothing in them is to be escaped
         if kind in _REPEATED:
             words = {value: word(value) for value in set(values)}
             return "{" + ",".join([words[value] for value in values]) + "}"

@@ -7,6 +7,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple
 
+from agents.adapters.database.array_text import array_text
 from agents.adapters.database.chained_tables import BY_NAME, CHAINED, key_of, lines_by_time, lines_of
 from agents.adapters.database.journal_chain import (
     GENESIS,
@@ -24,10 +25,11 @@ from agents.core.types import FINAL_ORDER_STATES, CycleRecord, OrderOutcome
 
 _ON_RECORD = """
 SELECT (SELECT max(time) FROM decisions), c.seq, c.digest,
-       ARRAY(SELECT fill_id FROM fills WHERE fill_id = ANY(%s)),
-       ARRAY(SELECT client_order_id FROM orders WHERE client_order_id = ANY(%s) AND state <> ALL(%s))
+       ARRAY(SELECT fill_id FROM fills WHERE fill_id = ANY(%s::text[])),
+       ARRAY(SELECT client_order_id FROM orders WHERE client_order_id = ANY(%s::text[]) AND state <> ALL(%s::text[]))
 FROM (SELECT 1) AS one LEFT JOIN LATERAL (SELECT seq, digest FROM journal_chain ORDER BY seq DESC LIMIT 1) c ON true
 """
+_FINAL = array_text(FINAL_ORDER_STATES)
 _PARTS = {chained.name for chained in CHAINED if chained.table == chained.name and chained.name != "fills"}
 _FILL = attrgetter(*BY_NAME["fills"].columns)
 
@@ -46,7 +48,7 @@ def read_on_record(connection: Driver, outcomes: Sequence[OrderOutcome]) -> OnRe
     """In one question; the desk's lock keeps it true until the transaction ends."""
     fills = [fill.fill_id for outcome in outcomes for fill in outcome.fills]
     orders = [outcome.client_order_id for outcome in outcomes]
-    row = connection.execute(_ON_RECORD, (fills, orders, list(FINAL_ORDER_STATES))).fetchone()
+    row = connection.execute(_ON_RECORD, (array_text(fills), array_text(orders), _FINAL)).fetchone()
     assert row is not None
     newest, seq, digest, known, working = row
     head = GENESIS if seq is None else Head(seq, bytes(digest))

@@ -8,11 +8,11 @@ from functools import cache
 
 from sqlalchemy.dialects import postgresql
 
-from agents.adapters.database.array_text import array_of
+from agents.adapters.database.array_text import array_of, array_text
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
-from agents.core.types import FINAL_ORDER_STATES, Fill, OrderOutcome, WarmUp
+from agents.core.types import FINAL_ORDER_STATES, OrderOutcome, WarmUp
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 _STORE_STATE = """
@@ -40,8 +40,9 @@ ON CONFLICT (fill_id) DO NOTHING
 _UPDATE_ORDERS = """
 UPDATE orders SET state = n.state, reason = n.reason, updated_at = %s
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(id, state, reason)
-WHERE client_order_id = n.id AND orders.state <> ALL(%s)
+WHERE client_order_id = n.id AND orders.state <> ALL(%s::text[])
 """
+_FINAL = array_text(FINAL_ORDER_STATES)
 
 
 def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
@@ -54,16 +55,21 @@ def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
             for row in part.rows:
                 copy.write_row(row)
         return
-    connection.execute(_insert_of(part.table, part.columns), [array_of(c) for c in zip(*part.rows, strict=True)])
+    first, *others = zip(*part.rows, strict=True)
+    of_one_time = part.columns[0] == "time" and len(set(first)) == 1
+    values = [first[0] if of_one_time else array_of(first), *map(array_of, others)]
+    connection.execute(_insert_of(part.table, part.columns, of_one_time), values)
 
 
 @cache
-def _insert_of(table: str, columns: tuple[str, ...]) -> str:
-    """One statement for any number of rows, with an array for each column."""
+def _insert_of(table: str, columns: tuple[str, ...], of_one_time: bool) -> str:
+    """One statement for any number of rows, with an array for each column; the time is sent, and read by the server,
+    once where it is that of all rows."""
     names = ", ".join(f'"{column}"' for column in columns)
     kinds = [metadata.tables[table].c[column].type.compile(DIALECT) for column in columns]
-    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
-    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds[of_one_time:])
+    chosen = f"%s::{kinds[0]}, n.*" if of_one_time else "*"
+    return f"INSERT INTO {table} ({names}) SELECT {chosen} FROM unnest({arrays}) AS n"  # noqa: S608 - our own names
 
 
 def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
@@ -73,19 +79,15 @@ def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: dat
         return
     fills = [fill for outcome in outcomes for fill in outcome.fills]
     if fills:
-        connection.execute(_INSERT_FILLS, _columns_of(fills))
+        connection.execute(_INSERT_FILLS, [array_of([getattr(fill, name) for fill in fills]) for name in _FILL_COLUMNS])
     # Of several answers about one order in this batch the last counts.
     newest = {outcome.client_order_id: outcome for outcome in outcomes}
     states = [outcome.state for outcome in newest.values()]
     reasons = [outcome.reason for outcome in newest.values()]
-    connection.execute(_UPDATE_ORDERS, (at, list(newest), states, reasons, list(FINAL_ORDER_STATES)))
+    connection.execute(_UPDATE_ORDERS, (at, array_text(list(newest)), array_text(states), array_text(reasons), _FINAL))
 
 
 def write_state(connection: Driver, at: datetime, state: bytes, warm_up: WarmUp | None) -> None:
     """The step's state after the decision at `at`, from which the next cycle goes on; `warm_up` counts for a desk's
     first record only."""
     connection.execute(_STORE_STATE, (at, state, None if warm_up is None else warm_up.pack()))
-
-
-def _columns_of(fills: Iterable[Fill]) -> list[list[object]]:
-    return [[getattr(fill, name) for fill in fills] for name in _FILL_COLUMNS]
