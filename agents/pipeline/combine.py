@@ -50,12 +50,7 @@ def scale_forecasts(raw: Floats, window: int, cap: float, first: int = 0) -> tup
     for t in range(bars):
         place = t % window
         for a in range(agents):
-            size_now, votes_now = 0, 0
-            for s in range(symbols):
-                value = raw[t, a, s]
-                if math.isfinite(value):
-                    size_now += _whole_steps(abs(value))
-                    votes_now += 1
+            size_now, votes_now = _size_and_votes(raw[t, a])
             size[a] += size_now - brought_size[place, a]
             votes[a] += votes_now - brought_votes[place, a]
             brought_size[place, a], brought_votes[place, a] = size_now, votes_now
@@ -80,6 +75,17 @@ def scale_forecasts(raw: Floats, window: int, cap: float, first: int = 0) -> tup
                     correlation[row, a, b] = value
                     correlation[row, b, a] = value
     return forecast, correlation
+
+
+@compiled_inline
+def _size_and_votes(opinions: Floats) -> tuple[int, int]:
+    """Of an agent's opinions [S] on a bar: the sum of their sizes, and how many there are."""
+    size, votes = 0, 0
+    for value in opinions:
+        if math.isfinite(value):
+            size += _whole_steps(abs(value))
+            votes += 1
+    return size, votes
 
 
 @compiled_inline
