@@ -56,7 +56,7 @@ def test_a_short_calibration_of_the_price():
     """What equal agents cost is near what is stated: 20 desks of each kind, three standard errors of their mean."""
     found = board("calibrate_guard.py", "--seeds", "20", "--first-seed", "5000")
     rows = found["rows"]
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert all(-row["gain"] < 0.03 + 3 * row["error"] for row in rows if row["agents"] <= 6)
     assert all(row["turnover"] < 2.0 for row in rows)
 

@@ -326,7 +326,7 @@ def test_parity_holds_with_a_publication_delay(services, tmp_path, restart_at):
     with running(tmp_path, HandClock(hour(WARM_UP - 1)), **market, **delay) as desk:
         trade_hours(desk, restart_at)
         filled = desk.rows("SELECT f.time - o.decision_time FROM fills f JOIN orders o USING (client_order_id)")
-        assert len(filled) > HOURS
+        assert len(filled) >= HOURS, "the test covers little"
         assert {after for (after,) in filled} == {timedelta(hours=1)}
         assert differences(desk) == 0
 

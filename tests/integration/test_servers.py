@@ -170,6 +170,17 @@ def test_a_lost_session_that_still_holds_the_lock_is_waited_for_and_ended(hasty)
     other.drop()
 
 
+def test_who_lets_go_of_a_lock_can_take_it_again_at_once(hasty):
+    """Seen: the server had not ended the old session yet, and the desk was refused its own lock."""
+    locked = LockedSession(hasty, LOCK)
+    assert locked.take()
+    for k in range(150):  # which the server drops before it lets go of the lock
+        locked.driver.execute(f"CREATE TEMP TABLE work_{k} (it integer)".encode())
+    locked.drop()
+    assert locked.take()
+    locked.drop()
+
+
 @pytest.mark.fault
 def test_the_writer_says_one_line_when_its_session_is_killed_and_goes_on(hasty):
     """B03, C04: the right to write ends with the session and is taken up again with it."""

@@ -16,7 +16,8 @@ _TAKE = """
 SELECT pg_try_advisory_lock(%s), pg_backend_pid(), a.backend_start
 FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
 """
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+_END = "SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+"""True once it has ended, which it is given half a second for."""
 
 
 class LockedSession:
@@ -60,13 +61,13 @@ class LockedSession:
         if self._all_answer(driver) or self._lost is None:
             return
         lost, _ = self._lost
-        if driver.execute(_END, self._lost).fetchone() is not None:
+        lives_on = driver.execute(_END, self._lost).fetchone() == (False,)
+        if not self._all_answer(driver) and lives_on:
             raise ServiceError(
                 f"database {safe_url(self._engine)}: our lost session (backend {lost}) still holds its lock and was"
                 " told to end; where it stands still for long, end that process of the server"
             )
         self._lost = None
-        self._all_answer(driver)  # it may have ended since the first question
 
     def _all_answer(self, driver: Driver) -> bool:
         for lock in self._locks:
