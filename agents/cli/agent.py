@@ -39,6 +39,12 @@ def agent(options: Namespace, screen: Screen) -> int:
     return 0
 
 
+CHANCE = (
+    "chance, ratio: that it adds to the desk, judged by the newest two years; what it added over all of them, which may"
+    " say otherwise, is in quorum status and in the report"
+)
+
+
 def _list(options: Namespace, screen: Screen) -> None:
     connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
     try:
@@ -46,12 +52,13 @@ def _list(options: Namespace, screen: Screen) -> None:
     finally:
         connections.close()
     lines = [_line(row) for row in rows]
-    screen.result(
-        rows,
-        rows_table("Coming and going", lines, tuple(lines[0]))
-        if rows
-        else "no agent has a state yet: the weight optimizer has not run on this desk (quorum job weight_optimizer)",
-    )
+    if not rows:
+        screen.result(
+            rows,
+            "no agent has a state yet: the weight optimizer has not run on this desk (quorum job weight_optimizer)",
+        )
+        return
+    screen.result(rows, rows_table("Coming and going", lines, tuple(lines[0])), CHANCE)
 
 
 def _line(row: dict[str, Any]) -> dict[str, str]:
@@ -61,7 +68,7 @@ def _line(row: dict[str, Any]) -> dict[str, str]:
         "agent": row["agent_name"],
         "state": row["state"],
         "days": f"{row['days'] or 0:,}",
-        "adds": percent(figures["belief"], 0) if known else MISSING,
+        "chance": percent(figures["belief"], 0) if known else MISSING,
         "ratio": f"{number(figures['ratio'], sign=True)} {interval(figures['ratio_low'], figures['ratio_high'])}"
         if known
         else MISSING,
