@@ -64,14 +64,17 @@ def import_bars(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help=text), nothing)
 
 
+def _symbols(parser: ArgumentParser, text: str) -> None:
+    """`--symbols` of what asks an exchange."""
+    symbols = parser.add_argument("--symbols", nargs="+", type=symbol, default=[], metavar="SYMBOL", help=text)
+    completed_by(symbols, nothing)
+
+
 def connect(parser: ArgumentParser) -> None:
     """`quorum connect`."""
     text = "ccxt's name of it, such as binance, kraken or coinbase"
     completed_by(parser.add_argument("exchange", metavar="EXCHANGE", help=text), nothing)
-    text = "what the desk trades, such as BTC/USDT ETH/USDT (default: data.symbols, else you are asked)"
-    completed_by(
-        parser.add_argument("--symbols", nargs="+", type=symbol, default=[], metavar="SYMBOL", help=text), nothing
-    )
+    _symbols(parser, "what the desk trades, such as BTC/USDT ETH/USDT (default: data.symbols, else you are asked)")
     parser.add_argument("--interval", choices=INTERVALS, default="1h", help="of the bars (default: 1h)")
 
 
@@ -79,10 +82,7 @@ def download(parser: ArgumentParser) -> None:
     """`quorum download`."""
     text = "ccxt's name of it, such as binance, kraken or coinbase (default: the exchange of data.feed)"
     completed_by(parser.add_argument("--exchange", metavar="NAME", help=text), nothing)
-    text = "such as BTC/USDT ETH/USDT (default: data.symbols)"
-    completed_by(
-        parser.add_argument("--symbols", nargs="+", type=symbol, default=[], metavar="SYMBOL", help=text), nothing
-    )
+    _symbols(parser, "such as BTC/USDT ETH/USDT (default: data.symbols)")
     parser.add_argument("--interval", choices=INTERVALS, help="of the candles (default: data.interval)")
     text = "the first candle opens then, in UTC, such as 2020-01-01"
     start = parser.add_argument("--from", dest="start", type=moment, required=True, metavar="TIME", help=text)
