@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from argparse import Namespace
 from contextlib import closing
@@ -19,10 +20,11 @@ from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.profiles import MARKET_KEYS
 from agents.core.settings import load_settings, settings_path
-from agents.core.settings_file import merged, read_toml, toml_of
+from agents.core.settings_edit import edited
 from agents.core.symbols import is_symbol
 
 CLOCKS_APART_S = 5.0
+WRITTEN = "# Written by quorum connect; quorum.toml.example tells every key.\n\n"
 COLUMNS = ("symbol", "price_step", "quantity_step", "least_quantity", "least_cost", "maker", "taker")
 
 
@@ -95,26 +97,33 @@ def _changes(exchange: str, interval: str, terms: list[Terms]) -> dict[str, Any]
 
 
 def _write(path: Path, changes: dict[str, Any]) -> Path | None:
-    """Put the changes into the settings file, once they are known to be right; where it was before, a copy of it stays
-    and is returned."""
-    before = read_toml(path, must_exist=False)
-    data = {key: value for key, value in before.get("data", {}).items() if key not in (*MARKET_KEYS, "clock")}
+    """Put the changes into the settings file, once they are known to be right; where that changes a file, a copy of
+    what it was stays and is returned."""
+    path = path.resolve()  # what a link leads to
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    dropped = [("data", key) for key in (*MARKET_KEYS, "clock")]
+    text = edited(WRITTEN if before is None else before, changes, dropped)
+    if text == before:
+        return None
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(
-        "# Written by quorum connect; quorum.toml.example tells every key.\n\n"
-        + toml_of(merged({**before, "data": data}, changes))
-    )
     try:
+        fresh.write_text(text, encoding="utf-8")
         load_settings(fresh)
-    except Exception:
-        fresh.unlink()
-        raise
-    kept = None
-    if path.exists():
-        kept = path.with_name(path.name + ".before")
-        path.replace(kept)
-    fresh.replace(path)
+        kept = _keep_a_copy(path, fresh)
+        fresh.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; nothing was changed") from None
+    finally:
+        fresh.unlink(missing_ok=True)
     return kept
+
+
+def _keep_a_copy(path: Path, fresh: Path) -> Path | None:
+    """What the file was beside it; the new one is read by nobody else than the old one."""
+    if not path.exists():
+        return None
+    shutil.copymode(path, fresh)
+    return Path(shutil.copy2(path, path.with_name(path.name + ".before")))
 
 
 def _clock_line(exchange: str, ahead_s: float | None, *, ok: bool) -> str:

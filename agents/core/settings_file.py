@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -28,25 +27,6 @@ def read_toml(path: Path, *, must_exist: bool) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
-
-
-def toml_of(values: Mapping[str, Any], table: str = "") -> str:
-    """Plain values (texts, numbers, truths, lists of them, tables) as TOML, a table's own keys before those within."""
-    lines = [f"{_key(key)} = {_plain(value)}\n" for key, value in values.items() if not isinstance(value, Mapping)]
-    text = (f"[{table}]\n" if table and (lines or not values) else "") + "".join(lines)
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            text += ("\n" if text else "") + toml_of(value, f"{table}.{_key(key)}" if table else _key(key))
-    return text
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _plain(key)
-
-
-def _plain(value: Any) -> str:
-    """JSON's way to write it, which is TOML's but for one character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def json_or_text(text: str) -> Any:

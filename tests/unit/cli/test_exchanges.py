@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
 from agents.adapters.exchanges.recorded_market import OPENED, RecordedMarket
 from agents.core.clock import SystemClock
 from agents.core.settings import load_settings
-from agents.core.settings_file import toml_of
 from tests.exchange import recorded
 from tests.program import call
 
@@ -82,17 +78,57 @@ def test_what_cannot_be_is_refused_in_one_line(quorum, words, line):
     assert line in told.stderr.splitlines()[-1]
 
 
+MINE = """# the desk of our house
+[risk]
+gross_cap = 0.5  # never more
+[data]
+timezone = "Europe/Paris"
+poll_s = 3.0     # the exchange asked for it
+feed = "folder"  # until we connect
+
+# what trading costs
+[execution]
+impact = 0.2
+"""
+
+
 def test_connect_writes_the_settings_of_a_desk_and_keeps_the_others(quorum, tmp_path):
-    (tmp_path / "quorum.toml").write_text('[risk]\ngross_cap = 0.5\n[data]\ntimezone = "Europe/Paris"\npoll_s = 3.0\n')
-    told = quorum("connect", "binance", "--symbols", "ETH/USDT", "BTC/USDT", "--interval", "4h", code=0)
-    settings = load_settings(tmp_path / "quorum.toml")
+    file = tmp_path / "quorum.toml"
+    file.write_text(MINE)
+    file.chmod(0o600)
+    asked = ("connect", "binance", "--symbols", "ETH/USDT", "BTC/USDT", "--interval", "4h")
+    told = quorum(*asked)
+    settings = load_settings(file)
     assert (settings.data.exchange, settings.data.symbols) == ("binance", ("BTC/USDT", "ETH/USDT"))
     assert (settings.data.interval, settings.data.calendar, settings.data.timezone) == ("4h", "24/7", "UTC")
     assert (settings.execution.commission_bps, settings.execution.lot_sizes["BTC/USDT"]) == (10.0, 0.00001)
     assert (settings.risk.gross_cap, settings.data.poll_s, settings.risk.allow_short) == (0.5, 3.0, False)
-    assert "Europe/Paris" in (tmp_path / "quorum.toml.before").read_text()
+    assert (tmp_path / "quorum.toml.before").read_text() == MINE
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600, 0o600]
     assert "Clock: within" in told.stdout
     assert "./start_trading.sh" in told.stdout
+    assert "(what it was is kept in" not in quorum(*asked).stdout, "nothing is left to change"
+    assert (tmp_path / "quorum.toml.before").read_text() == MINE
+
+
+def test_connect_keeps_comments_and_their_places(quorum, tmp_path):
+    """Seen: it wrote the file anew, without a comment in it."""
+    file = tmp_path / "quorum.toml"
+    file.write_text(MINE)
+    quorum("connect", "binance", "--symbols", "ETH/USDT")
+    written = file.read_text()
+    assert written.startswith(MINE[: MINE.index("timezone")])
+    assert 'poll_s = 3.0     # the exchange asked for it\nfeed = "ccxt:binance"  # until we connect\nsymbols' in written
+    assert "\n\n# what trading costs\n[execution]\nimpact = 0.2\n" in written
+
+
+def test_connect_changes_nothing_where_it_cannot_write(quorum, tmp_path):
+    file = tmp_path / "quorum.toml"
+    file.write_text(MINE)
+    (tmp_path / "quorum.toml.new").symlink_to("/dev/full")
+    told = quorum("connect", "binance", "--symbols", "ETH/USDT", code=2)
+    assert "quorum.toml: cannot be written: No space left on device; nothing was changed" in told.stderr
+    assert (file.read_text(), [path.name for path in tmp_path.iterdir()]) == (MINE, ["quorum.toml"])
 
 
 def test_connect_tells_of_a_wrong_clock_and_changes_nothing_for_a_wrong_symbol(quorum, exchange, tmp_path):
@@ -101,11 +137,3 @@ def test_connect_tells_of_a_wrong_clock_and_changes_nothing_for_a_wrong_symbol(q
     exchange.skew = timedelta(seconds=-20)
     told = quorum("connect", "binance", "--symbols", "BTC/USDT", code=1)
     assert re.search(r"(19|20)\.\d s ahead of binance's; set it before you trade", told.stdout)
-
-
-PLAIN = st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-
-
-@given(st.recursive(PLAIN | st.lists(PLAIN), lambda inner: st.dictionaries(st.text(), inner), max_leaves=20))
-def test_settings_are_written_as_they_are_read(value):
-    assert tomllib.loads(toml_of({"table": value, "key": 1})) == {"table": value, "key": 1}
