@@ -31,7 +31,7 @@ def _change(table: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None
         table.value.body.extend(behind)  # type: ignore[attr-defined]  # only a table has something behind it
 
 
-def _behind_a_blank_line(table: Any) -> list[tuple[None, Any]]:
+def _behind_a_blank_line(table: Any) -> list[tuple[Any, Any]]:
     """Comments at the end of a table that a blank line sets apart, taken out of it: they speak of what comes next, and
     new keys belong before them."""
     from tomlkit.items import Table, Whitespace

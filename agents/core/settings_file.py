@@ -1,4 +1,4 @@
-"""Reading a settings file, and telling which key of it is wrong, and what is allowed."""
+"""Reading a settings file, and telling which key of it is wrong, and what is allowed (`settings_edit` changes one)."""
 
 from __future__ import annotations
 
