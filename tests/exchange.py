@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 
+from agents.adapters.exchanges.fake_account import FakeAccount
 from agents.adapters.exchanges.recorded_market import RecordedMarket
 from agents.core.settings import INTERVALS_S
 
@@ -25,3 +27,11 @@ def recorded(around: datetime, before: int = 300, after: int = 60, interval: str
         time = first + np.arange(before + after) * length_ms
         candles[symbol] = np.column_stack([time, opened, high, low, close, rng.integers(1, 900, before + after)])
     return RecordedMarket(interval, length_ms, candles)
+
+
+KEY, SECRET = "key-of-the-desk-7f3a", "secret-of-the-desk-9c1b"
+
+
+def account_at(market: RecordedMarket, cash: str = "1000000", **more) -> FakeAccount:
+    """An account with this much of the quote currency."""
+    return FakeAccount(market, KEY, SECRET, {"USDT": Decimal(cash)}, **more)

@@ -1,9 +1,8 @@
 """An exchange on loopback for tests and practice: real HTTP, recorded candles, scripted faults.
 
-It speaks the public part of Binance's API, so that ccxt's own class, its `urls` pointed here, cannot tell it from the
-exchange. Binance's, because the class asks little before it works (one list of markets, one answer for each question,
-no signature), pages candles by time, and later because its rules for orders (client ids, 418 bans, receive windows)
-are what most faults on record are about.
+It speaks Binance's API, so that ccxt's own class, its `urls` pointed here, cannot tell it from the exchange. Binance's,
+because the class asks little before it works (one list of markets, one answer for each question), pages candles by
+time, and its rules for orders (client ids, 418 bans, receive windows) are what most faults on record are about.
 """
 
 from __future__ import annotations
@@ -12,13 +11,17 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from agents.adapters.exchanges.fake_account import FakeAccount
+from agents.adapters.exchanges.fake_orders import RefusedError
+from agents.adapters.exchanges.fake_private import PRIVATE_PATHS, PrivateRequest, answer_private, obey_later
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
 from agents.adapters.exchanges.recorded_market import Answer, RecordedMarket
 from agents.core.clock import Clock
@@ -30,7 +33,8 @@ MINUTE_S = 60.0
 
 class FakeExchange:
     """A context: inside, it answers at `url`. `skew` is how far its clock is ahead of ours; `per_minute` requests are
-    answered each minute, more are refused with 429 until the next one. `asked` counts requests by path."""
+    answered each minute, more are refused with 429 until the next one. `accounts` are those of its customers. `asked`
+    counts requests by path."""
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class FakeExchange:
         per_minute: int = 6000,
     ) -> None:
         self.market = market
+        self.accounts: Sequence[FakeAccount] = ()
         self.script = script or FaultScript()
         self.skew = skew
         self.asked: Counter[str] = Counter()
@@ -85,7 +90,7 @@ class FakeExchange:
     def next_fault(self, path: str) -> Fault | None:
         """What the request that came in meets, the exchange's own limit of requests among it."""
         with self._lock:
-            self.asked[path] += 1
+            self.asked[path.removeprefix("GET ")] += 1
             elapsed_s = self._clock.monotonic_s()
             minute = int(elapsed_s // MINUTE_S)
             self._in_minute = self._in_minute + 1 if minute == self._minute else 1
@@ -93,6 +98,15 @@ class FakeExchange:
             if self._in_minute > self._per_minute:
                 return Fault(kind="limited", seconds=MINUTE_S - elapsed_s % MINUTE_S)
         return self.script.next(path, self.now())
+
+    def answer_private(self, request: PrivateRequest) -> tuple[int, Answer]:
+        """(status, document) of a signed request."""
+        return answer_private(self.accounts, request, round(self.now().timestamp() * 1e3))
+
+    def obey_later(self, request: PrivateRequest, delay_s: float) -> None:
+        """The order that it asks for is accepted after a while, if it may be then."""
+        at_ms = round(self.now().timestamp() * 1e3)
+        obey_later(self.accounts, request, at_ms, at_ms + round(delay_s * 1000))
 
     def answer(self, path: str, query: Mapping[str, str], *, late: bool) -> tuple[int, Answer]:
         """(status, document) of one request; `late`: the newest candle that is over is shown as it
@@ -151,8 +165,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer, or fail as the script says."""
+        self._obey(urlsplit(self.path).query)
+
+    def do_DELETE(self) -> None:
+        """As GET."""
+        self._obey(urlsplit(self.path).query)
+
+    def do_POST(self) -> None:
+        """As GET, asked for in the body."""
+        self._obey(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
+
+    def _obey(self, asked: str) -> None:
         parts = urlsplit(self.path)
-        fault = self.fake.next_fault(parts.path)
+        fault = self.fake.next_fault(f"{self.command} {parts.path}")
         kind = fault.kind if fault is not None else None
         if fault is not None and kind in ("limited", "banned"):
             status, code = (429, -1003) if kind == "limited" else (418, -1003)
@@ -169,13 +194,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, PAGE, {}, "text/html")
         elif kind == "empty":
             self._send(200, "")
+        elif kind == "unheard":
+            self.close_connection = True
         else:
-            self._answer(parts.path, dict(parse_qsl(parts.query)), fault)
+            self._answer(parts.path, asked, fault)
 
-    def _answer(self, path: str, query: Mapping[str, str], fault: Fault | None) -> None:
+    def _answer(self, path: str, asked: str, fault: Fault | None) -> None:
         if fault is not None and fault.kind == "slow":
             self.fake.wait_s(fault.seconds)
-        status, document = self.fake.answer(path, query, late=fault is not None and fault.kind == "late")
+        if path in PRIVATE_PATHS:
+            request = PrivateRequest(self.command, path, asked, self.headers.get("X-MBX-APIKEY", ""))
+            if fault is not None and fault.kind == "delayed":
+                with suppress(RefusedError):
+                    self.fake.obey_later(request, fault.seconds)
+                self.close_connection = True
+                return
+            status, document = self.fake.answer_private(request)
+        else:
+            late = fault is not None and fault.kind == "late"
+            status, document = self.fake.answer(path, dict(parse_qsl(asked)), late=late)
+        if fault is not None and fault.kind == "gateway":
+            self._send(504, PAGE, {}, "text/html")
+            return
         body = json.dumps(document)
         if fault is not None and fault.kind in ("lost", "cut"):  # the request was obeyed; nobody hears of it
             if fault.kind == "cut":

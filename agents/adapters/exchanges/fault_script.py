@@ -10,20 +10,37 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["limited", "banned", "error", "maintenance", "lost", "cut", "page", "empty", "elsewhere", "slow", "late"]
+Kind = Literal[
+    "limited",
+    "banned",
+    "error",
+    "maintenance",
+    "lost",
+    "cut",
+    "page",
+    "empty",
+    "elsewhere",
+    "slow",
+    "late",
+    "unheard",
+    "gateway",
+    "delayed",
+]
 KINDS: tuple[Kind, ...] = ("limited", "error", "lost", "cut", "page", "empty", "late")
 """Those that pass by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong, with requests whose path contains `path`: with `count` of them after the first `after`
-    were answered well, or (`count` 0) with all from `begins` to before `ends` of the exchange's time.
+    """One thing that goes wrong, with requests whose method and path ("POST /api/v3/order") contain `path`: with
+    `count` of them after the first `after` were answered well, or (`count` 0) with all from `begins` to before `ends`
+    of the exchange's time.
 
     limited: 429, come back in `seconds`; banned: the same as 418. error: a gateway's 502. maintenance: 503. lost: the
     connection ends without an answer, cut: in the middle of one. page: a web page instead of an answer; empty: nothing
     at all. elsewhere: not from where you are, 451. slow: the answer takes `seconds`. late: the newest candle that is
-    over is shown as it was before its end.
+    over is shown as it was before its end. unheard: the connection ends, and the request never came; gateway: it was
+    obeyed, and the answer is a gateway's 504; delayed: an order is accepted after `seconds`, and nobody hears of it.
     """
 
     kind: Kind
