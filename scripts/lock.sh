@@ -2,7 +2,7 @@
 # Rewrites the lock files from pyproject.toml (for maintainers; needs `pip install uv`). Pins stay unless asked:
 #   scripts/lock.sh [--upgrade]
 # requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, -exchanges what prices from
-# exchanges need, and -dev the tools: each holds those before it. A lock names every package with its hashes, so pip
+# exchanges need, -stocks what Yahoo's need, and -dev the tools: each holds those before it. A lock names every package with its hashes, so pip
 # installs it without looking for dependencies (--no-deps).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,8 +36,11 @@ compile_addition() {  # LOCK "BASES..." "WITHOUT..." [OPTIONS]: of the bases, ea
 
 compile requirements.lock "$unused $unused_but_in_dev" --constraints <(echo "$held_back") "$@"
 desk=requirements.lock search=requirements-search.lock exchanges=requirements-exchanges.lock
+stocks=requirements-stocks.lock
 compile_addition "$search" "$desk" "$unused $unused_but_in_dev" --extra search "$@"
 compile_addition "$exchanges" "$desk $search" "$unused joblib setuptools $unused_by_prices" --extra search \
     --extra exchanges "$@"
-compile_addition requirements-dev.lock "$desk $search $exchanges" "$unused $unused_by_prices" --extra search \
-    --extra exchanges --extra dev "$@"
+compile_addition "$stocks" "$desk $search $exchanges" "$unused joblib setuptools $unused_by_prices" --extra search \
+    --extra exchanges --extra stocks "$@"
+compile_addition requirements-dev.lock "$desk $search $exchanges $stocks" "$unused $unused_by_prices" --extra search \
+    --extra exchanges --extra stocks --extra dev "$@"

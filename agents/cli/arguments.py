@@ -81,13 +81,16 @@ def connect(parser: ArgumentParser) -> None:
 def download(parser: ArgumentParser) -> None:
     """`quorum download`."""
     text = "ccxt's name of it, such as binance, kraken or coinbase (default: the exchange of data.feed)"
-    completed_by(parser.add_argument("--exchange", metavar="NAME", help=text), nothing)
-    _symbols(parser, "such as BTC/USDT ETH/USDT (default: data.symbols)")
-    parser.add_argument("--interval", choices=INTERVALS, help="of the candles (default: data.interval)")
-    text = "the first candle opens then, in UTC, such as 2020-01-01"
+    where = parser.add_mutually_exclusive_group()
+    completed_by(where.add_argument("--exchange", metavar="NAME", help=text), nothing)
+    text = "daily prices of stocks instead, with splits and dividends where the source has them"
+    where.add_argument("--source", choices=("stooq", "yahoo"), help=text)
+    _symbols(parser, "such as BTC/USDT ETH/USDT, or AAPL SAP.DE (default: data.symbols)")
+    parser.add_argument("--interval", choices=INTERVALS, help="of the bars (default: data.interval; stocks: 1d)")
+    text = "the first bar opens then, in UTC, such as 2020-01-01"
     start = parser.add_argument("--from", dest="start", type=moment, required=True, metavar="TIME", help=text)
     completed_by(start, nothing)
-    text = "the last candle is over by then (default: now)"
+    text = "the last bar is over by then (default: now)"
     completed_by(parser.add_argument("--until", type=moment, metavar="TIME", help=text), nothing)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (default: data.feed_folder)")
 

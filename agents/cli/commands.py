@@ -77,11 +77,12 @@ LOADING = (
     Command(
         "download",
         "exchanges",
-        "bring an exchange's history into files",
+        "bring an exchange's or stocks' history into files",
         arguments.download,
         (
             "quorum download --from 2024-01-01",
             "quorum download --exchange kraken --symbols BTC/USDT --from 2026-01-01",
+            "quorum download --source yahoo --symbols AAPL MSFT --from 2010-01-01",
         ),
     ),
     Command(

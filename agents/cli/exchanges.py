@@ -17,6 +17,7 @@ from agents.adapters.exchanges.history import History, patiently
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices
 from agents.cli.extras import EXCHANGES, require
 from agents.cli.screen import Screen, rows_table
+from agents.cli.stocks import download_stocks
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import INTERVALS_S, Settings, load_settings
@@ -39,8 +40,17 @@ class _Span:
 
 def download(options: Namespace, screen: Screen) -> int:
     """Every symbol into a file of its own, from where the file ends; what is missing is named."""
-    require(EXCHANGES)
     settings = load_settings(options.settings)
+    try:
+        return (download_stocks if options.source else _download)(options, settings, screen)
+    except OSError as error:
+        place = error.filename or options.out or settings.data.feed_folder
+        words = f"{place}: cannot be written: {error.strerror}; what was fetched before is kept"
+        raise ServiceError(f"{words}, and the same command goes on there") from None
+
+
+def _download(options: Namespace, settings: Settings, screen: Screen) -> int:
+    require(EXCHANGES)
     name = options.exchange or settings.data.exchange
     symbols = tuple(dict.fromkeys(options.symbols)) or settings.data.symbols
     if not name or not symbols:

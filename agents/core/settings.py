@@ -170,7 +170,7 @@ def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
     # where work is done, and strategies that trade elsewhere: no decision depends on them
-    elsewhere = {"feed", "exchange_url", "feed_folder", "isolation", "memory_mb", "folder", "external"}
+    elsewhere = {"feed", "exchange_url", "stooq_key", "feed_folder", "isolation", "memory_mb", "folder", "external"}
     values = {name: getattr(settings, name).model_dump(mode="json", exclude=elsewhere) for name in kept}
     values["agents"]["enabled"].sort()  # their order means nothing
     return values

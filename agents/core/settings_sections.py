@@ -45,6 +45,7 @@ class DataSettings(Section):
     feed: Annotated[str, Field(pattern=r"^(folder|ccxt:[a-z0-9_]{1,40})$")] = "folder"
     exchange_url: Annotated[str, Field(pattern=r"^$|^http://127\.0\.0\.1:\d{1,5}$")] = ""
     """Loopback only: no desk is to trade on prices of whoever sits between."""
+    stooq_key: SecretStr = SecretStr("")
     feed_folder: Path = Path("bars")
     symbols: Annotated[tuple[Symbol, ...], AfterValidator(lambda names: tuple(sorted(set(names))))] = ()
     """Sorted: the order in which they are written down changes no decision."""

@@ -1,0 +1,1 @@
+"""Sources of daily stock prices, and the files that they are brought into."""
