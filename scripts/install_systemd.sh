@@ -3,10 +3,17 @@
 #   scripts/install_systemd.sh user             for you alone (systemctl --user); no root needed
 #   scripts/install_systemd.sh system [USER]    for the machine, as USER (default: quorum); needs root
 #   scripts/install_systemd.sh print user|system [USER]   show the units, install nothing
+#   --desk NAME    before these: another desk, desks/NAME.toml, as quorum-trading@NAME and quorum-meta@NAME
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root="$PWD"
 fail() { printf 'quorum: %s\n' "$*" >&2; exit 1; }
+desk=""
+if [ "${1:-}" = --desk ]; then
+    desk="${2:-}"
+    [ -f "desks/$desk.toml" ] || fail "there is no desks/$desk.toml; make it: quorum desk new NAME"
+    shift 2
+fi
 show=no
 if [ "${1:-}" = print ]; then show=yes; shift; fi
 kind="${1:-}"
@@ -14,7 +21,7 @@ account="${2:-quorum}"
 case "$kind" in
     user) folder="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"; target=default.target; control=(systemctl --user) ;;
     system) folder=/etc/systemd/system; target=multi-user.target; control=(systemctl) ;;
-    *) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 
 unit() {  # NAME DESCRIPTION COMMAND
@@ -130,6 +137,8 @@ write_units() {  # FOLDER
     services >"$1/quorum-services.service"
     unit quorum-trading "the trading daemon" trade >"$1/quorum-trading.service"
     unit quorum-meta "analyzer, optimizer, reports" meta >"$1/quorum-meta.service"
+    unit quorum-trading@ "the trading daemon of desk %i" "trade --desk %i" >"$1/quorum-trading@.service"
+    unit quorum-meta@ "analyzer, optimizer, reports of desk %i" "meta --desk %i" >"$1/quorum-meta@.service"
 }
 
 if [ "$show" = yes ]; then
@@ -146,6 +155,7 @@ mkdir -p "$folder"
 if [ "$kind" = system ]; then install -d -o "$account" logs bars reports state; fi
 write_units "$folder"
 "${control[@]}" daemon-reload
-"${control[@]}" enable --now quorum-services.service quorum-trading.service quorum-meta.service
-echo "installed in $folder; look with: ${control[*]} status quorum-trading quorum-meta"
+daemons=("quorum-trading${desk:+@$desk}" "quorum-meta${desk:+@$desk}")
+"${control[@]}" enable --now quorum-services.service "${daemons[@]/%/.service}"
+echo "installed in $folder; look with: ${control[*]} status ${daemons[*]}"
 [ "$kind" = user ] && echo "to run without you being logged in: loginctl enable-linger $USER" || true

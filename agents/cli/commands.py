@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.cli import actions, agent_actions, arguments, history_arguments
+from agents.cli import actions, agent_actions, arguments, desk_actions, history_arguments
 from agents.cli.command import Command
 from agents.cli.options import add_demo
 
@@ -235,6 +235,14 @@ KEEPING = (
         "start, stop, show or keep up the embedded PostgreSQL and Redis",
         arguments.services,
         ("quorum services status", "quorum services run"),
+    ),
+    Command(
+        "desk",
+        "desk",
+        "several desks on one machine, each by itself",
+        desk_actions.DESK[0].add_arguments,
+        ("quorum desk", "quorum desk new btc --profile crypto-spot"),
+        actions=desk_actions.DESK,
     ),
     Command(
         "doctor",

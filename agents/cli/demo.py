@@ -8,7 +8,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from pathlib import Path
 
 from rich.text import Text
 
@@ -24,7 +23,6 @@ from agents.core.settings import load_settings
 from agents.replay.timeline import Progress
 from agents.wiring.connections import connect
 
-LOG_FILE = Path("logs/demo.log")
 CHANGES = "SELECT * FROM weight_history WHERE status = 'apply' ORDER BY version"
 HINDSIGHT = (
     "These five stocks are survivors, picked by hindsight: to hold what is known to have won is hard to beat, and says"
@@ -37,7 +35,7 @@ def demo(options: Namespace, screen: Screen) -> int:
     from agents.wiring.demo import Watching, run_demo  # here: `--help` should not wait for agents and compiled code
 
     settings = load_settings(options.settings)
-    configure_logging(LOG_FILE, level=settings.log_level, console=False)
+    configure_logging(settings.log_folder / "demo.log", level=settings.log_level, console=False)
 
     @contextmanager
     def part(name: str) -> Iterator[Progress]:

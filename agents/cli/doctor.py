@@ -27,7 +27,7 @@ from agents.core.profiles import OURS
 from agents.core.settings import DataSettings, Settings, load_settings
 from agents.trading.names import chosen_names
 from agents.wiring.calendar import bars_per_year, calendar_of
-from agents.wiring.connections import DESK_DATABASE, connect_to_read, services_of
+from agents.wiring.connections import connect_to_read, services_of
 
 DISK_MINIMUM_GB = 2.0
 CLOCK_DRIFT_LIMIT_S = 2.0
@@ -144,8 +144,8 @@ def _database(settings: Settings) -> Finding:
         services = services_of(settings)
         if not services.status()[0].running:
             return Finding("database", False, "the embedded PostgreSQL does not run; run: quorum services up")
-        services.ensure_database(DESK_DATABASE)
-        engine = open_engine(services.database_url(DESK_DATABASE, "quorum_owner"))
+        services.ensure_database(settings.database.name)
+        engine = open_engine(services.database_url(settings.database.name, "quorum_owner"))
     try:
         with transaction(engine) as connection:
             version, edition = probe_timescaledb(connection)

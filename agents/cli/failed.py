@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 from argparse import Namespace
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
+from pathlib import Path
 
 from agents.adapters.database.outbox import PostgresOutbox
 from agents.adapters.mail.mailer import SmtpMailer
+from agents.cli.options import DESK_NAME, desk_settings
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError, UsageError
@@ -30,7 +33,7 @@ def failed(options: Namespace, screen: Screen) -> int:
         raise UsageError("the name of a unit has no control characters")
     said = f"{options.unit} has failed on {socket.gethostname()} and will not be started again by itself"
     screen.say(said)
-    settings = load_settings(options.settings)
+    settings = load_settings(options.settings or _settings_of(options.unit))
     connections = connect_to_read(settings, demo=False, say=screen.say)
     try:
         mail = PostgresOutbox(connections.meta).mail_settings()
@@ -45,6 +48,12 @@ def failed(options: Namespace, screen: Screen) -> int:
         raise AgentsError(f"the mail about {options.unit} was not sent: {problem}")
     screen.result({"unit": options.unit, "mailed": True}, f"mailed to {', '.join(mail.recipients)}")
     return 0
+
+
+def _settings_of(unit: str) -> Path | None:
+    """The settings file of the desk that a unit such as quorum-trading@btc.service is of."""
+    desk = re.fullmatch(rf"quorum-[a-z]+@({DESK_NAME})(\.service)*", unit)
+    return desk_settings(desk[1]) if desk else None
 
 
 def _message(mail: MailSettings, desk: str, said: str, lines: str) -> bytes:

@@ -6,7 +6,6 @@ import logging
 import os
 from argparse import Namespace
 from datetime import datetime
-from pathlib import Path
 
 from agents.adapters.database.engine import Row
 from agents.adapters.database.heartbeats import HeartbeatTable
@@ -25,8 +24,6 @@ from agents.wiring.meta import MetaPlane, meta_plane
 from agents.wiring.scheduled_jobs import scheduled_jobs
 from agents.wiring.tending import endurance_of, tending
 
-LOGS = Path("logs")
-MAIN_LOG = LOGS / "meta_orchestrator.log"
 GRACE_S = 300.0
 """A turn may take this much longer than the deadlines of all its jobs before it counts as hung."""
 
@@ -36,8 +33,8 @@ def meta(options: Namespace, screen: Screen) -> int:
     settings = load_settings(options.settings)
     if options.once and options.only:
         return _run_one(options, screen, settings)
-    log = MAIN_LOG if options.only is None else LOGS / f"meta_{options.only}.log"
-    configure_logging(log, level=settings.log_level, console=not options.once)
+    log = "meta_orchestrator.log" if options.only is None else f"meta_{options.only}.log"
+    configure_logging(settings.log_folder / log, level=settings.log_level, console=not options.once)
     with meta_plane(settings, demo=False, say=screen.say) as plane:
         child = OwnProcess(options.settings)
         runner: Runner = child if settings.meta.own_process else in_this_process(plane)
@@ -96,7 +93,7 @@ def _run_until_told(orchestrator: MetaOrchestrator, named: tuple[MetaPlane, Daem
 
 def _run_one(options: Namespace, screen: Screen, settings: Settings) -> int:
     """One job in this process; AgentsError where it failed."""
-    configure_logging(LOGS / f"{options.only}.log", level=settings.log_level, console=False)
+    configure_logging(settings.log_folder / f"{options.only}.log", level=settings.log_level, console=False)
     outcomes: list[Row] = []
     with meta_plane(settings, demo=False, say=screen.say) as plane:
 
@@ -132,7 +129,7 @@ def _run_all(orchestrator: MetaOrchestrator, screen: Screen) -> int:
 def job(options: Namespace, screen: Screen) -> int:
     """One job's work without its bookkeeping: the daemon's child."""
     settings = load_settings(options.settings)
-    configure_logging(LOGS / f"{options.name}.log", level=settings.log_level, console=False)
+    configure_logging(settings.log_folder / f"{options.name}.log", level=settings.log_level, console=False)
     with meta_plane(settings, demo=False, say=lambda _line: None) as plane:
         outcome = plane.run_job(options.name, None, options.due_at)
     screen.result(outcome, headline(options.name, outcome))

@@ -5,9 +5,11 @@ Nothing large is imported: help and completion are for everyone who waits at a p
 
 from __future__ import annotations
 
+import re
 from argparse import Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Any
 
 from agents.core.errors import UsageError
@@ -21,6 +23,10 @@ JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_man
 INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
 """Of bars; a test holds this equal to the settings' ones."""
 LENGTH_OF_A_DATE = len("2008-10-10")
+DESKS_FOLDER = Path("desks")
+"""Where the settings of desks with a name lie, beside quorum.toml."""
+DESK_NAME = "[a-z0-9_-]{1,16}"
+"""As `desk.name` allows it."""
 
 
 def add_demo(parser: ArgumentParser) -> None:
@@ -41,6 +47,26 @@ def moment_after(text: str) -> datetime:
     """As `moment`; a date means its end."""
     time_given = moment(text)
     return datetime.combine(time_given.date(), time.max, UTC) if len(text) <= LENGTH_OF_A_DATE else time_given
+
+
+def desk_name(text: str) -> str:
+    """A name for a desk."""
+    if not re.fullmatch(DESK_NAME, text):
+        raise ArgumentTypeError(f"'{text}' is no name for a desk: up to 16 of a-z, 0-9, _ and -")
+    return text
+
+
+def desk_settings(name: str) -> Path:
+    """The settings file of a desk with a name."""
+    return DESKS_FOLDER / f"{name}.toml"
+
+
+def desk_file(text: str) -> Path:
+    """The settings file of a desk that there is."""
+    file = desk_settings(desk_name(text))
+    if not file.exists():
+        raise ArgumentTypeError(f"there is no {file}; make it: quorum desk new {text}")
+    return file
 
 
 def days(text: str) -> int:
@@ -101,6 +127,11 @@ def completed_by(action: Action, completer: Callable[..., list[str]]) -> None:
 def nothing(**_: Any) -> list[str]:
     """For a value that only the user knows."""
     return []
+
+
+def desk_names(**_: Any) -> list[str]:
+    """The desks with names of their own."""
+    return sorted(file.stem for file in DESKS_FOLDER.glob("*.toml"))
 
 
 def job_names(**_: Any) -> list[str]:

@@ -12,9 +12,12 @@ from agents import __version__
 from agents.cli.actions import Action
 from agents.cli.command import Command
 from agents.cli.commands import COMMANDS, GROUPS
+from agents.cli.options import completed_by, desk_file, desk_names
 
 MISUSE = 2
 """The exit status where a command line cannot be understood."""
+SETTINGS_OPTIONS = ("--settings", "--desk")
+"""What takes the name of settings behind it, on every command."""
 NAME_CHARACTERS = max(len(name) for name in COMMANDS)
 EXAMPLES = (
     "quorum demo",
@@ -76,7 +79,7 @@ def _action_among(command: Command, words: Sequence[str]) -> Action | None:
     behind = words[list(words).index(command.name) + 1 :]
     actions = {action.name: action for action in command.actions}
     pairs = zip(("", *behind), behind, strict=False)
-    return next((actions[word] for before, word in pairs if word in actions and before != "--settings"), None)
+    return next((actions[word] for before, word in pairs if word in actions and before not in SETTINGS_OPTIONS), None)
 
 
 def _add_action(parser: argparse.ArgumentParser, command: Command, action: Action | None) -> None:
@@ -111,7 +114,11 @@ def _command_word(words: Sequence[str]) -> str | None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("for every command")
     group.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
-    group.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--settings", type=Path, metavar="FILE", help="settings file (default: quorum.toml)")
+    text = "another desk of this machine: the settings file desks/NAME.toml"
+    named = which.add_argument("--desk", dest="settings", type=desk_file, metavar="NAME", help=text)
+    completed_by(named, desk_names)
 
 
 def _description(purpose: str, actions: Sequence[Action]) -> str:

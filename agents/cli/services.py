@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from argparse import Namespace
-from pathlib import Path
 
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.adapters.services.keeper import ServerKeeper
@@ -18,7 +17,6 @@ from agents.core.settings import load_settings
 from agents.core.stopping import stop_in_time
 from agents.wiring.connections import services_of
 
-LOG_FILE = Path("logs/services.log")
 NOT_RUNNING = 3
 """The exit status where a service does not run, as systemctl's."""
 PAUSE_S = 1.0
@@ -39,7 +37,7 @@ def services(options: Namespace, screen: Screen) -> int:
             _idle()
         return 0
     if options.action == "run":
-        configure_logging(LOG_FILE, level=settings.log_level)
+        configure_logging(settings.log_folder / "services.log", level=settings.log_level)
         keep_up(embedded, SystemClock(), screen)
         return 0
     if options.action == "up":

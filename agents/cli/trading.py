@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 from agents.cli.compiling import compile_once
 from agents.cli.screen import Screen
@@ -16,8 +15,6 @@ from agents.wiring.connections import connect, connect_as_it_is
 from agents.wiring.desk_record import desk_journal, kill_file_of, order_risk_state
 from agents.wiring.integrity import require_intact
 
-LOG_FILE = Path("logs/orchestrator.log")
-
 
 def trade(options: Namespace, screen: Screen) -> int:
     """The trading plane in the foreground, until it is told to stop."""
@@ -25,7 +22,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     from agents.wiring.daemon import trading_daemon
 
     settings = load_settings(options.settings)
-    configure_logging(LOG_FILE, level=settings.log_level)
+    configure_logging(settings.log_folder / "orchestrator.log", level=settings.log_level)
     connections = connect(settings, demo=False, say=screen.say)
     try:
         with desk_journal(connections) as journal:

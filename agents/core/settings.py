@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, SecretStr, ValidationError
 
@@ -69,6 +70,7 @@ class Settings(Section):
     meta: MetaSettings = MetaSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_dir: Path | None = None
+    log_folder: Path = Path("logs")
     keep_servers: bool = True
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -103,9 +105,19 @@ def load_settings(file: Path | None = None) -> Settings:
         names = [name for name in (*chosen, *sorted(agents.own)) if name not in agents.shadow]
         agents = agents.model_copy(update={"enabled": tuple(names)})
         from_profile["agents.enabled"] = list(names)
-    settings = settings.model_copy(update={"agents": agents})
+    settings = settings.model_copy(update={"agents": agents, "database_url": _own_database(settings)})
     settings._from_profile = from_profile
     return settings
+
+
+def _own_database(settings: Settings) -> SecretStr | None:
+    """The URL of a server of the user's with the desk's database in it, where the settings name one: several desks may
+    share a DATABASE_URL."""
+    if settings.database_url is None or "name" not in settings.database.model_fields_set:
+        return settings.database_url
+    return SecretStr(
+        urlsplit(settings.database_url.get_secret_value())._replace(path=f"/{settings.database.name}").geturl()
+    )
 
 
 def settings_path(file: Path | None) -> Path:

@@ -112,9 +112,17 @@ class DataSettings(Section):
         return value
 
 
-class DatabaseSettings(Section):
-    """What the desk may be on a database server of the user's."""
+def _free_name(name: str) -> str:
+    if name in ("postgres", "template0", "template1") or name.endswith("_demo"):
+        raise ValueError("such a database is there for something else; choose another name")
+    return name
 
+
+class DatabaseSettings(Section):
+    """The desk's database, and what the desk may be on a server of the user's."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$"), AfterValidator(_free_name)] = "quorum"
+    """Each desk has one of its own. Where it is set, it takes the place of the one that a DATABASE_URL names."""
     allow_owner: bool = False
 
 

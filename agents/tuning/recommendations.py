@@ -174,7 +174,7 @@ def _jobs(facts: RuleFacts) -> Iterator[Recommendation]:
                 kind="architecture",
                 severity="high",
                 title=f"The job {name} failed {len(failed)} times",
-                action="See logs/meta_orchestrator.log; quorum jobs shows every run.",
+                action="See meta_orchestrator.log; quorum jobs shows every run.",
                 evidence={"detail": failed[0].detail, "runs": len(runs)},
             )
         if missed:

@@ -20,7 +20,7 @@ from agents.adapters.services.dumps import DatabaseServer
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.settings import Settings
-from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Say, services_of, without_secrets
+from agents.wiring.connections import Say, embedded_name, services_of, without_secrets
 
 SUPERUSER = "postgres"
 ENDING_S = 3.0
@@ -104,7 +104,7 @@ def _server(settings: Settings, demo: bool) -> tuple[DatabaseServer, URL]:
     if settings.database_url is None:
         embedded = services_of(settings)
         embedded.up(lambda _line: None)
-        name = DEMO_DATABASE if demo else DESK_DATABASE
+        name = embedded_name(settings, demo)
         conninfo = psycopg.conninfo.make_conninfo(host=str(embedded.run), user=SUPERUSER)
         programs = embedded.psql().parent
         return DatabaseServer(conninfo, None, "postgres", programs), make_url(embedded.database_url(name, SUPERUSER))

@@ -30,7 +30,6 @@ from agents.core.settings import INTERVALS_S, Settings
 from agents.core.waiting import told_when_slow
 
 logger = logging.getLogger(__name__)
-DESK_DATABASE, DEMO_DATABASE = "quorum", "quorum_demo"
 PATIENCE_OF = {TRADER: TRADING_PATIENCE_S, META: PATIENCE_S}
 """Who trades is told soon that the server is silent; who computes over the whole journal waits longer."""
 Say = Callable[[str], None]
@@ -58,6 +57,11 @@ class Connections:
         """Command line and environment of psql with all rights, for a person who has to change something."""
         command = tuple(OWNER if word == READER else word for word in self.psql)
         return command, {name: value for name, value in self.psql_environment.items() if name != "PGOPTIONS"}
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+        return str(self.owner.url.database)
 
     def close(self) -> None:
         """Drop all sessions."""
@@ -149,10 +153,15 @@ def ensure_database(url: str, beside: str = "postgres") -> None:
     fresh.dispose()
 
 
+def embedded_name(settings: Settings, demo: bool) -> str:
+    """The database of the desk, or of its demo, on the embedded server."""
+    return f"{settings.database.name}_demo" if demo else settings.database.name
+
+
 def _owner_url(settings: Settings, demo: bool, database: str | None = None) -> URL:
     """Where the database is, as its owner; on a server of the user's the demo's database stands beside the desk's."""
     if settings.database_url is None:
-        name = database or (DEMO_DATABASE if demo else DESK_DATABASE)
+        name = database or embedded_name(settings, demo)
         return make_url(services_of(settings).database_url(name, "quorum_owner"))
     url = make_url(normalise_url(settings.database_url.get_secret_value()))
     return url.set(database=f"{url.database}_demo") if demo else url

@@ -116,9 +116,14 @@ def stand_in_of(settings: Settings) -> StandIn:
     return StandIn(settings.agents.static_weights, settings.tuning.floor, settings.agents.shadow)
 
 
+def weight_cache(settings: Settings, connections: Connections) -> RedisWeightCache:
+    """The copy of the weights in Redis, which desks of other names or databases may share."""
+    return RedisWeightCache(connections.redis_url, f"{connections.database}:{settings.desk.name}", SystemClock())
+
+
 def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
     """The weights in force for a desk, over its database and Redis."""
-    cache = RedisWeightCache(connections.redis_url, settings.desk.name, SystemClock())
+    cache = weight_cache(settings, connections)
     return DeskWeights(
         agents.names,
         PostgresWeightStore(connections.trader),

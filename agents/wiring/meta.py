@@ -41,7 +41,7 @@ from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
-from agents.wiring.desk import stand_in_of
+from agents.wiring.desk import stand_in_of, weight_cache
 from agents.wiring.exposure import exposure_of
 from agents.wiring.external import advice_of_desk
 from agents.wiring.integrity import check_record
@@ -84,11 +84,7 @@ class MetaPlane:
 
     @cached_property
     def cache(self) -> RedisWeightCache | MemoryWeightCache:
-        return (
-            MemoryWeightCache()
-            if self.cache_in_memory
-            else RedisWeightCache(self.connections.redis_url, self.settings.desk.name, SystemClock())
-        )
+        return MemoryWeightCache() if self.cache_in_memory else weight_cache(self.settings, self.connections)
 
     @cached_property
     def store(self) -> MetaStore:

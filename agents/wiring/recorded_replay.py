@@ -35,7 +35,7 @@ from agents.replay.parity import books_beside
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import Progress, SimulatedTime
 from agents.tuning.value_added import value_added
-from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE, Connections, Say, connect, ensure_database
+from agents.wiring.connections import Connections, Say, connect, embedded_name, ensure_database
 from agents.wiring.desk import agents_of, plan_of, stand_in_of
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import History, ReplayRequest, rows_of
@@ -122,7 +122,7 @@ def _settings_at(place: str, settings: Settings) -> tuple[Settings, str]:
     own = settings.database_url
     desk = make_url(normalise_url(own.get_secret_value())) if own is not None else None
     url = make_url(normalise_url(place)) if "://" in place else desk.set(database=place) if desk is not None else None
-    if place in (DESK_DATABASE, DEMO_DATABASE) if url is None else url == desk:
+    if place in (embedded_name(settings, False), embedded_name(settings, True)) if url is None else url == desk:
         raise UsageError("--persist names the desk's own database; a replay needs one of its own")
     if url is None:
         return settings, place

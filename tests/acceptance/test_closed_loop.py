@@ -222,7 +222,7 @@ def test_the_meta_plane_killed_between_database_and_redis(stack, database, tmp_p
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip().endswith(expected)
     assert reader.rows("SELECT count(*) AS n FROM weight_history WHERE decided_for = :at", at=at)[0]["n"] == 1
-    cache = meta_app.RedisWeightCache(f"unix://{stack.socket}", "loop", SystemClock())
+    cache = app.weight_cache(stack.settings, stack.connections)
     newest = reader.rows("SELECT max(version) AS v FROM weight_history")[0]["v"]
     assert cache.read().version == newest
     cache.close()

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import redis
+from sqlalchemy.engine import make_url
 
 from agents.core.weight_sets import from_text, to_text
 from tests.board.cases import Run, case
@@ -24,7 +25,11 @@ from tests.fault_proxy import proxied
 from tests.faults import frozen_redis, kill_redis, kill_server
 
 LAST = BARS_IN_ALL
-KEY = "quorum:t:weights"
+
+
+def key_of(desk: Desk) -> str:
+    """Where the copy of a desk's weights is in Redis."""
+    return f"{make_url(desk.url).database}:t:weights"
 
 
 def published(desk: Desk) -> redis.Redis:
@@ -35,7 +40,7 @@ def published(desk: Desk) -> redis.Redis:
     desk.wait(60)
     desk.command("meta", "--once", "--only", "weight_optimizer")
     client = redis.Redis.from_url(desk.redis_url)
-    assert client.get(KEY), "the optimizer put no copy into Redis"
+    assert client.get(key_of(desk)), "the optimizer put no copy into Redis"
     return client
 
 
@@ -97,13 +102,13 @@ def _(run: Run) -> None:
 
 def _with_content(run: Run, contents: list[bytes | Callable[[dict], object]]) -> None:
     """One after the other in place of the copy, each seen by some decisions."""
-    client = published(run.desk)
-    good = json.loads(client.get(KEY))
+    client, key = published(run.desk), key_of(run.desk)
+    good = json.loads(client.get(key))
     fed = 60
     for content in contents:
         value = content(json.loads(json.dumps(good))) if callable(content) else content
-        client.set(KEY, value if isinstance(value, bytes) else json.dumps(value))
-        client.publish(f"{KEY}:announce", "9")
+        client.set(key, value if isinstance(value, bytes) else json.dumps(value))
+        client.publish(f"{key}:announce", "9")
         run.desk.feed(fed, fed + 3)
         fed += 3
         time.sleep(0.25)
@@ -166,11 +171,11 @@ def _(run: Run) -> None:
 
 @case("D05", 1, "an older version comes back into Redis, as from an old dump", "the database's newer version wins")
 def _(run: Run) -> None:
-    client = published(run.desk)
-    old = client.get(KEY)
+    client, key = published(run.desk), key_of(run.desk)
+    old = client.get(key)
     run.desk.command("weights", "revert", "1", "--reason", "board")
     newest = run.desk.scalar("SELECT max(version) FROM weight_history")
-    client.set(KEY, old)
+    client.set(key, old)
     run.desk.feed(60, LAST)
     finish(run)
     used = run.desk.scalar("SELECT weights_version FROM decisions ORDER BY time DESC LIMIT 1")
@@ -216,8 +221,8 @@ def _(run: Run) -> None:
 @case("D11", 2, "half of a new copy arrives, or weights of two versions mixed", "one version, whole; never a mixture")
 def _(run: Run) -> None:
     desk = run.desk
-    client = published(run.desk)
-    old = client.get(KEY)
+    client, key = published(run.desk), key_of(run.desk)
+    old = client.get(key)
     place = desk.folder / "redis.sock"
     with proxied(place, run.world.services.run / "redis.sock") as proxy:
         proxy.literal, proxy.mode = b"PUBLISH", "cut_half"
@@ -228,15 +233,15 @@ def _(run: Run) -> None:
         assert proxy.dropped, "the copy was never on its way"
     newest = desk.scalar("SELECT max(version) FROM weight_history")
     assert newest > json.loads(old)["version"], "no new version"
-    assert client.get(KEY) == old, "half a copy is there"
+    assert client.get(key) == old, "half a copy is there"
     desk.feed(60, 70)
     desk.wait(70)
-    mixed = from_text(old, KEY)
+    mixed = from_text(old, key)
     first, *_, last = names = sorted(mixed.weights)
     step = Decimal("0.05")
     weights = {**mixed.weights, first: mixed.weights[first] + step, last: mixed.weights[last] - step}
-    client.set(KEY, to_text(replace(mixed, version=newest, weights=weights), KEY))  # whole, sound, and nobody's
-    client.publish(f"{KEY}:announce", str(newest))
+    client.set(key, to_text(replace(mixed, version=newest, weights=weights), key))  # whole, sound, and nobody's
+    client.publish(f"{key}:announce", str(newest))
     run.proof(f"2 of {len(names)} weights of another version")
     desk.feed(70, LAST)
     whole(run)

@@ -444,7 +444,7 @@ def _cycles_with_redis(owner, trader, url, process):
     agents, settings = all_agents(clock), Settings()
     store = BarsStore(trader, BARS.symbols)
     store.load(batch_of(BARS))
-    cache = RedisWeightCache(url, "t", clock)
+    cache = RedisWeightCache(url, f"{trader.url.database}:t", clock)
     weights_store = PostgresWeightStore(owner)
     published = weights_store.publish(
         normalised(dict.fromkeys(agents.names, 1.0), agents.names), at=T0, method="equal", reason="start"

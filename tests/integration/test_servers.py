@@ -319,7 +319,7 @@ def test_nothing_in_redis_ends_the_desk(redis_url, content, announced):
     """D03, D04: what is not what the meta plane writes is refused as a whole; the database's weights are in force."""
     store, at = MemoryWeightStore(), CLOCK.now()
     store.publish(GOOD, at=at, method="equal", reason="start")
-    cache = RedisWeightCache(redis_url, "desk", CLOCK)
+    cache = RedisWeightCache(redis_url, "quorum:desk", CLOCK)
     weights = DeskWeights(NAMES, store, cache, StandIn({}, 0.05), 3600.0)
     assert cache.announced() is None  # subscribes
     with redis.Redis.from_url(redis_url) as client:

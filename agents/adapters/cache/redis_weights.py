@@ -27,13 +27,14 @@ logger = logging.getLogger(__name__)
 class RedisWeightCache:
     """The copy in Redis. After a failure it is left alone for BREAKER_S, so an outage costs one timeout in that time.
 
-    SettingsError where the URL is none of a Redis server.
+    `desk` tells it from other desks of the same server: its database and its name. SettingsError where the URL is none
+    of a Redis server.
     """
 
     def __init__(self, url: str, desk: str, clock: Clock) -> None:
         self._clock = clock
-        self._key = f"quorum:{desk}:weights"
-        self._channel = f"quorum:{desk}:weights:announce"
+        self._key = f"{desk}:weights"
+        self._channel = f"{desk}:weights:announce"
         if not url.startswith(("redis://", "rediss://", "unix://")):
             raise SettingsError("REDIS_URL is not of the form redis://host:port/0 or unix:///path/to.sock")
         self._client: redis.Redis = redis.Redis.from_url(

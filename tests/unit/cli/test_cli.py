@@ -196,7 +196,7 @@ def test_a_wrong_argument_is_one_line(capsys, line, message):
     ("line", "words"),
     [
         ("quorum wei", ["weights"]),
-        ("quorum status --d", ["--demo"]),
+        ("quorum status --d", ["--demo", "--desk"]),
         ("quorum weights pro", ["propose"]),
         ("quorum weights propose --method m", ["max_sharpe", "min_variance"]),
         ("quorum replay --agents Breakout,Tr", ["Breakout,TrendFollower"]),
