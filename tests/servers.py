@@ -133,8 +133,8 @@ class Servers:
             return
         with self.only_one_process("fetching"):
             programs = fetch_prefix(self.state / "prefix", package_cache(), _say)
-        if not self.services.prefix.is_symlink():
-            self.services.prefix.symlink_to(programs)
+            if not self.services.prefix.is_symlink():
+                self.services.prefix.symlink_to(programs)
 
     def _stop_abandoned(self) -> None:
         """Servers of killed runs in folders that nobody has taken over."""
