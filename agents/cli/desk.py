@@ -36,7 +36,7 @@ NEXT = """Say there what its bars mean ([data]), then, with --desk {name} for ev
   ./start_meta_agents.sh --desk {name}"""
 FIGURES = """
 SELECT (SELECT count(*) FROM decisions) AS decisions,
-       (SELECT equity FROM equity WHERE book = 'live' ORDER BY time DESC LIMIT 1) AS equity
+       (SELECT equity FROM decisions ORDER BY time DESC LIMIT 1) AS equity
 """
 
 
