@@ -124,7 +124,11 @@ class Supervisor:
             self._spawn()
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = WAIT_S) -> int:
-        """Send a signal and wait; the exit status. AssertionError where it takes longer."""
+        """Send a signal and wait; the exit status. AssertionError where it takes longer. One that was killed a moment ago
+        is awaited first, else its death would pass for the answer to the signal."""
+        limit = time.monotonic() + self.restart_after_s + within_s
+        while self.process is not None and self.process.poll() is not None and time.monotonic() < limit:
+            time.sleep(0.02)
         self._stopping.set()
         self._thread.join()
         assert self.process is not None
