@@ -14,6 +14,8 @@ from agents.quant.compiled import compiled_inline
 LOT_TOLERANCE = 1e-9
 """A quantity that misses a multiple of the lot by this part of a lot is that multiple."""
 NEWTON_STEPS = 4
+CERTAIN, SMALLEST_SURE = 0.999, 1e-200
+"""A comparison with so much room does not hang on rounding, nor on how near Newton's steps come to the root."""
 MOVES_DECAY = 1.0 - 2.0 / 121.0
 """Exponential memory of how a forecast moves, a span of 120 bars, as of the shadows' variance."""
 
@@ -63,7 +65,7 @@ def target_positions(
     price, position, per_unit = market.price, book.position, 1.0 / book.capital
     raw_weight, weight, current, no_trade = targets.raw_weight, targets.weight, targets.current, targets.no_trade
     forecast, unit_weight, sizing = signal.forecast, signal.unit_weight, parameters.sizing
-    aversion = risk_aversion(book.worth, book.least_sharpe, sizing)
+    aversion = 0.0  # what it takes to know it is spent where a position would grow
     for s in range(len(forecast)):
         current[s] = position[s] * price[s] * per_unit if position[s] != 0.0 else 0.0
         weight[s] = current[s]
@@ -84,10 +86,16 @@ def target_positions(
             narrow = sizing.buffer * unit_weight[s]
             weight[s] = _edge(raw_weight[s], current[s], narrow)
             if abs(weight[s]) > abs(current[s]) or weight[s] * current[s] < 0.0:
-                width = unit_weight[s] * zone_width(signal.cost_band[s] / aversion, book.moves[s])
-                if width > narrow:
-                    held = 0.0 if weight[s] * current[s] < 0.0 else current[s]
-                    weight[s] = _edge(raw_weight[s], held, width)
+                if aversion == 0.0:
+                    aversion = risk_aversion(book.worth, book.least_sharpe, sizing)
+                held = 0.0 if weight[s] * current[s] < 0.0 else current[s]
+                gap, cost = abs(raw_weight[s] - held) / unit_weight[s], signal.cost_band[s] / aversion
+                if surely_within(gap, cost, book.moves[s]):
+                    weight[s] = held
+                else:
+                    width = unit_weight[s] * zone_width(cost, book.moves[s])
+                    if width > narrow:
+                        weight[s] = _edge(raw_weight[s], held, width)
             no_trade[s] = NoTrade.BUFFER if weight[s] == current[s] else NoTrade.TRADED
 
 
@@ -125,6 +133,20 @@ def zone_width(cost: float, moves: Floats) -> float:
         width -= (width * reach * reach - room) / (reach * (reach + 2.0 * width))
     fading: float = 0.5 * speed / square * cost
     return fading if fading > width else width
+
+
+@compiled_inline
+def surely_within(gap: float, cost: float, moves: Floats) -> bool:
+    """Whether a distance in unit weights is less than `zone_width` by more than rounding, told without its root: most
+    positions stay, and then nothing else is asked."""
+    speed, change, square = moves[0], moves[1], moves[2]
+    if cost <= 0.0 or speed <= 0.0 or change <= 0.0 or square <= 0.0:
+        return False
+    if gap * square < CERTAIN * 0.5 * speed * cost:
+        return True
+    jumps: float = gap * change + speed
+    room: float = CERTAIN * 1.5 * speed * cost * change * change
+    return room > SMALLEST_SURE and gap * jumps * jumps < room
 
 
 @compiled_inline

@@ -20,7 +20,7 @@ from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.highs import drawdown_from, note_high, recent_high
 from agents.pipeline.orders import decide_orders, unit_weights
 from agents.pipeline.parameters import FLATTEN, Parameters
-from agents.pipeline.risk import control_risk_state, next_risk_state, ordered_at_least
+from agents.pipeline.risk import RECOVERY, control_risk_state, next_risk_state, ordered_at_least
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
@@ -176,9 +176,11 @@ def _value_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         if b < FIRST_BENCHMARK or b >= FIRST_SHADOW + agents:
             highs = state.highs[b]
             note_high(highs, inputs.month[t], value)
-            recent = drawdown_from(recent_high(highs, limits.reduce_months, peak[b]), value)
-            risk_state[b] = next_risk_state(risk_state[b], 1.0 - value / peak[b], recent, limits)
-            if b == LIVE and _note_breakers(desk, inputs.day[t], out.realised[t]):
+            drawdown = recent = 1.0 - value / peak[b]
+            if drawdown >= RECOVERY * limits.reduce_drawdown:  # below a recent high it can only be less
+                recent = drawdown_from(recent_high(highs, limits.reduce_months, peak[b]), value)
+            risk_state[b] = next_risk_state(risk_state[b], drawdown, recent, limits)
+            if b == LIVE and _note_breakers(desk, inputs, out, t):
                 risk_state[b] = RiskState.HALTED
             risk_state[b] = ordered_at_least(state.ordered[0], risk_state[b])
             if b != LIVE:
@@ -191,11 +193,15 @@ def _value_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
 
 
 @compiled_inline
-def _note_breakers(desk: StepDesk, day: int, realised: Floats) -> bool:
+def _note_breakers(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> bool:
     """Take the live book's bar into its breakers; whether one of them halts the desk."""
     state, limits = desk.state, desk.parameters.limits
-    note_day(state.today, day, desk.work.last_equity[LIVE])
-    note_trades(state.today, realised)
+    note_day(state.today, inputs.day[t], desk.work.last_equity[LIVE])
+    closed, filled, split, delisting = False, out.fill_quantity[t], inputs.split[t], inputs.delisting[t]
+    for s in range(len(filled)):
+        closed = closed or filled[s] != 0.0 or split[s] != 1.0 or math.isfinite(delisting[s])
+    if closed:  # nothing else realises anything
+        note_trades(state.today, out.realised[t])
     reached = breakers_reached(state.today, state.equity[LIVE], limits)
     state.reached[0] = reached
     return breaks(reached, limits)

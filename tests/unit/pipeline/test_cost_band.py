@@ -14,7 +14,7 @@ from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.settings import ExecutionSettings, Settings
 from agents.core.types import NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
-from agents.pipeline.orders import MOVES_DECAY, target_positions, unit_weights, zone_width
+from agents.pipeline.orders import MOVES_DECAY, surely_within, target_positions, unit_weights, zone_width
 from agents.pipeline.parameters import LEAST_SHARPE, FillModel, Parameters, RiskLimits, Sizing
 from agents.pipeline.saved_state import unpack_state
 from agents.wiring.history import ReplayRequest, history_of
@@ -91,6 +91,22 @@ def test_the_zone_solves_its_equation(cost, change, jumpiness, square):
     assert found < zone_width(1.3 * cost, np.array([speed, change, square]))
 
 
+@given(
+    cost=st.floats(1e-4, 1e3),
+    change=st.floats(1e-3, 2.0),
+    jumpiness=st.floats(1.0, 50.0),
+    square=st.floats(1e-2, 4.0),
+    share=st.sampled_from([0.5, 0.99, 0.9997, 1.0, 1.0003, 1.01, 2.0]),
+)
+def test_what_is_surely_within_the_zone_is_within_it(cost, change, jumpiness, square, share):
+    """Never said of what lies outside, however near; nor missed by more than half a percent."""
+    moves = np.array([change * change * jumpiness, change, square])
+    width = zone_width(cost, moves)
+    assert not surely_within(width, cost, moves)
+    if share != 1.0:
+        assert surely_within(share * width, cost, moves) == (share < 0.995)
+
+
 def test_small_steps_give_the_cube_root_of_costs_and_jumps_what_is_in_proportion():
     """A random walk followed at the edge: A h^2 / 6 + c v / (2 h), by a grid; flips of 2 at a chance p: h near p c / A."""
     grid = np.linspace(1e-3, 5.0, 50_000)
@@ -106,6 +122,7 @@ def test_small_steps_give_the_cube_root_of_costs_and_jumps_what_is_in_proportion
 @pytest.mark.parametrize("cost", [0.0, 1.0])
 def test_a_forecast_that_stands_has_no_zone(cost):
     assert zone_width(cost, np.zeros(3)) == 0.0
+    assert not surely_within(0.0, cost, np.zeros(3))
 
 
 def test_a_good_record_narrows_the_zone_and_a_bad_one_closes_it():

@@ -14,6 +14,7 @@ from agents.orchestrator.risk_changes import drawdown_words
 from agents.pipeline.bar import desk_of
 from agents.pipeline.highs import begun_highs, drawdown_from, note_high, recent_high
 from agents.pipeline.parameters import MONTHS_KEPT
+from agents.pipeline.risk import RECOVERY, next_risk_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state, obey
 from agents.pipeline.step import run_rows
 from tests.market import make_bars
@@ -46,6 +47,19 @@ def test_the_recent_high_by_brute_force(steps, window, first):
         assert value <= high <= peak
         longer = recent_high(highs, min(MONTHS_KEPT, window + 1) if window else 0, peak)
         assert high <= longer, "a longer memory never finds less drawdown"
+
+
+@given(
+    before=st.sampled_from([ACTIVE, REDUCING, HALTED]),
+    share=st.floats(0.0, 1.0, exclude_max=True),
+    recent=st.floats(0.0, 1.0),
+)
+def test_who_is_near_the_peak_need_not_know_the_recent_high(before, share, recent):
+    """The step does not look for it there: a recent high is no higher than the peak, so it could change nothing."""
+    limits = plan(Settings(), ("A",)).parameters.limits
+    drawdown = share * RECOVERY * limits.reduce_drawdown
+    known = next_risk_state(before, drawdown, recent * drawdown, limits)
+    assert known == next_risk_state(before, drawdown, drawdown, limits)
 
 
 def test_a_high_that_is_no_money_is_a_whole_drawdown():
