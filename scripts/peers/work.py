@@ -8,14 +8,19 @@ from pathlib import Path
 
 CASH, FEE, SHARES = 1e9, 1e-4, 100.0
 FAST, SLOW, RSI, CEILING = 20, 50, 14, 70.0
+EDGE = 3.0
+"""Logarithm of how far prices go from the first one."""
 
 
 def make_market(path: Path, symbols: int, days: int) -> None:
-    """Random walks with overnight gaps, from a seed."""
+    """Random walks with overnight gaps, from a seed; thrown back at a twentieth and at twenty times their first price,
+    so that in long ones nobody's orders outgrow the account: programs would differ by what they then refuse."""
     import numpy as np
 
     rng = np.random.default_rng(7)
-    close = 50.0 * np.exp(np.cumsum(rng.normal(0.0002, 0.015, (days, symbols)), axis=0))
+    walk = np.cumsum(rng.normal(0.0002, 0.015, (days, symbols)), axis=0)
+    thrown_back = np.abs((walk - EDGE) % (4.0 * EDGE) - 2.0 * EDGE) - EDGE
+    close = 50.0 * np.exp(np.where(np.abs(walk) <= EDGE, walk, thrown_back))
     open_ = np.vstack([close[:1], close[:-1]]) * np.exp(rng.normal(0.0, 0.004, close.shape))
     high, low = np.maximum(open_, close) * 1.003, np.minimum(open_, close) * 0.997
     np.savez(
