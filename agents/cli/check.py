@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from agents.cli import held_back
 from agents.cli.history import open_history
 from agents.cli.history_arguments import changes_of
 from agents.cli.screen import Screen, new_table
 from agents.core.clock import INSTANT
 from agents.core.errors import DataError
-from agents.core.settings import load_settings, with_changes
+from agents.core.replay_types import Run
+from agents.core.settings import Settings, load_settings, with_changes
 from agents.core.types import as_datetime
 from agents.quant.running_costs import RunningCosts, running_costs
 from agents.reports.formatting import number, percent
@@ -34,9 +36,19 @@ def check(options: Namespace, screen: Screen) -> int:
         settings = with_changes(opened.settings, changes)
         history = last_year_of(opened.history)
         screen.say(f"trading {history.total_bars:,} bars of {len(history.symbols)} symbols")
-        run = replay_history(history, ReplayRequest(settings=settings, tuning=False)).run
+
+        def trade(under: Settings) -> Run:
+            return replay_history(history, ReplayRequest(settings=under, tuning=False)).run
+
+        run = trade(settings)
+        volatility, target = held_back.volatility_of(run), settings.combine.volatility_target
+        without: dict[str, float] = {}
+        if volatility < held_back.NEAR * target:
+            screen.say("looking for what holds it below its volatility: the same bars without each limit")
+            without = held_back.without_each(settings, trade)
     costs = running_costs(run)
-    document = document_of(costs) | {"from": str(run.time[0]) + "Z", "to": str(run.time[-1]) + "Z"}
+    moves = {"desk": volatility, "target": target, "without": without}
+    document = document_of(costs) | {"from": str(run.time[0]) + "Z", "to": str(run.time[-1]) + "Z", "volatility": moves}
     if settings.from_profile:
         document |= {"profile": settings.desk.profile, "set_by_profile": settings.from_profile}
     table = new_table(f"With these settings, {run.time[0]!s:.10} to {run.time[-1]!s:.10}, as if for a year")
@@ -46,7 +58,7 @@ def check(options: Namespace, screen: Screen) -> int:
     table.add_row("the desk", "", turned, f"{costs.trades:,.0f}", percent(costs.share, 2))
     for name, part in costs.agents.items():
         table.add_row(f"  {name}", percent(part.weight), f"{number(part.turnover)} x", "", percent(part.costs, 2))
-    screen.result(document, table, sentence_of(costs))
+    screen.result(document, table, sentence_of(costs), held_back.sentence_of(volatility, target, without))
     return 0
 
 

@@ -51,9 +51,18 @@ def data(options: Namespace, screen: Screen) -> int:
 def _list(options: Namespace, screen: Screen, source: Source) -> int:
     stored = StoredData(source.connections.trader)
     rows, lonely, refused = stored.symbols(source.calendar), stored.series_without_bars(), stored.refused_files()
-    shown = [{**row, "first": f"{row['first']:%Y-%m-%d}", "last": f"{row['last']:%Y-%m-%d %H:%M}"} for row in rows]
-    columns = ["symbol", "first", "last", "bars", "missing", "suspect", "corrections"]
-    columns += ["suspect_ever", "corrections_ever"] if options.history else []
+    shown = [
+        {
+            **row,
+            "first": f"{row['first']:%Y-%m-%d}",
+            "last": f"{row['last']:%Y-%m-%d %H:%M}",
+            "corrected": row["corrections"],
+        }
+        for row in rows
+    ]
+    columns = ["symbol", "first", "last", "bars", "missing", "suspect", "corrected"]
+    if options.history:  # all of them do not fit into 80 columns
+        columns = ["symbol", "bars", "suspect", "suspect_ever", "corrections", "corrections_ever"]
     document = {"symbols": rows, "series_without_bars": lonely, "refused_files": refused}
     screen.result(document, rows_table("Bars", shown, columns), *data_remarks(document))
     return 0

@@ -55,7 +55,7 @@ from agents.trading.guard import AgentPanel, raw_forecasts
 logger = logging.getLogger(__name__)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 COMMANDS_WHILE_DECIDING = 10
-"""So often a decision is made anew because a person said something meanwhile."""
+"""So often a decision is made anew because a person said something."""
 
 
 class Orchestrator:
@@ -133,12 +133,13 @@ class Orchestrator:
         pinned = self._pinned = self._weights.current(at)
         outcomes = list(broker.poll(self._decided_at))
         view = self._view(window, pinned, at)
+        commands: Sequence[Command] = ()
         for _ in range(COMMANDS_WHILE_DECIDING):
-            commands = self._journal.pending_commands()
             decision = self._decide(bar, view, outcomes, commands, stale=stale)
-            if self._record(decision, view, commands):
+            if self._record(decision, view, commands):  # the record itself looks for commands: no question before it
                 break
-            log_event(logger, "a person's command came while deciding; deciding anew")
+            log_event(logger, "a person's command waits; deciding with it")
+            commands = self._journal.pending_commands()
         else:
             raise JournalError("a person's commands come faster than the desk can obey them; give the last one again")
         self._unsent = decision.cycle

@@ -22,6 +22,7 @@ from agents.adapters.feeds.file_reading import import_file
 from agents.core.books import BENCHMARKS
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.meta_types import ReportSummary
+from agents.core.ports import Resumption
 from agents.core.replay_types import Replayed
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
@@ -41,6 +42,7 @@ from agents.wiring.replay import replay_history
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
+ANEW = "starting anew, which wipes the demo's decisions, weights and reports (your own desk is another database)"
 
 
 class Watching(NamedTuple):
@@ -64,30 +66,31 @@ def run_demo(settings: Settings, connections: Connections, *, mode: str, watchin
     `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart".
     """
     settings, say = demo_settings(settings), watching.say
-    bars = _bars(settings, connections, say)
-    every = timedelta(days=settings.meta.demo_every_days)
-    request = ReplayRequest(settings=settings, every=every, all_scorecards=True, value_added=True)
-    say("every agent reads thirteen years of prices; then each day is traded, and each week the weights are tuned")
-    with watching.part("agents and tuning") as progress:
-        replayed = replay_history(history_of(bars), request, progress=progress)
-    clock = SimulatedClock(as_datetime(bars.time[0]))
-    plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
-    try:
-        with desk_journal(connections) as journal:
-            _make_room(journal, plane, replayed, mode, say)
+    with desk_journal(connections) as journal:  # from the start: of two demos at once the second one hears it at once
+        bars = _bars(settings, connections, say)
+        anew = _begins_anew(journal.last(), as_datetime(bars.time[-1]), mode, say)
+        every = timedelta(days=settings.meta.demo_every_days)
+        request = ReplayRequest(settings=settings, every=every, all_scorecards=True, value_added=True)
+        say("every agent reads thirteen years of prices; then each day is traded, and each week the weights are tuned")
+        with watching.part("agents and tuning") as progress:
+            replayed = replay_history(history_of(bars), request, progress=progress)
+        clock = SimulatedClock(as_datetime(bars.time[0]))
+        plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
+        try:
+            _make_room(journal, plane, replayed, say, anew=anew)
             agents = agents_of(settings, SystemClock())
             weights = desk_weights(settings, connections, agents)
             desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
             say("writing every decision, order and fill to TimescaleDB")
             with watching.part("writing the record") as progress:
                 record_replayed(replayed, plane, desk, (bars, 0), (clock, progress))
-        end = as_datetime(bars.time[-1])
-        say("drawing the report")
-        plane.run_job("project_manager", end)
-        file, told = write_report(plane, end)
-    finally:
-        plane.jobs.release()
-        plane.cache.close()
+            end = as_datetime(bars.time[-1])
+            say("drawing the report")
+            plane.run_job("project_manager", end)
+            file, told = write_report(plane, end)
+        finally:
+            plane.jobs.release()
+            plane.cache.close()
     return Demo(DeskReader(connections.trader), file, verdict_of(_claims(told)))
 
 
@@ -99,24 +102,32 @@ def _bars(settings: Settings, connections: Connections, say: Say) -> Bars:
     return store.after(None, limit=1_000_000)
 
 
-def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, mode: str, say: Say) -> None:
-    """Go on with what an unfinished run of the same settings left, else begin with nothing, and say which."""
-    last = journal.last()
+def _begins_anew(last: Resumption | None, end: datetime, mode: str, say: Say) -> bool:
+    """Whether what the last run left is to be wiped, told before anything is computed; whether an unfinished one had
+    these settings is known later."""
     if last is None:
-        plane.cache.forget()  # what Redis holds belongs to a run that was wiped
-        return
-    anew = "starting anew, which wipes the demo's decisions, weights and reports (your own desk is another database)"
+        return False
     if mode == "restart":
-        say(anew)
-    elif mode == "auto" and last.time >= as_datetime(replayed.run.time[-1]):
-        say(f"the last run is complete: {anew}")
-    elif not _same_so_far(plane, replayed):
-        say(f"the last run had other settings: {anew}")
+        say(ANEW)
+    elif mode == "auto" and last.time >= end:
+        say(f"the last run is complete: {ANEW}")
     else:
-        say(f"continuing after {last.time:%Y-%m-%d}")
-        return
-    wipe_desk(plane.connections.owner)
-    plane.cache.forget()
+        say(f"the last run ended at {last.time:%Y-%m-%d}; this one goes on from there, unless the settings are others")
+        return False
+    return True
+
+
+def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, say: Say, *, anew: bool) -> None:
+    """Go on with what an unfinished run of the same settings left, else begin with nothing."""
+    last = journal.last()
+    if last is not None and not anew:
+        if _same_so_far(plane, replayed):
+            say(f"continuing after {last.time:%Y-%m-%d}")
+            return
+        say(f"the last run had other settings: {ANEW}")
+    if last is not None:
+        wipe_desk(plane.connections.owner)
+    plane.cache.forget()  # what Redis holds belongs to a run that was wiped
 
 
 def _same_so_far(plane: MetaPlane, replayed: Replayed) -> bool:

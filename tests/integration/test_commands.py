@@ -56,6 +56,8 @@ class InterruptedJournal(PostgresJournal):
         return found
 
     def record(self, cycle, obeyed=None):
+        if "before recording" in self.deeds or not super().pending_commands():
+            self._now("after reading")  # a desk reads commands only once its record has found some
         self._now("before recording")
         done = super().record(cycle, obeyed)
         if done:

@@ -265,6 +265,10 @@ def test_the_command_shows_removes_and_says_why_not(desk, quorum):
     assert status == 0
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
     assert "2024-01-09 21:00" in out
+    head = out.splitlines()[1].split()
+    assert head == ["symbol", "first", "last", "bars", "missing", "suspect", "corrected"]
+    told = quorum("data --history")[1].splitlines()
+    assert told[1].split() == ["symbol", "bars", "suspect", "suspect", "ever", "corrections", "corrections", "ever"]
     assert [row["symbol"] for row in json.loads(quorum("data --json")[1])["symbols"]] == ["A", "B", "T"]
     assert json.loads(quorum("data gaps B --json")[1])[0]["missing"] == 1
     assert "high below low" in quorum("data quarantine")[1]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+from psycopg import Cursor
 
 from agents.adapters.database.locked_session import Driver
 from agents.core.ports import Command
@@ -21,7 +24,17 @@ def command_of(number: int, words: str) -> Command:
 
 def read_pending(connection: Driver) -> list[Command]:
     """Those that nobody obeyed yet, oldest first."""
-    return [command_of(*row) for row in connection.execute(_PENDING).fetchall()]
+    return pending_in(ask_pending(connection))
+
+
+def ask_pending(connection: Driver) -> Cursor[Any]:
+    """The question alone: in a pipeline its answer comes with those of the next ones, in one trip."""
+    return connection.execute(_PENDING)
+
+
+def pending_in(answer: Cursor[Any]) -> list[Command]:
+    """The answer to `ask_pending`."""
+    return [command_of(*row) for row in answer.fetchall()]
 
 
 def read_obeyed_since(connection: Driver, decision: datetime) -> list[Command]:

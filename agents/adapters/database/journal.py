@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from agents.adapters.database.chain_store import seal_unchained
 from agents.adapters.database.chain_writes import cycle_links, outcome_links, read_on_record
-from agents.adapters.database.commands import mark_obeyed, read_obeyed_since, read_pending
+from agents.adapters.database.commands import ask_pending, mark_obeyed, pending_in, read_obeyed_since, read_pending
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
@@ -100,6 +100,7 @@ class PostgresJournal:
         before, after = decision_rows(cycle), [*ledger_rows(cycle), *series_rows(cycle)]
         large = sum(len(part.rows) for part in (*before, *after)) > PIPELINE_ROWS
         with self.writer.transaction(pipelined=not large) as connection:
+            waiting = None if obeyed is None else ask_pending(connection)
             on_record = read_on_record(connection, cycle.outcomes)
             newest = on_record.newest
             if newest is not None and newest >= first:
@@ -107,7 +108,7 @@ class PostgresJournal:
                     _require_same(connection, cycle.state, newest)
                     return True  # recorded before: the answer to that COMMIT was lost
                 raise JournalError(f"decisions up to {newest} are recorded; {first} to {last} does not follow")
-            if obeyed is not None and read_pending(connection) != list(obeyed):
+            if waiting is not None and pending_in(waiting) != list(obeyed or ()):
                 return False
             if obeyed:
                 mark_obeyed(connection, obeyed, newest or BEFORE_ALL)

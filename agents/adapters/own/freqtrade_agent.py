@@ -113,6 +113,13 @@ class Candles:
 
     ohlcv = historic_ohlcv = get_pair_dataframe
 
+    def __getattr__(self, name: str) -> Any:
+        """What else freqtrade's `dp` has: AttributeError, so that `hasattr` says no, with what there is instead."""
+        raise AttributeError(
+            f"dp.{name} is not supported: a strategy sees candles here, no exchange (dp.get_pair_dataframe,"
+            " dp.current_whitelist)"
+        )
+
 
 class _Wanted(NamedTuple):
     """A method on a longer timeframe, and how its columns are named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,19 @@ def _read_parquet(file: Path) -> pd.DataFrame:
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    """As written; DataError for a row with fewer cells than the header, as an interrupted writer leaves it: pandas
+    takes what is missing for empty, and an empty position ends one."""
+    table = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    if (table.iloc[:, -1] == "").any():
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream)
+            for row in rows:
+                if 0 < len(row) < len(table.columns):
+                    raise DataError(
+                        f"{file}: line {rows.line_num}: ends after {len(row)} of {len(table.columns)} cells; an empty"
+                        " last cell is written with the comma before it"
+                    )
+    return table
 
 
 def line_of(row: int) -> str:

@@ -179,6 +179,10 @@ BAD_SIGNALS = [
     ("time,symbol,position\n2024-01-01,A,inf\n", "line 2: position 'inf'"),
     ("time,symbol,position\n2024-01-01,A,long\n", "line 2: position 'long'"),
     ("time,symbol,position\n2024-01-01,a b!,1\n", "line 2: 'a b!' is no symbol"),
+    (
+        "time,symbol,position\n2024-01-01,A,1\n2024-01-02,A\n",
+        "line 3: ends after 2 of 3 cells; an empty last cell",
+    ),
     ("time,symbol,position\n2024-01-01,A,1\n2024-01-01,A,0\n", "line 3: A has a signal of this time on line 2 already"),
 ]
 
@@ -193,6 +197,7 @@ def test_a_wrong_table_of_signals_is_refused_with_its_line(text, cause, tmp_path
 BAD_RETURNS = [
     ("time,return\n2024-01-01,-1\n", "line 2: return '-1' is no return above -1"),
     ("time,return\n2024-01-01,0.1\n2024-01-01T12:00:00,0.1\n", "line 3: 2024-01-01 has a return on line 2 already"),
+    ("time,return\n2024-01-01,0.1\n2024-01-02\n", "line 3: ends after 1 of 2 cells"),
     ("time,return\n2024-01-01,5%\n", "line 2: return '5%' is no number"),
     ("time,symbol,position\n2024-01-01,A,1\n", "is named NAME.csv"),
 ]
@@ -236,6 +241,11 @@ BAD_ANSWERS = [
     ),
     (
         "from freqtrade.strategy import IStrategy\nclass A(IStrategy):\n"
+        "    def populate_indicators(self, dataframe, metadata):\n        return self.dp.orderbook('A', 1)",
+        "dp.orderbook is not supported: a strategy sees candles here, no exchange",
+    ),
+    (
+        "from freqtrade.strategy import IStrategy\nclass A(IStrategy):\n"
         "    def populate_entry_trend(self, dataframe, metadata):\n        dataframe['nothing_here']",
         r"populate_entry_trend\(.*\): KeyError: 'nothing_here'",
     ),
@@ -250,6 +260,43 @@ def test_what_a_strategy_does_wrong_is_said_in_a_line(text, cause, tmp_path):
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
     assert isinstance(said, str) and re.search(cause, said), said
+
+
+INFORMATIVE = """
+from freqtrade.strategy import IStrategy, informative, merge_informative_pair
+
+class A(IStrategy):
+    def populate_entry_trend(self, dataframe, metadata):
+        dataframe.loc[dataframe["close"] > dataframe["LEVEL"], "enter_long"] = 1
+        return dataframe
+
+    def populate_exit_trend(self, dataframe, metadata):
+        dataframe.loc[dataframe["close"] < dataframe["LEVEL"], "exit_long"] = 1
+        return dataframe
+"""
+BY_DECORATOR = """
+    @informative("1w", "OTHER")
+    def populate_indicators_1w(self, dataframe, metadata):
+        return dataframe.assign(mean=dataframe["close"].rolling(4).mean())
+"""
+BY_PAIRS = """
+    def informative_pairs(self):
+        return [("OTHER", "1w")]
+
+    def populate_indicators(self, dataframe, metadata):
+        weeks = self.dp.get_pair_dataframe(pair="OTHER", timeframe="1w")
+        weeks["mean"] = weeks["close"].rolling(4).mean()
+        return merge_informative_pair(dataframe, weeks, self.timeframe, "1w", ffill=True)
+"""
+
+
+def test_a_freqtrade_strategy_reads_another_symbol_by_decorator_or_by_informative_pairs(tmp_path):
+    other, said = PANEL.symbols[-1], []
+    for body, level in ((BY_DECORATOR, f"{other.lower()}__mean_1w"), (BY_PAIRS, "mean_1w")):
+        (tmp_path / "a.py").write_text((INFORMATIVE + body).replace("OTHER", other).replace("LEVEL", level))
+        said.append(answered(tmp_path / "a.py").strength)
+    assert np.abs(said[0]).sum() > 100.0
+    np.testing.assert_array_equal(said[0], said[1])
 
 
 def test_missing_opinions_are_abstentions(tmp_path):

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 
 from agents.cli.check import YEAR, document_of, last_year_of, sentence_of
+from agents.cli.held_back import LIFTED, volatility_of, without_each
+from agents.cli.held_back import sentence_of as said_of_volatility
 from agents.core.errors import DataError
-from agents.core.settings import AgentsSettings, Settings
+from agents.core.settings import AgentsSettings, Settings, with_changes
 from agents.core.types import as_datetime
 from agents.quant.running_costs import AgentCosts, RunningCosts, running_costs
 from agents.wiring.history import ReplayRequest, history_of
@@ -56,3 +58,32 @@ def test_a_history_without_bars_says_so():
     empty = type(history)(source=history.source, symbols=BARS.symbols, total_bars=0, end=before)
     with pytest.raises(DataError, match="no bars yet"):
         last_year_of(empty)
+
+
+def test_what_holds_a_desk_below_its_volatility_is_found_by_lifting_it():
+    """A gross cap of 5 % holds a desk that is otherwise free; without it the same bars move as much as they may."""
+    held = with_changes(SETTINGS, {"risk.gross_cap": 0.05, "execution.buffer_by_cost": False})
+    history = last_year_of(history_of(BARS))
+
+    def trade(under):
+        return replay_history(history, ReplayRequest(settings=under, tuning=False)).run
+
+    volatility, target = volatility_of(trade(held)), held.combine.volatility_target
+    assert 0.0 < volatility < 0.2 * target
+    without = without_each(held, trade)
+    assert set(without) == set(LIFTED) - {"risk.allow_short", "execution.buffer_by_cost"}, "those hold nothing here"
+    free = with_changes(held, {"risk.gross_cap": 10.0, "execution.leverage": 10.0})
+    assert without["risk.gross_cap"] == volatility_of(trade(free)) > 3.0 * volatility
+    assert max(without, key=without.get) == "risk.gross_cap"
+    assert without["risk.reduce_drawdown"] == volatility
+
+
+def test_the_sentence_on_volatility():
+    without = {"risk.gross_cap": 0.12, "execution.buffer_by_cost": 0.08}
+    assert said_of_volatility(0.07, 0.15, without) == (
+        "Its volatility was 7.0 % a year, 15.0 % is aimed at; most is held back by the cap on all positions together"
+        " (risk.gross_cap): without it 12.0 %."
+    )
+    assert said_of_volatility(0.13, 0.15, {}) == "Its volatility was 13.0 % a year, 15.0 % is aimed at."
+    assert "no single limit" in said_of_volatility(0.07, 0.15, {"risk.gross_cap": 0.075})
+    assert "no single limit" in said_of_volatility(0.07, 0.15, {})
