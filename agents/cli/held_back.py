@@ -16,7 +16,7 @@ NEAR = 0.8
 """A desk at this share of its target is not held back."""
 MATTERS = 0.1
 """A limit without which the volatility would rise by less than this share of the target is not what holds a desk."""
-LIFTED: Mapping[str, Mapping[str, Any]] = {
+LIFTED: dict[str, Mapping[str, Any]] = {
     "risk.gross_cap": {"risk.gross_cap": 10.0, "execution.leverage": 10.0},
     "risk.symbol_cap": {"risk.symbol_cap": 10.0},
     "risk.allow_short": {"risk.allow_short": True},
@@ -24,12 +24,20 @@ LIFTED: Mapping[str, Mapping[str, Any]] = {
     "execution.buffer_by_cost": {"execution.buffer_by_cost": False},
 }
 """Limits by the key that a user would change, and the settings under which each holds nothing back."""
+CAPS, ALL = "risk.symbol_cap and risk.gross_cap", "all of them"
+TOGETHER: dict[str, Mapping[str, Any]] = {
+    CAPS: {**LIFTED["risk.symbol_cap"], **LIFTED["risk.gross_cap"]},
+    ALL: {key: value for changes in LIFTED.values() for key, value in changes.items()},
+}
+"""Asked about where no single limit does it: of two caps the one holds where the other was lifted."""
 WORDS = {
     "risk.gross_cap": "the cap on all positions together",
     "risk.symbol_cap": "the cap on each symbol's position",
     "risk.allow_short": "that it may not sell short",
     "risk.reduce_drawdown": "what its drawdown took off",
     "execution.buffer_by_cost": "the no-trade zone: trades that were not worth their costs",
+    CAPS: "the caps on positions",
+    ALL: "several limits",
 }
 
 
@@ -40,8 +48,9 @@ def volatility_of(run: Run) -> float:
 
 
 def without_each(settings: Settings, trade: Callable[[Settings], Run]) -> dict[str, float]:
-    """The volatility that the desk would have had without each limit; `trade` replays its bars under some settings."""
-    lifted = {key: with_changes(settings, changes) for key, changes in LIFTED.items()}
+    """The volatility that the desk would have had without each limit, and without some together; `trade` replays its
+    bars under some settings."""
+    lifted = {key: with_changes(settings, changes) for key, changes in (LIFTED | TOGETHER).items()}
     return {key: volatility_of(trade(other)) for key, other in lifted.items() if other != settings}
 
 
@@ -50,7 +59,8 @@ def sentence_of(volatility: float, target: float, without: Mapping[str, float]) 
     said = f"Its volatility was {percent(volatility)} a year, {percent(target)} is aimed at"
     if volatility >= NEAR * target:
         return f"{said}."
-    key = max(without, key=lambda name: without[name], default="")
-    if not key or without[key] < volatility + MATTERS * target:
-        return f"{said}; no single limit holds it there, its agents asked for no more."
-    return f"{said}; most is held back by {WORDS[key]} ({key}): without it {percent(without[key])}."
+    alone = sorted((key for key in without if key in LIFTED), key=lambda key: without[key])
+    for key in (*alone[-1:], CAPS, ALL):
+        if without.get(key, 0.0) >= volatility + MATTERS * target:
+            return f"{said}; most is held back by {WORDS[key]} ({key}): without that {percent(without[key])}."
+    return f"{said}; no limit holds it there: its agents asked for no more."

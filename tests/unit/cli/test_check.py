@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from agents.cli.check import YEAR, document_of, last_year_of, sentence_of
-from agents.cli.held_back import LIFTED, volatility_of, without_each
+from agents.cli.held_back import ALL, CAPS, LIFTED, volatility_of, without_each
 from agents.cli.held_back import sentence_of as said_of_volatility
 from agents.core.errors import DataError
 from agents.core.settings import AgentsSettings, Settings, with_changes
@@ -71,10 +71,9 @@ def test_what_holds_a_desk_below_its_volatility_is_found_by_lifting_it():
     volatility, target = volatility_of(trade(held)), held.combine.volatility_target
     assert 0.0 < volatility < 0.2 * target
     without = without_each(held, trade)
-    assert set(without) == set(LIFTED) - {"risk.allow_short", "execution.buffer_by_cost"}, "those hold nothing here"
+    assert set(without) == {*LIFTED, CAPS, ALL} - {"risk.allow_short", "execution.buffer_by_cost"}, "those do nothing"
     free = with_changes(held, {"risk.gross_cap": 10.0, "execution.leverage": 10.0})
     assert without["risk.gross_cap"] == volatility_of(trade(free)) > 3.0 * volatility
-    assert max(without, key=without.get) == "risk.gross_cap"
     assert without["risk.reduce_drawdown"] == volatility
 
 
@@ -82,8 +81,13 @@ def test_the_sentence_on_volatility():
     without = {"risk.gross_cap": 0.12, "execution.buffer_by_cost": 0.08}
     assert said_of_volatility(0.07, 0.15, without) == (
         "Its volatility was 7.0 % a year, 15.0 % is aimed at; most is held back by the cap on all positions together"
-        " (risk.gross_cap): without it 12.0 %."
+        " (risk.gross_cap): without that 12.0 %."
     )
     assert said_of_volatility(0.13, 0.15, {}) == "Its volatility was 13.0 % a year, 15.0 % is aimed at."
-    assert "no single limit" in said_of_volatility(0.07, 0.15, {"risk.gross_cap": 0.075})
-    assert "no single limit" in said_of_volatility(0.07, 0.15, {})
+    both = {"risk.gross_cap": 0.07, "risk.symbol_cap": 0.075, CAPS: 0.14, ALL: 0.2}
+    assert "by the caps on positions (risk.symbol_cap and risk.gross_cap): without that 14.0 %" in (
+        said_of_volatility(0.07, 0.15, both)
+    ), "seen: with three currencies neither cap did it alone, and no limit was named"
+    assert "several limits (all of them)" in said_of_volatility(0.07, 0.15, both | {CAPS: 0.08})
+    for nothing in ({}, {"risk.gross_cap": 0.075, ALL: 0.075}):
+        assert "no limit holds it there" in said_of_volatility(0.07, 0.15, nothing)

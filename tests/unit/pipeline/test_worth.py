@@ -23,12 +23,13 @@ YEAR = 252.0
 
 
 def stepped(seed: int, *, costs: float = 1.0, short: bool = True, bars: int = 120):
-    """Two agents on three symbols, with gaps, actions, a suspect bar and a delisting."""
+    """Two agents on three symbols, with gaps, actions, a dividend on the day of a split, a suspect bar and a delisting."""
     rng = np.random.default_rng(seed)
     world = make_bars(bars, 3, seed, gaps=0.05, actions=True)
     suspect = np.zeros(world.open.shape, dtype=bool)
     suspect[bars // 2, 0] = np.isfinite(world.open[bars // 2, 0])
     world = replace(world, suspect=suspect)
+    world.split[bars // 3, 2], world.dividend[bars // 3, 2] = 2.0, 0.05 * np.nanmean(world.close[:, 2])
     world.delisting[bars * 3 // 4, 1] = 0.7 * np.nanmean(world.close[:, 1])
     world.open[bars * 3 // 4 :, 1] = world.close[bars * 3 // 4 :, 1] = np.nan
     forecast = np.clip(rng.normal(0.0, 1.0, (bars, 3, 2)), -2.0, 2.0)

@@ -50,24 +50,24 @@ def constant(strength: np.ndarray):
 # ---------------------------------------------------------------- chunks
 
 
-@pytest.mark.parametrize("cells", [1, 900, 2000])
-def test_chunks_change_nothing(monkeypatch, cells):
+def test_chunks_change_nothing(monkeypatch):
     """Orders, fills and decisions of small chunks are those of the whole; equity to 1e-9, since recursive means only forget."""
     plan = ReplayRequest(settings=SETTINGS)
     whole = replay_history(history_of(BARS), plan)
-    monkeypatch.setattr(replay_app, "CHUNK_CELLS", cells)
     monkeypatch.setattr(replay_app, "LEAST_ROWS", 40)
     monkeypatch.setattr(replay_app, "lead_of", lambda _settings, needed: max(needed, 43))
-    parts = replay_history(history_of(BARS), plan)
-    np.testing.assert_array_equal(parts.run.fills.quantity, whole.run.fills.quantity)
-    np.testing.assert_allclose(parts.run.equity, whole.run.equity, rtol=1e-9)
-    assert [(d.at, d.status, d.weights) for d in parts.decisions] == [
-        (d.at, d.status, d.weights) for d in whole.decisions
-    ]
-    assert parts.manifest == whole.manifest, "the data's digest does not hang on chunks"
-    for name in ("signals", "hits", "calls", "trades"):
-        np.testing.assert_array_equal(getattr(parts.days, name), getattr(whole.days, name), err_msg=name)
-    np.testing.assert_allclose(parts.days.correlation_sums, whole.days.correlation_sums, rtol=1e-7, atol=1e-9)
+    for cells in (1, 900, 2000):  # in one test: the whole, which all are held to, is computed once
+        monkeypatch.setattr(replay_app, "CHUNK_CELLS", cells)
+        parts = replay_history(history_of(BARS), plan)
+        np.testing.assert_array_equal(parts.run.fills.quantity, whole.run.fills.quantity, err_msg=str(cells))
+        np.testing.assert_allclose(parts.run.equity, whole.run.equity, rtol=1e-9, err_msg=str(cells))
+        assert [(d.at, d.status, d.weights) for d in parts.decisions] == [
+            (d.at, d.status, d.weights) for d in whole.decisions
+        ], cells
+        assert parts.manifest == whole.manifest, "the data's digest does not hang on chunks"
+        for name in ("signals", "hits", "calls", "trades"):
+            np.testing.assert_array_equal(getattr(parts.days, name), getattr(whole.days, name), err_msg=name)
+        np.testing.assert_allclose(parts.days.correlation_sums, whole.days.correlation_sums, rtol=1e-7, atol=1e-9)
 
 
 class Counting(MemoryBars):
