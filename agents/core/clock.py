@@ -71,6 +71,8 @@ class SimulatedClock:
 
 def require_utc(moment: datetime, name: str) -> datetime:
     """`moment` in UTC; ValueError for a naive datetime, whose meaning nobody can know."""
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError(f"{name} is a naive datetime ({moment}); times must be timezone-aware")
     return moment.astimezone(UTC)

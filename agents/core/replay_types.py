@@ -3,7 +3,7 @@ computed from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,7 +94,7 @@ class JobRecords:
     """What the jobs of a replay leave beside decisions: their runs, the scorecards (of every analysis where asked for,
     else the last ones), the agents' changes of state, and the beliefs that are kept."""
 
-    runs: tuple[JobRun, ...]
+    runs: Sequence[JobRun]
     scorecards: tuple[Scorecard, ...]
     lives: tuple[LifeChange, ...]
     beliefs: Mapping[BeliefsKind, KeptBeliefs]

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -113,15 +114,21 @@ def fitted(published: WeightSet, agents: Sequence[str], floor: float, at: dateti
     if set(published.weights) == set(agents):
         return require_usable(published, agents, at)
     require_usable(published, tuple(published.weights), at)
-    staying = {name: float(published.weights[name]) for name in agents if name in published.weights}
+    weights = fitted_weights(published.weights, agents, floor)
+    reason = f"version {published.version} for the agents there are now; new ones at the floor"
+    return replace(published, version=0, weights=weights, created_at=at, valid_until=None, reason=reason)
+
+
+def fitted_weights(published: Mapping[str, Decimal], agents: Sequence[str], floor: float) -> dict[str, Decimal]:
+    """The weights of `fitted`."""
+    staying = {name: float(published[name]) for name in agents if name in published}
     total, joining = math.fsum(staying.values()), len(agents) - len(staying)
     share = min(floor, 1.0 / len(agents)) if total > 0.0 else 0.0
     raw = {
         name: (1.0 - share * joining) * staying[name] / total if name in staying and total > 0.0 else share
         for name in agents
     }
-    reason = f"version {published.version} for the agents there are now; new ones at the floor"
-    return unpublished(raw, agents, at, published.level, reason)
+    return normalised(raw, agents)
 
 
 def vector_of(weights: Mapping[str, Decimal], agents: Sequence[str]) -> Floats:

@@ -22,6 +22,7 @@ from agents.quant.beliefs import (
     from_replay,
     interval,
 )
+from agents.quant.compiled import compiled
 from agents.quant.proposal import CAUSES, AgentBelief, AllocationProblem, Beliefs, Proposal, Status
 from agents.quant.target import (
     ANCHOR_SHARPE,
@@ -114,31 +115,39 @@ def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outc
     )
 
 
-def _bounds(state: BeliefState, views: Views) -> Floats:
-    """[A, 2]: bounds that hold each agent's skill with INTERVAL_SHARE, and what is believed of it."""
-    bounds = interval(chances_where_agents_differ(state), INTERVAL_SHARE) * activity(state)[:, None]
-    return np.column_stack([np.minimum(bounds[:, 0], views.skill), np.maximum(bounds[:, 1], views.skill)])
-
-
 def _beliefs(problem: AllocationProblem, state: BeliefState, views: Views, weights: Floats) -> Beliefs:
-    shares, views = chances_of_shares(state), of_a_year(views, activity(state))
-    (low, high), mean = _bounds(state, views).T.tolist(), views.skill.tolist()
-    better = better_than_average(chances_of_levels(state, shares)).tolist()
-    tilt = weights - problem.anchor
-    risk, whole = active_risk(views, tilt), active_risk(views, problem.anchor)
     trades = problem.turnover_cost * float(np.abs(weights - problem.start).sum())
+    each, shares, (gain, risk, whole) = _figures(state, views, problem.anchor, weights)
     price = 0.5 * ANCHOR_SHARPE * (risk / whole) ** 2 + trades / whole if whole > 0.0 else 0.0
     return Beliefs(
-        agents=tuple(
-            AgentBelief(mean=m, low=least, high=most, better=chance)
-            for m, least, most, chance in zip(mean, low, high, better, strict=True)
-        ),
+        agents=tuple(AgentBelief(*row) for row in each.tolist()),
         share_differing=float(shares @ (1.0 - SHARES)),
-        expected_gain=float(tilt @ (views.skill * views.volatility)),
+        expected_gain=gain,
         active_risk=risk,
         price=price,
         from_replay=from_replay(state),
     )
+
+
+@compiled
+def _figures(
+    state: BeliefState, views: Views, anchor: Floats, weights: Floats
+) -> tuple[Floats, Floats, tuple[float, float, float]]:
+    """What is told of all days of a year. [A, 4]: the parts of each agent's `AgentBelief`, with bounds that hold its
+    skill with INTERVAL_SHARE, and what is believed of it; the chances of the worlds; and what it is expected to bring
+    to hold `weights` instead of the anchor, the risk of that, and the anchor's own."""
+    shares, active = chances_of_shares(state), activity(state)
+    of_year = of_a_year(views, active)
+    bounds = interval(chances_where_agents_differ(state), INTERVAL_SHARE)
+    better = better_than_average(chances_of_levels(state))
+    each, tilt, gain = np.empty((len(active), 4)), weights - anchor, 0.0
+    for a in range(len(active)):
+        skill = of_year.skill[a]
+        each[a, 0], each[a, 3] = skill, better[a]
+        each[a, 1] = min(bounds[a, 0] * active[a], skill)
+        each[a, 2] = max(bounds[a, 1] * active[a], skill)
+        gain += tilt[a] * (skill * of_year.volatility[a])
+    return each, shares, (gain, active_risk(of_year, tilt), active_risk(of_year, anchor))
 
 
 def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, target: Floats) -> dict[str, object]:

@@ -72,7 +72,7 @@ def mixes_without(returns: Floats, weights: Floats) -> Floats:
 def adding(own: Floats, mix: Floats, counted: Booleans, periods_per_year: float) -> Adding:
     """From an agent's own returns [T], NaN where it had no opinion, and those of the mix without it [T], oldest first.
     Evidence is of the `counted` periods [T] only; those before tell what is usual."""
-    return _adding(*_measured(own, mix, counted), periods_per_year)
+    return Adding(*_adding(_measured(own, mix, counted), periods_per_year))
 
 
 def adding_of_each(
@@ -80,29 +80,40 @@ def adding_of_each(
 ) -> list[Adding]:
     """`adding` of each agent to the mix of the others, of `returns` [T, A] at `weights` [T, A]. An agent is looked at
     from the period `looked_at` [A] on, and its evidence is of those from `counted` [A] on."""
-    measured = _each_measured(returns, weights, looked_at, counted).tolist()
-    return [_adding(row[0], int(row[1]), row[2], int(row[3]), periods_per_year) for row in measured]
+    each = _each_adding(returns, weights, looked_at, counted, periods_per_year).tolist()
+    return [
+        Adding(evidence, int(bets), ratio, low, high, belief, int(periods))
+        for evidence, bets, ratio, low, high, belief, periods in each
+    ]
 
 
-def _adding(log_evidence: float, bets: int, total: float, periods: int, periods_per_year: float) -> Adding:
-    """From what was measured: evidence and bets, and the sum of what the agent made beyond its share of the mix."""
+@compiled
+def _adding(
+    measured: tuple[float, int, float, int], periods_per_year: float
+) -> tuple[float, int, float, float, float, float, int]:
+    """The parts of `Adding`, from what was `_measured`."""
+    log_evidence, bets, total, periods = measured
     years = periods / periods_per_year
     spread = 1.0 / math.sqrt(PRIOR_DEVIATION**-2 + years)
     ratio = total / math.sqrt(periods_per_year) * spread**2
     belief = 0.5 * math.erfc(-ratio / spread / math.sqrt(2.0))
     width = 1.2815515655446004 * spread
-    return Adding(log_evidence, bets, ratio, ratio - width, ratio + width, belief, periods)
+    return log_evidence, bets, ratio, ratio - width, ratio + width, belief, periods
 
 
 @compiled
-def _each_measured(returns: Floats, weights: Floats, looked_at: Integers, counted: Integers) -> Floats:
-    """[A, 4]: `_measured` of each agent."""
-    mixes, result = mixes_without(returns, weights), np.empty((returns.shape[1], 4))
+def _each_adding(
+    returns: Floats, weights: Floats, looked_at: Integers, counted: Integers, periods_per_year: float
+) -> Floats:
+    """[A, 7]: `_adding` of each agent."""
+    mixes, result = mixes_without(returns, weights), np.empty((returns.shape[1], 7))
     for a in range(returns.shape[1]):
         first = looked_at[a]
         evident = np.arange(first, len(returns)) >= counted[a]
         measured = _measured(returns[first:, a].copy(), mixes[first:, a].copy(), evident)
-        result[a, 0], result[a, 1], result[a, 2], result[a, 3] = measured
+        parts = _adding(measured, periods_per_year)
+        result[a, 0], result[a, 1], result[a, 2], result[a, 3] = parts[:4]
+        result[a, 4], result[a, 5], result[a, 6] = parts[4:]
     return result
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
-from agents.core.types import Floats, Integers
+from agents.core.types import Booleans, Floats, Integers
 from agents.quant.adaptive import propose_by_beliefs
 from agents.quant.belief_state import BeliefState
 from agents.quant.beliefs import advance_all, no_beliefs, pace_of
-from agents.quant.bounded_weights import SolverError, box_of, feasible_start, project
+from agents.quant.bounded_weights import Box, SolverError, box_of, feasible_start, project
 from agents.quant.candidate import candidate_of, estimates_of
 from agents.quant.limits import Limits, Method, Solver
 from agents.quant.moments import measurable
@@ -45,7 +46,7 @@ def propose(
     anchor: Floats | None = None,
     state: BeliefState | None = None,
     trust: float = 1.0,
-    signals: Integers | None = None,
+    signals: Integers | Floats | None = None,
 ) -> Proposal:
     """The decision about the weights of A agents.
 
@@ -67,15 +68,15 @@ def propose(
     if not agents:
         return _nobody(previous)
     anchor = anchor / anchor.sum()
-    box = box_of(limits, anchor)
+    box, middle = _room(limits, tuple(anchor.tolist()))
     start, notes = feasible_start(previous, box)
     spoken = None if signals is None else np.asarray(signals) >= limits.minimum_signals
-    able = measurable(returns, limits.minimum_signals) if spoken is None else spoken & measurable(returns, MOVED_LEAST)
+    able = _able(returns, limits, spoken) if method != "adaptive" else np.zeros(agents, dtype=bool)
     problem = AllocationProblem(
         start=start,
         brought_in=bool(np.max(np.abs(start - previous)) > 1e-6),
         notes=tuple(notes),
-        anchor=project(anchor, box.low, box.high),
+        anchor=middle,
         low=box.low,
         high=box.high,
         spoken=spoken,
@@ -95,6 +96,19 @@ def propose(
     if len(returns):
         known = advance_all(known, returns, pace_of(periods_per_year, trust, replayed=trust < 1.0))
     return propose_by_beliefs(problem, known)
+
+
+@lru_cache(maxsize=64)
+def _room(limits: Limits, anchor: tuple[float, ...]) -> tuple[Box, Floats]:
+    """The bounds of the weights, and the anchor brought inside them. Kept: most decisions ask for the last one's."""
+    wanted = np.array(anchor)
+    box = box_of(limits, wanted)
+    return box, project(wanted, box.low, box.high)
+
+
+def _able(returns: Floats, limits: Limits, spoken: Booleans | None) -> Booleans:
+    """[A]: which agents a textbook method can measure."""
+    return measurable(returns, limits.minimum_signals) if spoken is None else spoken & measurable(returns, MOVED_LEAST)
 
 
 def _nobody(previous: Floats) -> Proposal:

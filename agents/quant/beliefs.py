@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,9 +26,9 @@ from agents.quant.belief_state import (
     REDRAW_PERIODS,
     SHARES,
     UNRELATED_PERIODS,
+    WORLDS,
     BeliefState,
     Pace,
-    room_for,
 )
 from agents.quant.belief_worlds import weigh_shares
 from agents.quant.compiled import compiled
@@ -126,28 +127,41 @@ def from_arrays(arrays: Mapping[str, Floats]) -> BeliefState:
     if set(arrays) != set(BeliefState._fields):
         raise BeliefsError(f"beliefs have the parts {', '.join(BeliefState._fields)}; stored are {', '.join(arrays)}")
     state = BeliefState(**{name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()})
-    fresh = no_beliefs(len(state.belief)) if state.belief.ndim == 1 else None
-    if fresh is None or any(old.shape != new.shape for old, new in zip(state, fresh, strict=True)):
+    if state.belief.ndim != 1 or tuple(values.shape for values in state) != _shapes(len(state.belief)):
         raise BeliefsError("the stored beliefs' arrays do not fit each other")
     return state
+
+
+@lru_cache(maxsize=16)
+def _shapes(agents: int) -> tuple[tuple[int, ...], ...]:
+    """Of the state's arrays."""
+    return tuple(values.shape for values in no_beliefs(agents))
 
 
 # ---------------------------------------------------------------- what is believed
 
 
+@compiled
 def chances_of_shares(state: BeliefState) -> Floats:
     """[Q]: how probable it is that so many of the agents are ordinary, for each share in SHARES."""
-    room = room_for(len(state.belief))
-    weigh_shares(state, room.correlation, room.row, room.share)
-    return room.share
+    agents, share = len(state.belief), np.empty(WORLDS)
+    weigh_shares(state, np.empty((agents, agents)), np.empty(agents), share)
+    return share
 
 
-def chances_of_levels(state: BeliefState, shares: Floats | None = None) -> Floats:
-    """[A, 25]: how probable each agent's skill is at each of LEVELS, over all shares of ordinary agents, whose chances
-    are `shares` (None: `chances_of_shares`)."""
-    return np.asarray(state.chance @ (chances_of_shares(state) if shares is None else shares))
+@compiled
+def chances_of_levels(state: BeliefState) -> Floats:
+    """[A, 25]: how probable each agent's skill is at each of LEVELS, over all shares of ordinary agents."""
+    shares = chances_of_shares(state)
+    chances = np.zeros((len(state.belief), len(LEVELS)))
+    for a in range(len(state.belief)):
+        for k in range(len(LEVELS)):
+            for q in range(WORLDS):
+                chances[a, k] += state.chance[a, k, q] * shares[q]
+    return chances
 
 
+@compiled
 def chances_where_agents_differ(state: BeliefState) -> Floats:
     """[A, 25]: how probable each agent's skill is at each of LEVELS if it is no ordinary one.
 
@@ -156,15 +170,22 @@ def chances_where_agents_differ(state: BeliefState) -> Floats:
     """
     most, middle = int(np.argmin(SHARES)), len(LEVELS) // 2
     chances = state.chance[:, :, most].copy()
-    chances[:, middle] *= 1.0 - SHARES[most] / PRIOR[middle, most]  # what of the chance of level 0 is not ordinary
-    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
+    for a in range(len(chances)):
+        chances[a, middle] *= 1.0 - SHARES[most] / PRIOR[middle, most]  # what of the chance of level 0 is not ordinary
+        chances[a] /= np.sum(chances[a])
+    return chances
 
 
+@compiled
 def better_than_average(chances: Floats) -> Floats:
     """[A]: how probable it is, by `chances` [A, 25], that an agent is better than the average one. To be exactly
     average counts half."""
-    middle = len(LEVELS) // 2
-    return np.asarray(chances[:, middle + 1 :].sum(axis=1) + 0.5 * chances[:, middle])
+    middle, better = len(LEVELS) // 2, np.empty(len(chances))
+    for a in range(len(chances)):
+        better[a] = 0.5 * chances[a, middle]
+        for k in range(middle + 1, len(LEVELS)):
+            better[a] += chances[a, k]
+    return better
 
 
 @compiled
@@ -182,9 +203,14 @@ def interval(chances: Floats, share: float) -> Floats:
     return bounds
 
 
+@compiled
 def activity(state: BeliefState) -> Floats:
     """[A]: the root of the share of periods with an opinion, by which a skill per active period is one per year."""
-    return np.sqrt(np.divide(state.active, state.alive, out=np.ones_like(state.active), where=state.alive > 0.0))
+    share = np.ones(len(state.active))
+    for a in range(len(share)):
+        if state.alive[a] > 0.0:
+            share[a] = math.sqrt(state.active[a] / state.alive[a])
+    return share
 
 
 def from_replay(state: BeliefState) -> float:

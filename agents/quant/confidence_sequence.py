@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Floats, Integers
 from agents.quant.compiled import compiled
 from agents.quant.returns import MINIMUM_PERIODS, STILL
 
@@ -29,9 +29,15 @@ NEIGHBOURS = 5
 def sharpe_sequence(returns: Floats) -> tuple[float, float]:
     """The interval of the Sharpe ratio per period of returns [T], all there are since the first; NaNs below 60 of them
     or without movement."""
+    mean, variance = _mean_and_variance(returns) if len(returns) >= FIRST_LOOK else (0.0, 0.0)
+    return _sequence(returns, mean, variance)
+
+
+@compiled
+def _sequence(returns: Floats, mean: float, variance: float) -> tuple[float, float]:
+    """`sharpe_sequence` of returns with this mean and variance."""
     count = len(returns)
-    mean, variance = _mean_and_variance(returns) if count >= FIRST_LOOK else (0.0, 0.0)
-    if not variance > 1e-30:
+    if count < FIRST_LOOK or not variance > 1e-30:
         return math.nan, math.nan
     level = 2.0 * LEVEL
     spread = (-2.0 * math.log(level) + math.log(1.0 - 2.0 * math.log(level))) / NARROWEST_AT
@@ -71,16 +77,39 @@ def ratios_and_sequences(returns: Floats) -> Floats:
     """[A, 3]: the Sharpe ratio per period of each agent's returns [T, A], as `returns.sharpe_ratio` has it, and the two
     ends of its `sharpe_sequence`. NaN are periods that an agent has no part in."""
     known, result = np.empty(len(returns)), np.full((returns.shape[1], 3), np.nan)
+    seen, mean, variance = _means_and_variances(returns)
     for a in range(returns.shape[1]):
+        if seen[a] < MINIMUM_PERIODS:
+            continue
         count = 0
         for t in range(len(returns)):
             if np.isfinite(returns[t, a]):
                 known[count] = returns[t, a]
                 count += 1
-        if count >= MINIMUM_PERIODS:
-            mean, variance = _mean_and_variance(known[:count])
-            deviation = math.sqrt(variance)
-            if deviation > STILL:
-                result[a, 0] = mean / deviation
-        result[a, 1], result[a, 2] = sharpe_sequence(known[:count])
+        deviation = math.sqrt(variance[a])
+        if deviation > STILL:
+            result[a, 0] = mean[a] / deviation
+        result[a, 1], result[a, 2] = _sequence(known[:count], mean[a], variance[a])
     return result
+
+
+@compiled
+def _means_and_variances(returns: Floats) -> tuple[Integers, Floats, Floats]:
+    """[A] each: periods that each agent has a part in, and `_mean_and_variance` of them, to the bit. All agents side by
+    side: one after the other would wait for each sum."""
+    agents = returns.shape[1]
+    seen, mean, variance = np.zeros(agents, dtype=np.int64), np.zeros(agents), np.zeros(agents)
+    for t in range(len(returns)):
+        for a in range(agents):
+            here = abs(returns[t, a]) < np.inf
+            mean[a] = mean[a] + returns[t, a] if here else mean[a]
+            seen[a] += here
+    for a in range(agents):
+        mean[a] /= seen[a]
+    for t in range(len(returns)):
+        for a in range(agents):
+            rest = returns[t, a] - mean[a]
+            variance[a] = variance[a] + rest * rest if abs(rest) < np.inf else variance[a]
+    for a in range(agents):
+        variance[a] /= seen[a] - 1.0
+    return seen, mean, variance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agents.core.types import Booleans, Floats
 from agents.quant.belief_state import BeliefState
@@ -17,8 +17,7 @@ CAUSES = ("mean", "volatility", "correlation", "cap", "step")
 the candidate the weights go now, from where they are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentBelief:
+class AgentBelief(NamedTuple):
     """What is believed of one agent's skill, an annual Sharpe ratio above the average agent's: the mean, the bounds
     that hold it with 80 %, and how probable it is that the agent is better than the average one."""
 
@@ -29,8 +28,8 @@ class AgentBelief:
 
     def as_plain(self) -> dict[str, float]:
         """Numbers, fit for JSON."""
-        parts = {"mean": self.mean, "low": self.low, "high": self.high, "better": self.better}
-        return {name: round(value, 4) for name, value in parts.items()}
+        mean, low, high, better = self
+        return {"mean": round(mean, 4), "low": round(low, 4), "high": round(high, 4), "better": round(better, 4)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +86,7 @@ class AllocationProblem:
     `start` [A] are the weights in force, brought inside the limits; `brought_in` says that this changed them, and
     `notes` why. `anchor` [A] are the weights to hold while nothing is known, `low` and `high` [A] the limits.
     `spoken` [A] marks those that have said enough (None: to be told by their books),
-    `measurable` [A] the agents that can be measured, `returns` [T, M] are theirs, oldest first,
+    `measurable` [A] the agents that a textbook method can measure, `returns` [T, M] are theirs, oldest first,
     NaN where an agent did not exist. `turnover_cost` is the cost of moving all of the book, as a fraction.
     """
 

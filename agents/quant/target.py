@@ -65,6 +65,7 @@ def views_of(state: BeliefState, root_year: float) -> Views:
     return Views(state.belief.copy(), volatility, correlation)
 
 
+@compiled
 def of_a_year(views: Views, activity: Floats) -> Views:
     """The views of all days of a year, of agents that speak on the square of `activity` [A] of them: one that is active
     one day in ten has a tenth of its active days' year."""

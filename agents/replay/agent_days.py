@@ -22,6 +22,7 @@ SPOKEN = 0.02
 """A strength below this names no direction, so nothing can come true."""
 SMALLEST_SHARE = 5e-9
 """Half of money's last digit: less is a contribution of nothing."""
+NO_TRADE = tuple(str(reason) for reason in NoTrade)
 _SIGNALS, _HITS, _CALLS, _TRADES, _PNL, _TURNOVER, _SUMS, _BRIER = 0, 1, 2, 3, 4, 5, 6, 12
 _FIGURES = 14
 
@@ -43,7 +44,7 @@ class AgentDayTable:
         self._returns = np.empty((0, len(agents)))
         self._table = np.empty((_FIGURES, 0, len(agents)))
         self._counts = np.empty((_PNL, 0, len(agents)), dtype=np.int64)
-        self._shares = [np.empty((3, 0))]
+        self._shares, self._shared = np.empty((3, 64)), 0
         self._days = 0
         self._seen = 0
         self._before = 0
@@ -85,9 +86,9 @@ class AgentDayTable:
             return 0
         self._known = None
         first_day = max(0, self._days - REPEATED_DAYS)
-        last_day = int(np.searchsorted(self._date, self._day[stop - 1]))
-        start = max(self._floor, int(np.searchsorted(self._day, self._date[first_day])))
-        day = np.searchsorted(self._date, self._day[start:stop]) - first_day
+        last_day = int(self._date.searchsorted(self._day[stop - 1]))
+        start = max(self._floor, int(self._day.searchsorted(self._date[first_day])))
+        day = self._date.searchsorted(self._day[start:stop]) - first_day
         dates = self._date[first_day : last_day + 1].astype(np.int64)
         out = self._out
         strength, confidence, abstained = self._signals
@@ -110,9 +111,17 @@ class AgentDayTable:
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
         self._counts[:, first_day : last_day + 1] = table[:_PNL]
-        self._shares.append(self._shares_of(max(self._floor, self._seen), stop))
+        self._share(self._shares_of(max(self._floor, self._seen), stop))
         added, self._days, self._seen = last_day + 1 - self._days, last_day + 1, stop
         return added
+
+    def _share(self, new: Floats) -> None:
+        """Keep these, too; room grows by doubling."""
+        count = self._shared + new.shape[1]
+        if count > self._shares.shape[1]:
+            self._shares = np.concatenate([self._shares[:, : self._shared], np.empty((3, 2 * count))], axis=1)
+        self._shares[:, self._shared : count] = new
+        self._shared = count
 
     def _shares_of(self, start: int, stop: int) -> Floats:
         """[3, N]: what each agent had of the trades that closed at these rows."""
@@ -129,19 +138,16 @@ class AgentDayTable:
         """What the desk did at the bars seen after the first `since` (as far as the chunk reaches back)."""
         rows = slice(max(0, since - self._before), self.available)
         out = self._out
-        closed = np.abs(out.realised[rows]).max(axis=2) >= SMALLEST_SHARE
-        reasons = np.bincount(out.no_trade[rows].ravel(), minlength=len(NoTrade))
+        costs = (out.fill_fee[rows], out.fill_spread[rows], out.fill_impact[rows])
+        reasons, orders, trades, sums = _traded(out.order[rows], out.no_trade[rows], costs, out.realised[rows])
+        fees, spread, impact, pnl = sums.tolist()
         return Trading(
             decisions=self.available - rows.start,
-            orders=int(np.count_nonzero(out.order[rows])),
-            no_trade={str(NoTrade(k)): int(n) for k, n in enumerate(reasons) if k and n},
-            costs=FillCosts(
-                fees=float(out.fill_fee[rows].sum()),
-                spread=float(out.fill_spread[rows].sum()),
-                impact=float(out.fill_impact[rows].sum()),
-            ),
-            trades=int(closed.sum()),
-            pnl=float(out.realised[rows].sum()),
+            orders=orders,
+            no_trade={NO_TRADE[k]: n for k, n in enumerate(reasons.tolist()) if k and n},
+            costs=FillCosts(fees=fees, spread=spread, impact=impact),
+            trades=trades,
+            pnl=pnl,
         )
 
     def days(self, last: np.datetime64) -> AgentDays:
@@ -151,10 +157,9 @@ class AgentDayTable:
         return self._known[1]
 
     def _days_up_to(self, last: np.datetime64) -> AgentDays:
-        n = int(np.searchsorted(self._date[: self._days], last, side="right"))
+        n = int(self._date[: self._days].searchsorted(last, side="right"))
         table = self._table[:, :n]
-        self._shares = [np.concatenate(self._shares, axis=1)] if len(self._shares) > 1 else self._shares
-        shares = self._shares[0]
+        shares = self._shares[:, : self._shared]
         return AgentDays(
             date=self._date[:n],
             agents=self._agents,
@@ -167,7 +172,7 @@ class AgentDayTable:
             turnover=table[_TURNOVER],
             correlation_sums=table[_SUMS:_BRIER],
             brier_sums=table[_BRIER:],
-            trade_shares=shares[:, : int(np.searchsorted(shares[0], last.astype(np.int64), side="right"))],
+            trade_shares=shares[:, : int(shares[0].searchsorted(last.astype(np.int64), side="right"))],
         )
 
 
@@ -190,6 +195,27 @@ class DayRows(NamedTuple):
     contribution: Floats
     turnover: Floats
     realised: Floats
+
+
+@compiled
+def _traded(
+    order: Floats, no_trade: Integers, costs: tuple[Floats, Floats, Floats], realised: Floats
+) -> tuple[Integers, int, int, Floats]:
+    """(how often each reason not to trade held, orders, trades closed, sums of the three costs and of the P&L), of rows
+    [n, S] and [n, S, A + 1]."""
+    reasons, sums, orders, trades = np.zeros(len(NO_TRADE), dtype=np.int64), np.zeros(4), 0, 0
+    for t in range(order.shape[0]):
+        for s in range(order.shape[1]):
+            reasons[no_trade[t, s]] += 1
+            orders += order[t, s] != 0.0
+            largest = 0.0
+            for share in realised[t, s]:
+                largest = max(largest, abs(share))
+                sums[3] += share
+            trades += largest >= SMALLEST_SHARE
+            for k in range(3):
+                sums[k] += costs[k][t, s]
+    return reasons, orders, trades, sums
 
 
 @compiled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -143,6 +143,7 @@ RULES = (
     ),
 )
 """Every change that is made by itself, in the order in which the first that holds is taken."""
+_FROM = {state: [r for r in RULES if state in r.sources] for state in ("candidate", *_ALL, "retired")}
 PERSONS: Mapping[str, Mapping[LifeState, LifeState]] = {
     "promote": {"shadow": "probation", "probation": "full", "decaying": "full", "retired": "probation"},
     "retire": dict.fromkeys(_ALL, "retired"),
@@ -168,20 +169,23 @@ def lives_of(changes: Iterable[LifeChange]) -> dict[str, Life]:
         batch = sum(change.after == "shadow" for change in together)
         for change in together:
             known = lives.get(change.agent)
-            life = Life(
+            watched: tuple[datetime | None, int, int] = (None, 0, 1)
+            if change.after == "shadow":
+                watched = (at, earlier, batch)
+            elif change.after == "probation":
+                watched = (at, 0, 1)
+                if known is not None and known.watched_since is not None:
+                    watched = (known.watched_since, known.earlier, known.batch)
+            lives[change.agent] = Life(
                 agent=change.agent,
                 state=change.after,
                 since=at,
                 listed=change.evidence.get("listed", "enabled"),
                 actor=change.actor,
+                watched_since=watched[0],
+                earlier=watched[1],
+                batch=watched[2],
             )
-            if change.after == "shadow":
-                life = replace(life, watched_since=at, earlier=earlier, batch=batch)
-            elif change.after == "probation":
-                life = replace(life, watched_since=at)
-                if known is not None and known.watched_since is not None:
-                    life = replace(life, watched_since=known.watched_since, earlier=known.earlier, batch=known.batch)
-            lives[change.agent] = life
         earlier += batch
     return lives
 
@@ -200,7 +204,7 @@ def changes_due(
     for name in sorted({*lives, *listed}):
         life = lives.get(name) or Life(agent=name, state="candidate", since=at, listed="none", actor="")
         case = Case(life, listed.get(name, "none"), adds.get(name), at, rules)
-        rule = next((r for r in RULES if life.state in r.sources and r.holds(case)), None)
+        rule = next((r for r in _FROM.get(life.state, ()) if r.holds(case)), None)
         if rule is None or (rule.who == TUNER and rule.after == "retired" and trading <= LEAST_LEFT):
             continue
         trading -= rule.after == "retired" and life.state in LISTENED_TO
@@ -239,13 +243,17 @@ def _change(case: Case, after: LifeState, reason: str, actor: str) -> LifeChange
 
 def figures_of(adds: Adding) -> dict[str, float | int]:
     """What an agent adds, as plain numbers: evidence as a factor, appraisal ratios a year."""
+    evidence = float(f"{math.exp(min(adds.log_evidence, 700.0)):.4g}")
+    return {"evidence": evidence, "bets": adds.bets, **belief_of(adds)}
+
+
+def belief_of(adds: Adding) -> dict[str, float | int]:
+    """The part of `figures_of` that is of the newest two years."""
     return {
-        "evidence": float(f"{math.exp(min(adds.log_evidence, 700.0)):.4g}"),
         "belief": round(adds.belief, 4),
         "ratio": round(adds.ratio, 3),
         "ratio_low": round(adds.low, 3),
         "ratio_high": round(adds.high, 3),
-        "bets": adds.bets,
         "periods": adds.periods,
     }
 

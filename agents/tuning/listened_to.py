@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,12 @@ from agents.core.life_types import LISTENED_TO, Life, LifeChange
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
 from agents.core.types import Floats, WeightSet
-from agents.core.weight_sets import anchor_of, fitted, normalised, vector_of
+from agents.core.weight_sets import anchor_of, fitted_weights, normalised, vector_of
 from agents.core.weights_over_time import utc_day
 from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding_of_each
 from agents.quant.bounded_weights import box_of, feasible_start
 from agents.quant.limits import USUAL_FLOOR, Limits, bounds
-from agents.tuning.agent_life import TUNER, LifeRules, bets_to_go, changes_due, figures_of, hurdle, lives_of
+from agents.tuning.agent_life import TUNER, LifeRules, belief_of, bets_to_go, changes_due, figures_of, hurdle, lives_of
 
 MOST_PINNED = 0.3
 """Of the whole weight, for all together that are on probation."""
@@ -146,15 +147,14 @@ def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dic
     figures: dict[str, Any] = {"state": life.state, "since": life.since.isoformat(), "days": (at - life.since).days}
     if adds is None:
         return figures
-    figures |= figures_of(adds)
     if life.state in ("shadow", "probation"):
+        figures |= figures_of(adds)
         needed = hurdle(life, watched.rules) * (watched.rules.full_factor if life.state == "probation" else 1.0)
         bets = bets_to_go(adds.log_evidence, adds.bets, needed)
         days = None if bets is None else math.ceil(bets * BET_PERIODS * 365.25 / watched.per_year)
         figures |= {"needed": round(needed, 4), "days_to_go": days}
     else:
-        for name in ("evidence", "bets"):
-            figures.pop(name)
+        figures |= belief_of(adds)
     if life.state == "decaying":
         figures["days_to_go"] = max(0, watched.rules.retire_after_days - figures["days"])
     return figures
@@ -163,21 +163,30 @@ def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dic
 # ---------------------------------------------------------------- a decision for some, and for all
 
 
-def before_of(
-    before: WeightSet, seating: Seating, limits: Limits, static: Mapping[str, float], at: datetime
-) -> WeightSet:
+def before_of(before: WeightSet, seating: Seating, limits: Limits, static: Mapping[str, float]) -> WeightSet:
     """The weights in force as the tuned agents see them: theirs alone, in proportion as far as their limits allow; as
     it is where they are all. Who had no weight, as a mute one, and is tuned now, begins at the floor like a new one."""
     floor = bounds(len(seating.tuned), limits)[0]
     heard = {name: weight for name, weight in before.weights.items() if weight > 0}
     if set(before.weights) == set(seating.tuned) and (floor == 0.0 or heard.keys() == before.weights.keys()):
         return before
-    known = replace(before, weights=heard) if floor > 0.0 else before
-    theirs = fitted(known, seating.tuned, floor, at).weights
-    box = box_of(limits, np.array(list(anchor_of(static, seating.tuned).values())))
-    start, _ = feasible_start(vector_of(theirs, seating.tuned), box)
-    allowed = normalised(dict(zip(seating.tuned, start.tolist(), strict=True)), seating.tuned)
-    return replace(before, weights=allowed)
+    known = heard if floor > 0.0 else before.weights
+    return replace(before, weights=_allowed(tuple(known.items()), seating.tuned, limits, tuple(static.items())))
+
+
+@lru_cache(maxsize=16)
+def _allowed(
+    known: tuple[tuple[str, Decimal], ...],
+    tuned: tuple[str, ...],
+    limits: Limits,
+    static: tuple[tuple[str, float], ...],
+) -> Mapping[str, Decimal]:
+    """The `known` weights as those of the tuned agents, inside their limits. Kept: most days change nothing."""
+    weights = dict(known)
+    theirs = weights if weights.keys() == set(tuned) else fitted_weights(weights, tuned, bounds(len(tuned), limits)[0])
+    box = box_of(limits, np.array(list(anchor_of(dict(static), tuned).values())))
+    start, _ = feasible_start(vector_of(theirs, tuned), box)
+    return normalised(dict(zip(tuned, start.tolist(), strict=True)), tuned)
 
 
 def limits_of(limits: Limits, seating: Seating) -> Limits:
@@ -200,17 +209,17 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
         return replace(decision, evidence=evidence)
     left, seats = seating.left, {**seating.pinned, **dict.fromkeys(seating.silent, 0.0)}
     raw = {name: left * float(decision.weights.get(name, 0)) for name in seating.tuned} | seats
-    weights = normalised(raw, [name for name in turn.figures if name in raw])
     same = (
         not back
         and set(before) == set(raw)
         and all(abs(float(before[name]) - seat) < 1e-6 for name, seat in seats.items())
     )
     status, reason = decision.status, decision.reason
-    if same and status in ("hold", "fallback", "initial"):
+    holds = status in ("hold", "fallback", "initial")
+    if same and holds:
         weights = dict(before)
-    elif not same and status in ("hold", "fallback", "initial"):
-        status = "apply"
+    else:
+        weights, status = normalised(raw, [name for name in turn.figures if name in raw]), "apply" if holds else status
     if turn.changes:
         reason = f"{words_of(turn.changes)}; {reason}"
     gone = [name for name in seating.mute if before.get(name, 1) != 0]

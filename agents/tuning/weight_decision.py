@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, Weigh
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import anchor_of, normalised
 from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
+from agents.quant.scores import column_sums
 from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
 from agents.tuning.desk_beliefs import FILTER_VERSION, Known, kept_of, known_after, only_of, opinions
@@ -36,7 +38,7 @@ SEED = 20240118
 LEAST_STEP = 0.001  # less than this of a day's step is nothing left of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tuning:
     """How weights are tuned: method, limits, days of history that a textbook method uses at least and at most, cost of
     moving all of the book, after how many days a change is scored, days a year, the weights to hold while nothing is
@@ -54,6 +56,11 @@ class Tuning:
     life: LifeRules = field(default_factory=LifeRules)
     solver: Solver = field(default="reference", repr=False)
     """Not part of a decision's inputs: the results do not depend on it."""
+
+    @cached_property
+    def text(self) -> str:
+        """What tells one tuning from another."""
+        return repr(self)
 
 
 class DecisionInputs(NamedTuple):
@@ -105,7 +112,7 @@ def decide_weights(
     """
     whole = read_inputs(desk, tuning, at)
     turn = turn_of(desk, whole.watched(), at, said, paused=desk.tuning_record().paused_at is not None)
-    grounds = grounds_of(seated(whole, turn.seating, at))
+    grounds = grounds_of(seated(whole, turn.seating))
     paused = pause_of(desk, grounds.inputs.days, grounds.inputs.before.weights, tuning.anchor, at)
     if paused is None:
         decision = decide_on(grounds, Occasion(at, decided_for, desk.methods_tried(tuning.method)))
@@ -123,7 +130,7 @@ def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime
     """What `method` would propose at `at`. It is recorded as a trial: later claims have to be stronger."""
     whole = read_inputs(desk, replace(tuning, method=method), at)
     turn = turn_of(desk, whole.watched(), at, paused=True)
-    grounds = grounds_of(seated(whole, turn.seating, at))
+    grounds = grounds_of(seated(whole, turn.seating))
     occasion = Occasion(at, None, desk.methods_tried(method))
     proposal = proposal_of(grounds, occasion.trials)
     decision = for_all(_decision(proposal, grounds, occasion, "trial"), whole.before.weights, turn)
@@ -147,13 +154,13 @@ def _keep(desk: OptimizerDesk, grounds: Grounds, at: datetime) -> None:
         desk.keep_beliefs("now", kept_of(known, grounds.inputs.days.agents), at)
 
 
-def seated(whole: DecisionInputs, seating: Seating, at: datetime) -> DecisionInputs:
+def seated(whole: DecisionInputs, seating: Seating) -> DecisionInputs:
     """What a decision about the tuned agents is computed from: as if there were no others."""
     limits = limits_of(whole.tuning.limits, seating)
     return whole._replace(
         days=only_of(whole.days, seating.tuned),
-        before=before_of(whole.before, seating, limits, whole.tuning.anchor, at),
-        tuning=replace(whole.tuning, limits=limits),
+        before=before_of(whole.before, seating, limits, whole.tuning.anchor),
+        tuning=whole.tuning if limits is whole.tuning.limits else replace(whole.tuning, limits=limits),
     )
 
 
@@ -198,7 +205,7 @@ def proposal_of(grounds: Grounds, trials: int) -> Proposal:
         trials=trials,
         seed=SEED,
         solver=tuning.solver,
-        signals=days.signals[_first_day(days, tuning) :].sum(axis=0),
+        signals=column_sums(days.signals[_first_day(days, tuning) :]),
         anchor=np.array(list(anchor_of(tuning.anchor, days.agents).values())),
         state=known.state if known else None,
     )
@@ -229,8 +236,9 @@ def _decision(proposal: Proposal, grounds: Grounds, occasion: Occasion, status: 
     spent = {"moved_today": moved_today} if moved_today else {}
     moved = status == "apply"
     raw = dict(zip(days.agents, (proposal.weights if moved else proposal.candidate), strict=True))
-    changed = normalised({name: float(w) for name, w in raw.items()}, days.agents)
-    weights = changed if status in ("apply", "trial") else dict(before.weights)
+    weights = dict(before.weights)
+    if status in ("apply", "trial"):
+        weights = normalised({name: float(w) for name, w in raw.items()}, days.agents)
     candidate = dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))
     return WeightDecision(
         at=occasion.at,
@@ -276,7 +284,7 @@ def _causes(
 
 def tuning_digest(tuning: Tuning) -> str:
     """Recognises the tuner's settings and the filter's arithmetic."""
-    return hashlib.sha256(repr((FILTER_VERSION, tuning)).encode()).hexdigest()[:12]
+    return hashlib.sha256(f"({FILTER_VERSION}, {tuning.text})".encode()).hexdigest()[:12]
 
 
 def inputs_hash(grounds: Grounds) -> str:
@@ -284,7 +292,7 @@ def inputs_hash(grounds: Grounds) -> str:
     days, before, tuning, moved_today = grounds.inputs[:4]
     digest = hashlib.sha256(grounds.known.digest.encode() if grounds.known else grounds.returns.tobytes())
     weights = sorted((n, f"{w:.6f}") for n, w in before.weights.items())
-    digest.update(repr((days.agents, weights, tuning, SEED)).encode())
+    digest.update(f"({days.agents!r}, {weights!r}, {tuning.text}, {SEED})".encode())
     if moved_today:
         digest.update(f"{moved_today:.6f}".encode())
     return digest.hexdigest()[:32]

@@ -21,7 +21,8 @@ class JobsBetweenBars:
         """The first due time of any job later than `after`, which may not lie before the last one asked for."""
         for k, job in enumerate(self._jobs):
             if self._due[k] <= after:
-                self._due[k] = slot(job.every, after) + job.every
+                following = self._due[k] + job.every
+                self._due[k] = following if following > after else slot(job.every, after) + job.every
         return min(self._due)
 
     def run(self, at: datetime) -> None:

@@ -181,7 +181,7 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
             reason="",
         )
         days, moved = store.agent_days(until=at, whole_days_only=True), recorded.evidence.get("moved_today", 0.0)
-        inputs = seated(DecisionInputs(days, before, tuning, moved, past), seating, at)
+        inputs = seated(DecisionInputs(days, before, tuning, moved, past), seating)
         known = {*previous, *seating.tuned} <= set(store.agents)
         if not known or recorded.evidence.get("tuning") != tuning_digest(inputs.tuning):
             parity.skipped += 1  # other agents, or other settings of the tuner: what it saw then is gone

@@ -114,7 +114,7 @@ def replay_history(
 
 def _records_of(jobs: ArrayJobs | None, desk: ArrayDesk) -> JobRecords:
     return JobRecords(
-        runs=tuple(jobs.runs) if jobs else (),
+        runs=jobs.runs if jobs else (),
         scorecards=tuple(jobs.scorecards) if jobs and jobs.scorecards else desk.scorecards,
         lives=tuple(desk.lives),
         beliefs=dict(desk.beliefs),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, overload
 
 from agents.core.facts import Period, RuleFacts, ScoredChanges, Trading
 from agents.core.meta_ports import OptimizerDesk
@@ -58,7 +58,6 @@ class ArrayJobs:
         all_scorecards: bool = False,
     ) -> None:
         self.findings: list[Finding] = []
-        self.runs: list[JobRun] = []
         self.scorecards: list[Scorecard] = []
         """Of every analysis, where `all_scorecards`."""
         self._all_scorecards = all_scorecards
@@ -71,31 +70,30 @@ class ArrayJobs:
         self._analysis = ""
         self._decided: tuple[object, ...] = ()
         self._open: dict[str, Finding] = {}
+        self._ran: list[tuple[str, datetime, datetime, str]] = []
 
     def run(self, at: datetime) -> None:
         """Every job that is due at `at` and not done, in the jobs' order."""
         for k, job in enumerate(self._jobs):
             if at < self._next[k]:
                 continue
-            due_at = slot(job.every, at)
-            self._next[k] = due_at + job.every
+            due_at = self._next[k]
+            self._next[k] += job.every
+            if at >= self._next[k]:  # due times that lie before the history, or that were slept through
+                due_at = slot(job.every, at)
+                self._next[k] = due_at + job.every
             if job.name == "performance_analyzer":
                 detail = self._analyze(at)
             elif job.name == "weight_optimizer":
                 detail = self._optimize(at, due_at)
             else:
                 detail = self._report(at, job.every)
-            self.runs.append(
-                JobRun(
-                    job=job.name,
-                    due_at=due_at,
-                    started_at=at,
-                    finished_at=at,
-                    status="succeeded",
-                    detail=detail,
-                    attempts=1,
-                )
-            )
+            self._ran.append((job.name, due_at, at, detail))
+
+    @property
+    def runs(self) -> Sequence[JobRun]:
+        """Every run so far, oldest first."""
+        return _Runs(self._ran)
 
     def finish(self, at: datetime) -> None:
         """Scorecards over all windows, as they stand after the last bar."""
@@ -152,6 +150,34 @@ class ArrayJobs:
 
     def _to_do(self) -> str:
         return f"{len(self._open)} things to do; in a replay only the rules of a report run, no page is written"
+
+
+class _Runs(Sequence[JobRun]):
+    """Rows of job_runs, made when they are read: most replays have tens of thousands, and nobody who reads them."""
+
+    def __init__(self, ran: Sequence[tuple[str, datetime, datetime, str]]) -> None:
+        self._ran = ran
+
+    def __len__(self) -> int:
+        return len(self._ran)
+
+    @overload
+    def __getitem__(self, place: int) -> JobRun: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[JobRun]: ...
+    def __getitem__(self, place: int | slice) -> JobRun | Sequence[JobRun]:
+        if isinstance(place, slice):
+            return _Runs(self._ran[place])
+        name, due_at, at, detail = self._ran[place]
+        return JobRun(
+            job=name,
+            due_at=due_at,
+            started_at=at,
+            finished_at=at,
+            status="succeeded",
+            detail=detail,
+            attempts=1,
+        )
 
 
 def _rule_facts(desk: ReplayedDesk, period: Period, since: int) -> RuleFacts:
