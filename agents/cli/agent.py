@@ -100,7 +100,8 @@ def _change(options: Namespace, screen: Screen) -> None:
         if action == "retire" and not [n for n, life in lives.items() if n != name and life.state in LISTENED_TO]:
             raise UsageError(f"agent retire: nobody would be left to trade without {name}")
         outcome = decide_weights(store, plane.tuning, now, said=change)
-    weights = [{"agent": known, "weight": percent(weight)} for known, weight in outcome["new_weights"].items()]
+    ranked = sorted(outcome["new_weights"].items(), key=lambda item: -item[1])
+    weights = [{"agent": known, "weight": percent(weight)} for known, weight in ranked]
     screen.result(
         {"agent": name, "from": change.before, "to": change.after, "said": reason, **outcome},
         f"{name}: {change.before} -> {change.after}. Version {outcome['version']}: {outcome['reason']}",

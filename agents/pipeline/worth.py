@@ -69,7 +69,7 @@ def risk_aversion(worth: Floats, least_sharpe: float, sizing: Sizing) -> float:
     The Sharpe ratio is the posterior mean of a normal prior; that mean, since what a wrong zone loses is linear in it.
     """
     prior_bars = PRIOR_BARS * max(0.0, 1.0 - worth[2] / (MEMORY_YEARS * sizing.bars_per_year))
-    volatility = math.sqrt((prior_bars + worth[1]) / (prior_bars + worth[2])) if prior_bars + worth[2] > 0.0 else 1.0
+    volatility = math.sqrt((prior_bars + worth[1]) / (prior_bars + worth[2]))
     if volatility == 0.0:
         volatility = 1.0
     lean, year = PRIOR_YEARS * sizing.bars_per_year, math.sqrt(sizing.bars_per_year)

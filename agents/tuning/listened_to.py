@@ -221,7 +221,8 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
     else:
         weights, status = normalised(raw, [name for name in turn.figures if name in raw]), "apply" if holds else status
     if turn.changes:
-        reason = f"{words_of(turn.changes)}; {reason}"
+        waits = "beside that nothing moves: " if decision.status == "hold" else ""
+        reason = f"{words_of(turn.changes)}; {waits}{reason}"
     gone = [name for name in seating.mute if before.get(name, 1) != 0]
     said = [f"{name} is mute: no opinion yet, no weight" for name in gone] + [f"{name} speaks" for name in back]
     reason = "; ".join([*said, reason])

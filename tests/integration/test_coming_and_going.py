@@ -137,6 +137,7 @@ def test_the_record_of_a_desk_is_the_same_with_a_shadow_and_a_person_may_let_it_
         lives_of(plane.store.life_changes())["Steady"], "promote", ("seen", "ada"), ("shadow", LifeRules()), at
     )
     outcome = decide_weights(plane.store, plane.tuning, at, said=said)
+    assert "; the largest wish" not in outcome["reason"], "seen: why nothing else moves read as the change's own reason"
     assert outcome["new_weights"]["Steady"] == pytest.approx(0.05) and sum(outcome["new_weights"].values()) == 1.0
     now = in_force(PostgresWeightStore(beside.trader).newest(), plane.agents, app.stand_in_of(watched), at)
     assert now.version == outcome["version"], "the trading plane takes it as it is"

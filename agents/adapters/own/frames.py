@@ -68,13 +68,25 @@ def _unlike(got: pd.Index[Any], expected: pd.Index[Any]) -> str:
 
 
 def booleans_of(said: object, expected: pd.DataFrame, called: str) -> Booleans:
-    """A boolean frame on the index and columns of `expected`, [T, S]; what is missing (NaN) is false. DataError for
-    any other shape or content."""
+    """A boolean frame on the index and columns of `expected`, [T, S]; what is missing (NaN) is false. Levels of columns
+    above the symbols, as vectorbt's indicators have them for their parameters, say nothing where there is one set of
+    these. DataError for any other shape or content."""
     if not isinstance(said, pd.DataFrame):
-        raise DataError(f"{called}: is a {type(said).__name__}, expected a frame of true and false like close")
-    if not (said.index.equals(expected.index) and list(said.columns) == list(expected.columns)):
+        raise DataError(
+            f"{called}: is a {type(said).__name__}, expected a frame of true and false like close:"
+            " pd.DataFrame(values, close.index, close.columns)"
+        )
+    frame: pd.DataFrame = said
+    if frame.columns.nlevels > 1:
+        if len(frame.columns) != len(expected.columns):
+            raise DataError(
+                f"{called}: has {len(frame.columns)} columns for {len(expected.columns)} symbols; one set of parameters"
+                " is traded"
+            )
+        frame = frame.set_axis(frame.columns.get_level_values(-1), axis=1)
+    if not (frame.index.equals(expected.index) and list(frame.columns) == list(expected.columns)):
         raise DataError(f"{called}: has other rows or columns than close; build it from close itself")
-    return truths(said.to_numpy(dtype=object), called)
+    return truths(frame.to_numpy(dtype=object), called)
 
 
 def truths(values: np.ndarray[Any, np.dtype[Any]], called: str) -> Booleans:

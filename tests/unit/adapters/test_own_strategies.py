@@ -221,6 +221,15 @@ BAD_ANSWERS = [
     ("bars_needed = 0\ndef positions(bars):\n    return 1", "bars_needed is 0, expected a whole number"),
     ("def entries(close):\n    return close", "returned something else than two boolean frames"),
     ("def entries(close):\n    return close > 0, close", "exits: holds"),
+    (
+        "def entries(close):\n    return close.to_numpy() > 0, close < 0",
+        r"entries: is a ndarray, .*pd.DataFrame\(values",
+    ),
+    (
+        "import pandas as pd\ndef entries(close):\n    two = pd.concat([close > 9, close > 8], axis=1, keys=[9, 8])\n"
+        "    return two, ~two",
+        "entries: has 4 columns for 2 symbols; one set of parameters is traded",
+    ),
     ("def entries(close):\n    return (close > 0).iloc[1:], close < 0", "entries: has other rows or columns"),
     ("def entries(prices):\n    return 1", r"entries\(prices\): its arguments are named open, high"),
     ("import nowhere_at_all\ndef positions(bars):\n    return 1", "needs the package nowhere_at_all, .*pip install"),
@@ -260,6 +269,39 @@ def test_what_a_strategy_does_wrong_is_said_in_a_line(text, cause, tmp_path):
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
     assert isinstance(said, str) and re.search(cause, said), said
+
+
+WEIGHTED = """
+import numpy as np
+import pandas as pd
+
+bars_needed = 60
+
+
+def weighted_mean(values, n):
+    out, weights = np.full(values.shape, np.nan), np.arange(1, n + 1) * 2.0 / (n * (n + 1))
+    for row in range(n - 1, len(values)):
+        out[row] = weights @ values[row + 1 - n : row + 1]
+    return out
+
+
+def entries(close):
+    mean = pd.DataFrame(weighted_mean(close.to_numpy(), 20), close.index, close.columns)
+    up, down = close > mean, close < mean
+    for frame in (up, down) if LEVELS else ():
+        frame.columns = pd.MultiIndex.from_product([[20], close.columns], names=["window", "symbol"])
+    return up, down
+"""
+
+
+def test_entries_by_an_indicator_of_one_s_own_may_carry_its_parameters_above_the_symbols(tmp_path):
+    """vectorbt's indicators do. Seen: "has other rows or columns than close"."""
+    said = []
+    for levels in ("False", "True"):
+        (tmp_path / "weighted.py").write_text(WEIGHTED.replace("LEVELS", levels))
+        said.append(answered(tmp_path / "weighted.py").strength)
+    assert 0.2 < said[0].mean() < 0.8
+    np.testing.assert_array_equal(said[0], said[1])
 
 
 INFORMATIVE = """

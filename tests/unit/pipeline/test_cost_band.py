@@ -14,7 +14,14 @@ from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.settings import ExecutionSettings, Settings
 from agents.core.types import NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
-from agents.pipeline.orders import MOVES_DECAY, surely_within, target_positions, unit_weights, zone_width
+from agents.pipeline.orders import (
+    MOVES_DECAY,
+    _learn_moves,
+    surely_within,
+    target_positions,
+    unit_weights,
+    zone_width,
+)
 from agents.pipeline.parameters import LEAST_SHARPE, FillModel, Parameters, RiskLimits, Sizing
 from agents.pipeline.saved_state import unpack_state
 from agents.wiring.history import ReplayRequest, history_of
@@ -42,11 +49,13 @@ AVERSION = 0.5 / math.sqrt(252.0)
 """Of a book that nothing is known of: half a Sharpe ratio of a year, at the volatility target."""
 
 
-def decided(forecast: float, current: float, sizing: Sizing = SIZING, worth: tuple = (0, 0, 0)) -> tuple[float, int]:
-    """(weight, no trade) of one symbol whose unit weight is 1, at a position of `current`."""
+def decided(
+    forecast: float, current: float, sizing: Sizing = SIZING, worth: tuple = (0, 0, 0), volatility: float = VOLATILITY
+) -> tuple[float, int]:
+    """(weight, no trade) of one symbol at a position of `current`; its unit weight is 1, less at another volatility."""
     one = lambda value: np.full(1, value)  # noqa: E731
     signal = CombinedSignal(one(forecast), one(1.0), one(0.0), one(0.0))
-    unit_weights(one(VOLATILITY), sizing, signal)
+    unit_weights(one(volatility), sizing, signal)
     record = np.array(worth, dtype=float)
     account = (one(current * 100.0), one(0.0), 0.0, 100.0, RiskState.ACTIVE)
     book = Book(*account, one(forecast), np.array([MOVES]), one(0.0), record, LEAST_SHARPE)
@@ -72,6 +81,13 @@ def test_the_width_is_where_trades_cost_what_straying_does():
     assert decided(1.0, 0.0, sizing=narrow)[0] == pytest.approx(1.0 - BUFFER)
     dear = SIZING._replace(trade_cost=COST * 4.0)
     assert decided(2.0, 0.0, sizing=dear)[0] == pytest.approx(2.0 - width_now(2.0, COST * 4.0))
+
+
+def test_the_zone_is_in_unit_weights():
+    """Of a symbol that moves twice as much: half the unit weight, in which a trade costs half as much of the risk."""
+    weight, _ = decided(1.5, 0.0, volatility=2.0 * VOLATILITY)
+    assert weight == pytest.approx(0.5 * (1.5 - width_now(1.5, COST / 2.0)))
+    assert 0.1 < weight < 0.65, "wider than the buffer, and not so wide that it stays"
 
 
 @given(
@@ -152,6 +168,37 @@ def test_what_takes_risk_off_does_not_wait(forecast, current, weight):
         assert found < 0.0
     else:
         assert found == pytest.approx(weight)
+
+
+def test_what_a_trade_costs_is_held_against_a_symbols_share_of_the_risk():
+    """Two symbols with a volatility share it, times the square root of two; one without has no weight."""
+    volatility = np.array([0.01, 0.02, math.nan])
+    signal = CombinedSignal(np.ones(3), np.zeros(3), np.zeros(3), np.zeros(3))
+    unit_weights(volatility, SIZING, signal)
+    share = math.sqrt(2.0) / 2.0
+    np.testing.assert_allclose(signal.unit_weight, SIZING.target_volatility * share / volatility)
+    np.testing.assert_allclose(signal.cost_band, COST / (volatility * share))
+
+
+def test_the_other_side_is_measured_from_nothing():
+    """However dear trades are, a position against the forecast ends: the wide zone only keeps the new side from opening."""
+    dear = SIZING._replace(trade_cost=100.0 * COST)
+    assert width_now(-0.3, 100.0 * COST) > 0.9, "the old position lies inside it, too"
+    assert decided(-0.3, 0.6, sizing=dear)[0] == 0.0
+
+
+def test_moves_are_exponential_means_of_changes_since_the_last_decision():
+    rng, heard = np.random.default_rng(1), np.full(1, math.nan)
+    moves, wanted = np.zeros((1, 3)), np.zeros(3)
+    one, said = np.zeros(1), rng.normal(0.0, 0.7, 60)
+    book = Book(one, one, 0.0, 100.0, RiskState.ACTIVE, heard, moves, one, np.zeros(3), LEAST_SHARPE)
+    for before, now in zip([math.nan, *said[:-1]], said, strict=True):
+        _learn_moves(book, 0, now)
+        if math.isfinite(before):
+            news = np.array([(now - before) ** 2, abs(now - before), now**2])
+            wanted = MOVES_DECAY * wanted + (1.0 - MOVES_DECAY) * news
+    np.testing.assert_allclose(moves[0], wanted, rtol=1e-9)
+    assert heard[0] == said[-1]
 
 
 def test_live_is_replay_with_a_wide_zone_order_by_order():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.core.books import FIRST_SHADOW, HOLD, LIVE
+from agents.core.books import EQUAL, FIRST_SHADOW, HOLD, LIVE
 from agents.core.settings import Settings
 from agents.pipeline.parameters import LEAST_SHARPE, PRIOR_SHARPE, PRIOR_YEARS
 from agents.pipeline.state import matched_inputs, new_outputs, new_state
@@ -23,7 +23,8 @@ YEAR = 252.0
 
 
 def stepped(seed: int, *, costs: float = 1.0, short: bool = True, bars: int = 120):
-    """Two agents on three symbols, with gaps, actions, a dividend on the day of a split, a suspect bar and a delisting."""
+    """Two agents on three symbols, with gaps, actions, a dividend on the day of a split, a suspect bar, and a delisting
+    of a symbol that comes back."""
     rng = np.random.default_rng(seed)
     world = make_bars(bars, 3, seed, gaps=0.05, actions=True)
     suspect = np.zeros(world.open.shape, dtype=bool)
@@ -31,7 +32,8 @@ def stepped(seed: int, *, costs: float = 1.0, short: bool = True, bars: int = 12
     world = replace(world, suspect=suspect)
     world.split[bars // 3, 2], world.dividend[bars // 3, 2] = 2.0, 0.05 * np.nanmean(world.close[:, 2])
     world.delisting[bars * 3 // 4, 1] = 0.7 * np.nanmean(world.close[:, 1])
-    world.open[bars * 3 // 4 :, 1] = world.close[bars * 3 // 4 :, 1] = np.nan
+    away = slice(bars * 3 // 4, bars * 3 // 4 + 10)
+    world.open[away, 1] = world.close[away, 1] = np.nan
     forecast = np.clip(rng.normal(0.0, 1.0, (bars, 3, 2)), -2.0, 2.0)
     forecast[rng.random(forecast.shape) < 0.2] = np.nan
     volatility = np.where(np.isfinite(world.close), 0.02, np.nan)
@@ -87,6 +89,8 @@ def test_the_record_is_the_profit_of_the_whole_target_without_costs(seed, short)
     sums = brute(world, out.raw_weight, parameters.sizing.target_volatility, keep, short=short)
     np.testing.assert_allclose(state.worth[LIVE], sums, rtol=1e-9, atol=1e-12)
     assert sums[2] > 50.0
+    np.testing.assert_allclose(state.worth[EQUAL], sums, rtol=1e-9, err_msg="the control has the desk's weights here")
+    assert (state.worth[FIRST_SHADOW:, 2] > 50.0).all() and (state.worth[FIRST_SHADOW:, 1] > 0.0).all()
     assert not state.worth[HOLD].any(), "who only holds asks for nothing"
 
 
@@ -97,6 +101,17 @@ def test_costs_change_no_record():
     shadows = slice(FIRST_SHADOW, None)
     np.testing.assert_allclose(cheap[3].worth[shadows], dear[3].worth[shadows], rtol=1e-12)
     assert np.abs(cheap[4].turnover - dear[4].turnover)[:, shadows].max() > 0.0, "they traded otherwise"
+
+
+def test_a_symbol_that_leaves_is_asked_for_nothing():
+    """Its position only ends; what the forecasts would have it be is no opinion of the book."""
+    _, inputs, parameters, state, out = stepped(3)
+    leaving = np.zeros(inputs.open.shape, dtype=bool)
+    leaving[:, 2] = True
+    run_bars(state, inputs._replace(leaving=leaving), parameters, out)
+    assert np.isfinite(out.raw_weight[-40:, 2]).any(), "the agents spoke of it"
+    assert not state.wanted[:, 2].any()
+    assert state.wanted[LIVE, :2].any()
 
 
 @given(
