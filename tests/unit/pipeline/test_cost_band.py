@@ -88,6 +88,8 @@ def test_the_zone_is_in_unit_weights():
     weight, _ = decided(1.5, 0.0, volatility=2.0 * VOLATILITY)
     assert weight == pytest.approx(0.5 * (1.5 - width_now(1.5, COST / 2.0)))
     assert 0.1 < weight < 0.65, "wider than the buffer, and not so wide that it stays"
+    near = decided(0.3, 0.0, volatility=2.0 * VOLATILITY)[0]
+    assert near == pytest.approx(0.5 * (0.3 - width_now(0.3, COST / 2.0))) and near > 0.0, "outside in unit weights"
 
 
 @given(
