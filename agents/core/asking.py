@@ -40,6 +40,8 @@ class Question:
 
     panel: Panel
     whole: bool
+    worded: bool = True
+    """Reasons may be asked for; else nobody keeps the evidence for them, the larger part of a history's answer."""
 
     def first_row(self, bars_needed: int) -> int:
         """Where the rows begin that an agent with this memory is shown."""

@@ -69,10 +69,14 @@ class AgentPanel:
         """The longest memory of those that are not among `names`."""
         return max(seat.bars_needed for seat in self._seats if seat.name not in names)
 
-    def ask(self, panel: Panel, at: datetime, *, action: str) -> tuple[list[Signals], list[WorkLogEntry]]:
+    def ask(
+        self, panel: Panel, at: datetime, *, action: str, worded: bool = True
+    ) -> tuple[list[Signals], list[WorkLogEntry]]:
         """Every agent's signals: on all of `panel` when action is "replay", else one row, for its last bar, from the
-        agent's own trailing window, with reasons. An agent that failed abstains. All are asked at the same time."""
-        question = Question(panel, whole=action == "replay")
+        agent's own trailing window, with reasons. An agent that failed abstains. All are asked at the same time.
+
+        Where they are not `worded`, `reasons` are not asked for, and what they would be made of is not kept."""
+        question = Question(panel, whole=action == "replay", worded=worded)
         waiting = [self._not_asked(seat.name, at) for seat in self._seats]
         for seat, problem in zip(self._seats, waiting, strict=True):
             if not problem:
@@ -88,7 +92,7 @@ class AgentPanel:
                     answer = replace(answer, problem=f"no answer within {allowed_s:g} s", spent_ms=allowed_s * 1e3)
                 answer = self._judged(seat.name, answer, at)
             answers.append(answer)
-        self._answers = answers
+        self._answers = answers if worded else []
         signals = [silence(question.answered_shape()) if a.signals is None else a.signals for a in answers]
         return signals, [
             WorkLogEntry(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from agents.core.asking import LATE, Answer, Question, checked, newest_opinions, problem_of, reasons_of
 from agents.core.clock import Clock
@@ -32,9 +33,11 @@ class InsideSeat:
         self._call: _Call | None = None
         self._hung = False
         self._signals: Signals | None = None
+        self._worded = True
 
     def ask(self, question: Question) -> None:
         """Put a question; while an earlier call hangs it is not even put."""
+        self._worded = question.worded
         self._submit(lambda: self._opinion(question))
 
     def answer(self, timeout_s: float) -> Answer:
@@ -43,10 +46,12 @@ class InsideSeat:
         call, self._signals = self._call, None
         if problem or call is None:
             return Answer(None, problem=problem or "was not asked")
-        if not isinstance(call.result, tuple):
-            return Answer(None, problem=str(call.result), spent_ms=call.spent_ms)
-        self._signals, reasons = call.result
-        return Answer(self._signals, reasons, spent_ms=call.spent_ms)
+        result, call.result = call.result, "was told before"  # the caller's now: a history is large
+        if not isinstance(result, tuple):
+            return Answer(None, problem=str(result), spent_ms=call.spent_ms)
+        signals, reasons = result
+        self._signals = signals if self._worded else None
+        return Answer(signals, reasons, spent_ms=call.spent_ms)
 
     def reasons(self, first: int, stop: int, timeout_s: float) -> list[tuple[str, ...]] | str:
         """The words for rows of the last answer."""
@@ -69,7 +74,9 @@ class InsideSeat:
         rows = question.sealed.rows(question.first_row(self.bars_needed), len(question.panel.time))
         if question.whole:
             signals = checked(self._agent.signals(rows), rows.close.shape)
-            return signals if isinstance(signals, str) else (signals, ())
+            if isinstance(signals, str):
+                return signals
+            return (signals if question.worded else replace(signals, evidence={})), ()
         newest = newest_opinions(self._agent, rows)
         return newest if isinstance(newest, str) else (newest, reasons_of(self._agent, newest, 0))
 

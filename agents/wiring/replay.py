@@ -161,7 +161,7 @@ def asking(panel: AgentPanel, shadow: Sequence[str] = ()) -> SignalSource:
     `shadow` that fails says nothing, as live: nothing is decided by what it says."""
 
     def ask(bars: Bars) -> list[Signals]:
-        signals, log = panel.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay")
+        signals, log = panel.ask(panel_of(bars), as_datetime(bars.time[-1]), action="replay", worded=False)
         for entry in log:
             if not entry.ok and entry.agent_name not in shadow:
                 raise DataError(f"{entry.agent_name} failed in the replay: {entry.detail}")

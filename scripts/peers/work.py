@@ -8,6 +8,7 @@ from pathlib import Path
 
 CASH, FEE, SHARES = 1e9, 1e-4, 100.0
 FAST, SLOW, RSI, CEILING = 20, 50, 14, 70.0
+FIRST_DAY = "2010-01-04"
 EDGE = 3.0
 """Logarithm of how far prices go from the first one."""
 
@@ -36,7 +37,7 @@ def make_market(path: Path, symbols: int, days: int) -> None:
 def dates(days: int):
     import pandas as pd
 
-    return pd.bdate_range("2010-01-04", periods=days)
+    return pd.bdate_range(FIRST_DAY, periods=days)
 
 
 def holding(close):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
+import weakref
 from dataclasses import replace
 from datetime import timedelta
 
@@ -247,3 +249,23 @@ def test_an_answer_is_a_copy_within_its_range_and_nothing_where_the_agent_abstai
     assert log[0].ok
     assert signals[0].strength.tolist() == [[0.0, 1.0]] and signals[0].confidence.tolist() == [[0.0, 0.5]]
     assert signals[0].abstained.tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("worded", [True, False])
+def test_what_reasons_are_made_of_is_kept_only_where_they_may_be_asked_for(worded):
+    """A history's evidence is larger than its opinions; a search would keep it of every agent."""
+    made = []
+
+    def speak(panel):
+        evidence = np.ones(panel.close.shape)
+        made.append(weakref.ref(evidence))
+        return replace(signals_of(panel), evidence={"one": evidence})
+
+    panel, guard = make_panel(50, 2), guarded(Hostile(speak), timeout_s=5.0)
+    (said,), _ = guard.ask(panel, as_datetime(panel.time[-1]), action="replay", worded=worded)
+    gc.collect()
+    assert (made[0]() is not None) == worded == bool(said.evidence)
+    told = weakref.ref(said.strength)
+    del said
+    gc.collect()
+    assert (told() is not None) == worded
