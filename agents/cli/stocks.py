@@ -49,6 +49,8 @@ def download_stocks(options: Namespace, settings: Settings, screen: Screen) -> i
     symbols = tuple(dict.fromkeys(options.symbols)) or settings.data.symbols
     if not symbols:
         raise UsageError(f"say which symbols: --source {options.source} --symbols AAPL MSFT")
+    if coins := [symbol for symbol in symbols if "/" in symbol]:
+        raise UsageError(f"'{coins[0]}' is no stock; say which, such as --symbols AAPL MSFT")
     if options.interval not in (None, "1d"):
         raise UsageError(f"{options.source} has bars of 1d only; leave --interval away")
     days = _days(options, settings)

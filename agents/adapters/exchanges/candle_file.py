@@ -23,6 +23,7 @@ from agents.core.errors import DataError
 
 HEADER = b"time,symbol,open,high,low,close,volume\n"
 LONGEST_LINE = 300
+STAMP = re.compile(r"\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
 TIME_LENGTH = len("2020-01-01T00:00:00")
 
 
@@ -86,10 +87,13 @@ class CandleFile:
         older.path.unlink()
 
     def times_ms(self) -> Integers:
-        """When the candles opened, in the file's order."""
+        """When the candles opened, in the file's order; DataError, with the line, for what is no time."""
         lines = self.path.read_bytes().splitlines()[1:] if self.path.exists() else []
-        stamps = np.array([line[:TIME_LENGTH] for line in lines], dtype=f"S{TIME_LENGTH}").astype("U")
-        return stamps.astype("datetime64[ms]").astype(np.int64)
+        stamps = [line[:TIME_LENGTH].decode("utf-8", "replace") for line in lines]
+        if (wrong := next((k for k, stamp in enumerate(stamps) if not STAMP.fullmatch(stamp)), None)) is not None:
+            shown = lines[wrong][:40].decode("utf-8", "replace")
+            raise DataError(f"{self.path}:{wrong + 2}: is no candle: {shown!r}; take it away")
+        return np.array(stamps, dtype="datetime64[ms]").astype(np.int64)
 
     def gaps(self, interval_ms: int) -> list[Gap]:
         """What is missing between the first candle and the last."""

@@ -137,3 +137,16 @@ def test_connect_tells_of_a_wrong_clock_and_changes_nothing_for_a_wrong_symbol(q
     exchange.skew = timedelta(seconds=-20)
     told = quorum("connect", "binance", "--symbols", "BTC/USDT", code=1)
     assert re.search(r"(19|20)\.\d s ahead of binance's; set it before you trade", told.stdout)
+
+
+@pytest.mark.parametrize("line", ["hello", "20x6-01-01T00:00:00Z,BTC/USDT,1,1,1,1,1", ""])
+def test_a_line_that_somebody_put_into_a_file_of_candles_is_named(quorum, exchange, tmp_path, line):
+    """Seen: "unexpected ValueError", with the whole story in the log."""
+    first = at(exchange.market.candles["BTC/USDT"][0]).isoformat()
+    asked = ("download", "--exchange", "binance", "--symbols", "BTC/USDT", "--interval", "1h", "--from", first)
+    quorum(*asked)
+    file = tmp_path / "bars" / "binance-BTC-USDT-1h.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:7], line, *lines[7:]]) + "\n")
+    told = quorum(*asked, code=1)
+    assert f"binance-BTC-USDT-1h.csv:8: is no candle: '{line[:40]}'" in told.stderr.splitlines()[-1]

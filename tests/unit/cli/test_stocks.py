@@ -173,6 +173,13 @@ def test_another_kind_of_file_and_a_full_disk_are_named(download, tmp_path):
     assert not file.exists()
 
 
+def test_coins_are_no_stocks_and_there_are_only_daily_bars(download, source):
+    """Seen: a desk of an exchange asked stooq for its coins."""
+    assert "'BTC/USDT' is no stock" in download("stooq", code=2, symbols=("BTC/USDT",)).stderr
+    assert "stooq has bars of 1d only" in download("stooq", "--interval", "1h", code=2).stderr
+    assert not source.asked
+
+
 def test_names_of_symbols_are_the_sources_own():
     asked = ("AAPL", "BRK.B", "SAP.DE", "PKO.PL", "^SPX", "VOD.UK")
     assert [stooq_symbol(name) for name in asked] == ["aapl.us", "brk-b.us", "sap.de", "pko", "^spx", "vod.uk"]
