@@ -24,7 +24,7 @@ from agents.core.types import Bars, as_datetime
 from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
 from agents.orchestrator.kill_switch import KillWatch
 from agents.orchestrator.orchestrator import Orchestrator
-from agents.orchestrator.patience import Patience
+from agents.orchestrator.patience import Patience, pause_until_bar_s
 from agents.orchestrator.pulse import DaemonPulse
 from agents.orchestrator.steady_time import SteadyTime
 
@@ -119,7 +119,7 @@ class TradingDaemon:
             if not isinstance(error, ServiceError):  # else there is no database to tell it to
                 self._around.pulse.beat(endurance.problem)
             return pause_s
-        return self._data.poll_s
+        return pause_until_bar_s(self._clock.now(), self._interval, self._data.poll_s)
 
     def turn(self) -> int:
         """One poll: take in new bars, decide on those that are complete; how many decisions were made."""

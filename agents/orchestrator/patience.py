@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 
 from agents.core.clock import Clock
@@ -10,6 +12,10 @@ from agents.core.types import Booleans, Times
 
 MOST_QUIET_TIMES = 5.0
 """However restless the feed is, nothing waits longer than so many times the quiet that is asked for."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JUST_AFTER_S = 0.2
+"""By then an exchange has closed the bar, and where there is trade the next one has begun."""
 
 
 class Patience:
@@ -44,3 +50,10 @@ class Patience:
 
     def _is_quiet(self) -> bool:
         return self._clock.monotonic_s() - self._quiet_since_s >= self._quiet_s
+
+
+def pause_until_bar_s(at: datetime, interval: timedelta, poll_s: float) -> float:
+    """How long to wait before an exchange is asked again: `poll_s`, or until just after the bar's end where that comes
+    first. Half of a poll's time would else be lost at each bar."""
+    left_s = (interval - (at - EPOCH) % interval).total_seconds() + JUST_AFTER_S
+    return min(poll_s, left_s)
