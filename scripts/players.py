@@ -35,21 +35,30 @@ class Bounds(NamedTuple):
 def adaptive(drawn: Draw, rules: Bounds) -> Floats:
     """The desk's default, with the filter's own functions in one compiled loop; a test holds it to `propose`."""
     agents = drawn.returns.shape[1]
-    return _adaptive(drawn.returns, no_beliefs(agents), pace_of(YEAR), room_for(agents), rules)
+    anchor = np.full(agents, 1.0 / agents)
+    return follow(drawn.returns, anchor, anchor, no_beliefs(agents), rules)[:-1]
+
+
+def follow(returns: Floats, start: Floats, anchor: Floats, state: BeliefState, rules: Bounds) -> Floats:
+    """The weights that a desk of the default method holds on some more days [D, A], and after them, [D + 1, A]: from
+    `start` on, knowing `state`, which takes these days in."""
+    return _follow(returns, start, anchor, (state, pace_of(YEAR), room_for(len(start))), rules)
 
 
 @compiled
-def _adaptive(returns: Floats, state: BeliefState, pace: Pace, scratch: Scratch, rules: Bounds) -> Floats:
-    days, agents = returns.shape
-    anchor = np.full(agents, 1.0 / agents)
-    weights, held = anchor.copy(), np.empty((days, agents))
-    for t in range(days):
-        held[t] = weights
+def _follow(
+    returns: Floats, start: Floats, anchor: Floats, known: tuple[BeliefState, Pace, Scratch], rules: Bounds
+) -> Floats:
+    state, pace, scratch = known
+    held = np.empty((len(returns) + 1, len(start)))
+    held[0] = start
+    for t in range(len(returns)):
         _take_in(state, returns[t : t + 1], pace, scratch)
-        if t + 1 >= rules.first:
+        held[t + 1] = held[t]
+        if state.clock[0] >= rules.first:
             target = target_of(views_of(state, pace.root_year), anchor, rules.low, rules.high)
             if np.isfinite(target[0]):
-                weights = traded(weights, target, rules.step)
+                held[t + 1] = traded(held[t], target, rules.step)
     return held
 
 

@@ -35,7 +35,7 @@ from agents.core.types import Floats
 YEAR = 252
 VOLATILITY, CORRELATION = 0.01, 0.2
 CLONE_CORRELATION = 0.95
-UNSEEN = 1_000_000
+UNSEEN = 2_000_000
 """Seeds from here on were never looked at while anything was being chosen; smaller ones are for that."""
 
 MAIN = ("equal", "star", "spread", "drift", "death", "switch")

@@ -14,6 +14,7 @@ ORDER = ("probation", "shadow", "decaying", "retired", "full")
 LEAST_EVIDENCE = 0.01
 FAR_DAYS = 3650
 """What is further away is not told by a date."""
+TWO_WINDOWS = "Who comes and goes is judged by the newest two years; what it adds a year is of all, and may differ."
 
 
 def life_sentence(facts: DeskFacts) -> str:
@@ -33,7 +34,9 @@ def life_sentence(facts: DeskFacts) -> str:
         )
         if count[state]
     ]
-    return f"{full}{', ' if others else '; nobody comes or goes'}{', '.join(others)}."
+    if not others:
+        return f"{full}; nobody comes or goes."
+    return f"{full}, {', '.join(others)}. {TWO_WINDOWS}"
 
 
 def life_lines(facts: DeskFacts) -> list[LifeLine]:
@@ -75,7 +78,7 @@ def to_show(told: Mapping[str, Any], at: Any) -> str:
     if state == "decaying":
         return f"retired in {days or 0} days, unless the belief that it adds rises above 15 %"
     if state == "retired":
-        return "take it out of the settings, or: quorum agent promote"
+        return "back when the belief that it adds is above 50 %, where the tuner retired it; or: quorum agent promote"
     if state not in ("shadow", "probation"):
         return ""
     if "evidence" not in told:

@@ -11,6 +11,7 @@ from agents.core.replay_types import Replayed
 from agents.quant.replay_summary import ReplaySummary
 from agents.reports.content import KeyFigure
 from agents.reports.formatting import interval, number, percent
+from agents.reports.life_section import TWO_WINDOWS
 from agents.reports.tear_sheet_pictures import pictures_of
 from agents.reports.tear_sheet_tables import tables_of
 
@@ -27,9 +28,9 @@ NOTES = {
     ),
     "agents": (
         "Shadow books trade one agent alone at unit size, in the directions the desk may trade. Adds a year: the desk"
-        " less the same desk without the agent, its weight given to the others (with it at the floor where that is 0);"
-        " its interval holds for one look. Better: how probable it is believed at the end that the agent is better than"
-        " the average one; 50 %: nothing tells it from that."
+        " less the same desk without the agent, its weight given to the others (with it at the floor where that is 0),"
+        f" over the whole replay; its interval holds for one look. {TWO_WINDOWS} Better: how probable it is believed at"
+        " the end that the agent is better than the average one; 50 %: nothing tells it from that."
     ),
     "costs": "Delay is the way from the price decided on to the open that was traded; it is no fee, and may be a gain.",
 }

@@ -31,6 +31,7 @@ class LifeRules:
     decaying_below: float = 0.05
     recovered_above: float = 0.15
     retire_after_days: int = 90
+    back_above: float = 0.50
 
 
 class Case(NamedTuple):
@@ -140,6 +141,13 @@ RULES = (
         TUNER,
         "it was decaying for {retire_after_days} days",
         lambda c: c.days >= c.rules.retire_after_days,
+    ),
+    Rule(
+        ("retired",),
+        "full",
+        TUNER,
+        "the tuner retired it, and the belief that it adds to the desk is above 50 % again",
+        lambda c: c.life.actor == TUNER and c.listed != "none" and c.belief > c.rules.back_above,
     ),
 )
 """Every change that is made by itself, in the order in which the first that holds is taken."""

@@ -224,7 +224,9 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
         waits = "beside that nothing moves: " if decision.status == "hold" else ""
         reason = f"{words_of(turn.changes)}; {waits}{reason}"
     gone = [name for name in seating.mute if before.get(name, 1) != 0]
-    said = [f"{name} is mute: no opinion yet, no weight" for name in gone] + [f"{name} speaks" for name in back]
+    changed = {change.agent for change in turn.changes}
+    said = [f"{name} is mute: no opinion yet, no weight" for name in gone]
+    said += [f"{name} speaks" for name in back if name not in changed]
     reason = "; ".join([*said, reason])
     causes = {}
     if status == "apply":

@@ -213,6 +213,11 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
         assert [next(iter(part.values())) for part in parts] == names
         assert sum(part["net"] for part in parts) == pytest.approx(earned, abs=1e-3)
         assert sum(part["gross"] for part in parts) == pytest.approx(earned + paid, abs=1e-3)
+        assert all(part["gross"] - part["net"] == pytest.approx(cost_of(part), abs=1e-3) for part in parts), view
+        if view == "v_pnl_by_side":
+            assert {part["side"]: cost_of(part) for part in parts} == pytest.approx(costs_by_side(rows))
+        else:
+            assert {part["symbol"]: cost_of(part) for part in parts} == pytest.approx(paid_by_symbol(rows))
     by_agent = {part["agent_name"]: part for part in rows("SELECT * FROM v_pnl_by_agent")}
     assert set(by_agent) == {*START, "remainder"} and by_agent["OnChainAnalyst"]["costs"] == 0.0
     for figure, whole in (("net", earned), ("costs", paid), ("gross", earned + paid)):
@@ -222,6 +227,16 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
     costs = {row["period"]: row for row in rows("SELECT * FROM v_costs")}
     assert set(costs) == {"all", "2001"} and costs["all"]["costs"] == pytest.approx(paid)
     assert 0.01 < costs["all"]["percent_of_equity_a_year"] < 20.0
+    assert all(row["costs"] == pytest.approx(cost_of(row)) for row in costs.values())
+    mean, years, moved = rows("""SELECT avg(equity), EXTRACT(epoch FROM max(time) - min(time))::float8 / 86400 / 365.25,
+                                 sum(turnover) FROM equity WHERE book = 'paper'""")[0].values()
+    assert costs["all"]["percent_of_equity_a_year"] == pytest.approx(100.0 * paid / mean / years)
+    assert costs["all"]["turnover_a_year"] == pytest.approx(moved / years)
+    for part, column in (("fees", "fee"), ("spread", "spread_cost"), ("impact", "impact_cost")):
+        whole = rows(f"SELECT sum({column})::float8 AS it FROM fills")[0]["it"]
+        assert whole > 1.0 and costs["all"][part] == pytest.approx(whole), part
+        for view in ("v_pnl_by_symbol", "v_pnl_by_side"):
+            assert rows(f"SELECT sum({part}) AS it FROM {view}")[0]["it"] == pytest.approx(whole), (view, part)
     tampered(
         database,
         "UPDATE fills SET quantity = quantity + 3 WHERE fill_id = (SELECT fill_id FROM fills ORDER BY time DESC LIMIT 1)",
@@ -238,6 +253,32 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
 
 
 @pytest.mark.slow
+def cost_of(row):
+    return row["fees"] + row["spread"] + row["impact"]
+
+
+def paid_by_symbol(rows):
+    paid = rows("SELECT symbol, sum(fee + spread_cost + impact_cost)::float8 AS paid FROM fills GROUP BY 1")
+    return {row["symbol"]: row["paid"] for row in paid}
+
+
+def costs_by_side(rows):
+    """A fill that turns a position pays for the part that closes on the old side, for the rest on the new one."""
+    moves = rows("""SELECT symbol, CASE side WHEN 'buy' THEN quantity ELSE -quantity END::float8 AS signed, time, fill_id,
+                    (fee + spread_cost + impact_cost)::float8 AS cost FROM fills
+                    UNION ALL SELECT symbol, quantity_change::float8, time, '', NULL FROM corporate_actions
+                    ORDER BY time, fill_id""")
+    held, paid = {}, {"long": 0.0, "short": 0.0}
+    for move in moves:
+        signed, before = move["signed"], held.get(move["symbol"], 0.0)
+        held[move["symbol"]] = before + signed
+        if move["cost"] is not None:
+            closing = min(1.0, abs(before / signed)) if before * signed < 0.0 else 0.0
+            paid["long" if before > 0.0 else "short"] += closing * move["cost"]
+            paid["long" if signed > 0.0 else "short"] += (1.0 - closing) * move["cost"]
+    return paid
+
+
 def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     """Stored signals, marks and first weights, without asking the agents: the same books as the desk had; other settings, other books."""
     desk.trade(FIRST, RESTART)

@@ -40,10 +40,12 @@ from agents.core.meta_types import (
 from agents.core.types import RiskState, Trade, WeightsLevel
 from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 from agents.reports import charts, formatting
+from agents.reports.life_section import TWO_WINDOWS
 from agents.reports.mail_message import message
 from agents.reports.pictures import CAPTIONS, pictures
 from agents.reports.report import KINDS, render, standalone_html
 from agents.reports.summary import curves_of, summary_of, value_added
+from agents.reports.tear_sheet import NOTES
 from agents.reports.verdict import verdict_of
 from agents.tuning.recommendations import RULES, recommend
 from tests.believing_desks import blank_facts, tuned_desk
@@ -472,6 +474,22 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
         assert "Costs took 0.85 % of equity a year: fees 100" in words
         assert re.search(r"TrendFollower 17 (trades gross )?\+951 (costs )?112 (net )?\+839", words)
         assert "long" in words and "AAPL" in words and "+800" in words and "+900" in words
+
+
+def test_both_windows_are_told_where_somebody_comes_or_goes():
+    """An agent can be retired by what it added in two years, and have added over all of them: the page says of each
+    figure which it is."""
+    lives = {
+        name: {"state": state, "days": 9, "belief": 0.5, "periods": 0}
+        for name, state in (("A", "full"), ("B", "retired"))
+    }
+    facts = full_facts()
+    newest = facts.weight_history[0]
+    told = replace(newest, decision=replace(newest.decision, evidence={"life": lives}))
+    page = rendered(replace(facts, weight_history=[told]))
+    assert TWO_WINDOWS in page.text and TWO_WINDOWS in page.html.replace("&#39;", "'")
+    assert "over the whole replay" in NOTES["agents"] and TWO_WINDOWS in NOTES["agents"]
+    assert TWO_WINDOWS not in rendered(facts).text, "where nobody does, there is nothing to confuse"
 
 
 def test_holding_is_in_the_figures_and_sentences_of_a_report():

@@ -53,6 +53,7 @@ SHADOW, PROBATION = [came("X", "shadow")], [came("X", "shadow"), came("X", "prob
 FULL = [came("X", "full", listed="enabled")]
 DECAYING = [*FULL, came("X", "decaying", 10, "full", "enabled", "tuner")]
 RETIRED = [*DECAYING, came("X", "retired", 100, "decaying", "enabled", "tuner")]
+DISMISSED = [*FULL, came("X", "retired", 10, "full", "enabled", "ada")]
 PROMOTED = [*RETIRED, came("X", "probation", 200, "retired", "enabled", "ada")]
 GONE = [*FULL, came("X", "retired", 10, "full", "none")]
 ENOUGH, FOUR_TIMES = math.log(20.0) + 1e-9, math.log(80.0) + 1e-9
@@ -84,12 +85,16 @@ CASES = [
     (DECAYING, "enabled", seen(belief=0.10), 100, ("retired", "tuner")),
     (DECAYING, "shadow", seen(), 11, ("shadow", "settings")),
     (DECAYING, "none", seen(), 11, ("retired", "settings")),
-    (RETIRED, "enabled", seen(belief=0.9), 500, None),
+    (RETIRED, "enabled", seen(belief=0.50), 500, None),
+    (RETIRED, "enabled", seen(belief=0.51), 500, ("full", "tuner")),
+    (RETIRED, "none", seen(belief=0.9), 500, None),
+    (DISMISSED, "enabled", seen(belief=0.9), 500, None),
     (RETIRED, "none", None, 500, None),
     (RETIRED, "shadow", seen(), 500, ("shadow", "settings")),
     (GONE, "enabled", None, 20, ("full", "settings")),
     (GONE, "shadow", None, 20, ("shadow", "settings")),
     (GONE, "none", None, 20, None),
+    (GONE, "none", seen(belief=0.9), 20, None),
 ]
 
 
