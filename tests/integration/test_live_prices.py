@@ -10,6 +10,7 @@ import pytest
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
+from agents.adapters.exchanges.made_up_market import downloaded
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.errors import ServiceError
 from agents.core.ports import RiskEvent
@@ -72,17 +73,28 @@ def outcome(desk):
     return [desk.rows(query) for query in WHAT_MATTERS]
 
 
+def differences(desk):
+    """(decisions that a replay makes again, how many of them differ)."""
+    checked = CheckedDesk(desk.settings, desk.connections.meta, store_of(desk), tuning_of(desk.settings))
+    parity = check_parity(checked, desk.clock.now(), keep=False)
+    return parity["decisions"], parity["differences"]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, services):
-    with trading(tmp_path_factory.mktemp("control")) as desk:
+def session(tmp_path_factory, services):
+    """Where the candles of the undisturbed session are."""
+    return tmp_path_factory.mktemp("control")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(session):
+    with trading(session) as desk:
         assert until(desk, NOW + timedelta(hours=HOURS)) == 0
         assert len(desk.rows(WHAT_MATTERS[0])) >= HOURS - 1
         assert len(desk.rows(WHAT_MATTERS[2])) > 0, "it trades"
         closes = {float(c[4]) for c in MARKET.candles["BTC/USDT"]}
         assert {row[0] for row in desk.rows("SELECT close FROM bars WHERE symbol = 'BTC/USDT'")} <= closes
-        checked = CheckedDesk(desk.settings, desk.connections.meta, store_of(desk), tuning_of(desk.settings))
-        parity = check_parity(checked, desk.clock.now(), keep=False)
-        assert (parity["decisions"], parity["differences"]) == (len(desk.rows(WHAT_MATTERS[0])), 0)
+        assert differences(desk) == (len(desk.rows(WHAT_MATTERS[0])), 0)
         return outcome(desk)
 
 
@@ -131,6 +143,18 @@ def test_a_disturbed_desk_decides_what_an_undisturbed_one_does(tmp_path, undistu
     with trading(tmp_path, FaultScript(faults)) as desk:
         assert until(desk, NOW + timedelta(hours=HOURS), restarts=restarts) > 0
         assert outcome(desk) == undisturbed
+
+
+def test_a_recorded_session_is_traded_again_through_reconnects_and_replays_the_same(tmp_path, undisturbed, session):
+    """Its files are the exchange now; the connection is lost, and the desk starts anew in between."""
+    recorded_market = downloaded(session / "bars", "1h")
+    assert set(recorded_market.candles) == set(SYMBOLS)
+    faults = [for_a_while("lost", 1, 70), for_a_while("cut", 2, 70), for_a_while("maintenance", 3, 300)]
+    with trading(tmp_path, FaultScript(faults), market=recorded_market) as desk:
+        restarts = hour(1) + timedelta(seconds=20), hour(3) + timedelta(seconds=100)
+        assert until(desk, NOW + timedelta(hours=HOURS), restarts=restarts) > 0
+        assert outcome(desk) == undisturbed
+        assert differences(desk) == (len(undisturbed[0]), 0)
 
 
 def test_a_halt_is_obeyed_while_the_exchange_is_away(tmp_path):
