@@ -70,6 +70,23 @@ def _symbols(parser: ArgumentParser, text: str) -> None:
     completed_by(symbols, nothing)
 
 
+PRACTICE_FAULTS = (
+    "none",
+    "random",
+    "limited",
+    "banned",
+    "error",
+    "maintenance",
+    "lost",
+    "cut",
+    "page",
+    "empty",
+    "slow",
+    "late",
+)
+"""As `wiring/practice.py: NAMED` has them: help waits for no agents."""
+
+
 def connect(parser: ArgumentParser) -> None:
     """`quorum connect`."""
     text = "ccxt's name of it, such as binance, kraken or coinbase"
@@ -93,6 +110,22 @@ def download(parser: ArgumentParser) -> None:
     text = "the last bar is over by then (default: now)"
     completed_by(parser.add_argument("--until", type=moment, metavar="TIME", help=text), nothing)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (default: data.feed_folder)")
+
+
+def practice(parser: ArgumentParser) -> None:
+    """`quorum practice`."""
+    parser.add_argument("--bars", type=int, default=60, metavar="N", help="how many are traded (default: 60)")
+    text = "bars in a second, at most 5 (default: 1)"
+    parser.add_argument("--speed", type=float, default=1.0, metavar="N", help=text)
+    text = f"what goes wrong at the exchange, again and again: {', '.join(PRACTICE_FAULTS)} (default: none)"
+    parser.add_argument("--faults", choices=PRACTICE_FAULTS, default="none", metavar="NAME", help=text)
+    _symbols(parser, "of the made-up market (default: BTC/USDT ETH/USDT)")
+    parser.add_argument("--interval", choices=INTERVALS, default="1h", help="of its bars (default: 1h)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the made-up market and of random faults")
+    text = "trade what quorum download --exchange brought there, instead of a made-up market"
+    parser.add_argument("--market", type=Path, metavar="FOLDER", help=text)
+    text = "where its settings, bars and logs go (default: practice); a last practice there is wiped"
+    parser.add_argument("--folder", type=Path, default=Path("practice"), metavar="FOLDER", help=text)
 
 
 def import_series(parser: ArgumentParser) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from agents.cli import actions, agent_actions, arguments, desk_actions, history_arguments
+from agents.cli import actions, agent_actions, arguments, history_arguments
 from agents.cli.command import Command
+from agents.cli.keeping_commands import KEEPING
 from agents.cli.options import add_demo
 
-WHERE_COMPLETION_GOES = """
-for good, put the script where the shell looks for it:
-  bash  ~/.local/share/bash-completion/completions/quorum
-        (read by the package bash-completion)
-  zsh   ~/.zfunc/_quorum, and in ~/.zshrc:
-        fpath+=~/.zfunc; autoload -Uz compinit; compinit
-  fish  ~/.config/fish/completions/quorum.fish
-"""
 RUNNING = (
     Command(
         "connect",
@@ -28,6 +21,18 @@ RUNNING = (
         "trade 13 years of five US stocks through all agents",
         arguments.demo,
         ("quorum demo", "quorum demo --restart"),
+    ),
+    Command(
+        "practice",
+        "practice",
+        "watch the daemon trade on a made-up exchange with faults",
+        arguments.practice,
+        (
+            "quorum practice",
+            "quorum practice --faults maintenance --bars 30 --speed 2",
+            "quorum practice --faults random --seed 7",
+            "quorum practice --market bars --interval 1h",
+        ),
     ),
     Command(
         "trade",
@@ -219,73 +224,6 @@ STUDYING = (
         "does an agent look into the future?",
         history_arguments.lookahead,
         ("quorum lookahead --demo", "quorum lookahead --agent my_agent.py:MyAgent --demo"),
-    ),
-)
-KEEPING = (
-    Command(
-        "reset",
-        "reset",
-        "forget all decisions and start anew; a backup is kept",
-        arguments.reset,
-        ("quorum reset", "quorum reset --data --yes"),
-    ),
-    Command(
-        "services",
-        "services",
-        "start, stop, show or keep up the embedded PostgreSQL and Redis",
-        arguments.services,
-        ("quorum services status", "quorum services run"),
-    ),
-    Command(
-        "desk",
-        "desk",
-        "several desks on one machine, each by itself",
-        desk_actions.DESK[0].add_arguments,
-        ("quorum desk", "quorum desk new btc --profile crypto-spot"),
-        actions=desk_actions.DESK,
-    ),
-    Command(
-        "doctor",
-        "doctor",
-        "check this machine; each line says ok or what to do",
-        arguments.no_arguments,
-        ("quorum doctor", "quorum doctor --json"),
-    ),
-    Command(
-        "failed",
-        "failed",
-        "tell that a systemd unit has failed, by mail where configured",
-        arguments.failed,
-        ("quorum failed quorum-trading.service",),
-    ),
-    Command(
-        "verify",
-        "integrity",
-        "check that nothing on record was changed, and name what was",
-        arguments.verify,
-        ("quorum verify", "quorum verify --accept 'quantity mended by hand after a broken import'"),
-    ),
-    Command(
-        "backup",
-        "backup",
-        "write the desk's database to a file, while it trades",
-        arguments.backup,
-        ("quorum backup", "quorum backup /mnt/usb/quorum.dump --json"),
-    ),
-    Command(
-        "restore",
-        "backup",
-        "make the desk's database from a backup",
-        arguments.restore,
-        ("quorum restore quorum-20260102-220000.dump", "quorum restore quorum.dump --replace"),
-    ),
-    Command(
-        "completion",
-        "completion",
-        "print the script that completes commands in your shell",
-        arguments.completion,
-        ("source <(quorum completion bash)", "quorum completion fish | source"),
-        WHERE_COMPLETION_GOES,
     ),
 )
 GROUPS = {

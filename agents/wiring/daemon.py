@@ -31,15 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 def trading_daemon(
-    settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock
+    settings: Settings, connections: Connections, journal: PostgresJournal, clock: Clock, thinking: Clock | None = None
 ) -> TradingDaemon:
-    """The daemon of the settings' desk; `journal` holds it. The feed's folder is made where it is missing."""
+    """The daemon of the settings' desk; `journal` holds it. The feed's folder is made where it is missing. By the clock
+    `thinking` (by default `clock`) agents are given their time, which no faster clock makes shorter."""
     settings.data.feed_folder.mkdir(parents=True, exist_ok=True)
     chosen = settings.data.symbols
     require_direction(settings, journal)
     leaving = leavers_of(chosen, journal)
     store = BarsStore(connections.trader, (*chosen, *leaving))
-    agents = agents_of(settings, clock)
+    agents = agents_of(settings, thinking or clock)
     weights = desk_weights(settings, connections, agents)
 
     switch, rate = kill_file_of(settings), OrderRate(settings.risk.limits.orders_per_minute, clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,13 +61,14 @@ class Fault:
 
 class FaultScript:
     """Faults in order, the first that a request meets counts; beside them a `share` of all requests meets one of KINDS
-    that `seed` draws. Safe for threads."""
+    that `seed` draws. `met` counts requests by what they met. Safe for threads."""
 
     def __init__(self, faults: Sequence[Fault] = (), *, share: float = 0.0, seed: int = 0) -> None:
         self._faults = tuple(faults)
         self._share = share
         self._rng = np.random.default_rng(seed)
         self._seen = [0] * len(self._faults)
+        self.met: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def next(self, path: str, at: datetime) -> Fault | None:
@@ -81,4 +83,6 @@ class FaultScript:
             drawn, which = self._rng.random(), int(self._rng.integers(len(KINDS)))
             if met is None and drawn < self._share:
                 met = Fault(kind=KINDS[which], seconds=0.0)
+            if met is not None:
+                self.met[met.kind] += 1
         return met
