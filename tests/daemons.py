@@ -97,7 +97,7 @@ def running(folder: Path, clock: HandClock, **data):
     """A daemon on a fresh database with these settings of `data`; a name in upper case is a section of its own."""
     sections = {name.lower(): data.pop(name) for name in list(data) if name.isupper()}
     usual = {"feed_folder": folder / "bars", "timezone": "UTC", "session_open": "14:30", "session_close": "21:00"}
-    settings = Settings(desk={"name": "t"}, data={**usual, **data}, **sections)
+    settings = Settings(desk={"name": "t", **sections.pop("desk", {})}, data={**usual, **data}, **sections)
     with ExitStack() as stack:
         name = stack.enter_context(SERVERS.database())
         owner, trader, meta = (

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
+from agents.core.orders import NEXT_STATES
 from agents.core.ports import Command, Resumption, RiskEvent
 from agents.core.types import (
     FINAL_ORDER_STATES,
@@ -66,7 +67,7 @@ class MemoryJournal:
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         for outcome in outcomes:
             order, state, _ = self.orders[outcome.client_order_id]
-            if state not in FINAL_ORDER_STATES:
+            if outcome.state in NEXT_STATES.get(state, ()):
                 self.orders[outcome.client_order_id] = (order, outcome.state, outcome.reason)
             for fill in outcome.fills:
                 self.fills.setdefault(fill.fill_id, fill)

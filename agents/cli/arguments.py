@@ -51,6 +51,17 @@ def reason(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
 
 
+def reconcile(parser: ArgumentParser) -> None:
+    """`quorum reconcile`."""
+    what = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("adopt", "executions of orders that somebody else placed are the desk's"),
+        ("ignore", "the difference is not the desk's: a deposit, coins of your own"),
+    ):
+        completed_by(what.add_argument(f"--{name}", metavar="SYMBOL", help=text), nothing)
+    completed_by(parser.add_argument("--reason", metavar="TEXT", help="why, for the record"), nothing)
+
+
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
     text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"

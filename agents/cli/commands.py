@@ -62,6 +62,7 @@ RUNNING = (
         arguments.halt,
         ("quorum halt --reason 'exchange trouble'", "quorum halt --kill --reason 'no database'"),
     ),
+    Command("reconcile", "reconcile", "where the exchange's books differ", arguments.reconcile, ("quorum reconcile",)),
     Command(
         "bars",
         "bars",

@@ -20,6 +20,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     """The trading plane in the foreground, until it is told to stop."""
     # Here: `halt` should not wait for agents and compiled code.
     from agents.wiring.daemon import trading_daemon
+    from agents.wiring.venue import require_account
 
     settings = load_settings(options.settings)
     configure_logging(settings.log_folder / "orchestrator.log", level=settings.log_level)
@@ -27,6 +28,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     try:
         with desk_journal(connections) as journal:
             require_intact(connections.trader, SystemClock().now())
+            require_account(settings, connections, journal, SystemClock())
             compile_once(settings, screen)
             trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:

@@ -23,9 +23,27 @@ PRICE_DIGITS = 8
 """A small price keeps at least so many digits."""
 REMAINDER = "remainder"
 """Name of the attribution row that holds what no agent asked for: rounding, buffer lag, caps, partial fills."""
-OrderState = Literal["intent", "acked", "partial", "filled", "expired", "rejected", "unknown", "not_placed"]
-FINAL_ORDER_STATES: tuple[OrderState, ...] = ("filled", "expired", "rejected", "not_placed")
-"""Nothing more happens to such an order. One that is "partial" still works; when its rest expires, it is "expired"."""
+UNRECONCILED = "the exchange and the record differ about it (quorum reconcile)"
+UNRESOLVED = "the outcome of an earlier order is not known yet"
+UNANSWERED = "the exchange did not answer the order before it"
+OrderState = Literal[
+    "intent", "sending", "unknown", "acked", "partial", "filled", "cancelled", "expired", "rejected", "not_placed"
+]
+ENDED: tuple[OrderState, ...] = ("filled", "cancelled", "expired", "rejected")
+"""How an order ends that a venue had."""
+FINAL_ORDER_STATES: tuple[OrderState, ...] = (*ENDED, "not_placed")
+"""Nothing more happens to such an order, but that a fill may still come late. One that is "partial" still works; when
+its rest expires, it is "expired"."""
+_UNPROVEN: tuple[OrderState, ...] = ("unknown", "acked", "partial", *FINAL_ORDER_STATES)
+NEXT_STATES: dict[OrderState, tuple[OrderState, ...]] = {
+    "intent": ("sending", *_UNPROVEN),
+    "sending": _UNPROVEN,
+    "unknown": _UNPROVEN,
+    "acked": ("acked", "partial", *ENDED),
+    "partial": ("partial", *ENDED),
+}
+"""Forward only: what an answer may make of an order. "sending" is committed before an order leaves for a real venue, so
+an "intent" has never left; "unknown" is one whose answer was lost, and only the venue's own books resolve it."""
 Side = Literal["buy", "sell"]
 
 
@@ -51,7 +69,9 @@ class Order:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
     """A part of an order that was executed. `fee` is paid on top; `spread_cost` and `impact_cost` are the money that is
-    inside `price`. ValueError where quantity or price is not positive or `time` is naive.
+    inside `price`. Where the venue took the fee in another currency than the price's, `fee` is its worth, `fee_paid`
+    the amount in `fee_currency`; one that was taken out of what was bought is taken off `quantity`. ValueError where
+    quantity or price is not positive or `time` is naive.
     """
 
     fill_id: str
@@ -64,6 +84,8 @@ class Fill:
     fee: Decimal
     spread_cost: Decimal
     impact_cost: Decimal
+    fee_currency: str = ""
+    fee_paid: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
         require_utc(self.time, "time")

@@ -40,6 +40,8 @@ __all__ = [
     "Settings",
     "cache_dir",
     "child_environment",
+    "credentials_dir",
+    "exchange_key_environment",
     "home_state_dir",
     "isolated_environment",
     "kill_point",
@@ -54,6 +56,7 @@ __all__ = [
 
 ENVIRONMENT_PREFIX = "QUORUM_"
 DEFAULT_FILE = "quorum.toml"
+EXCHANGE_KEY = "EXCHANGE_API_"
 
 
 class Settings(Section):
@@ -182,7 +185,8 @@ def plain_settings(settings: Settings) -> dict[str, Any]:
     """Everything that shapes decisions, as plain values: no paths, URLs or secrets."""
     kept = ("desk", "data", "agents", "combine", "risk", "execution", "tuning", "meta")
     # where work is done, and strategies that trade elsewhere: no decision depends on them
-    elsewhere = {"feed", "exchange_url", "stooq_key", "feed_folder", "isolation", "memory_mb", "folder", "external"}
+    elsewhere = {"feed", "exchange_url", "broker_mode", "broker_url", "stooq_key", "feed_folder"}
+    elsewhere |= {"isolation", "memory_mb", "folder", "external"}
     values = {name: getattr(settings, name).model_dump(mode="json", exclude=elsewhere) for name in kept}
     values["agents"]["enabled"].sort()  # their order means nothing
     return values
@@ -214,10 +218,21 @@ def secrets_dir(state_dir: Path | None) -> Path:
     return state_dir / "secrets" if state_dir else (Path(base) if base else Path.home() / ".config") / "quorum"
 
 
+def credentials_dir() -> Path | None:
+    """Where systemd puts the credentials of a unit; None where there is no such folder."""
+    base = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(base) if base else None
+
+
+def exchange_key_environment() -> dict[str, str]:
+    """The key of an account at an exchange, where the environment has it: key, secret, password."""
+    return {name: os.environ.get(f"{EXCHANGE_KEY}{name.upper()}", "") for name in ("key", "secret", "password")}
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """The environment for a child process: ours without secrets and without foreign libpq settings."""
     hidden = ("DATABASE_URL", "REDIS_URL", "QUORUM_DATABASE_URL", "QUORUM_REDIS_URL")
-    kept = {k: v for k, v in os.environ.items() if k not in hidden and not k.startswith("PG")}
+    kept = {k: v for k, v in os.environ.items() if k not in hidden and not k.startswith(("PG", EXCHANGE_KEY))}
     return {**kept, **changes}
 
 

@@ -19,6 +19,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Symbol = Annotated[str, Field(pattern=SYMBOL_PATTERN)]
 AgentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
+LOOPBACK = r"^$|^http://127\.0\.0\.1:\d{1,5}$"
+
 INTERVALS_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "1d": 86400}
 """Bar intervals by name, in seconds."""
 Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
@@ -36,14 +38,22 @@ class DeskSettings(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,16}$")] = "desk"
     profile: Literal["stocks", "crypto-spot", "futures"] = "stocks"
     initial_cash: Positive = 1_000_000.0
-    broker: Literal["paper"] = "paper"
+    broker: Annotated[str, Field(pattern=r"^(paper|ccxt:[a-z0-9_]{1,40})$")] = "paper"
+    broker_mode: Literal["sandbox", "live"] = "sandbox"
+    broker_url: Annotated[str, Field(pattern=LOOPBACK)] = ""
+    """Loopback only, as for prices."""
+
+    @property
+    def venue(self) -> str:
+        """The exchange that orders go to, by ccxt's name; "" where they go nowhere."""
+        return self.broker.partition(":")[2]
 
 
 class DataSettings(Section):
     """Where bars come from and what their times mean."""
 
     feed: Annotated[str, Field(pattern=r"^(folder|ccxt:[a-z0-9_]{1,40})$")] = "folder"
-    exchange_url: Annotated[str, Field(pattern=r"^$|^http://127\.0\.0\.1:\d{1,5}$")] = ""
+    exchange_url: Annotated[str, Field(pattern=LOOPBACK)] = ""
     """Loopback only: no desk is to trade on prices of whoever sits between."""
     stooq_key: SecretStr = SecretStr("")
     feed_folder: Path = Path("bars")

@@ -36,11 +36,13 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One desk, ready to decide. `on_bar` is shown every bar before it is decided upon: a paper venue fills at it."""
+    """One desk, ready to decide. `on_bar` is shown every bar before it is decided upon: a paper venue fills at it.
+    `reconcile` compares the desk's books with its account's, where that is another's and due."""
 
     orchestrator: Orchestrator
     broker: Broker
     on_bar: Callable[[Bars], None]
+    reconcile: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class TradingDaemon:
             return 0
         desk.orchestrator.settle_kill(self._around.kill, now)
         desk.orchestrator.obey_commands(desk.broker, now)
+        desk.reconcile()
         self._look_back()
         decisions = 0
         news = self._bars.after(self._last, limit=BACKLOG_BARS, known=desk.orchestrator.data_version)

@@ -92,6 +92,10 @@ class Orchestrator:
         """The step's state after the last decision."""
         return self._state
 
+    def ledger(self) -> Ledger:
+        """Cash and positions after the last decision."""
+        return self._ledger
+
     def recover(self, broker: Broker, window: Bars, at: datetime) -> datetime | None:
         """Take up the desk where the journal ends; returns the time of its last decision, None for a new desk.
 
@@ -260,7 +264,7 @@ class Orchestrator:
 
     def _resolve_orders(self, broker: Broker, at: datetime) -> None:
         for order, state in self._journal.open_orders():
-            if state in ("intent", "unknown"):
+            if state in ("intent", "sending", "unknown"):
                 self._resolve(order, broker, at)
 
     def _resolve(self, order: Order, broker: Broker, at: datetime) -> None:

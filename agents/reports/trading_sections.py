@@ -9,7 +9,7 @@ from agents.core.value_added import ProfitPart
 from agents.reports.content import KeyFigure, PositionLine, ProfitLine, TradeLine
 from agents.reports.formatting import MISSING, interval, money, number, percent, quantity, signed_money
 
-CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "expired", "unknown", "not_placed")
+CAME_TO_NOTHING: tuple[OrderState, ...] = ("rejected", "cancelled", "expired", "unknown", "not_placed")
 
 
 def key_figures(summary: ReportSummary) -> list[KeyFigure]:

@@ -26,6 +26,7 @@ from agents.wiring.desk import agents_of, desk_weights, plan_of
 from agents.wiring.desk_record import kill_file_of
 from agents.wiring.exchanges import feed_of
 from agents.wiring.tending import endurance_of, tending
+from agents.wiring.venue import desk_at_venue, require_tradable
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def trading_daemon(
     settings.data.feed_folder.mkdir(parents=True, exist_ok=True)
     chosen = settings.data.symbols
     require_direction(settings, journal)
+    require_tradable(settings)
     leaving = leavers_of(chosen, journal)
     store = BarsStore(connections.trader, (*chosen, *leaving))
     agents = agents_of(settings, thinking or clock)
@@ -50,6 +52,8 @@ def trading_daemon(
 
     def open_desk(symbols: tuple[str, ...]) -> Desk:
         orchestrator = orchestrator_of(symbols)
+        if settings.desk.venue:
+            return desk_at_venue(settings, orchestrator, journal, lambda b: GuardedBroker(b, switch, rate), clock)
         broker = paper_broker(orchestrator, journal)
         return Desk(orchestrator, GuardedBroker(broker, switch, rate), broker.match)
 

@@ -83,7 +83,7 @@ def plan_of(settings: Settings, symbols: tuple[str, ...], leaving: tuple[str, ..
     """The fixed part of a desk, of whose symbols some may be `leaving`."""
     return DeskPlan(
         desk=settings.desk.name,
-        book=settings.desk.broker,
+        book="live" if settings.desk.venue else "paper",
         symbols=symbols,
         parameters=parameters_of(settings, symbols),
         volatility_window_bars=settings.combine.volatility_window_bars,

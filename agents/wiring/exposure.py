@@ -61,7 +61,8 @@ def _is_socket(host: str) -> bool:
 def _secrets(settings: Settings) -> list[Path]:
     """What holds passwords or the desk's whole record."""
     dumps = (services_of(settings).root / "backups").glob("*.dump")
-    return [Path(".env"), secrets_dir(settings.state_dir) / "smtp_password", *sorted(dumps)]
+    kept = secrets_dir(settings.state_dir)
+    return [Path(".env"), kept / "smtp_password", *sorted(kept.glob("*_key.toml")), *sorted(dumps)]
 
 
 def _code(settings: Settings) -> list[Path]:

@@ -65,6 +65,27 @@ MUTANTS = (
         "if True:",
         ("D11",),
     ),
+    Mutant(
+        "an order whose answer is lost is sent again",
+        "agents/adapters/brokers/ccxt_broker.py",
+        'return _outcome(order, "unknown", str(error))',
+        "return self._place(order)",
+        ("F01", "F05", "F06"),
+    ),
+    Mutant(
+        "a fill is booked as often as it is shown",
+        "agents/adapters/brokers/venue_books.py",
+        "if self._fill_id(trade) not in booked:",
+        "if True:",
+        ("F07",),
+    ),
+    Mutant(
+        "an order that the exchange does not know yet was never placed",
+        "agents/adapters/brokers/ccxt_broker.py",
+        "return now_s - self._missing_since_s.setdefault(key, now_s) >= GRACE_S",
+        "return True",
+        ("F03",),
+    ),
 )
 
 

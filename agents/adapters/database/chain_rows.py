@@ -91,7 +91,7 @@ def all_keys(connection: Driver, name: str) -> set[str]:
     """The keys of all rows that a link must list; of orders, those in a final state."""
     chained = next(c for c in LISTED if c.name == name)
     columns = ", ".join(chained.columns[: chained.listed_by])
-    final = " WHERE state IN ('filled', 'expired', 'rejected', 'not_placed')" if name == "outcomes" else ""
+    final = " WHERE state IN ('filled', 'cancelled', 'expired', 'rejected', 'not_placed')" if name == "outcomes" else ""
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(f"SELECT {columns} FROM {chained.table}{final}")  # noqa: S608 - our own names
         return {key_of(name, row) for row in rows}

@@ -30,7 +30,9 @@ SELECT (SELECT max(time) FROM decisions), c.seq, c.digest,
 FROM (SELECT 1) AS one LEFT JOIN LATERAL (SELECT seq, digest FROM journal_chain ORDER BY seq DESC LIMIT 1) c ON true
 """
 _FINAL = array_text(FINAL_ORDER_STATES)
-_PARTS = {chained.name for chained in CHAINED if chained.table == chained.name and chained.name != "fills"}
+_PARTS = {
+    chained.name for chained in CHAINED if chained.table == chained.name and chained.name not in ("fills", "fill_fees")
+}
 _FILL = attrgetter(*BY_NAME["fills"].columns)
 
 
@@ -90,8 +92,10 @@ def _answers(outcomes: Iterable[OrderOutcome], on_record: OnRecord, own: frozens
     outcomes = list(outcomes)
     fills = {fill.fill_id: fill for o in reversed(outcomes) for fill in reversed(o.fills)}
     newest = {outcome.client_order_id: outcome for outcome in outcomes}
+    new = [fill for fill in fills.values() if fill.fill_id not in on_record.fills]
     return {
-        "fills": [_FILL(fill) for fill in fills.values() if fill.fill_id not in on_record.fills],
+        "fills": [_FILL(fill) for fill in new],
+        "fill_fees": [(fill.fill_id, fill.fee_currency, fill.fee_paid) for fill in new if fill.fee_currency],
         "outcomes": [
             (o.client_order_id, o.state, o.reason)
             for o in newest.values()

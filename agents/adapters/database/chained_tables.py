@@ -118,6 +118,7 @@ CHAINED = (
     Chained("trade_attribution", ("trade_id", "agent_name", "contribution"), 2, None, 1),
     Chained("corporate_actions", ("time", "symbol", "kind", "ratio", "quantity_change", "cash"), 3, None, 3),
     Chained("outcomes", ("client_order_id", "state", "reason"), 1, None, 1, "orders"),
+    Chained("fill_fees", ("fill_id", "currency", "amount"), 1, None, 1),
 )
 BY_NAME = {chained.name: chained for chained in CHAINED}
 

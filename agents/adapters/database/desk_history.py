@@ -16,12 +16,22 @@ from sqlalchemy import Connection, Engine, text
 from agents.adapters.database.commands import command_of
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
-from agents.core.orders import CANCELLED, KEPT_BACK, KILLED, TOO_LATE, TOO_MANY
+from agents.core.orders import (
+    CANCELLED,
+    KEPT_BACK,
+    KILLED,
+    TOO_LATE,
+    TOO_MANY,
+    UNANSWERED,
+    UNRECONCILED,
+    UNRESOLVED,
+)
 from agents.core.recorded import CheckedState, Recorded, RecordedFill, RecordedSpan, RecordedWeights, WeightsTraded
 from agents.core.types import Booleans, Fill, Floats
 
 Cells = Sequence[tuple[Any, ...]]
 Words = np.ndarray[Any, np.dtype[np.object_]]
+NOT_FILLED = [CANCELLED, KEPT_BACK, KILLED, TOO_LATE, TOO_MANY, UNRECONCILED, UNRESOLVED, UNANSWERED]
 THE_FIRST = datetime.fromisoformat("1900-01-01T00:00:00+00:00")
 """Before every decision."""
 _SPAN = """
@@ -65,7 +75,7 @@ the first decision recorded after it was seen, of the bars that were closed then
 _TAKEN_BACK = """
 SELECT symbol, settled_at FROM (
     SELECT o.symbol, (SELECT min(d.time) FROM decisions d WHERE d.time > o.decision_time) AS settled_at
-    FROM orders o WHERE o.state IN ('expired', 'not_placed') AND o.reason = ANY(:reasons)) t
+    FROM orders o WHERE o.state IN ('cancelled', 'expired', 'not_placed') AND o.reason = ANY(:reasons)) t
 WHERE settled_at > :since AND settled_at <= :until
 """
 _WEIGHTS_THAT_DIFFER = """
@@ -149,9 +159,7 @@ class DeskHistory:
             fills = _fills_between(connection, *bounds)
             span = {"since": since, "until": bounds[1]}
             commands = connection.execute(text(_COMMANDS), span).all()
-            taken_back = connection.execute(
-                text(_TAKEN_BACK), span | {"reasons": [CANCELLED, KEPT_BACK, KILLED, TOO_LATE, TOO_MANY]}
-            ).all()
+            taken_back = connection.execute(text(_TAKEN_BACK), span | {"reasons": NOT_FILLED}).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},
             {name: s for s, name in enumerate(symbols)},

@@ -12,7 +12,8 @@ from agents.adapters.database.array_text import array_of, array_text
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
-from agents.core.types import FINAL_ORDER_STATES, OrderOutcome, WarmUp
+from agents.core.orders import NEXT_STATES
+from agents.core.types import OrderOutcome, WarmUp
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's is untyped
 _STORE_STATE = """
@@ -37,12 +38,16 @@ SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::
     %s::numeric[], %s::numeric[], %s::numeric[])
 ON CONFLICT (fill_id) DO NOTHING
 """  # noqa: S608 - our own names
+_INSERT_FEES = """
+INSERT INTO fill_fees (fill_id, currency, amount) SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
+ON CONFLICT (fill_id) DO NOTHING
+"""
 _UPDATE_ORDERS = """
 UPDATE orders SET state = n.state, reason = n.reason, updated_at = %s
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(id, state, reason)
-WHERE client_order_id = n.id AND orders.state <> ALL(%s::text[])
+WHERE client_order_id = n.id AND orders.state || '>' || n.state = ANY(%s::text[])
 """
-_FINAL = array_text(FINAL_ORDER_STATES)
+_MOVES = array_text([f"{before}>{after}" for before, states in NEXT_STATES.items() for after in states])
 
 
 def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
@@ -73,18 +78,21 @@ def _insert_of(table: str, columns: tuple[str, ...], of_one_time: bool) -> str:
 
 
 def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: datetime) -> None:
-    """Fills, each once, and the newest state of every order; an order in a final state keeps it."""
+    """Fills, each once, and the newest state of every order; it only moves forward (`NEXT_STATES`)."""
     outcomes = list(outcomes)
     if not outcomes:
         return
     fills = [fill for outcome in outcomes for fill in outcome.fills]
     if fills:
         connection.execute(_INSERT_FILLS, [array_of([getattr(fill, name) for fill in fills]) for name in _FILL_COLUMNS])
+    paid = [(fill.fill_id, fill.fee_currency, fill.fee_paid) for fill in fills if fill.fee_currency]
+    if paid:
+        connection.execute(_INSERT_FEES, [array_of(column) for column in zip(*paid, strict=True)])
     # Of several answers about one order in this batch the last counts.
     newest = {outcome.client_order_id: outcome for outcome in outcomes}
     states = [outcome.state for outcome in newest.values()]
     reasons = [outcome.reason for outcome in newest.values()]
-    connection.execute(_UPDATE_ORDERS, (at, array_text(list(newest)), array_text(states), array_text(reasons), _FINAL))
+    connection.execute(_UPDATE_ORDERS, (at, array_text(list(newest)), array_text(states), array_text(reasons), _MOVES))
 
 
 def write_state(connection: Driver, at: datetime, state: bytes, warm_up: WarmUp | None) -> None:

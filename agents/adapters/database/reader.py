@@ -19,7 +19,7 @@ FROM equity GROUP BY book
 _COUNTS = """
 SELECT (SELECT count(*) FROM decisions) AS decisions,
        (SELECT count(*) FROM orders) AS orders,
-       (SELECT count(*) FROM orders o WHERE state IN ('rejected', 'expired', 'not_placed')
+       (SELECT count(*) FROM orders o WHERE state IN ('rejected', 'cancelled', 'expired', 'not_placed')
            AND NOT EXISTS (SELECT 1 FROM fills f WHERE f.client_order_id = o.client_order_id)) AS unfilled_orders,
        (SELECT count(*) FROM fills) AS fills,
        (SELECT count(*) FROM trades) AS trades,

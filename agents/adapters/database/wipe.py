@@ -15,6 +15,9 @@ JOURNAL_TABLES = (
     "agent_work_log",
     "trade_attribution",
     "trades",
+    "fill_fees",
+    "broker_outside",
+    "reconciliation_breaks",
     "fills",
     "orders",
     "corporate_actions",
@@ -58,7 +61,7 @@ DATA_TABLES = (
     "exogenous",
     "exogenous_keys",
 )
-KEPT_TABLES = ("email_config", "project_tasks", "settings_tried", "symbol_renames")
+KEPT_TABLES = ("email_config", "broker_accounts", "project_tasks", "settings_tried", "symbol_renames")
 """What a person entered, and which settings were looked at: that cannot be unseen."""
 
 

@@ -74,7 +74,11 @@ class PublicPrices:
         if isinstance(kinds, dict) and "spot" in kinds.get("types", ()):
             kinds["types"] = ["spot"]  # not the futures, which answer elsewhere
         if url:
-            self._exchange.urls["api"] = _pointed(self._exchange.urls["api"], url)
+            self.point_at(url)
+
+    def point_at(self, url: str) -> None:
+        """Ask there instead, with all the exchange's paths."""
+        self._exchange.urls["api"] = _pointed(self._exchange.urls["api"], url)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -159,16 +163,16 @@ class PublicPrices:
         try:
             answer = call(*arguments)
         except ccxt.BadSymbol as error:
-            raise DataError(f"{self.name} does not know the symbol any more: {_words(error)}") from None
+            raise DataError(f"{self.name} does not know the symbol any more: {words_of(error)}") from None
         except (ccxt.DDoSProtection, ccxt.RateLimitExceeded):
             wait_s = self._asked_to_wait_s()
             raise self._away(f"limits requests; asked again after {wait_s:.0f} s", wait_s) from None
         except ccxt.RequestTimeout:
             raise self._away(f"does not answer within {TIMEOUT_MS / 1000:.0f} s") from None
         except ccxt.OnMaintenance as error:
-            raise self._away(f"is under maintenance: {_words(error)}") from None
+            raise self._away(f"is under maintenance: {words_of(error)}") from None
         except ccxt.BaseError as error:
-            words = _words(error)
+            words = words_of(error)
             if isinstance(error, ccxt.RestrictedLocation) or ELSEWHERE.search(words):
                 raise ExchangeElsewhereError(
                     f"{self.name} does not serve the place that this machine is in; choose another exchange, such as"
@@ -227,7 +231,7 @@ def _near(name: str, known: Sequence[str]) -> str:
     return f"; near are {', '.join(near)}" if near else ""
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """The first words of an error, without addresses and the tags of a web page."""
     text = re.sub(r"<[^>]*>|https?://\S+", " ", str(error))
     return " ".join(text.split())[:160]

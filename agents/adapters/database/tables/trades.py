@@ -33,7 +33,8 @@ orders = Table(
     check("quantity_positive", "quantity > 0"),
     check(
         "state_known",
-        "state IN ('intent', 'acked', 'partial', 'filled', 'expired', 'rejected', 'unknown', 'not_placed')",
+        "state IN ('intent', 'sending', 'unknown', 'acked', 'partial', 'filled', 'cancelled', 'expired', 'rejected',"
+        " 'not_placed')",
     ),
     Index("ix_orders_state", "state"),
 )
@@ -68,6 +69,16 @@ fills = Table(
     check("price_positive", "price > 0 AND price <> 'NaN'"),
     Index("ix_fills_time", "time"),
     Index("ix_fills_client_order_id", "client_order_id"),
+)
+
+fill_fees = Table(
+    "fill_fees",
+    metadata,
+    Column("fill_id", Text, ForeignKey("fills.fill_id"), primary_key=True),
+    words("currency"),
+    money("amount"),
+    check("amount_finite", "amount <> 'NaN'"),
+    comment="what was paid where a venue took a fee in another currency than the price's; fills.fee is its worth",
 )
 
 corporate_actions = Table(

@@ -1,0 +1,259 @@
+"""The broker of a real account, over ccxt: market orders, sent once, and an account's own books read back.
+
+What an answer to an order says of its fills counts for nothing here: fills come from the account's list of executions,
+each by its own id, when a decision books them (`poll`). So a lost answer, one that comes twice and one that comes in
+another order all end in the same record. An order works until the next decision; what is left of it then is taken back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_DOWN, Decimal
+
+from agents.adapters.brokers.venue_books import Seen, VenueBooks, find, foreign_in
+from agents.adapters.exchanges.private_account import OrderRefusedError, OrderUnknownError, PrivateAccount, VenueOrder
+from agents.core.clock import Clock
+from agents.core.errors import ServiceError
+from agents.core.killpoint import killpoint
+from agents.core.log import log_event
+from agents.core.orders import CANCELLED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
+from agents.core.venues import Holdings, PlacedOrders
+
+logger = logging.getLogger(__name__)
+LOOK_BACK = timedelta(days=2)
+"""An execution that the exchange shows later than this after it happened is found by comparing what is held."""
+MARGIN = timedelta(hours=1)
+GRACE_S = 60.0
+"""An order that the exchange does not know may still be on its way: it counts as never placed so long after the first
+look that found nothing."""
+REST = "the rest expired at the next bar"
+_ENDS: Mapping[str, OrderState] = {
+    "closed": "filled",
+    "canceled": "cancelled",
+    "expired": "expired",
+    "rejected": "rejected",
+}
+"""ccxt's words for how an order ended -> ours."""
+ZERO = Decimal(0)
+
+
+class CcxtBroker:
+    """One account; `symbols` are the desk's, all with the same quote. `record` is what the desk knows of its orders,
+    whose last decision was at `since`."""
+
+    def __init__(
+        self, account: PrivateAccount, record: PlacedOrders, symbols: Sequence[str], since: datetime, clock: Clock
+    ) -> None:
+        self._account = account
+        self._record = record
+        self._symbols = tuple(symbols)
+        self._clock = clock
+        self._reading = VenueBooks(account, record)
+        self._missing_since_s: dict[str, float] = {}
+        self._taken_back: set[str] = set()
+        self._since = since
+
+    # ------------------------------------------------------------ orders
+
+    def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
+        """Sales first, which free money. After one whose outcome is not known no other leaves."""
+        answers: dict[str, OrderOutcome] = {}
+        lost = False
+        for order in sorted(orders, key=lambda order: order.side != "sell"):
+            answers[order.client_order_id] = answer = (
+                _outcome(order, "not_placed", UNANSWERED) if lost else self._place(order)
+            )
+            lost = lost or answer.state == "unknown"
+        return [answers[order.client_order_id] for order in orders]
+
+    def _place(self, order: Order) -> OrderOutcome:
+        try:
+            quantity, problem = self._allowed(order)
+        except ServiceError as error:
+            return _outcome(order, "not_placed", str(error))
+        if problem:
+            return _outcome(order, "rejected", problem)
+        try:
+            self._account.place(order, quantity)
+        except OrderRefusedError as error:
+            return _outcome(order, "rejected", str(error))
+        except OrderUnknownError as error:
+            log_event(
+                logger, "an order's answer is lost", level=logging.ERROR, order=order.client_order_id, error=error
+            )
+            return _outcome(order, "unknown", str(error))
+        killpoint("order.after_accept")
+        return _outcome(order, "acked")
+
+    def _allowed(self, order: Order) -> tuple[Decimal, str]:
+        """The quantity in whole steps of the market, and why it may not be sent ("" where it may)."""
+        terms = self._account.terms(order.symbol)
+        quantity = order.quantity
+        if terms.quantity_step:
+            step = Decimal(str(terms.quantity_step))
+            quantity = (quantity / step).to_integral_value(ROUND_DOWN) * step
+        if quantity <= 0:
+            return quantity, f"{order.quantity:f} is less than the exchange's step of {terms.quantity_step}"
+        if terms.least_quantity and quantity < Decimal(str(terms.least_quantity)):
+            return quantity, f"{quantity:f} is less than the exchange's least quantity of {terms.least_quantity}"
+        if terms.least_cost:
+            price = self._account.last_price(order.symbol)
+            if price is not None and quantity * price < Decimal(str(terms.least_cost)):
+                return quantity, f"worth less than the exchange's least amount of {terms.least_cost}"
+        return quantity, ""
+
+    def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
+        """What was filled before comes with the next `poll`, and so does the order's end. ServiceError where an answer
+        is lost: then it is asked again."""
+        answers = []
+        for order, _ in self._record.open_orders():
+            if order.client_order_id in client_order_ids and self._take_back(order):
+                self._taken_back.add(order.client_order_id)
+                answers.append(_outcome(order, "acked", CANCELLED))
+        return answers
+
+    def _take_back(self, order: Order) -> bool:
+        """Whether the order was taken back; not where it had ended already, or was never there."""
+        try:
+            self._account.cancel(order.symbol, order.client_order_id)
+        except OrderRefusedError:
+            return False
+        except OrderUnknownError as error:
+            raise ServiceError(f"whether {order.client_order_id} was taken back is not known: {error}") from None
+        return True
+
+    # ------------------------------------------------------------ what became of them
+
+    def poll(self, since: datetime) -> list[OrderOutcome]:
+        """How the desk's orders stand, and fills that are in no book yet; orders of before that still work are taken
+        back first. ServiceError where the exchange does not answer: then nothing is decided."""
+        self._since = max(since, self._since)  # a new desk asks for all that ever was
+        working = self._record.open_orders()
+        seen = self._books(working)
+        left = [order for order, _ in working if self._works(order, seen)]
+        for order in left:
+            self._take_back(order)
+        if left:
+            seen = self._books(working)
+        fills = self._reading.new_fills(seen)
+        answers = [self._standing(order, state, seen, fills) for order, state in working]
+        late = [fill for own in fills.values() for fill in own]
+        for fill in late:  # of orders that had ended
+            log_event(logger, "ALARM", level=logging.ERROR, kind="late_fill", subject=fill.symbol, fill=fill.fill_id)
+        return [
+            *(answer for answer in answers if answer is not None),
+            *(
+                OrderOutcome(client_order_id=key, state="partial", reason="a late fill", fills=tuple(own))
+                for key, own in fills.items()
+            ),
+        ]
+
+    def lookup(self, client_order_id: str) -> OrderOutcome | None:
+        """As the exchange knows it; "unknown" while it may still be on its way."""
+        order = next((o for o, _ in self._record.open_orders() if o.client_order_id == client_order_id), None)
+        if order is None:
+            return None
+        known = self._account.order(order.symbol, client_order_id)
+        if known is None:
+            listed = self._account.orders(order.symbol, self._start_ms([order]))
+            known = next((o for o in listed if o.client_id == client_order_id), None)
+        if known is None:
+            return None if self._long_missing(client_order_id) else _outcome(order, "unknown", "not there yet")
+        self._missing_since_s.pop(client_order_id, None)
+        return _outcome(order, "acked")
+
+    def resolved(self) -> list[tuple[Order, OrderState]]:
+        found: list[tuple[Order, OrderState]] = []
+        for order, state in self._record.open_orders():
+            if state in ("sending", "unknown"):
+                answer = self.lookup(order.client_order_id)
+                if answer is None or answer.state != "unknown":
+                    found.append((order, "not_placed" if answer is None else "acked"))
+        return found
+
+    def holdings(self) -> Holdings | None:
+        before = self._account.totals()
+        seen = self._books(self._record.open_orders())
+        if self._account.totals() != before:
+            return None
+        fills = [fill for own in self._reading.new_fills(seen).values() for fill in own]
+        foreign = [order for books in seen.values() for order in foreign_in(books)]
+        return Holdings(totals=before, unbooked=fills, foreign=foreign)
+
+    def open_orders(self) -> list[Order]:
+        books = self._books([]).values()
+        return [_order_of(order) for seen in books for order in seen.orders.values() if order.status == "open"]
+
+    def positions(self) -> dict[str, Decimal]:
+        """Of spot: what the account holds of each symbol's base, the desk's or not."""
+        totals = self._account.totals()
+        held = {symbol: totals.get(symbol.partition("/")[0], ZERO) for symbol in self._symbols}
+        return {symbol: quantity for symbol, quantity in held.items() if quantity}
+
+    def balances(self) -> dict[str, Decimal]:
+        return self._account.totals()
+
+    # ------------------------------------------------------------ inside
+
+    def _start_ms(self, orders: Sequence[Order]) -> int:
+        moments = [self._clock.now() - LOOK_BACK, self._since - MARGIN, *(o.decision_time - MARGIN for o in orders)]
+        return round(min(moments).timestamp() * 1000)
+
+    def _books(self, working: Sequence[tuple[Order, OrderState]]) -> dict[str, Seen]:
+        return self._reading.books(self._symbols, self._start_ms([order for order, _ in working]))
+
+    def _works(self, order: Order, seen: Mapping[str, Seen]) -> bool:
+        found = find(order, seen[order.symbol]) if order.symbol in seen else None
+        return found is not None and found.status == "open"
+
+    def _standing(
+        self, order: Order, state: OrderState, seen: Mapping[str, Seen], fills: dict[str, list[Fill]]
+    ) -> OrderOutcome | None:
+        """How one open order stands; takes its fills out of `fills`. It has ended when the exchange says so and all
+        that was filled is there: executions may be shown later than the order's end."""
+        key = order.client_order_id
+        own = tuple(fills.pop(key, ()))
+        found = find(order, seen[order.symbol]) if order.symbol in seen else None
+        if found is None:
+            return self._not_there(order, state)
+        self._missing_since_s.pop(key, None)
+        shown = sum((t.quantity for t in seen[order.symbol].trades if t.order_id == found.venue_id), start=ZERO)
+        end = _ENDS.get(found.status)
+        if end is None or shown < found.filled:
+            return OrderOutcome(client_order_id=key, state="partial" if shown else "acked", fills=own)
+        if end == "cancelled":
+            by_person = key in self._taken_back
+            self._taken_back.discard(key)
+            return OrderOutcome(
+                client_order_id=key,
+                state="cancelled" if by_person else "expired",
+                reason=CANCELLED if by_person else REST,
+                fills=own,
+            )
+        return OrderOutcome(client_order_id=key, state=end, fills=own)
+
+    def _not_there(self, order: Order, state: OrderState) -> OrderOutcome | None:
+        if state in ("acked", "partial"):
+            return None  # it was there: an exchange that forgets it says nothing about its end
+        answer = self.lookup(order.client_order_id)
+        return _outcome(order, "not_placed", "the exchange does not know it") if answer is None else answer
+
+    def _long_missing(self, key: str) -> bool:
+        now_s = self._clock.monotonic_s()
+        return now_s - self._missing_since_s.setdefault(key, now_s) >= GRACE_S
+
+
+def _order_of(order: VenueOrder) -> Order:
+    return Order(
+        client_order_id=order.client_id or order.venue_id,
+        decision_time=datetime.fromtimestamp(order.time_ms / 1000, UTC),
+        symbol=order.symbol,
+        side="buy" if order.side == "buy" else "sell",
+        quantity=order.quantity,
+    )
+
+
+def _outcome(order: Order, state: OrderState, reason: str = "") -> OrderOutcome:
+    return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason)

@@ -1,0 +1,95 @@
+"""An account's own books, read back: which orders and executions of them are the desk's, and which are of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from agents.adapters.brokers.venue_fills import FeeWorth, fill_of, moved_by
+from agents.adapters.exchanges.private_account import PrivateAccount, VenueOrder, VenueTrade
+from agents.core.orders import Fill, Order
+from agents.core.venues import ForeignOrder, PlacedOrders, adopted_id
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The account's books in one symbol: orders by the exchange's id, executions, and the ids among them that the
+    record knows."""
+
+    orders: Mapping[str, VenueOrder]
+    trades: Sequence[VenueTrade]
+    ours: frozenset[str]
+
+
+class VenueBooks:
+    """Reads one account and tells by `record` what is the desk's."""
+
+    def __init__(self, account: PrivateAccount, record: PlacedOrders) -> None:
+        self._account = account
+        self._record = record
+        self._worth = FeeWorth(account)
+
+    def books(self, symbols: Sequence[str], start_ms: int) -> dict[str, Seen]:
+        """The books since then, by symbol. Executions are asked for first: an order that is filled in between would
+        else have ended without them."""
+        books = {}
+        for symbol in symbols:
+            trades = self._account.trades(symbol, start_ms)
+            orders = {order.venue_id: order for order in self._account.orders(symbol, start_ms)}
+            ids = [key for order in orders.values() for key in (order.client_id, adopted_id(order.venue_id))]
+            books[symbol] = Seen(orders, trades, self._record.known(ids))
+        return books
+
+    def new_fills(self, seen: Mapping[str, Seen]) -> dict[str, list[Fill]]:
+        """Fills of the desk's orders that are in no book yet, by the order's id."""
+        found: list[tuple[str, VenueTrade]] = []
+        for books in seen.values():
+            for trade in books.trades:
+                order = books.orders.get(trade.order_id)
+                key = key_of(order, books.ours) if order is not None else None
+                if key is not None:
+                    found.append((key, trade))
+        booked = self._record.booked([self._fill_id(trade) for _, trade in found])
+        fills: dict[str, list[Fill]] = {}
+        for key, trade in found:
+            if self._fill_id(trade) not in booked:
+                fills.setdefault(key, []).append(fill_of(trade, key, self._fill_id(trade), self._worth))
+        return fills
+
+    def _fill_id(self, trade: VenueTrade) -> str:
+        return f"{self._account.name}-{trade.symbol.replace('/', '')}-{trade.trade_id}"
+
+
+def key_of(order: VenueOrder, ours: frozenset[str]) -> str | None:
+    """By which of its ids the record knows an order; None where it is not the desk's."""
+    return next((key for key in (order.client_id, adopted_id(order.venue_id)) if key in ours), None)
+
+
+def find(order: Order, books: Seen) -> VenueOrder | None:
+    """The desk's order in the account's books."""
+    return next((o for o in books.orders.values() if key_of(o, books.ours) == order.client_order_id), None)
+
+
+def foreign_in(books: Seen) -> list[ForeignOrder]:
+    """Orders of others that work, or that were filled."""
+    found = []
+    for order in books.orders.values():
+        traded = sum((moved_by(t) for t in books.trades if t.order_id == order.venue_id), start=ZERO)
+        if key_of(order, books.ours) is None and (traded or order.status == "open"):
+            found.append(
+                ForeignOrder(
+                    venue_id=order.venue_id,
+                    client_id=order.client_id,
+                    symbol=order.symbol,
+                    side="buy" if order.side == "buy" else "sell",
+                    quantity=order.quantity,
+                    at=datetime.fromtimestamp(order.time_ms / 1000, UTC),
+                    works=order.status == "open",
+                    traded=traded if order.side == "buy" else -traded,
+                )
+            )
+    return found

@@ -1,0 +1,124 @@
+"""What an account at a real venue is asked for and answers, and what a desk keeps of it; Decimal throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from agents.core.orders import Fill, Order, OrderState, Side
+from agents.core.ports import Broker
+
+BreakKind = Literal["position", "cash", "order"]
+Remedy = Literal["adopt", "ignore"]
+
+
+def adopted_id(venue_id: str) -> str:
+    """How the record names an order of others that a person adopted, by the venue's own id."""
+    return f"adopted-{venue_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignOrder:
+    """An order on the desk's account that the desk did not place; `works`: it may still be filled. `traded` is what its
+    fills changed of the symbol's quantity, signed."""
+
+    venue_id: str
+    client_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    at: datetime
+    works: bool
+    traded: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """An account at one moment: totals by currency, the desk's fills that its record has not booked yet, and orders of
+    others."""
+
+    totals: Mapping[str, Decimal]
+    unbooked: Sequence[Fill]
+    foreign: Sequence[ForeignOrder]
+
+
+class VenueBroker(Broker, Protocol):
+    """A broker on a real account, whose own books can be compared with the desk's."""
+
+    def balances(self) -> Mapping[str, Decimal]:
+        """Totals by currency: one question, where `holdings` are several for each symbol."""
+        ...
+
+    def holdings(self) -> Holdings | None:
+        """The account now; None where it changed while it was asked, and nothing can be said. ServiceError where the
+        venue does not answer."""
+        ...
+
+    def resolved(self) -> Sequence[tuple[Order, OrderState]]:
+        """Orders whose outcome was not known and is now, "acked" or "not_placed", with their new state."""
+        ...
+
+
+class PlacedOrders(Protocol):
+    """What a desk has on record of its orders."""
+
+    def open_orders(self) -> Sequence[tuple[Order, OrderState]]:
+        """Orders without a final state, with their state."""
+        ...
+
+    def booked(self, fill_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these fills are on record, and so in the desk's books."""
+        ...
+
+    def known(self, client_order_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these orders are the desk's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """A difference between the two sides' books of one symbol, or of the desk's cash (its currency), as it stands on
+    record; `asked` is what a person wants done about it, and why."""
+
+    id: int
+    kind: BreakKind
+    name: str
+    ours: Decimal
+    theirs: Decimal
+    asked: Remedy | None
+    reason: str
+
+
+class Reconciliation(Protocol):
+    """What a desk keeps of the account that it trades on, beside its own orders and fills."""
+
+    def outside(self) -> Mapping[str, Decimal] | None:
+        """What of each currency is on the account and not the desk's; None before the first look."""
+        ...
+
+    def set_outside(self, amounts: Mapping[str, Decimal], at: datetime, reason: str) -> None:
+        """Put these amounts in the place of those of before."""
+        ...
+
+    def paid_elsewhere(self) -> Sequence[tuple[str, str, Decimal, Decimal]]:
+        """(symbol, currency, amount, worth) of fees, summed, that were paid in another currency than the price's."""
+        ...
+
+    def breaks(self) -> Sequence[Break]:
+        """Those that are open."""
+        ...
+
+    def note(self, found: Mapping[tuple[BreakKind, str], tuple[Decimal, Decimal]], at: datetime) -> None:
+        """What a look found, (ours, theirs) by kind and name: open what is new, close what is gone."""
+        ...
+
+    def close(self, broken: Break, resolution: str, at: datetime) -> None:
+        """It is settled."""
+        ...
+
+    def adopt(self, orders: Sequence[ForeignOrder]) -> None:
+        """Take orders of others for the desk's own: their fills are booked from then on."""
+        ...

@@ -1,0 +1,260 @@
+"""The desk's books against the account's: nothing is sent about what they differ on.
+
+Looked at when a desk is taken up, every minute, and as soon as an exchange that was away answers again. A difference
+is on record until both sides agree, or until a person says what it is; no fill is made up to mend it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from agents.core.clock import Clock
+from agents.core.errors import ServiceError
+from agents.core.log import log_event
+from agents.core.orders import UNRECONCILED, UNRESOLVED, Order, OrderOutcome
+from agents.core.ports import Broker, Journal
+from agents.core.venues import Break, BreakKind, ForeignOrder, Holdings, Reconciliation, VenueBroker
+from agents.pipeline.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+EVERY_S = 60.0
+WHOLE_EVERY_S = 900.0
+"""So often orders of others are looked for, too."""
+ATTEMPTS = 3
+NOTHING = Decimal("0.00000100")
+"""Amounts of a currency so small are rounding: exchanges keep eight decimals, and round each product."""
+ZERO = Decimal(0)
+Found = dict[tuple[BreakKind, str], tuple[Decimal, Decimal]]
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What the last look found."""
+
+    ready: bool = False
+    blocked: frozenset[str] = frozenset()
+    """Symbols and currencies."""
+    unresolved: frozenset[str] = field(default=frozenset())
+
+
+class Reconciler:
+    """Compares, and knows what may be sent. `symbols` are the desk's, all with the same quote."""
+
+    def __init__(self, venue: VenueBroker, record: Reconciliation, symbols: Sequence[str], clock: Clock) -> None:
+        self._venue = venue
+        self._record = record
+        self._symbols = tuple(symbols)
+        self._quote = symbols[0].partition("/")[2]
+        self._clock = clock
+        self._next_s = 0.0
+        self._whole_at_s: float | None = None
+        self._standing = _Standing()
+
+    def why_not(self, order: Order) -> str:
+        """Why an order may not be sent now; "" where it may. What sells is not kept back for cash that differs."""
+        standing = self._standing
+        if not standing.ready or order.symbol in standing.blocked:
+            return UNRECONCILED
+        if order.side == "buy" and self._quote in standing.blocked:
+            return UNRECONCILED
+        return UNRESOLVED if order.symbol in standing.unresolved else ""
+
+    def look(self, journal: Journal, ledger: Ledger) -> None:
+        """Compare where that is due, or where a person has said something. While the exchange is away nothing is known
+        to agree: ServiceError until the first comparison, later the next one is made as soon as it answers."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_s and not any(broken.asked for broken in self._record.breaks()):
+            return
+        try:
+            settled = self._compare(journal, ledger, self._clock.now())
+            self._next_s = now_s + (0.0 if settled else EVERY_S)
+        except ServiceError:
+            self._next_s = 0.0
+            if not self._standing.ready:
+                raise
+            self._standing.ready = False
+            raise
+
+    def _compare(self, journal: Journal, ledger: Ledger, at: datetime) -> bool:
+        """Whether a person's word settled something, so that another look is worth it at once."""
+        for order, state in self._venue.resolved():
+            reason = "the exchange does not know it" if state == "not_placed" else ""
+            answer = OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason)
+            log_event(logger, "order resolved", order=order.client_order_id, state=state)
+            journal.record_outcomes(at, [answer])
+        working = journal.open_orders()
+        holdings = None if working else self._at_a_glance(ledger)
+        if holdings is None:
+            holdings = next((seen for _ in range(ATTEMPTS) if (seen := self._venue.holdings()) is not None), None)
+            self._whole_at_s = self._clock.monotonic_s()
+        if holdings is None:
+            raise ServiceError("the account changes while it is looked at")
+        if self._record.outside() is None:
+            self._begin(holdings, ledger, at)
+        found = self._differences(holdings, ledger)
+        self._record.note(found, at)
+        asked = [b for b in self._record.breaks() if b.asked is not None and (b.kind, b.name) in found]
+        for broken in asked:
+            self._settle(broken, holdings, at)
+            found.pop((broken.kind, broken.name))
+        unresolved = {order.symbol for order, state in working if state in ("sending", "unknown")}
+        self._tell(frozenset(name for _, name in found), found)
+        self._standing = _Standing(True, frozenset(name for _, name in found), frozenset(unresolved))
+        return bool(asked)
+
+    def _at_a_glance(self, ledger: Ledger) -> Holdings | None:
+        """The account's totals alone, where they are what the books say and orders of others were looked for lately."""
+        recent = self._whole_at_s is not None and self._clock.monotonic_s() - self._whole_at_s < WHOLE_EVERY_S
+        if not recent or not self._standing.ready or self._standing.blocked or self._record.outside() is None:
+            return None
+        holdings = Holdings(totals=self._venue.balances(), unbooked=(), foreign=())
+        return None if self._differences(holdings, ledger) else holdings
+
+    def _begin(self, holdings: Holdings, ledger: Ledger, at: datetime) -> None:
+        """The first look: whatever the account holds beyond the desk's is not the desk's."""
+        ours = self._expected(holdings, ledger, {})
+        outside = {name: holdings.totals.get(name, ZERO) - amount for name, amount in ours.items()}
+        if outside[self._quote] < 0:
+            raise ServiceError(
+                f"the account holds {holdings.totals.get(self._quote, ZERO):f} {self._quote}, less than the desk's"
+                f" {ours[self._quote]:f}; set desk.initial_cash to what the desk may use of it"
+            )
+        self._record.set_outside(outside, at, "there before the desk")
+
+    def _expected(self, holdings: Holdings, ledger: Ledger, outside: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """What the account holds by the desk's books, by currency."""
+        amounts = {name: outside.get(name, ZERO) for name in (self._quote, *map(_base, self._symbols))}
+        amounts[self._quote] += ledger.cash
+        for symbol, held in ledger.positions.items():
+            amounts[_base(symbol)] = amounts.get(_base(symbol), ZERO) + held.quantity
+        paid = list(self._record.paid_elsewhere())
+        for fill in holdings.unbooked:
+            amounts[_base(fill.symbol)] += fill.signed_quantity
+            amounts[self._quote] -= fill.signed_quantity * fill.price + fill.fee
+            if fill.fee_currency and fill.fee_currency != _base(fill.symbol):
+                paid.append((fill.symbol, fill.fee_currency, fill.fee_paid, fill.fee))
+        for (
+            _,
+            currency,
+            amount,
+            worth,
+        ) in paid:  # the books took their worth off the cash, the exchange the thing itself
+            amounts[self._quote] += worth
+            if currency in amounts:
+                amounts[currency] -= amount
+        return amounts
+
+    def _differences(self, holdings: Holdings, ledger: Ledger) -> Found:
+        """By kind and name: (ours, theirs)."""
+        found: Found = {}
+        expected = self._expected(holdings, ledger, self._record.outside() or {})
+        named = {_base(symbol): symbol for symbol in (*ledger.positions, *self._symbols)}
+        for currency, ours in expected.items():
+            theirs = holdings.totals.get(currency, ZERO)
+            if abs(theirs - ours) > NOTHING:
+                kind: BreakKind = "cash" if currency == self._quote else "position"
+                found[kind, named.get(currency, currency)] = ours, theirs
+        for order in holdings.foreign:
+            if order.works:
+                found["order", order.symbol] = ZERO, order.quantity
+        return found
+
+    def _settle(self, broken: Break, holdings: Holdings, at: datetime) -> None:
+        """Do what a person asked for."""
+        if broken.asked == "ignore":
+            name = broken.name if broken.kind == "cash" else _base(broken.name)
+            if broken.kind != "order":
+                kept = (self._record.outside() or {}).get(name, ZERO)
+                self._record.set_outside({name: kept + broken.theirs - broken.ours}, at, broken.reason)
+            self._record.close(broken, f"ignored: {broken.reason}", at)
+            log_event(logger, "a difference is not the desk's", level=logging.WARNING, name=broken.name)
+            return
+        traded = _explaining(broken, holdings)
+        if not traded:
+            self._record.close(broken, "cannot be adopted: no executions explain it", at)
+            log_event(
+                logger, "nothing to adopt", level=logging.ERROR, name=broken.name, hint="quorum reconcile --ignore"
+            )
+            return
+        self._record.adopt(traded)
+        self._record.close(broken, f"adopted: {broken.reason}", at)
+        log_event(logger, "orders of others are adopted", level=logging.WARNING, name=broken.name, orders=len(traded))
+
+    def _tell(self, names: frozenset[str], found: Found) -> None:
+        """Each edge once."""
+        for name in sorted(names - self._standing.blocked):
+            detail = ", ".join(f"{k} ours {o:f} theirs {t:f}" for (k, n), (o, t) in found.items() if n == name)
+            log_event(logger, "ALARM", level=logging.CRITICAL, kind="reconciliation", subject=name, detail=detail)
+        for name in sorted(self._standing.blocked - names):
+            log_event(logger, "alarm is over", kind="reconciliation", subject=name)
+
+
+class ReconciledBroker:
+    """A broker to which an order goes only where both sides' books agree, and not before it is on record that it is
+    being sent."""
+
+    def __init__(self, broker: Broker, reconciler: Reconciler, journal: Journal, clock: Clock) -> None:
+        self._broker = broker
+        self._reconciler = reconciler
+        self._journal = journal
+        self._clock = clock
+
+    def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
+        """Send what may be sent; what may not is "not_placed"."""
+        kept = {order.client_order_id: why for order in orders if (why := self._reconciler.why_not(order))}
+        free = [order for order in orders if order.client_order_id not in kept]
+        answers = {
+            key: OrderOutcome(client_order_id=key, state="not_placed", reason=reason) for key, reason in kept.items()
+        }
+        if kept:
+            log_event(logger, "orders are kept back", level=logging.WARNING, orders=len(kept), why=set(kept.values()))
+        if free:
+            sending = [OrderOutcome(client_order_id=o.client_order_id, state="sending") for o in free]
+            self._journal.record_outcomes(self._clock.now(), sending)
+            answers |= {answer.client_order_id: answer for answer in self._broker.place(free)}
+        return [answers[order.client_order_id] for order in orders]
+
+    def cancel(self, client_order_ids: Sequence[str]) -> Sequence[OrderOutcome]:
+        """As the broker's."""
+        return self._broker.cancel(client_order_ids)
+
+    def poll(self, since: datetime) -> Sequence[OrderOutcome]:
+        """As the broker's."""
+        return self._broker.poll(since)
+
+    def open_orders(self) -> Sequence[Order]:
+        """As the broker's."""
+        return self._broker.open_orders()
+
+    def positions(self) -> Mapping[str, Decimal]:
+        """As the broker's."""
+        return self._broker.positions()
+
+    def balances(self) -> Mapping[str, Decimal]:
+        """As the broker's."""
+        return self._broker.balances()
+
+    def lookup(self, client_order_id: str) -> OrderOutcome | None:
+        """As the broker's; of an order that never left, None without asking."""
+        states = {order.client_order_id: state for order, state in self._journal.open_orders()}
+        return None if states.get(client_order_id) == "intent" else self._broker.lookup(client_order_id)
+
+
+def _explaining(broken: Break, holdings: Holdings) -> list[ForeignOrder]:
+    """The newest orders of others whose executions make up the whole difference; none where no such are there."""
+    ended = [order for order in holdings.foreign if order.symbol == broken.name and order.traded and not order.works]
+    missing, chosen = broken.theirs - broken.ours, []
+    for order in sorted(ended, key=lambda order: order.at, reverse=True):
+        chosen.append(order)
+        missing -= order.traded
+        if abs(missing) <= NOTHING:
+            return chosen
+    return []
+
+
+def _base(symbol: str) -> str:
+    return symbol.partition("/")[0]

@@ -1,0 +1,70 @@
+"""Rows of the board about orders at an exchange. The tests that answer them read the made-up exchange's own book; the
+daemon, TimescaleDB and ccxt's class are real."""
+
+from tests.board.cases import answered_by
+
+_BROKER, _DESK = "tests/unit/adapters/test_ccxt_broker.py", "tests/integration/test_exchange_orders.py"
+_ACCOUNT = "tests/unit/adapters/test_fake_account.py"
+_LOST = f"{_DESK}::test_a_lost_answer_is_asked_about_and_never_sent_again"
+_PROVES = f"{_BROKER}::test_what_a_fault_at_placing_proves"
+_MANNERS = f"{_DESK}::test_whatever_the_exchange_s_manners_the_books_agree"
+_FEES = f"{_BROKER}::test_the_money_adds_up_whatever_fees_are_paid_in"
+
+for _id, _fault, _expected, _tests in (
+    (
+        "F01",
+        "the answer to an order is lost, the order was placed",
+        "unknown, then adopted; one",
+        (f"{_LOST}[reply lost]",),
+    ),
+    ("F02", "it is lost, and was not placed", "not placed; the next decision is anew", (f"{_LOST}[never came]",)),
+    (
+        "F03",
+        "it is placed half a minute later",
+        "nothing else in between; one",
+        (f"{_LOST}[placed half a minute later]",),
+    ),
+    ("F04", "placed and filled before the look-up", "found by its id, booked once", (f"{_PROVES}[lost]",)),
+    ("F05", "gateway, cut, page, nothing for an answer", "unknown, never failed", (_PROVES,)),
+    (
+        "F06",
+        "an exchange takes the same id twice",
+        "never sent twice",
+        (f"{_ACCOUNT}::test_an_id_is_unique_among_open_orders_only", _LOST),
+    ),
+    (
+        "F07",
+        "fills double, late, in any order",
+        "each booked once",
+        (f"{_BROKER}::test_fills_that_come_late_double_and_in_any_order_are_booked_once", _MANNERS),
+    ),
+    (
+        "F08",
+        "a partial fill, then a cancel",
+        "what was filled is kept",
+        (f"{_BROKER}::test_what_is_left_at_the_next_decision_is_taken_back_and_a_fill_after_that_is_booked",),
+    ),
+    ("F09", "the answer to a cancel is lost", "asked again", (f"{_BROKER}::test_a_lost_cancel_is_asked_again",)),
+    ("F10", "a fill after the cancel", "booked as late, alarm", (f"{_MANNERS}[filled after it was taken back]",)),
+    ("F11", "fees in the base, the quote, a third currency", "the money adds up", (_FEES, _MANNERS)),
+    (
+        "F12",
+        "less than a step, than the least amount",
+        "rounded down or refused, nothing is sent",
+        (f"{_BROKER}::test_what_cannot_be_is_refused",),
+    ),
+    (
+        "F15",
+        "the account differs from the record",
+        "blocked until both agree or a person says why",
+        (f"{_DESK}::test_a_deposit_is_a_difference_until_a_person_says_what_it_is",),
+    ),
+    ("F18", "not enough money", "refused, no loop", (f"{_BROKER}::test_what_cannot_be_is_refused",)),
+    (
+        "F24",
+        "the exchange's clock is 12 s off",
+        "compared, then sent once",
+        (f"{_BROKER}::test_a_wrong_clock_is_compared_and_the_order_sent_once",),
+    ),
+):
+    answered_by(_id, 1, _fault, _expected, *_tests)
