@@ -130,6 +130,15 @@ class Source:
         return 200, "text/plain", "crumb"
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that went away is nothing to tell of: it would be told among what the program says."""
+
+
 @contextmanager
 def serving(stocks):
     """A source with these stocks by symbol."""
@@ -159,8 +168,7 @@ def serving(stocks):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     source.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
