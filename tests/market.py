@@ -150,5 +150,5 @@ ORACLES = {
 
 def decide_on(desk, broker, window, at, *, stale=False):
     """One turn of the daemon: the paper venue sees the newest bar of `window`, then the desk decides on it."""
-    broker.match(window.rows(len(window.time) - 1, len(window.time)))
+    broker.match(window)
     return desk.run_cycle(window, broker, at, stale=stale)

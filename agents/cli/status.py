@@ -28,7 +28,7 @@ from agents.core.errors import UsageError
 from agents.core.own_folder import folder_problems
 from agents.core.profiles import OURS
 from agents.core.settings import Settings, child_environment, load_settings
-from agents.core.types import REMAINDER
+from agents.core.types import REMAINDER, NoTrade
 from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names
 from agents.wiring.connections import Connections, connect_to_read
@@ -277,7 +277,8 @@ def _decision_lines(decision: Row) -> list[str]:
         f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
     ]
     nothing = not decision["target_weight"] and not decision["position"]
-    why = "the target is no position, and there is none" if nothing else decision["no_trade"]
+    waits = decision["no_trade"] == str(NoTrade.STOPPED)
+    why = "the target is no position, and there is none" if nothing and not waits else decision["no_trade"]
     return [*lines, f"no order: {why}"] if decision["no_trade"] else lines
 
 

@@ -60,6 +60,7 @@ class NoTrade(Code):
     TOO_SMALL = 5, "below the minimum trade"
     LOT = 6, "less than one lot"
     SUSPECT = 7, "price suspect: position held"
+    STOPPED = 8, "stopped out: waits before it may be entered again"
 
 
 class Clamp(Code):
@@ -75,6 +76,7 @@ class Clamp(Code):
     FLATTENED = 128, "flattened"
     GROUP_CAP = 256, "group cap"
     ORDER_SIZE = 512, "order size"
+    STOPPED = 1024, "stopped out"
 
     @staticmethod
     def words_of(bits: int, separator: str = ", ") -> str:
@@ -105,3 +107,6 @@ class FillStatus(Code):
     UNKNOWN_SYMBOL = 7, "rejected: unknown symbol"
     PAID_PARTLY = 8, "partial: the rest exceeded the buying power"
     SUSPECT = 9, "expired: the price is suspect"
+    STOPPED = 10, "expired: stopped out at the open"
+    STOP_LOSS = 11, "stop-loss"
+    TRAILING_STOP = 12, "trailing stop"

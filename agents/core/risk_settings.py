@@ -49,6 +49,9 @@ class RiskSettings(Section):
     reduce_months: Annotated[int, Field(ge=0, le=12)] = 12
     reducing_scale: Fraction = 0.5
     halt_drawdown: Fraction = 0.35
+    stop_loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    trailing_stop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    stop_wait_bars: Annotated[int, Field(ge=1, le=10_000)] = 5
     kill_file: Path = Path("KILL")
     groups: dict[str, tuple[Symbol, ...]] = Field(default_factory=dict)
     limits: LimitSettings = LimitSettings()

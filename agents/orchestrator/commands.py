@@ -11,7 +11,8 @@ from agents.core.books import LIVE
 from agents.core.log import log_event
 from agents.core.ports import Broker, Journal
 from agents.core.types import FLATTENING, Order, RiskState
-from agents.pipeline.state import State, copy_state, obey
+from agents.pipeline.commands import obey
+from agents.pipeline.state import State, copy_state
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from agents.core.types import CycleRecord, Floats, RiskState
+from agents.core.types import CycleRecord, Floats, Order, RiskState
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.record import Opinions
 from agents.pipeline.state import State
@@ -29,3 +30,5 @@ class Decision(NamedTuple):
     ledger: Ledger
     obeyed: RiskState
     """What the desk was before it, with a person's commands."""
+    orders: Sequence[Order]
+    """What is to be sent; a stop on record is filled already."""

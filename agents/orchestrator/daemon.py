@@ -235,7 +235,7 @@ class TradingDaemon:
         window = bar if self._window is None else self._window.followed_by(bar)
         window = window.rows(max(0, len(window.time) - needed), len(window.time))
         stale = self._is_stale(closed, now)
-        desk.on_bar(bar)
+        desk.on_bar(window)
 
         def went_stale() -> bool:
             return not stale and self._is_stale(closed, self._clock.now())

@@ -42,13 +42,15 @@ from agents.orchestrator.kill_switch import KillWatch
 from agents.orchestrator.risk_changes import note_risk
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.commands import obey
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
-from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state, obey
+from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
+from agents.pipeline.stop_orders import parted, stop_orders
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts
 
@@ -147,7 +149,7 @@ class Orchestrator:
         else:
             raise JournalError("a person's commands come faster than the desk can obey them; give the last one again")
         self._unsent = decision.cycle
-        self._send(decision.cycle.orders, broker, at, went_stale)
+        self._send(decision.orders, broker, at, went_stale)
         self._unsent = None
         return decision.cycle
 
@@ -188,27 +190,29 @@ class Orchestrator:
     ) -> Decision:
         """Settle, attribute and decide on a copy of the state; nothing is changed yet."""
         plan, names = self.plan, self._agents.names
-        weights = self._weights_of_cycle()
-        vector = vector_of(weights, names)
+        vector = vector_of(self._weights_of_cycle(), names)
         state = copy_state(self._state)
         for command in commands:
             obey(state, command.state, flatten=command.flatten)
         obeyed = RiskState(state.risk_state[LIVE])
+        ordered, stopped = parted(outcomes, plan.desk, as_datetime(bar.time[0]), plan.symbols)
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
             counted=plan.counted(names),
             stale=np.full(bar.open.shape, stale),
             leaving=np.isin(plan.symbols, plan.leaving)[None, :],
             external=True,
-            broker_fills=broker_fills_of(outcomes, plan.symbols),
+            broker_fills=broker_fills_of(ordered, plan.symbols),
+            broker_stops=broker_fills_of(stopped, plan.symbols),
         )
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
         orders = orders_of(out, bar, plan.desk)
-        traded = Traded(out=out, state=state, orders=orders, outcomes=[outcomes], note=view.note)
+        stops = stop_orders(out, bar, plan.desk)
+        traded = Traded(out=out, state=state, orders=orders, stops=stops, outcomes=[outcomes], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
         if self._decided_at == BEFORE_ALL:
             cycle = replace(cycle, warm_up=WarmUp(names, plan.symbols, self._history))
-        return Decision(cycle, state, ledger, obeyed)
+        return Decision(cycle, state, ledger, obeyed, orders[0])
 
     def _record(self, decision: Decision, view: View, commands: Sequence[Command]) -> bool:
         """Commit the decision, and that it obeyed the commands; from then on it is this desk's state. False, and
@@ -234,8 +238,6 @@ class Orchestrator:
         if symbol not in self.plan.symbols:
             raise KeyError(symbol)
         return (self._pinned or self._weights.current(self._at)).weights
-
-    # ------------------------------------------------------------ parts of a cycle
 
     def _send(self, orders: Sequence[Order], broker: Broker, at: datetime, went_stale: Callable[[], bool]) -> None:
         if not orders:
@@ -271,11 +273,8 @@ class Orchestrator:
         """Ask the broker about an order whose sending is not proven; never send it again."""
         outcome = broker.lookup(order.client_order_id)
         if outcome is None:
-            outcome = OrderOutcome(
-                client_order_id=order.client_order_id,
-                state="not_placed",
-                reason="the broker does not know it",
-            )
+            reason = "the broker does not know it"
+            outcome = OrderOutcome(client_order_id=order.client_order_id, state="not_placed", reason=reason)
             drop_pending(self._state, [order.client_order_id], self.plan.symbols, [order])
         log_event(logger, "order resolved", order=order.client_order_id, state=outcome.state)
         self._journal.record_outcomes(at, [outcome])

@@ -14,13 +14,16 @@ from agents.core.killpoint import killpoint
 from agents.core.orders import CANCELLED
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
-from agents.pipeline.bar import MarketAtOpen, book_of, desk_of
+from agents.pipeline.bar import Book, MarketAtOpen, StopBar, Work, book_of, desk_of
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.fills import market_depth, match_orders
-from agents.pipeline.market import known_volume
+from agents.pipeline.market import known_volume, tradable
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import meets_close, settle_order
 from agents.pipeline.state import State, copy_state
+from agents.pipeline.stop_orders import settle_stop, stop_order
+from agents.pipeline.stopped import has_stops
+from agents.pipeline.stops import drop_at_gaps, follow_actions, match_stops, note_entry
 from agents.pipeline.suspect_prices import believed_opens, expire_at_doubt
 
 CASH = "cash"
@@ -35,7 +38,8 @@ class Matched(NamedTuple):
 
 
 class PaperBroker:
-    """Accepts orders for symbols it knows, and fills them at the open of the next bar that it is shown (`match`).
+    """Accepts orders for symbols it knows, and fills them at the open of the next bar that it is shown (`match`); the
+    stops of the desk's positions rest there too.
 
     `account` gives the desk's state as of the last decision; it is read, never changed. `working` are orders that the
     venue accepted before a restart. Refused, as values: unknown symbols, halted symbols, and at the fill what does not
@@ -50,7 +54,7 @@ class PaperBroker:
         working: Iterable[Order] = (),
         halted: Container[str] = (),
     ) -> None:
-        self._symbols = plan.symbols
+        self._desk, self._symbols = plan.desk, plan.symbols
         self._parameters = plan.parameters
         self._delay_s = plan.publication_delay_s
         self._venue = venue
@@ -110,15 +114,17 @@ class PaperBroker:
         return None
 
     def match(self, bars: Bars) -> None:
-        """Fill the working orders at the one bar of `bars`; a bar shown again changes nothing, so that a cycle which
-        failed half-way can be tried again."""
+        """Fill the working orders, and close what stops close, at the last of `bars` (those before tell when it could
+        be known); a bar shown again changes nothing, so that a cycle which failed half-way can be tried again."""
+        last = len(bars.time) - 1
+        met_bar, bars = tradable(bars, self._delay_s).rows(last, last + 1), bars.rows(last, last + 1)
         closed = as_datetime(bars.time[0])
         if self._matched is not None and self._matched.closed == closed:
             return
         ended = np.isfinite(bars.open[0]) | np.isfinite(bars.delisting[0])
         met = {symbol for symbol, over in zip(self._symbols, ended, strict=True) if over}
         orders = sorted((o for o in self._working.values() if o.symbol in met), key=lambda order: order.symbol)
-        if not orders:
+        if not orders and not has_stops(self._parameters.stops):
             self._matched = Matched(closed, ())
             return
         state, parameters = copy_state(self._account()), self._parameters
@@ -131,16 +137,34 @@ class PaperBroker:
         market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)
         opened = as_datetime(bars.opened[0])
         late = {order.symbol for order in orders if meets_close(order, opened, self._delay_s)}
-        prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], bars.open[0])
+        prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], met_bar.open[0])
         market = MarketAtOpen(work.open, state.mark, work.depth)
         book = book_of(state, LIVE, float(state.equity[LIVE]))._replace(order=order)
         believed_opens(prices, bars.suspect[0], work.open)
+        stop_bar = StopBar(work.open, bars.high[0], bars.low[0], state.mark, work.depth)
+        if has_stops(parameters.stops):
+            follow_actions(state.stops, bars.split[0], bars.dividend[0])
+            drop_at_gaps(book, stop_bar, parameters.stops, work.dropped)
         match_orders(book, market, parameters, work.fills, True)
         expire_at_doubt(order, bars.suspect[0], work.fills)
+        work.fills.status[work.dropped] = FillStatus.STOPPED
         answers = [
             settle_order(o, work.fills, self._symbols.index(o.symbol), closed if o.symbol in late else opened)
             for o in orders
         ]
-        self._matched = Matched(closed, tuple(answers))
         for answer in answers:
             del self._working[answer.client_order_id]
+        if has_stops(parameters.stops):
+            answers += self._stopped(book, stop_bar, work, met_bar)
+        self._matched = Matched(closed, tuple(answers))
+
+    def _stopped(self, book: Book, stop_bar: StopBar, work: Work, bar: Bars) -> list[OrderOutcome]:
+        """What the stops of the desk's positions close, once the orders are filled; those of halted symbols nothing."""
+        filled, price, closed = work.fills.quantity, work.fills.price, as_datetime(bar.time[0])
+        for s in np.flatnonzero(filled):
+            note_entry(book.stops[s], book.position[s], filled[s], price[s])
+            book.position[s] += filled[s]
+        match_stops(book, stop_bar, filled, self._parameters, work.stop_fills)
+        reached = [s for s in np.flatnonzero(work.stop_fills.quantity) if self._symbols[s] not in self._halted]
+        orders = [stop_order(self._desk, closed, self._symbols[s], float(work.stop_fills.wanted[s])) for s in reached]
+        return [settle_stop(order, work.stop_fills, bar, int(s)) for order, s in zip(orders, reached, strict=True)]

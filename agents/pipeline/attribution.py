@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.types import Floats
+from agents.pipeline.bar import StepDesk
 from agents.quant.compiled import compiled_inline
 
 
@@ -112,6 +113,31 @@ def split_position(position: float, asked: Floats, holding: Floats) -> None:
         holding[a] = asked[a] * share
         rest -= holding[a]
     holding[agents] = rest
+
+
+@compiled_inline
+def remember_asked(desk: StepDesk, forecast: Floats, capital: float) -> None:
+    """What each agent asked for of the live book, in units, after caps and limits shrank all shares alike; unchanged
+    where the symbol was not decided upon. `forecast` [S, A]."""
+    asked, mark, weights = desk.state.asked, desk.state.mark, desk.work.weights
+    signal, targets = desk.work.signal, desk.work.targets
+    symbols, agents = forecast.shape
+    for s in range(symbols):
+        combined, raw_weight = signal.forecast[s], targets.raw_weight[s]
+        if not (math.isfinite(combined) and math.isfinite(raw_weight)):
+            continue
+        total = 0.0
+        for a in range(agents):
+            value = forecast[s, a]
+            asked[s, a] = weights[a] * value if math.isfinite(value) else 0.0
+            total += asked[s, a]
+        scale = 0.0
+        if total != 0.0:
+            scale = combined / total * signal.unit_weight[s] * capital / mark[s]
+            if targets.clamps[s] != 0 and raw_weight != 0.0:
+                scale *= min(1.0, max(0.0, targets.weight[s] / raw_weight))
+        for a in range(agents):
+            asked[s, a] *= scale
 
 
 @compiled_inline

@@ -15,6 +15,8 @@ from agents.pipeline.parameters import LEAST_SHARPE, PRIOR_SHARPE, Parameters
 from agents.pipeline.state import State
 from agents.quant.compiled import compiled_inline
 
+NO_STOPS: Floats = np.zeros((0, 3))
+
 
 class Book(NamedTuple):
     """One book at one bar."""
@@ -38,6 +40,8 @@ class Book(NamedTuple):
     """[3] what that has been worth before costs, see `State.worth`."""
     least_sharpe: float
     """A year: the zone is never wider than this Sharpe ratio makes it."""
+    stops: Floats = NO_STOPS
+    """[S, 3] see `State.stops`."""
 
 
 class Depth(NamedTuple):
@@ -73,6 +77,35 @@ class BarFills(NamedTuple):
     impact_cost: Floats
     status: Integers
     """`FillStatus`."""
+
+
+class StopBar(NamedTuple):
+    """What a stop sees of a bar, [S] each."""
+
+    open: Floats
+    """Prices at which orders are filled, NaN where there is no bar that is believed."""
+    high: Floats
+    low: Floats
+    mark: Floats
+    """The last closes before."""
+    depth: Depth
+
+
+class StopFills(NamedTuple):
+    """What one bar's stops closed of one book, [S] each; where there was none, only the first four are written."""
+
+    at: Floats
+    """The price at which a stop was reached, NaN for none."""
+    status: Integers
+    """`FillStatus`: which stop it was."""
+    wanted: Floats
+    """Signed units that it was to close."""
+    quantity: Floats
+    """Signed units that it closed."""
+    price: Floats
+    fee: Floats
+    spread_cost: Floats
+    impact_cost: Floats
 
 
 class MarketAtClose(NamedTuple):
@@ -151,6 +184,11 @@ class Work(NamedTuple):
     """[S] return from the bar's open to its close, 0 where there is none."""
     depth: Depth
     fills: BarFills
+    filled: Floats
+    """[S] units that the orders of the book at hand traded at the bar."""
+    dropped: Booleans
+    """[S] its orders that a stop came before."""
+    stop_fills: StopFills
     opinions: Opinions
     signal: CombinedSignal
     targets: Targets
@@ -180,7 +218,7 @@ def opinions_of(agents: int, symbols: int) -> Opinions:
 def desk_of(state: State, parameters: Parameters) -> StepDesk:
     """A desk that works on `state` itself, not on a copy."""
     symbols, agents = state.asked.shape
-    floats, integers = iter(np.zeros((18, symbols))), iter(np.zeros((3, symbols), dtype=np.int64))
+    floats, integers = iter(np.zeros((26, symbols))), iter(np.zeros((4, symbols), dtype=np.int64))
     work = Work(
         has_bar=np.zeros(symbols, dtype=np.bool_),
         suspect=np.zeros(symbols, dtype=np.bool_),
@@ -191,6 +229,18 @@ def desk_of(state: State, parameters: Parameters) -> StepDesk:
         intraday=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
+        filled=next(floats),
+        dropped=np.zeros(symbols, dtype=np.bool_),
+        stop_fills=StopFills(
+            next(floats),
+            next(integers),
+            next(floats),
+            next(floats),
+            next(floats),
+            next(floats),
+            next(floats),
+            next(floats),
+        ),
         opinions=opinions_of(agents, symbols),
         signal=CombinedSignal(next(floats), next(floats), next(floats), next(floats)),
         targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
@@ -208,4 +258,5 @@ def book_of(state: State, b: int, capital: float) -> Book:
     heard, moves, wanted, worth = state.heard[b], state.moves[b], state.wanted[b], state.worth[b]
     is_shadow = FIRST_SHADOW <= b < FIRST_SHADOW + len(state.shadow_variance)
     least_sharpe = PRIOR_SHARPE if is_shadow else LEAST_SHARPE
-    return Book(position, pending, cash, capital, risk_state, heard, moves, wanted, worth, least_sharpe)
+    stops = state.stops[b]
+    return Book(position, pending, cash, capital, risk_state, heard, moves, wanted, worth, least_sharpe, stops)

@@ -72,10 +72,10 @@ def match_orders(book: Book, market: MarketAtOpen, parameters: Parameters, fills
             if filled <= 0.0:
                 continue
         moved = market.depth.slope[s] * math.sqrt(filled)
-        at = opened[s] * (1.0 + math.copysign(model.half_spread + moved, wanted))
+        at = fill_price(opened[s], model.half_spread + moved, wanted)
         paid = model.commission * filled * at
         if has_account:
-            paid = _whole_money(max(model.minimum_commission, paid))
+            paid = whole_money(max(model.minimum_commission, paid))
             at = whole_price(at)
             fills.spread_cost[s] = filled * opened[s] * model.half_spread
             fills.impact_cost[s] = filled * opened[s] * moved
@@ -138,7 +138,14 @@ def _account_at_open(book: Book, market: MarketAtOpen) -> tuple[float, float]:
 
 
 @compiled_inline
-def _whole_money(amount: float) -> float:
+def fill_price(price: float, slippage: float, order: float) -> float:
+    """What an order pays where the market stands at `price`: more by this fraction if it buys, less if it sells."""
+    return price * (1.0 + math.copysign(slippage, order))
+
+
+@compiled_inline
+def whole_money(amount: float) -> float:
+    """Rounded as the ledger keeps it."""
     return math.floor(amount * MONEY_STEPS + 0.5) / MONEY_STEPS
 
 

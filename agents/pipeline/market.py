@@ -52,6 +52,11 @@ def days_of(time: Times) -> Integers:
     return time.astype("datetime64[D]").astype(np.int64)
 
 
+def months_of(time: Times) -> Integers:
+    """The months of some times [n], since 1970."""
+    return time.astype("datetime64[M]").astype(np.int64)
+
+
 def known_volume(bars: Bars) -> Floats:
     """Volumes [T, S] that limit fills; NaN where none is known: none is given, or 0 for a bar whose price moved, as
     feeds without volumes write it (currencies). A bar of one price and no volume is one in which nothing traded."""

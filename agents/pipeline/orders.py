@@ -8,6 +8,7 @@ from agents.core.types import Floats, NoTrade, RiskState
 from agents.pipeline.bar import Book, CombinedSignal, MarketAtClose, Targets
 from agents.pipeline.parameters import Parameters, Sizing
 from agents.pipeline.risk import apply_limits
+from agents.pipeline.stopped import count_waiting, has_stops, keep_out
 from agents.pipeline.worth import risk_aversion
 from agents.quant.compiled import compiled_inline
 
@@ -26,7 +27,11 @@ def decide_orders(
 ) -> None:
     """Forecasts to the orders of one book at one bar: `targets` and `book.order` are overwritten."""
     target_positions(signal, market, book, parameters, targets)
+    if has_stops(parameters.stops):
+        keep_out(targets, book)
     apply_limits(targets, market, book.risk_state, parameters.limits)
+    if has_stops(parameters.stops):
+        count_waiting(targets, market, book)
     order_quantities(targets, market, book, parameters)
 
 

@@ -80,6 +80,17 @@ class RiskLimits(NamedTuple):
     """Closed trades in a row, of the live book, that lost."""
 
 
+class StopRules(NamedTuple):
+    """Where positions are stopped out, as fractions of a price; 0 is off."""
+
+    loss: float = 0.0
+    """Below the average entry price of a long position, above that of a short one."""
+    trailing: float = 0.0
+    """The same of the best price since the entry."""
+    wait_bars: float = 1.0
+    """Decisions at which a symbol that was stopped out is not entered again."""
+
+
 class FillModel(NamedTuple):
     """What a fill costs, as fractions of its notional, and how large it may be."""
 
@@ -105,6 +116,7 @@ class Parameters(NamedTuple):
     """[S] units of which each symbol's orders are multiples; 0 for any quantity."""
     initial_cash: float
     """What every book starts with, and the constant capital of the shadow books."""
+    stops: StopRules = StopRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

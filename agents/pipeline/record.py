@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,15 +36,10 @@ from agents.core.types import (
 from agents.pipeline.attribution import exact_shares
 from agents.pipeline.bar import BarFills
 from agents.pipeline.ledger import ZERO, Ledger, fold_fills
+from agents.pipeline.order_ids import client_order_id
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.saved_state import pack_state
 from agents.pipeline.state import BrokerFills, Outputs, State
-
-
-def client_order_id(desk: str, decision_time: datetime, symbol: str) -> str:
-    """At most 32 characters of [A-Za-z0-9-]; the same decision always gives the same id."""
-    digest = hashlib.sha256(f"{desk}|{decision_time.isoformat()}|{symbol}".encode()).digest()
-    return f"{desk[:8]}-" + base64.b32encode(digest[:15])[:22].decode()
 
 
 def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
@@ -105,6 +98,7 @@ _FATES: dict[FillStatus, tuple[OrderState, str]] = {
     FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
     FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
     FillStatus.SUSPECT: ("expired", str(FillStatus.SUSPECT)),
+    FillStatus.STOPPED: ("expired", str(FillStatus.STOPPED)),
     FillStatus.PAID_PARTLY: ("expired", "the rest expired: not enough buying power"),
 }
 
@@ -171,13 +165,14 @@ class Opinions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traded:
-    """What the step made of n bars: its results, the state after them, and for each bar the orders decided and the
-    outcomes of those that were working; `placed` are answers about orders that work on, `note` what the first decision
-    says beside."""
+    """What the step made of n bars: its results, the state after them, and for each bar the orders decided, the stops
+    that closed something, and the outcomes of both; `placed` are answers about orders that work on, `note` what the
+    first decision says beside."""
 
     out: Outputs
     state: State
     orders: Sequence[Sequence[Order]]
+    stops: Sequence[Sequence[Order]]
     outcomes: Sequence[Sequence[OrderOutcome]]
     placed: Sequence[OrderOutcome] = ()
     note: str = ""
@@ -188,7 +183,7 @@ def build_cycle(
 ) -> tuple[CycleRecord, Ledger]:
     """The record of n bars, and the ledger after them; `ledger` is the one before."""
     out, agents = traded.out, opinions.agents
-    ledger, booked = _book(bars, out, traded.outcomes, agents, ledger)
+    ledger, booked = _book(bars, traded, agents, ledger)
     cycle = CycleRecord(
         time=bars.time,
         symbols=bars.symbols,
@@ -216,7 +211,7 @@ def build_cycle(
         hits=out.hits,
         calls=out.calls,
         weights=tuple(opinions.weights),
-        orders=tuple(order for decided in traded.orders for order in decided),
+        orders=tuple(order for decided in (*traded.orders, *traded.stops) for order in decided),
         outcomes=(*(outcome for settled in traded.outcomes for outcome in settled), *traded.placed),
         actions=tuple(booked.actions),
         trades=tuple(booked.trades),
@@ -236,20 +231,23 @@ class _Booked(NamedTuple):
     contributions: list[Contribution]
 
 
-def _book(
-    bars: Bars, out: Outputs, outcomes: Sequence[Sequence[OrderOutcome]], agents: tuple[str, ...], ledger: Ledger
-) -> tuple[Ledger, _Booked]:
-    """The ledger after n bars and what it booked: of each bar first the corporate actions, then the fills."""
-    booked = _Booked([], [], [])
+def _book(bars: Bars, traded: Traded, agents: tuple[str, ...], ledger: Ledger) -> tuple[Ledger, _Booked]:
+    """The ledger after n bars and what it booked: of each bar first the corporate actions, then the fills of orders,
+    then those of stops."""
+    booked, out = _Booked([], [], []), traded.out
     for t in range(len(bars.time)):
-        actions = _actions_of(out, bars, t)
-        fills = [fill for outcome in outcomes[t] for fill in outcome.fills]
-        ledger, closed = fold_fills(ledger, [*actions, *fills])
+        actions, stops = _actions_of(out, bars, t), {order.client_order_id for order in traded.stops[t]}
         booked.actions.extend(actions)
-        booked.trades.extend(closed)
-        for trade in closed:
-            realised = out.realised[t, bars.symbols.index(trade.symbol)]
-            booked.contributions.extend(_contributions_of(trade, realised, agents))
+        ordered: list[Fill | CorporateAction] = [*actions]
+        stopped: list[Fill | CorporateAction] = []
+        for fill in (fill for outcome in traded.outcomes[t] for fill in outcome.fills):
+            (stopped if fill.client_order_id in stops else ordered).append(fill)
+        for events, realised in ((ordered, out.realised[t]), (stopped, out.stop_realised[t])):
+            ledger, closed = fold_fills(ledger, events)
+            booked.trades.extend(closed)
+            for trade in closed:
+                shares = realised[bars.symbols.index(trade.symbol)]
+                booked.contributions.extend(_contributions_of(trade, shares, agents))
     return ledger, booked
 
 
@@ -292,6 +290,8 @@ def describe_decision(out: Outputs, t: int) -> str:
     """Why the desk did what it did at one bar, in a few words; never empty."""
     ordered = int(np.count_nonzero(out.order[t]))
     reasons = Counter(str(NoTrade(code)) for code in out.no_trade[t] if code != NoTrade.TRADED)
+    if stopped := int(np.count_nonzero(out.stop_quantity[t])):
+        reasons["stopped out at this bar"] = stopped
     idle = ", ".join(f"{count}x {reason}" for reason, count in reasons.most_common())
     if ordered == 0:
         return f"no trade: {idle or 'no symbols'}"

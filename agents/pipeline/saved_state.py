@@ -26,19 +26,20 @@ ONE_BLOCK = 3
 
 def pack_state(state: State, symbols: tuple[str, ...], agents: tuple[str, ...], ledger: Ledger) -> bytes:
     """The step's state as bytes (numpy's npz, no pickle), with the names of its axes and the ledger's exact cash."""
+    kept = {name: array for name, array in state._asdict().items() if name != "stops" or array.any()}
     words = {
         "symbols": symbols,
         "agents": agents,
         "books": _books(agents, len(state.cash)),
         "ledger_cash": str(ledger.cash),
-        "shapes": {name: array.shape for name, array in state._asdict().items()},
+        "shapes": {name: array.shape for name, array in kept.items()},
     }
     buffer = io.BytesIO()
     np.savez(
         buffer,
         format=np.array([STATE_FORMAT]),
         words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8),
-        numbers=np.concatenate([array.ravel() for array in state]),
+        numbers=np.concatenate([array.ravel() for array in kept.values()]),
     )
     return buffer.getvalue()
 
@@ -99,7 +100,7 @@ def unpack_state(packed: bytes, plan: DeskPlan, agents: tuple[str, ...], *, besi
     if "highs" not in arrays:  # of a version that measured drawdown from the peak only
         state = state._replace(highs=begun_highs(state.peak))
         state.today[1] = state.equity[LIVE]
-    by_book = ("heard", "moves", "wanted", "followed", "worth")
+    by_book = ("heard", "moves", "wanted", "followed", "worth", "stops")
     state = state._replace(**{name: getattr(state, name)[:count] for name in by_book})
     if len(state.rebalancing) == 2:  # of a version in which both books were rebalanced together
         state = state._replace(rebalancing=np.append(state.rebalancing, state.rebalancing[1]))
@@ -145,7 +146,7 @@ def _on_new_axes(values: dict[str, Floats], axes: _Axes, initial_cash: float) ->
     take_a, put_a = _places(agents)
     take_b, put_b = _places(books)
     take_h, put_h = [*take_a, len(agents[0])], [*put_a, len(agents[1])]
-    of_books_and_symbols = ("position", "pending", "heard", "moves", "wanted", "followed")
+    of_books_and_symbols = ("position", "pending", "heard", "moves", "wanted", "followed", "stops")
     for name, target in fresh._asdict().items():
         source = values[name]
         if name in of_books_and_symbols:
@@ -187,7 +188,7 @@ def _begin(state: State, axes: _Axes) -> None:
         if not name.startswith("control:"):
             state.cash[b], state.peak[b], state.highs[b] = state.cash[LIVE], state.peak[LIVE], state.highs[LIVE]
             state.position[b], state.pending[b] = state.position[LIVE], state.pending[LIVE]
-            for learnt in (state.heard, state.moves, state.wanted, state.followed, state.worth):
+            for learnt in (state.heard, state.moves, state.wanted, state.followed, state.worth, state.stops):
                 learnt[b] = learnt[LIVE]
         elif b >= FIRST_BENCHMARK:
             state.risk_state[b] = RiskState.ACTIVE

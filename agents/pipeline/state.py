@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE
-from agents.core.types import Bars, Booleans, Floats, Integers, RiskState, Times
+from agents.core.books import FIRST_SHADOW
+from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
 from agents.pipeline.highs import begun_highs
-from agents.pipeline.market import days_of, known_volume
-from agents.pipeline.parameters import FLATTEN
+from agents.pipeline.market import days_of, known_volume, months_of
 
 
 class State(NamedTuple):
@@ -78,6 +77,8 @@ class State(NamedTuple):
     worth: Floats
     """[B, 3] exponentially weighted sums over the bars on which a book asked for anything: what that earned before
     costs, in volatility targets, its square, and 1."""
+    stops: Floats
+    """[B, S, 3] average entry price, best price since, decisions to wait after a stop; 0 where none is set."""
 
 
 class BrokerFills(NamedTuple):
@@ -94,6 +95,8 @@ class Inputs(NamedTuple):
     open: Floats
     """[n, S], as are all prices: NaN where there is no bar."""
     close: Floats
+    high: Floats
+    low: Floats
     volume: Floats
     """[n, S] units; NaN where it is unknown."""
     split: Floats
@@ -127,6 +130,8 @@ class Inputs(NamedTuple):
     external: bool
     """The live book's fills are those of a broker, not the matcher's."""
     broker_fills: BrokerFills
+    broker_stops: BrokerFills
+    """What a broker filled of the live book's stops."""
 
 
 class Outputs(NamedTuple):
@@ -159,6 +164,17 @@ class Outputs(NamedTuple):
     fill_impact: Floats
     fill_status: Integers
     """[n, S] `FillStatus` of the matcher."""
+    stop_at: Floats
+    """[n, S] the price at which a stop was reached, and so on, see `StopFills`; untouched where no stop is set."""
+    stop_wanted: Floats
+    stop_quantity: Floats
+    stop_price: Floats
+    stop_fee: Floats
+    stop_spread: Floats
+    stop_impact: Floats
+    stop_status: Integers
+    stop_realised: Floats
+    """[n, S, A+1]"""
     split_change: Floats
     """[n, S] units that a split added or took."""
     action_cash: Floats
@@ -216,6 +232,7 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
         wanted=np.zeros((books, symbols)),
         followed=np.zeros((books, symbols)),
         worth=np.zeros((books, 3)),
+        stops=np.zeros((books, symbols, 3)),
     )
 
 
@@ -225,6 +242,8 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
     return Inputs(
         open=bars.open,
         close=bars.close,
+        high=bars.high,
+        low=bars.low,
         volume=known_volume(bars),
         split=bars.split,
         dividend=bars.dividend,
@@ -242,33 +261,13 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         leaving=np.zeros(bars.open.shape, dtype=bool),
         external=False,
         broker_fills=BrokerFills(none, none, none),
+        broker_stops=BrokerFills(none, none, none),
     )
-
-
-def months_of(time: Times) -> Integers:
-    """The months of some times [n], since 1970."""
-    return time.astype("datetime64[M]").astype(np.int64)
 
 
 def has_account(b: int, agents: int) -> bool:
     """Whether a book has an account of its own, with lots and limits: all but the shadows."""
     return b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
-
-
-def obey(state: State, command: RiskState, *, flatten: bool = False) -> None:
-    """What a person commands, to the live book and those that follow it; a resume measures all losses from here."""
-    agents = state.asked.shape[1]
-    books = [b for b in range(len(state.cash)) if has_account(b, agents) and not FIRST_BENCHMARK <= b < FIRST_SHADOW]
-    if command is RiskState.REDUCING:
-        state.risk_state[books] = np.maximum(state.risk_state[books], command)
-        state.ordered[0] = max(state.ordered[0], command)
-    else:
-        state.risk_state[books] = command
-        state.ordered[0] = FLATTEN if flatten else command
-    if command is RiskState.ACTIVE:
-        state.peak[books] = state.equity[books]
-        state.highs[books] = begun_highs(state.equity[books])
-        state.today[:] = np.nan, state.equity[LIVE], 0.0
 
 
 def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Outputs:
@@ -278,6 +277,7 @@ def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Output
         "contribution": (bars, agents + 1),
         "agent_cost": (bars, agents + 1),
         "realised": (bars, symbols, agents + 1),
+        "stop_realised": (bars, symbols, agents + 1),
         "equity": (bars, books),
         "cash": (bars, books),
         "turnover": (bars, books),
@@ -286,7 +286,7 @@ def new_outputs(bars: int, agents: int, symbols: int, beside: int = 0) -> Output
         "hits": (bars, agents),
         "calls": (bars, agents),
     }
-    whole = ("clamps", "no_trade", "fill_status", "risk_state", "hits", "calls")
+    whole = ("clamps", "no_trade", "fill_status", "stop_status", "risk_state", "hits", "calls")
     arrays: dict[str, Any] = {
         name: np.zeros(shapes.get(name, (bars, symbols)), dtype=np.int64 if name in whole else np.float64)
         for name in Outputs._fields

@@ -10,7 +10,7 @@ import math
 
 from agents.core.books import EQUAL, FIRST, FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.core.types import Floats, Integers, NoTrade, RiskState
-from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
+from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar, remember_asked
 from agents.pipeline.bar import BarFills, MarketAtClose, MarketAtOpen, StepDesk, book_of, desk_of
 from agents.pipeline.benchmark import decide_benchmark, learn_squares, repeat_unfilled
 from agents.pipeline.breakers import breakers_reached, breaks, note_day, note_trades, sizes_reached
@@ -23,6 +23,15 @@ from agents.pipeline.parameters import FLATTEN, Parameters
 from agents.pipeline.risk import RECOVERY, control_risk_state, next_risk_state, ordered_at_least
 from agents.pipeline.shadow_books import decide_shadows, inverse_volatility, learn_variance
 from agents.pipeline.state import Inputs, Outputs, State
+from agents.pipeline.stopped import has_stops
+from agents.pipeline.stops import (
+    attribute_stop,
+    begin_stops,
+    follow_actions,
+    keeps_stops,
+    note_entry,
+    settle_stops,
+)
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
 from agents.pipeline.worth import learn_worth
 from agents.quant.compiled import compiled_bare, compiled_inline
@@ -53,6 +62,8 @@ def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int
         apply_actions(
             state, Actions(inputs.split[t], inputs.dividend[t], inputs.delisting[t]), parameters.lots, effects
         )
+        if has_stops(parameters.stops):
+            follow_actions(state.stops, inputs.split[t], inputs.dividend[t])
         _settle(desk, inputs, out, t)
         learn_worth(desk, inputs, t)
         _attribute_and_mark(desk, inputs, out, t)
@@ -77,7 +88,7 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
     market_depth(inputs.volume[t], state.volatility, parameters, work.depth)
     _copy_row(state.position[LIVE], work.before)
     _copy_row(inputs.open[t], work.open)
-    doubted, agents = False, len(inputs.weights)
+    doubted, agents, stops = False, len(inputs.weights), has_stops(parameters.stops)
     for s in range(len(work.suspect)):
         doubted = doubted or work.suspect[s]
     for b in range(len(state.cash)):
@@ -85,11 +96,16 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         book = book_of(state, b, work.last_equity[b] if has_account else parameters.initial_cash)
         if doubted:
             believed_opens(inputs.open[t], work.suspect, work.open)
+        stopped = stops and keeps_stops(b, agents)
+        if stopped:
+            begin_stops(desk, inputs, t, b)
         if b == LIVE and inputs.external:
             _copy_row(inputs.broker_fills.quantity[t], fills.quantity)
             _copy_row(inputs.broker_fills.price[t], fills.price)
             _copy_row(inputs.broker_fills.fee[t], fills.fee)
         elif not match_orders(book, market, parameters, fills, has_account):
+            if stopped:
+                settle_stops(desk, inputs, out, t, b)
             continue
         if doubted:
             expire_at_doubt(book.order, work.suspect, fills)
@@ -100,6 +116,9 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
             filled = fills.quantity[s]
             book.order[s] = 0.0 if math.isfinite(inputs.open[t, s]) else book.order[s] - filled
             if filled != 0.0:
+                if stopped:
+                    note_entry(book.stops[s], book.position[s], filled, fills.price[s])
+                    work.filled[s] = filled
                 held = book.position[s] + filled
                 book.position[s] = 0.0 if abs(held) < NOTHING_HELD else held
                 paid += filled * fills.price[s] + fills.fee[s]
@@ -108,6 +127,8 @@ def _settle(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> None:
         out.turnover[t, b] = traded / book.capital
         if b == LIVE:
             _note_fills(fills, inputs.external, out, t)
+        if stopped:
+            settle_stops(desk, inputs, out, t, b)
 
 
 @compiled_inline
@@ -146,7 +167,13 @@ def _attribute_and_mark(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) ->
             if work.suspect[s]:
                 counts = cautious_price(state.position[LIVE, s], mark[s], closed[s])
                 prices = BarPrices(counted, counts, counts)
+            last = prices.close
+            stopped = has_stops(desk.parameters.stops) and out.stop_quantity[t, s] != 0.0
+            if stopped and not work.suspect[s]:
+                prices = BarPrices(counted, opened[s], out.stop_at[t, s])
             attribute_bar(change, prices, shares, work.shares)
+            if stopped:
+                attribute_stop(desk, out, t, s, BarPrices(prices.close, prices.close, last))
         if work.suspect[s]:
             doubt[s] = closed[s]
             continue
@@ -202,6 +229,8 @@ def _note_breakers(desk: StepDesk, inputs: Inputs, out: Outputs, t: int) -> bool
         closed = closed or filled[s] != 0.0 or split[s] != 1.0 or math.isfinite(delisting[s])
     if closed:  # nothing else realises anything
         note_trades(state.today, out.realised[t])
+    if has_stops(desk.parameters.stops):
+        note_trades(state.today, out.stop_realised[t])
     reached = breakers_reached(state.today, state.equity[LIVE], limits)
     state.reached[0] = reached
     return breaks(reached, limits)
@@ -233,7 +262,7 @@ def _decide_books(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, market: 
         decide_orders(signal, market, book_of(state, b, capital), parameters, work.targets)
         if b == LIVE:
             _note_decision(desk, out, t)
-            _remember_asked(desk, inputs.forecast[t], capital)
+            remember_asked(desk, inputs.forecast[t], capital)
 
 
 @compiled_inline
@@ -253,31 +282,6 @@ def _note_decision(desk: StepDesk, out: Outputs, t: int) -> None:
             out.no_trade[t, s] = NoTrade.SUSPECT
         out.order[t, s] = state.pending[LIVE, s] if work.has_bar[s] else 0.0  # else it was decided at an earlier bar
     _copy_row(state.position[LIVE], out.position[t])
-
-
-@compiled_inline
-def _remember_asked(desk: StepDesk, forecast: Floats, capital: float) -> None:
-    """What each agent asked for of the live book, in units, after caps and limits shrank all shares alike; unchanged
-    where the symbol was not decided upon. `forecast` [S, A]."""
-    asked, mark, weights = desk.state.asked, desk.state.mark, desk.work.weights
-    signal, targets = desk.work.signal, desk.work.targets
-    symbols, agents = forecast.shape
-    for s in range(symbols):
-        combined, raw_weight = signal.forecast[s], targets.raw_weight[s]
-        if not (math.isfinite(combined) and math.isfinite(raw_weight)):
-            continue
-        total = 0.0
-        for a in range(agents):
-            value = forecast[s, a]
-            asked[s, a] = weights[a] * value if math.isfinite(value) else 0.0
-            total += asked[s, a]
-        scale = 0.0
-        if total != 0.0:
-            scale = combined / total * signal.unit_weight[s] * capital / mark[s]
-            if targets.clamps[s] != 0 and raw_weight != 0.0:
-                scale *= min(1.0, max(0.0, targets.weight[s] / raw_weight))
-        for a in range(agents):
-            asked[s, a] *= scale
 
 
 @compiled_inline

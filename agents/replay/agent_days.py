@@ -108,6 +108,9 @@ class AgentDayTable:
             realised=out.realised[start:stop],
         )
         returns, table = _sum_days(rows)
+        for closed_on, agent, _ in self._stopped_shares(start, stop).T:
+            if closed_on in dates:
+                table[_TRADES, int(np.searchsorted(dates, closed_on)), int(agent)] += 1.0
         self._returns[first_day : last_day + 1] = returns
         self._table[:, first_day : last_day + 1] = table
         self._counts[:, first_day : last_day + 1] = table[:_PNL]
@@ -127,7 +130,19 @@ class AgentDayTable:
         """[3, N]: what each agent had of the trades that closed at these rows."""
         shares = self._out.realised[start:stop, :, : len(self._agents)]
         t, s, a = np.nonzero(np.abs(shares) >= SMALLEST_SHARE)
-        return np.array([self._opened_day[start:stop][t], a, shares[t, s, a]], dtype=np.float64)
+        closed = np.array([self._opened_day[start:stop][t], a, shares[t, s, a]], dtype=np.float64)
+        return np.concatenate([closed, self._stopped_shares(start, stop)], axis=1)
+
+    def _stopped_shares(self, start: int, stop: int) -> Floats:
+        """The same of those that a stop closed."""
+        out = self._out
+        t, s = np.nonzero(out.stop_quantity[start:stop])
+        shares = out.stop_realised[start:stop][t, s, : len(self._agents)]
+        at_open = out.stop_at[start:stop][t, s] == self._bars.open[start:stop][t, s]
+        closed_day = self._day[start:stop].astype(np.int64)
+        day = np.where(at_open, self._opened_day[start:stop][t], closed_day[t])
+        k, a = np.nonzero(np.abs(shares) >= SMALLEST_SHARE)
+        return np.array([day[k], a, shares[k, a]], dtype=np.float64)
 
     @property
     def seen(self) -> int:
@@ -141,6 +156,13 @@ class AgentDayTable:
         costs = (out.fill_fee[rows], out.fill_spread[rows], out.fill_impact[rows])
         reasons, orders, trades, sums = _traded(out.order[rows], out.no_trade[rows], costs, out.realised[rows])
         fees, spread, impact, pnl = sums.tolist()
+        stops = np.nonzero(out.stop_quantity[rows])
+        if len(stops[0]):
+            fees += float(out.stop_fee[rows][stops].sum())
+            spread += float(out.stop_spread[rows][stops].sum())
+            impact += float(out.stop_impact[rows][stops].sum())
+            trades += len(stops[0])
+            pnl += float(out.stop_realised[rows][stops].sum())
         return Trading(
             decisions=self.available - rows.start,
             orders=orders,

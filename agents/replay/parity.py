@@ -14,17 +14,29 @@ import numpy as np
 
 from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.recorded import Recorded
-from agents.core.types import Bars, Booleans, Clamp, Floats, NoTrade, RiskState, Signals, Times, as_datetime, as_stamp
+from agents.core.types import (
+    Bars,
+    Booleans,
+    Clamp,
+    Floats,
+    NoTrade,
+    RiskState,
+    Signals,
+    Times,
+    as_datetime,
+)
 from agents.core.value_added import AgentBooks
 from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
-from agents.pipeline.market import bar_volatility, days_of, known_volume, panel_of, tradable
+from agents.pipeline.commands import obey
+from agents.pipeline.market import bar_volatility, days_of, known_volume, months_of, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, months_of, new_outputs, obey
+from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs
 from agents.pipeline.step import run_rows
 from agents.quant.leave_one_out import leave_one_out
 from agents.quant.returns import day_ends
 from agents.replay.differences import Parity
+from agents.replay.recorded_fills import RecordedFills, recorded_fills
 
 SIGNAL_TOLERANCE = 1e-9
 """Recursive means forget, they do not vanish: after a restart a signal may differ by so much, an order by nothing."""
@@ -52,7 +64,7 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     the desk (the state has room for them), in which an agent of weight 0 stands at `floor`."""
     recorded = batch.recorded
     there = ~np.isnan(recorded.order)  # a symbol joins the desk at a restart; before that it was not in the step
-    fills = _fill_grids(batch)
+    fills = recorded_fills(batch.recorded, batch.bars, batch.memory, plan.desk)
     inputs, mark = _inputs_of(batch, plan, there, fills), state.mark.copy()
     out, model = _run_again(batch, plan, state, inputs, (there, floor))
     _compare_rows(recorded, there, inputs.forecast, out, parity)
@@ -76,7 +88,7 @@ def books_beside(time: Times, agents: tuple[str, ...], beside: Floats, weights: 
     )
 
 
-def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Mapping[str, Floats]) -> Inputs:
+def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: RecordedFills) -> Inputs:
     """What the step was given, but for forecasts, correlations and weights, which are made row by row."""
     recorded, bars, memory = batch.recorded, batch.bars, batch.memory
     rows, agents, symbols = len(recorded.time), len(recorded.agents), len(recorded.symbols)
@@ -86,7 +98,10 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         for limit in (Clamp.STALE, Clamp.LEAVING)
     )
     bars = tradable(bars, plan.publication_delay_s)
-    grid = {name: getattr(bars, name)[memory:] for name in ("open", "close", "split", "dividend", "delisting")}
+    grid = {
+        name: getattr(bars, name)[memory:]
+        for name in ("open", "high", "low", "close", "split", "dividend", "delisting")
+    }
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(
         **grid,
@@ -103,8 +118,13 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Map
         suspect=bars.suspect[memory:],
         leaving=leaving,
         external=True,
-        broker_fills=BrokerFills(fills["quantity"], fills["price"], fills["fee"]),
+        broker_fills=_broker_fills(fills.orders),
+        broker_stops=_broker_fills(fills.stops),
     )
+
+
+def _broker_fills(grids: Mapping[str, Floats]) -> BrokerFills:
+    return BrokerFills(grids["quantity"], grids["price"], grids["fee"])
 
 
 def _run_again(
@@ -132,7 +152,7 @@ def _run_again(
         for command in recorded.commands.get(t, ()):
             obey(state, command.state, flatten=command.flatten)
         state.heard[:, ~there[t]] = np.nan  # a symbol that the desk does not have begins anew when it comes back
-        for learnt in (state.moves, state.wanted, state.followed):
+        for learnt in (state.moves, state.wanted, state.followed, state.stops):
             learnt[:, ~there[t]] = 0.0
         taken_back = list(recorded.taken_back.get(t, ()))
         state.pending[LIVE, taken_back] = 0.0
@@ -187,58 +207,43 @@ def _alike(first: Any, second: Any, tolerance: float) -> Any:
     return np.isclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _fill_grids(batch: RecordedBatch) -> dict[str, Floats]:
-    """Recorded fills at the decisions that settled them: signed quantity, mean price, fee, costs inside the price."""
-    recorded = batch.recorded
-    met = np.isfinite(batch.bars.open)
-    shape = (len(recorded.time), len(recorded.symbols))
-    grids = {name: np.zeros(shape) for name in ("quantity", "value", "fee", "spread", "impact", "parts", "last")}
-    for decision_time, fill in recorded.fills:
-        if fill.symbol not in recorded.symbols:
-            continue
-        s = recorded.symbols.index(fill.symbol)
-        since = int(np.searchsorted(batch.bars.time, as_stamp(decision_time), side="right"))
-        later = np.flatnonzero(met[since:, s])  # an order meets the next bar of its symbol
-        t = since + int(later[0]) - batch.memory if len(later) else shape[0]
-        if not 0 <= t < shape[0]:
-            continue
-        cell = t, s
-        quantity, price = float(fill.signed_quantity), float(fill.price)
-        grids["quantity"][cell] += quantity
-        grids["value"][cell] += quantity * price
-        grids["last"][cell] = price
-        grids["parts"][cell] += 1
-        for name, amount in (("fee", fill.fee), ("spread", fill.spread_cost), ("impact", fill.impact_cost)):
-            grids[name][cell] += float(amount)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = grids["value"] / grids["quantity"]
-    grids["price"] = np.where(grids["parts"] == 1, grids["last"], np.where(grids["quantity"] != 0.0, mean, np.nan))
-    return grids
-
-
 class FillsAndModel(NamedTuple):
-    """Recorded fills (grids [T, S], see `_fill_grids`), what the cost model makes of the same orders, the bars of both,
+    """Recorded fills, what the cost model makes of the same orders, the bars of both,
     and `mark` [T, S]: the prices that each order was decided on."""
 
     bars: Bars
-    fills: Mapping[str, Floats]
+    fills: RecordedFills
     model: Outputs
     mark: Floats
 
 
 def _compare_fills(recorded: Recorded, both: FillsAndModel, parity: Parity) -> None:
     """Fill by fill against the model, and where the money went."""
-    bars, fills, model, mark = both
+    bars, (fills, stops), model, mark = both
+    for t, s in zip(*np.nonzero((stops["quantity"] != 0.0) | (model.stop_quantity != 0.0)), strict=True):
+        made = tuple(stops[name][t, s] for name in ("quantity", "price", "fee"))
+        modelled = model.stop_quantity[t, s], model.stop_price[t, s], model.stop_fee[t, s]
+        _compare_fill(recorded, (t, s), made, modelled, parity)
+        parity.add_slippage(0, 0.0, stops["spread"][t, s], stops["impact"][t, s], stops["fee"][t, s])
+        parity.add_slippage(1, 0.0, model.stop_spread[t, s], model.stop_impact[t, s], modelled[2])
     for t, s in zip(*np.nonzero((fills["quantity"] != 0.0) | (model.fill_quantity != 0.0)), strict=True):
         quantity, fee = fills["quantity"][t, s], fills["fee"][t, s]
-        made = (quantity, fills["price"][t, s] if quantity else 0.0, fee)
+        made = (quantity, fills["price"][t, s], fee)
         modelled = (model.fill_quantity[t, s], model.fill_price[t, s], model.fill_fee[t, s])
-        if not _alike(made, modelled, FILL_TOLERANCE).all():
-            words = ("{:.9g} at {:.9g}, fee {:.9g}".format(*fill) for fill in (made, modelled))
-            parity.differ("fill", as_datetime(recorded.time[t]), recorded.symbols[s], *words)
+        _compare_fill(recorded, (t, s), made, modelled, parity)
         delay = bars.open[t, s] - mark[t, s] / bars.split[t, s]
         parity.add_slippage(0, quantity * delay, fills["spread"][t, s], fills["impact"][t, s], fee)
         parity.add_slippage(1, modelled[0] * delay, model.fill_spread[t, s], model.fill_impact[t, s], modelled[2])
+
+
+def _compare_fill(
+    recorded: Recorded, cell: tuple[int, int], made: tuple[float, ...], modelled: tuple[float, ...], parity: Parity
+) -> None:
+    """Signed quantity, price and fee of one fill, against those of the cost model."""
+    made = made if made[0] else (0.0, 0.0, made[2])
+    if not _alike(made, modelled, FILL_TOLERANCE).all():
+        words = ("{:.9g} at {:.9g}, fee {:.9g}".format(*fill) for fill in (made, modelled))
+        parity.differ("fill", as_datetime(recorded.time[cell[0]]), recorded.symbols[cell[1]], *words)
 
 
 def compare_signals(recorded: Recorded, asked: Mapping[str, Signals], parity: Parity) -> None:

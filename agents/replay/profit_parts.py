@@ -29,17 +29,21 @@ class ProfitSums:
         before = np.vstack([self._value, value[:-1]])
         held = np.vstack([self._position, position[:-1]])
         paid = np.where(filled != 0.0, filled * out.fill_price[new] + out.fill_fee[new], 0.0)
+        stopped = out.stop_quantity[new]
+        paid += np.where(stopped != 0.0, stopped * out.stop_price[new] + out.stop_fee[new], 0.0)
         earned = value - before - paid + out.action_cash[new]
         moved = np.where(position != 0.0, position * (out.mark[new] - bars.open[new]), 0.0)
         late = np.where((filled != 0.0) & np.isfinite(moved), moved, 0.0)  # of the position after the fill
         costs = out.fill_fee[new] + out.fill_spread[new] + out.fill_impact[new]
+        costs += out.stop_fee[new] + out.stop_spread[new] + out.stop_impact[new]
         side = np.where(held != 0.0, held, position)
+        side = np.where(side != 0.0, side, -out.stop_wanted[new])  # entered and stopped out within the bar
         for k, sign in enumerate((1.0, -1.0)):
             self._sides[k] += (earned - late)[side * sign > 0.0].sum() + late[position * sign > 0.0].sum()
             self._side_costs[k] += costs[side * sign > 0.0].sum()
         self._net += earned.sum(axis=0)
         self._costs += costs.sum(axis=0)
-        self._fills += (filled != 0.0).sum(axis=0)
+        self._fills += (filled != 0.0).sum(axis=0) + (stopped != 0.0).sum(axis=0)
         self._value, self._position = value[-1].copy(), position[-1].copy()
 
     def parts(self) -> ProfitParts:

@@ -40,6 +40,7 @@ from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, out
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
+from agents.pipeline.stop_orders import stop_orders, with_stops
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import AgentPanel, raw_forecasts
 
@@ -142,6 +143,7 @@ def _run_segment(
     run_bars(state, inputs, plan.parameters, out)
     orders = orders_of(out, segment, plan.desk)
     outcomes, still = outcomes_of(out, segment, working, orders, plan.publication_delay_s)
+    stops = stop_orders(out, segment, plan.desk)
     signals = [_rows(s, rows) for s in prepared.signals]
     opinions = Opinions(
         agents=names,
@@ -152,7 +154,13 @@ def _run_segment(
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )
     traded = Traded(
-        out=out, state=state, orders=orders, outcomes=outcomes, placed=_acked(still, segment), note=part.first.note
+        out=out,
+        state=state,
+        orders=orders,
+        stops=stops,
+        outcomes=with_stops(outcomes, stops, out, segment),
+        placed=_acked(still, segment),
+        note=part.first.note,
     )
     cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
     killpoint("decision.before_commit")

@@ -75,6 +75,21 @@ class RunRows:
         return fills
 
     def _fills_of(self, bars: Bars, lead: int, out: Outputs) -> Fills:
+        """Fills of the new rows, of each bar those of stops last."""
+        ordered, stopped = self._ordered(bars, lead, out), self._stopped(lead, out)
+        if not len(stopped.bar):
+            return ordered
+        both = {f.name: np.concatenate([getattr(ordered, f.name), getattr(stopped, f.name)]) for f in fields(Fills)}
+        by_bar = np.argsort(both["bar"], kind="stable")
+        return Fills(**{name: values[by_bar] for name, values in both.items()})
+
+    def _stopped(self, lead: int, out: Outputs) -> Fills:
+        t, s = np.nonzero(out.stop_quantity[lead:])
+        names = ("quantity", "price", "fee", "spread", "impact")
+        parts = {name: getattr(out, f"stop_{name}")[lead:][t, s] for name in names}
+        return Fills(bar=t + self.bars, symbol=s, delay=np.zeros(len(t)), **parts)
+
+    def _ordered(self, bars: Bars, lead: int, out: Outputs) -> Fills:
         t, s = np.nonzero(out.fill_quantity[lead:])
         quantity = out.fill_quantity[lead:][t, s]
         before = np.concatenate([self._mark[None], out.mark[lead:-1]])[t, s] / bars.split[lead:][t, s]

@@ -15,7 +15,7 @@ from agents.core.settings import Settings
 from agents.core.types import Integers
 from agents.core.weight_sets import StandIn
 from agents.orchestrator.weights_in_force import DeskWeights
-from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing, Threshold
+from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing, StopRules, Threshold
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
@@ -66,6 +66,7 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
         ),
         lots=np.array([execution.lot_sizes.get(symbol, execution.lot_size) for symbol in symbols]),
         initial_cash=settings.desk.initial_cash,
+        stops=StopRules(risk.stop_loss, risk.trailing_stop, float(risk.stop_wait_bars)),
     )
 
 

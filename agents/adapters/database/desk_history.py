@@ -54,10 +54,11 @@ _FILLS = """
 SELECT o.decision_time, f.fill_id, f.client_order_id, f.time, f.symbol, f.side, f.quantity, f.price, f.fee,
        f.spread_cost, f.impact_cost
 FROM fills f JOIN orders o USING (client_order_id)
-WHERE o.decision_time >= CAST(:since AS timestamptz) - interval '60 days' AND o.decision_time < :until
+WHERE o.decision_time >= CAST(:since AS timestamptz) - interval '60 days' AND o.decision_time <= :until
 ORDER BY f.time, f.symbol
 """
-"""An order works until the next bar of its symbol, at most so long."""
+"""An order works until the next bar of its symbol, at most so long; a stop is on record with the decision that knows of
+it."""
 _COMMANDS = """
 SELECT id, to_state, obeyed_at FROM (
     SELECT e.id, e.to_state, CASE WHEN e.obeyed_after IS NOT NULL

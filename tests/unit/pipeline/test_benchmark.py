@@ -12,9 +12,11 @@ from agents.core.books import BENCHMARKS, CONTROLS, FIRST_SHADOW, HOLD, HOLD_AT_
 from agents.core.settings import Settings
 from agents.core.types import Bars, RiskState
 from agents.pipeline.bar import desk_of
+from agents.pipeline.commands import obey
 from agents.pipeline.ledger import Ledger
+from agents.pipeline.market import months_of
 from agents.pipeline.saved_state import pack_state, unpack_state
-from agents.pipeline.state import State, matched_inputs, months_of, new_outputs, new_state, obey
+from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
 from tests.market import make_bars
 from tests.unit.pipeline.test_step import AGENTS, joined, plan, run_live, run_replay

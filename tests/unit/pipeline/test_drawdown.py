@@ -12,10 +12,11 @@ from agents.core.settings import Settings
 from agents.core.types import RiskState
 from agents.orchestrator.risk_changes import drawdown_words
 from agents.pipeline.bar import desk_of
+from agents.pipeline.commands import obey
 from agents.pipeline.highs import begun_highs, drawdown_from, note_high, recent_high
 from agents.pipeline.parameters import MONTHS_KEPT
 from agents.pipeline.risk import RECOVERY, next_risk_state
-from agents.pipeline.state import State, matched_inputs, new_outputs, new_state, obey
+from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
 from tests.market import make_bars
 from tests.unit.pipeline.test_step import joined, plan, run_live, run_replay

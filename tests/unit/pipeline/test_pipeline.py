@@ -68,6 +68,7 @@ def test_stored_codes_keep_their_numbers_and_words():
         "TOO_SMALL",
         "LOT",
         "SUSPECT",
+        "STOPPED",
     ]
     assert Clamp.words_of(63) == "symbol cap, gross cap, no shorts, reducing, halted, stale data"
     assert Clamp.words_of(64) == "leaving the universe"

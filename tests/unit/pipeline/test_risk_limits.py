@@ -19,9 +19,10 @@ from agents.core.types import Clamp, RiskLimit, RiskState
 from agents.orchestrator.order_rate import OrderRate
 from agents.pipeline.bar import MarketAtClose, Targets, desk_of
 from agents.pipeline.breakers import note_trades, sizes_reached
+from agents.pipeline.commands import obey
 from agents.pipeline.parameters import RiskLimits, Threshold
 from agents.pipeline.risk import apply_limits
-from agents.pipeline.state import matched_inputs, new_outputs, new_state, obey
+from agents.pipeline.state import matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows
 from tests.market import make_bars
 from tests.unit.pipeline.test_pipeline import LIMITS

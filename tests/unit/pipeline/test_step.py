@@ -26,8 +26,8 @@ from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
+from agents.pipeline.order_ids import client_order_id
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.record import client_order_id
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import new_state
 from agents.replay.record import RecordedDesk, record_history
