@@ -11,7 +11,7 @@ from agents.pipeline.attribution import attribute_cash
 from agents.pipeline.orders import round_to_lot
 from agents.pipeline.state import State
 from agents.pipeline.suspect_prices import cautious_price
-from agents.quant.compiled import compiled_bare, compiled_inline
+from agents.quant.compiled import compiled_inline, compiled_short_loops
 
 NO_FRACTION = 1e-9
 """Units below which what a split leaves over a whole lot is rounding of floats."""
@@ -41,7 +41,7 @@ class ActionEffects(NamedTuple):
     """[S, A+1] what positions had earned that became a mere fraction and were paid out."""
 
 
-@compiled_bare
+@compiled_short_loops
 def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionEffects) -> None:
     """Splits change positions, working orders, marks and holdings of all books; dividends are paid on what was held.
 

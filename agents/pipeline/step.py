@@ -34,7 +34,7 @@ from agents.pipeline.stops import (
 )
 from agents.pipeline.suspect_prices import believed_opens, cautious_price, expire_at_doubt
 from agents.pipeline.worth import learn_worth
-from agents.quant.compiled import compiled_bare, compiled_inline
+from agents.quant.compiled import compiled_inline, compiled_short_loops
 
 NOTHING_HELD = 1e-9
 """Units below which a position is rounding of floats."""
@@ -45,7 +45,7 @@ def run_bars(state: State, inputs: Inputs, parameters: Parameters, out: Outputs)
     run_rows(desk_of(state, parameters), inputs, out, 0, len(inputs.open))
 
 
-@compiled_bare
+@compiled_short_loops
 def run_rows(desk: StepDesk, inputs: Inputs, out: Outputs, first: int, stop: int) -> None:
     """As `run_bars`, through the bars `first` to `stop` (exclusive) only, for a replay that stops often."""
     state, work, parameters = desk.state, desk.work, desk.parameters

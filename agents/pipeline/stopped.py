@@ -5,7 +5,7 @@ from __future__ import annotations
 from agents.core.types import Clamp, NoTrade
 from agents.pipeline.bar import Book, MarketAtClose, Targets
 from agents.pipeline.parameters import StopRules
-from agents.quant.compiled import compiled_bare, compiled_inline
+from agents.quant.compiled import compiled_inline, compiled_short_loops
 
 ENTRY, BEST, WAIT = 0, 1, 2
 """Columns of `State.stops`."""
@@ -17,7 +17,7 @@ def has_stops(rules: StopRules) -> bool:
     return rules.loss > 0.0 or rules.trailing > 0.0
 
 
-@compiled_bare
+@compiled_short_loops
 def keep_out(targets: Targets, book: Book) -> None:
     """A symbol that waits after a stop has no target weight; before the limits, which look at all weights."""
     for s in range(len(targets.weight)):
@@ -25,7 +25,7 @@ def keep_out(targets: Targets, book: Book) -> None:
             targets.weight[s] = 0.0
 
 
-@compiled_bare
+@compiled_short_loops
 def count_waiting(targets: Targets, market: MarketAtClose, book: Book) -> None:
     """Say at which symbols that is so, and count one decision of those that are not held any more."""
     for s in range(len(targets.weight)):

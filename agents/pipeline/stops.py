@@ -25,7 +25,7 @@ from agents.pipeline.fills import fill_price, whole_money, whole_price
 from agents.pipeline.parameters import Parameters, StopRules
 from agents.pipeline.state import Inputs, Outputs
 from agents.pipeline.stopped import BEST, ENTRY, WAIT
-from agents.quant.compiled import compiled_bare, compiled_inline
+from agents.quant.compiled import compiled_inline, compiled_short_loops
 
 NOTHING_HELD = 1e-9
 """Units below which a position is rounding of floats."""
@@ -46,7 +46,7 @@ def note_entry(stop: Floats, held: float, filled: float, price: float) -> None:
         stop[ENTRY] = (abs(held) * stop[ENTRY] + abs(filled) * price) / (abs(held) + abs(filled))
 
 
-@compiled_bare
+@compiled_short_loops
 def follow_actions(stops: Floats, split: Floats, dividend: Floats) -> None:
     """A dividend is cash, not a loss, and a split is neither: both move entry and best price. `stops` [B, S, 3], the
     others [S]; dividends are paid on shares before the split."""
@@ -74,7 +74,7 @@ def stop_price(held: float, stop: Floats, rules: StopRules) -> float:
     return price
 
 
-@compiled_bare
+@compiled_short_loops
 def drop_at_gaps(book: Book, bar: StopBar, rules: StopRules, dropped: Booleans) -> None:
     """Before the open: a position without a known entry begins at its mark, and where the open is beyond a position's
     stop, its order is `dropped` [S]: the stop closes all of it."""
@@ -91,7 +91,7 @@ def drop_at_gaps(book: Book, bar: StopBar, rules: StopRules, dropped: Booleans) 
             book.order[s] = 0.0
 
 
-@compiled_bare
+@compiled_short_loops
 def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters, fills: StopFills) -> None:
     """Close what the bar's stops close of a book after the open, at which `filled` [S] units were traded, into `fills`;
     nothing of the book is changed."""
@@ -121,7 +121,7 @@ def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters
         fills.impact_cost[s] = units * fills.at[s] * moved
 
 
-@compiled_bare
+@compiled_short_loops
 def begin_stops(desk: StepDesk, inputs: Inputs, t: int, b: int) -> None:
     """Before the orders of book `b` are settled: see `drop_at_gaps`."""
     work = desk.work
@@ -131,7 +131,7 @@ def begin_stops(desk: StepDesk, inputs: Inputs, t: int, b: int) -> None:
         work.filled[s] = 0.0
 
 
-@compiled_bare
+@compiled_short_loops
 def settle_stops(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, b: int) -> None:
     """Close what the bar's stops close of book `b`, once its orders are settled (`work.filled`)."""
     state, work, fills, model = desk.state, desk.work, desk.work.stop_fills, desk.parameters
@@ -186,7 +186,7 @@ def _note_stop(dropped: bool, fills: StopFills, out: Outputs, t: int, s: int) ->
         out.stop_spread[t, s], out.stop_impact[t, s] = fills.spread_cost[s], fills.impact_cost[s]
 
 
-@compiled_bare
+@compiled_short_loops
 def attribute_stop(desk: StepDesk, out: Outputs, t: int, s: int, prices: BarPrices) -> None:
     """The part of a bar that begins with a stop's fill, whose price `prices.open` was; as `attribute_bar`."""
     state = desk.state

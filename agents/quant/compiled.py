@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
+from numba.core import event
 
 from agents.core.settings import cache_dir
 
@@ -52,6 +53,36 @@ def compiled_bare(function: F) -> F:
     """As `compiled`, without counting references to arrays, which costs a third of a loop that takes many of them out
     of tuples: the caller holds them, so such a function must not make an array."""
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+
+
+class _ShortLoops(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Turns LLVM's loop vectorizer off while a function for which that is better is compiled."""
+
+    def __init__(self) -> None:
+        self.functions: list[object] = []
+        self._before: int = numba.config.LOOP_VECTORIZE
+
+    def on_start(self, event: event.Event) -> None:
+        """Compilation begins."""
+        if event.data["dispatcher"] in self.functions:
+            self._before, numba.config.LOOP_VECTORIZE = numba.config.LOOP_VECTORIZE, 0
+
+    def on_end(self, event: event.Event) -> None:
+        """Compilation is over, or has failed."""
+        if event.data["dispatcher"] in self.functions:
+            numba.config.LOOP_VECTORIZE = self._before
+
+
+_short_loops = _ShortLoops()
+event.register("numba:compile", _short_loops)
+
+
+def compiled_short_loops(function: F) -> F:
+    """As `compiled_bare`, for a function of many loops over few elements: what LLVM does before each of them to take
+    several elements at once costs more than it saves, and makes the code longer. The results are the same bits."""
+    dispatcher = compiled_bare(function)
+    _short_loops.functions.append(dispatcher)
+    return dispatcher
 
 
 def compiled_inline(function: F) -> F:
