@@ -133,7 +133,7 @@ class Servers:
             return
         with self.only_one_process("fetching"):
             programs = fetch_prefix(self.state / "prefix", package_cache(), _say)
-            if not self.services.prefix.is_symlink():
+            if not self.services.prefix.exists():
                 self.services.prefix.symlink_to(programs)
 
     def _stop_abandoned(self) -> None:

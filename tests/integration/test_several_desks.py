@@ -14,7 +14,6 @@ from agents.adapters.database.bars_store import BarsStore
 from agents.core.settings import load_settings
 from agents.wiring.connections import connect
 from agents.wiring.desk import weight_cache
-from tests.conftest import SERVICES
 from tests.market import batch_of, make_bars
 from tests.program import call
 from tests.twins import MemoryWeightStore
@@ -25,10 +24,10 @@ NAMES = ("one", "two-b")
 
 
 @pytest.fixture
-def desks(tmp_path, monkeypatch):
+def desks(services, tmp_path, monkeypatch):
     """Two desks, made as a person makes them, on the tests' servers; their connections by name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("QUORUM_STATE_DIR", str(SERVICES.root))
+    monkeypatch.setenv("QUORUM_STATE_DIR", str(services.root))
     for name in NAMES:
         call("desk", "new", name, cwd=tmp_path, environment=dict(os.environ))
     opened = {}
@@ -38,7 +37,7 @@ def desks(tmp_path, monkeypatch):
     yield opened
     for settings, connections in opened.values():
         connections.close()
-        SERVICES.drop_database(settings.database.name)
+        services.drop_database(settings.database.name)
 
 
 def test_bars_and_weights_of_one_are_not_the_others(desks):
