@@ -17,7 +17,8 @@ from sqlalchemy import Engine, text
 from agents.adapters.database.engine import open_engine
 from agents.core.books import CONTROLS
 from agents.core.clock import SystemClock
-from agents.wiring.connections import DEMO_DATABASE, DESK_DATABASE
+from agents.core.settings import Settings
+from agents.wiring.connections import embedded_name
 from tests.conftest import SERVICES
 from tests.program import WAIT_S, Outcome, call, run, start
 
@@ -66,14 +67,14 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def demo(folder, services) -> dict:
     """One undisturbed run from nothing, as JSON."""
-    SERVICES.drop_database(DEMO_DATABASE)
-    SERVICES.drop_database(DESK_DATABASE)
+    SERVICES.drop_database(embedded_name(Settings(), True))
+    SERVICES.drop_database(embedded_name(Settings(), False))
     return json.loads(run("demo", "--json", cwd=folder, environment=ENVIRONMENT).stdout)
 
 
 @pytest.fixture(scope="module")
 def engine(demo) -> Engine:
-    made = open_engine(SERVICES.database_url(DEMO_DATABASE, "quorum_owner"))
+    made = open_engine(SERVICES.database_url(embedded_name(Settings(), True), "quorum_owner"))
     yield made
     made.dispose()
 
