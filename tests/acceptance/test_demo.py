@@ -32,7 +32,8 @@ ENVIRONMENT = {
 """Jobs every four weeks of simulated time instead of weekly: the same code in a quarter of the time."""
 DECISIONS = 3270
 TABLES = {
-    "decisions": "time, weights_version, weights_level, weights, risk_state, equity, cash, orders, reason",
+    # Not whether the weights came from Redis: killed between the database and the copy, a demo goes on without the copy.
+    "decisions": "time, weights_version, weights, risk_state, equity, cash, orders, reason",
     "signals": "time, agent_name, symbol, strength, confidence, abstained, forecast, reason",
     "decision_details": "*",
     "orders": "client_order_id, decision_time, symbol, side, quantity, state, reason",
