@@ -17,7 +17,7 @@ from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.exchanges.candle_file import CandleFile
 from agents.adapters.exchanges.fake_exchange import FakeExchange
-from agents.adapters.exchanges.fault_script import Fault, FaultScript, Kind
+from agents.adapters.exchanges.fault_script import KINDS, Fault, FaultScript, Kind
 from agents.adapters.exchanges.recorded_market import OPENED, RecordedMarket
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.clock import Clock, FastClock, SystemClock
@@ -42,6 +42,8 @@ FAULT_EVERY, FAULT_FROM, FAULT_BARS = 6, 2, 1.5
 RANDOM_SHARE = 0.25
 NAMED: tuple[Kind, ...] = ("limited", "banned", "error", "maintenance", "lost", "cut", "page", "empty", "slow", "late")
 """The faults of public prices."""
+PASSING = tuple(kind for kind in KINDS if kind != "late")
+"""What random faults are: on a clock that runs fast, a candle that is shown late counts as final a moment later."""
 _BARS = """
 SELECT d.time, d.equity, d.risk_state, (SELECT count(*) FROM orders o WHERE o.decision_time = d.time) AS orders
 FROM decisions d WHERE d.time > :after ORDER BY d.time
@@ -137,7 +139,8 @@ def _warm_up(daemon: TradingDaemon) -> None:
 def script_of(course: Course) -> FaultScript:
     """The course's faults as the exchange meets requests with them."""
     if course.faults in ("none", "random"):
-        return FaultScript(share=RANDOM_SHARE if course.faults == "random" else 0.0, seed=course.seed)
+        share = RANDOM_SHARE if course.faults == "random" else 0.0
+        return FaultScript(share=share, seed=course.seed, kinds=PASSING)
     kind = next(kind for kind in NAMED if kind == course.faults)
     first = course.start + course.length * FAULT_FROM
     begins = [first + course.length * k for k in range(0, course.bars, FAULT_EVERY)]

@@ -60,12 +60,15 @@ class Fault:
 
 
 class FaultScript:
-    """Faults in order, the first that a request meets counts; beside them a `share` of all requests meets one of KINDS
-    that `seed` draws. `met` counts requests by what they met. Safe for threads."""
+    """Faults in order, the first that a request meets counts; beside them a `share` of all requests meets one of
+    `kinds` that `seed` draws. `met` counts requests by what they met. Safe for threads."""
 
-    def __init__(self, faults: Sequence[Fault] = (), *, share: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, faults: Sequence[Fault] = (), *, share: float = 0.0, seed: int = 0, kinds: Sequence[Kind] = KINDS
+    ) -> None:
         self._faults = tuple(faults)
         self._share = share
+        self._kinds = tuple(kinds)
         self._rng = np.random.default_rng(seed)
         self._seen = [0] * len(self._faults)
         self.met: Counter[str] = Counter()
@@ -80,9 +83,9 @@ class FaultScript:
                     if met is None and fault.meets(self._seen[k], at):
                         met = fault
                     self._seen[k] += 1
-            drawn, which = self._rng.random(), int(self._rng.integers(len(KINDS)))
+            drawn, which = self._rng.random(), int(self._rng.integers(len(self._kinds)))
             if met is None and drawn < self._share:
-                met = Fault(kind=KINDS[which], seconds=0.0)
+                met = Fault(kind=self._kinds[which], seconds=0.0)
             if met is not None:
                 self.met[met.kind] += 1
         return met
