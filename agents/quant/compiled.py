@@ -60,17 +60,19 @@ class _ShortLoops(event.Listener):  # type: ignore[misc]  # numba has no types
 
     def __init__(self) -> None:
         self.functions: list[object] = []
-        self._before: int = numba.config.LOOP_VECTORIZE
+        self._before: list[int] = []
+        """One for each such function that is being compiled: one may call another."""
 
     def on_start(self, event: event.Event) -> None:
         """Compilation begins."""
         if event.data["dispatcher"] in self.functions:
-            self._before, numba.config.LOOP_VECTORIZE = numba.config.LOOP_VECTORIZE, 0
+            self._before.append(numba.config.LOOP_VECTORIZE)
+            numba.config.LOOP_VECTORIZE = 0
 
     def on_end(self, event: event.Event) -> None:
         """Compilation is over, or has failed."""
         if event.data["dispatcher"] in self.functions:
-            numba.config.LOOP_VECTORIZE = self._before
+            numba.config.LOOP_VECTORIZE = self._before.pop()
 
 
 _short_loops = _ShortLoops()
