@@ -12,7 +12,7 @@ from sqlalchemy import text
 from agents.adapters.database.engine import open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.core.clock import SystemClock
-from agents.core.errors import DeskBusyError
+from agents.core.errors import DeskBusyError, ServiceError
 from agents.core.settings import Settings
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import trading_daemon
@@ -130,3 +130,20 @@ def day(number: int) -> str:
 
 def moment(number: int, hour: int = 21, minute: int = 0) -> datetime:
     return datetime.fromisoformat(day(number)).replace(hour=hour, minute=minute, tzinfo=UTC)
+
+
+def until(desk, moment, *, restarts=()):
+    """Turn after turn around each full hour until `moment`, patient with an exchange that is away; how many failed."""
+    failed, waiting = 0, list(restarts)
+    while desk.clock.now() < moment:
+        try:
+            desk.turn(5.0)
+            if 3 <= desk.clock.now().minute < 59:
+                desk.clock.sleep_s(3560.0 - desk.clock.now().minute * 60)  # nothing is due before the next hour
+        except ServiceError:
+            failed += 1
+            desk.clock.sleep_s(5.0)
+        if waiting and desk.clock.now() >= waiting[0]:
+            waiting.pop(0)
+            desk.restart()
+    return failed

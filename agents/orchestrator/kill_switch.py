@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from agents.core.log import log_event
 from agents.core.orders import KILLED, TOO_MANY
 from agents.core.ports import Broker, Journal, KillSwitch, RiskEvent
 from agents.core.types import Order, OrderOutcome, RiskState
+from agents.orchestrator.broker_in_front import BrokerInFront
 from agents.orchestrator.order_rate import OrderRate
 
 logger = logging.getLogger(__name__)
@@ -73,12 +73,12 @@ class KillWatch:
                 self._owed = None
 
 
-class GuardedBroker:
+class GuardedBroker(BrokerInFront):
     """A broker to which no order goes while the switch is pulled, and not too many in a minute; looked at right before
-    sending."""
+    sending. What takes risk off (`cancel`) goes through."""
 
     def __init__(self, broker: Broker, switch: KillSwitch, rate: OrderRate) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._switch = switch
         self._rate = rate
 
@@ -91,30 +91,6 @@ class GuardedBroker:
         room = self._rate.room_for(len(orders))
         answers = list(self._broker.place(orders[:room])) if room else []
         return [*answers, *_not_placed(orders[room:], TOO_MANY)]
-
-    def cancel(self, client_order_ids: Sequence[str]) -> Sequence[OrderOutcome]:
-        """As the broker's: what takes risk off goes through."""
-        return self._broker.cancel(client_order_ids)
-
-    def poll(self, since: datetime) -> Sequence[OrderOutcome]:
-        """As the broker's."""
-        return self._broker.poll(since)
-
-    def open_orders(self) -> Sequence[Order]:
-        """As the broker's."""
-        return self._broker.open_orders()
-
-    def positions(self) -> Mapping[str, Decimal]:
-        """As the broker's."""
-        return self._broker.positions()
-
-    def balances(self) -> Mapping[str, Decimal]:
-        """As the broker's."""
-        return self._broker.balances()
-
-    def lookup(self, client_order_id: str) -> OrderOutcome | None:
-        """As the broker's."""
-        return self._broker.lookup(client_order_id)
 
 
 def _not_placed(orders: Sequence[Order], reason: str) -> list[OrderOutcome]:

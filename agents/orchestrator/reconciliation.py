@@ -18,6 +18,7 @@ from agents.core.log import log_event
 from agents.core.orders import UNRECONCILED, UNRESOLVED, Order, OrderOutcome
 from agents.core.ports import Broker, Journal
 from agents.core.venues import Break, BreakKind, ForeignOrder, Holdings, Reconciliation, VenueBroker
+from agents.orchestrator.broker_in_front import BrokerInFront
 from agents.pipeline.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -193,12 +194,12 @@ class Reconciler:
             log_event(logger, "alarm is over", kind="reconciliation", subject=name)
 
 
-class ReconciledBroker:
+class ReconciledBroker(BrokerInFront):
     """A broker to which an order goes only where both sides' books agree, and not before it is on record that it is
     being sent."""
 
     def __init__(self, broker: Broker, reconciler: Reconciler, journal: Journal, clock: Clock) -> None:
-        self._broker = broker
+        super().__init__(broker)
         self._reconciler = reconciler
         self._journal = journal
         self._clock = clock
@@ -217,26 +218,6 @@ class ReconciledBroker:
             self._journal.record_outcomes(self._clock.now(), sending)
             answers |= {answer.client_order_id: answer for answer in self._broker.place(free)}
         return [answers[order.client_order_id] for order in orders]
-
-    def cancel(self, client_order_ids: Sequence[str]) -> Sequence[OrderOutcome]:
-        """As the broker's."""
-        return self._broker.cancel(client_order_ids)
-
-    def poll(self, since: datetime) -> Sequence[OrderOutcome]:
-        """As the broker's."""
-        return self._broker.poll(since)
-
-    def open_orders(self) -> Sequence[Order]:
-        """As the broker's."""
-        return self._broker.open_orders()
-
-    def positions(self) -> Mapping[str, Decimal]:
-        """As the broker's."""
-        return self._broker.positions()
-
-    def balances(self) -> Mapping[str, Decimal]:
-        """As the broker's."""
-        return self._broker.balances()
 
     def lookup(self, client_order_id: str) -> OrderOutcome | None:
         """As the broker's; of an order that never left, None without asking."""

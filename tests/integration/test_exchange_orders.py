@@ -14,8 +14,7 @@ from agents.adapters.database.broker_accounts import ask, open_breaks
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fake_orders import Manners
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
-from agents.core.errors import ServiceError
-from tests.daemons import HandClock, running
+from tests.daemons import HandClock, running, until
 from tests.exchange import KEY, SECRET, SYMBOLS, account_at, recorded
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
@@ -53,23 +52,6 @@ def trading(folder, *faults, manners=None, cash="100000", **more):
         with running(folder, clock, **sections | more, **data) as desk:
             desk.fake, desk.account = fake, account
             yield desk
-
-
-def until(desk, moment, *, restarts=()):
-    """Turn after turn around each full hour until `moment`, patient with an exchange that is away; how many failed."""
-    failed, waiting = 0, list(restarts)
-    while desk.clock.now() < moment:
-        try:
-            desk.turn(5.0)
-            if 3 <= desk.clock.now().minute < 59:
-                desk.clock.sleep_s(3560.0 - desk.clock.now().minute * 60)  # nothing is due before the next hour
-        except ServiceError:
-            failed += 1
-            desk.clock.sleep_s(5.0)
-        if waiting and desk.clock.now() >= waiting[0]:
-            waiting.pop(0)
-            desk.restart()
-    return failed
 
 
 def hour(number):

@@ -18,7 +18,7 @@ from agents.core.types import RiskState
 from agents.wiring.desk import stand_in_of
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity
-from tests.daemons import HandClock, running
+from tests.daemons import HandClock, running, until
 from tests.exchange import SYMBOLS, recorded
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
@@ -50,23 +50,6 @@ def trading(folder, script=None, *, market=MARKET, **more):
         with running(folder, clock, AGENTS=agents, EXECUTION={"lot_size": 0.0001}, **data) as desk:
             desk.fake = fake
             yield desk
-
-
-def until(desk, moment, *, restarts=()):
-    """Turn after turn around each full hour until `moment`, patient with an exchange that is away; how many failed."""
-    failed, waiting = 0, list(restarts)
-    while desk.clock.now() < moment:
-        try:
-            desk.turn(5.0)
-            if 2 <= desk.clock.now().minute < 59:
-                desk.clock.sleep_s(3560.0 - desk.clock.now().minute * 60)  # nothing is due before the next hour
-        except ServiceError:
-            failed += 1
-            desk.clock.sleep_s(5.0)
-        if waiting and desk.clock.now() >= waiting[0]:
-            waiting.pop(0)
-            desk.restart()
-    return failed
 
 
 def outcome(desk):
