@@ -11,14 +11,8 @@ import numpy as np
 
 from agents.core.types import Floats
 from agents.quant.compiled import compiled
-from agents.quant.indicators import (
-    LONGEST_GAP_BARS,
-    blocks_of,
-    ewma,
-    rolling_extreme,
-    rolling_mean_std,
-    volatility,
-)
+from agents.quant.indicators import LONGEST_GAP_BARS, volatility
+from agents.quant.windows import blocks_of, rolling_extreme, rolling_mean
 
 LEAST_SYMBOLS = 3
 """A cross-section of fewer symbols has no middle to stand above or below."""
@@ -134,12 +128,4 @@ def _later(values: Floats, bars: int) -> Floats:
 def above_mean(close: Floats, window: int) -> Floats:
     """Log price less its simple mean over `window` bars, of which at least half must be there."""
     prices = np.log(close)
-    mean, _ = rolling_mean_std(prices, window, window // 2)
-    return prices - mean
-
-
-def moving_average_gap(close: Floats, fast: int, slow: int, first: int = 0) -> Floats:
-    """MACD's line: exponential mean of log prices of span `fast` less that of span `slow` (G. Appel, 1979); of the rows
-    from `first` on."""
-    prices = np.log(close)
-    return ewma(prices, float(fast), first) - ewma(prices, float(slow), first)
+    return prices - rolling_mean(prices, window, window // 2)

@@ -9,8 +9,8 @@ from functools import reduce
 import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
-from agents.quant.indicators import rolling_extreme
 from agents.quant.opinions import agreement, place_between
+from agents.quant.windows import rolling_extreme
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Panel, Signals
-from agents.quant.indicators import rolling_mean_std
+from agents.quant.windows import rolling_mean_std
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
-from agents.quant.indicators import rolling_mean_std
 from agents.quant.ranks import percentile_rank
+from agents.quant.windows import rolling_mean_std
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 MARKET_CAP, REALIZED_CAP, TRANSFER_VALUE = "market_cap", "realized_cap", "transfer_value"

@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
-from agents.quant.indicators import (
-    ewma,
-    forgetting_bars,
-    rolling_extreme,
-    rolling_mean_std,
-    volatility,
-)
+from agents.quant.indicators import ewma, forgetting_bars, volatility
 from agents.quant.opinions import mean_over_symbols, share_above
 from agents.quant.ranks import percentile_rank
+from agents.quant.windows import rolling_extreme, rolling_mean
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 NEWS_SCORE, NEWS_COUNT, FEAR_GREED = "news_score", "news_count", "fear_greed"
@@ -105,8 +100,8 @@ def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:
     moves = np.full(prices.shape, np.nan)
     moves[1:] = prices[1:] - prices[:-1]
     market_move = mean_over_symbols(moves)
-    momentum, _ = rolling_mean_std(market_move, p.momentum_window, p.momentum_window // 2)
-    mean, _ = rolling_mean_std(prices, p.breadth_window, p.breadth_window // 2)
+    momentum = rolling_mean(market_move, p.momentum_window, p.momentum_window // 2)
+    mean = rolling_mean(prices, p.breadth_window, p.breadth_window // 2)
     breadth = share_above(prices, mean)
     calm = -mean_over_symbols(volatility(panel.close, p.volatility_window, p.volatility_window // 2))
     high = rolling_extreme(panel.high, p.strength_window, p.strength_window // 2, 1.0)

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Panel, Signals
-from agents.quant.indicators import bollinger_percent_b, forgetting_bars, rsi, volatility
-from agents.quant.momentum import ichimoku, moving_average_gap
+from agents.quant.indicators import (
+    bollinger_percent_b,
+    forgetting_bars,
+    moving_average_gap,
+    rsi,
+    volatility,
+)
+from agents.quant.momentum import ichimoku
 from agents.quant.opinions import agreement
 from agents.trading.base import TradingAgent, direction, pack_signals
 
@@ -64,7 +70,9 @@ class TechnicalAnalyst(TradingAgent):
         """Of the rows from `first` on."""
         p, close = self.parameters, panel.close
         size = volatility(close, p.macd_slow, p.macd_slow - 1, first)
-        gap = moving_average_gap(close, p.macd_fast, p.macd_slow, first) / (size * np.sqrt(p.macd_slow - p.macd_fast))
+        gap = moving_average_gap(np.log(close), p.macd_fast, p.macd_slow, first) / (
+            size * np.sqrt(p.macd_slow - p.macd_fast)
+        )
         cloud, lines = (
             distance / (size * np.sqrt(p.ichimoku[1]))
             for distance in ichimoku(panel.high, panel.low, close, p.ichimoku, first)

@@ -90,10 +90,11 @@ def quorum_1(m):
     """One agent, with its shadow book, control and benchmark books, attribution, limits and records."""
     import numpy as np
 
-    from agents.quant.indicators import ewma, rolling_mean_std
+    from agents.quant.indicators import ewma
+    from agents.quant.windows import rolling_mean
 
     def raw(bars):
-        fast, slow = (rolling_mean_std(bars.close, n, n)[0] for n in (FAST, SLOW))
+        fast, slow = (rolling_mean(bars.close, n, n) for n in (FAST, SLOW))
         move = np.diff(bars.close, axis=0, prepend=np.nan)
         gain, loss = (ewma(np.maximum(side, 0.0), 2.0 * RSI - 1.0) for side in (move, -move))
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -8,19 +8,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agents.quant import indicators
 from agents.quant.indicators import (
     bollinger_percent_b,
     changes,
     ewma,
     forgetting_bars,
-    rolling_extreme,
-    rolling_mean_std,
+    moving_average_gap,
     rsi,
     trend_crossover,
 )
 from agents.quant.momentum import last_known
 from agents.quant.ranks import percentile_rank
 from agents.quant.returns import annual_return, max_drawdown, periods_per_year, sharpe_ratio
+from agents.quant.windows import rolling_extreme, rolling_mean, rolling_mean_std, root_mean_square
 from tests.market import make_prices
 
 
@@ -61,12 +62,34 @@ def test_rolling_windows_are_those_taken_one_by_one(seed, window):
     mean, deviation = rolling_mean_std(values, window, minimum)
     np.testing.assert_allclose(mean, expected(each.mean(axis=-1)), rtol=1e-12)
     np.testing.assert_allclose(deviation, expected(each.std(axis=-1)), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(rolling_mean(values, window, minimum), mean)
+    square = expected((each**2).mean(axis=-1))
+    np.testing.assert_allclose(root_mean_square(values, window, minimum), np.sqrt(square), rtol=1e-13)
     np.testing.assert_array_equal(rolling_extreme(values, window, minimum, 1.0), expected(each.max(axis=-1)))
     np.testing.assert_array_equal(rolling_extreme(values, window, minimum, -1.0), expected(each.min(axis=-1)))
 
 
+@pytest.mark.parametrize("gap", [None, 5, 8, 9])
+def test_a_price_that_stands_still_has_no_deviation(gap):
+    """After a jump within a block of ten bars, whatever else is missing: 0 exactly, and the mean is the price."""
+    values = np.full((60, 2), 7.3)
+    values[:13] = 1e9 / 3.0
+    values[17:, 1] = 1e-9 / 3.0
+    if gap is not None:
+        values[[gap, 10 + gap, 20]] = np.nan
+    mean, deviation = rolling_mean_std(values, 10, 3)
+    for t in range(60):
+        for s in range(2):
+            window = values[max(0, t - 9) : t + 1, s]
+            seen = window[np.isfinite(window)]
+            if len(seen) >= 3 and (seen == seen[0]).all():
+                assert (mean[t, s], deviation[t, s]) == (seen[0], 0.0)
+
+
 KERNELS = {
     "ewma": lambda x: ewma(x, 9.0),
+    "gap": lambda x: moving_average_gap(x, 5.0, 9.0),
+    "square": lambda x: root_mean_square(x, 20, 10),
     "mean": lambda x: rolling_mean_std(x, 20, 10)[0],
     "deviation": lambda x: rolling_mean_std(x, 20, 10)[1],
     "highest": lambda x: rolling_extreme(x, 9, 4, 1.0),
@@ -84,9 +107,26 @@ def test_a_symbol_alone_has_the_bits_that_it_has_among_others(name):
     values = make_prices(300, 13, 4)
     values[np.random.default_rng(4).random(values.shape) < 0.1] = np.nan
     values[40:140, 3] = np.nan
+    values[:, 5] = make_prices(300, 1, 5)[:, 0]  # without a gap, and counted only for the others' sake
+    values[:150, 7], values[150:, 8] = values[:150, 5], values[150:, 5]
     together = KERNELS[name](values)
     for s in range(values.shape[1]):
         np.testing.assert_array_equal(together[:, [s]], KERNELS[name](values[:, [s]].copy()))
+
+
+@pytest.mark.parametrize("symbols", [1, 3])
+def test_rows_taken_in_other_strips_give_the_same_bits(monkeypatch, symbols):
+    """Figures carry over from strip to strip, and the newest rows alone are those of the whole."""
+    values = make_prices(400, symbols, 6)
+    values[np.random.default_rng(6).random(values.shape) < 0.1] = np.nan
+    values[100:170, 0] = np.nan
+    whole = ewma(values, 9.0), moving_average_gap(values, 5.0, 9.0), rsi(values, 5)
+    for strip in (64, 1):
+        monkeypatch.setattr(indicators, "STRIP", strip)
+        for first in (0, 170, 399):
+            rows = ewma(values, 9.0, first), moving_average_gap(values, 5.0, 9.0, first), rsi(values, 5, first)
+            for figure, expected in zip(rows, whole, strict=True):
+                np.testing.assert_array_equal(figure, expected[first:])
 
 
 def test_changes_bridge_short_gaps_only():
