@@ -9,6 +9,7 @@ from agents.cli.options import (
     INTERVALS,
     JOBS,
     METHODS,
+    add_changes,
     add_demo,
     completed_by,
     job_names,
@@ -135,6 +136,7 @@ def practice(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the made-up market and of random faults")
     text = "trade what quorum download --exchange brought there, instead of a made-up market"
     parser.add_argument("--market", type=Path, metavar="FOLDER", help=text)
+    add_changes(parser, "risk.stop_loss=0.02 or combine.volatility_target=0.3")
     text = "where its settings, bars and logs go (default: practice); a last practice there is wiped"
     parser.add_argument("--folder", type=Path, default=Path("practice"), metavar="FOLDER", help=text)
 

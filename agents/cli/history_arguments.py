@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from agents.cli.options import (
     METHODS,
+    add_changes,
     agent_names,
     agents_to_weigh,
+    changed,
     completed_by,
     days,
     moment,
@@ -123,9 +124,7 @@ def _add_source(parser: ArgumentParser, *, own_past: bool = False, required: boo
 
 def _add_settings(parser: ArgumentParser) -> None:
     """Options that change settings."""
-    text = "change a setting, as in tuning.cap=0.3 or combine.volatility_target=0.2; repeat for more"
-    setting = parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help=text)
-    completed_by(setting, nothing)
+    add_changes(parser, "tuning.cap=0.3 or combine.volatility_target=0.2")
     text = "these agents only"
     completed_by(parser.add_argument("--agents", type=names, default=(), metavar="A,B", help=text), agent_names)
     text = f"how weights are tuned: {', '.join(METHODS)}"
@@ -137,12 +136,7 @@ def _add_settings(parser: ArgumentParser) -> None:
 
 def changes_of(options: Namespace) -> dict[str, Any]:
     """The settings that the options change, by key such as "tuning.cap"; UsageError for what cannot be meant."""
-    changes: dict[str, Any] = {}
-    for pair in options.changes:
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"--set {pair}: expected KEY=VALUE such as tuning.cap=0.3")
-        changes[key.strip()] = _toml_value(value)
+    changes = changed(options.changes)
     if options.agents:
         changes["agents.enabled"] = options.agents
     if options.method:
@@ -152,11 +146,3 @@ def changes_of(options: Namespace) -> dict[str, Any]:
     if options.start_weights:
         changes["agents.static_weights"] = options.start_weights
     return changes
-
-
-def _toml_value(text: str) -> Any:
-    """A TOML value, else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()

@@ -6,8 +6,9 @@ Nothing large is imported: help and completion are for everyone who waits at a p
 from __future__ import annotations
 
 import re
+import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,29 @@ def agents_to_weigh(prefix: str = "", **_: Any) -> list[str]:
     before = prefix[: prefix.rfind(",") + 1]
     weighted = [pair.partition("=")[0] for pair in names(before)]
     return [f"{before}{name}=" for name in OURS if name not in weighted]
+
+
+def add_changes(parser: ArgumentParser, examples: str) -> None:
+    """The option --set, which `changed` reads."""
+    text = f"change a setting, as in {examples}; repeat for more"
+    setting = parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help=text)
+    completed_by(setting, nothing)
+
+
+def changed(pairs: Sequence[str]) -> dict[str, Any]:
+    """What --set asks for, by key such as "tuning.cap"; UsageError for what is no pair."""
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--set {pair}: expected KEY=VALUE such as tuning.cap=0.3")
+        changes[key.strip()] = _toml_value(value)
+    return changes
+
+
+def _toml_value(text: str) -> Any:
+    """A TOML value, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()

@@ -18,11 +18,14 @@ from rich.text import Text
 from agents.adapters.exchanges.made_up_market import downloaded, made_up
 from agents.cli.compiling import compile_once
 from agents.cli.extras import EXCHANGES, require
+from agents.cli.options import changed
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.log import configure_logging
-from agents.core.settings import INTERVALS_S, Settings, load_settings
+from agents.core.profiles import nested
+from agents.core.settings import INTERVALS_S, Settings, load_settings, with_changes
+from agents.core.settings_edit import edited
 from agents.reports.formatting import money
 from agents.wiring.connections import connect, services_of
 
@@ -52,6 +55,8 @@ time_means = "open"
 [risk]
 kill_file = {kill}
 """
+PRACTISED = ("agents", "combine", "execution", "risk", "tuning")
+"""Sections of the settings that may be changed for a practice; the others are what makes it one."""
 COLUMNS = ("what", "count")
 
 
@@ -59,7 +64,7 @@ def practice(options: Namespace, screen: Screen) -> int:
     """Trade the course, a line a bar; at its end, or at Ctrl-C, a page of what happened and what survived."""
     require(EXCHANGES)
     course = _course(options)
-    settings = _begin_anew(options.folder, course)
+    settings = _begin_anew(options.folder, course, _changes(options.changes))
     services = services_of(settings)
     with _alone(services.root / "practice.lock"):
         services.up(screen.say)
@@ -103,11 +108,20 @@ def _course(options: Namespace) -> Course:
     return Course(market=market, start=start, **plan)
 
 
+def _changes(pairs: list[str]) -> dict[str, Any]:
+    """What --set asks for, checked before the last practice is wiped; UsageError for what makes it a practice."""
+    changes = changed(pairs)
+    if other := [key for key in changes if key.partition(".")[0] not in PRACTISED or key == "risk.kill_file"]:
+        raise UsageError(f"--set {other[0]}: a practice may change settings of {', '.join(PRACTISED)} only")
+    with_changes(Settings(), changes)
+    return nested(changes)
+
+
 def _file(folder: Path) -> Path:
     return folder / "quorum.toml"
 
 
-def _begin_anew(folder: Path, course: Course) -> Settings:
+def _begin_anew(folder: Path, course: Course, changes: dict[str, Any]) -> Settings:
     """The settings of the desk that practises, in a folder of its own, from which the last practice is gone; UsageError
     for a folder that holds anything else, or cannot be written."""
     file = _file(folder)
@@ -125,7 +139,7 @@ def _begin_anew(folder: Path, course: Course) -> Settings:
             "interval": course.market.interval,
         }
         written = SETTINGS.format(**{name: json.dumps(word) for name, word in words.items()})
-        file.write_text(WRITTEN + written, encoding="utf-8")
+        file.write_text(edited(WRITTEN + written, changes), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     settings = load_settings(file).model_copy(update={"database_url": None, "redis_url": None})

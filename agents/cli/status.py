@@ -276,10 +276,17 @@ def _decision_lines(decision: Row) -> list[str]:
         f"asked for {percent(decision['raw_weight'])} of equity, after buffer and limits"
         f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
     ]
-    nothing = not decision["target_weight"] and not decision["position"]
-    waits = decision["no_trade"] == str(NoTrade.STOPPED)
-    why = "the target is no position, and there is none" if nothing and not waits else decision["no_trade"]
-    return [*lines, f"no order: {why}"] if decision["no_trade"] else lines
+    return [*lines, f"no order: {_why_no_order(decision)}"] if decision["no_trade"] else lines
+
+
+def _why_no_order(decision: Row) -> str:
+    """Its recorded reason, where that says it."""
+    reason: str = decision["no_trade"]
+    if reason == str(NoTrade.STOPPED) or decision["target_weight"] or decision["position"]:
+        return reason
+    if reason == str(NoTrade.BUFFER) and decision["raw_weight"] and not decision["clamps"]:
+        return "inside the no-trade zone: what is asked for is not worth what its trades would cost"
+    return "the target is no position, and there is none"
 
 
 def _order_lines(decision: Row) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from agents.adapters.database.engine import open_engine
@@ -91,6 +92,14 @@ def test_a_named_fault_comes_again_and_again_and_passes(kind):
     assert script.met == {kind: 3 + 2}, "two windows, the second cut off by the end"
 
 
+def test_a_made_up_market_has_trends_to_trade():
+    """Sums over a half-life of trends vary far more than those of independent returns would (here 1 +- 0.1)."""
+    market = made_up(NOW, tuple(f"S{k}/USDT" for k in range(20)), "1h", (1000, 0), 5)
+    logs = np.log(np.stack([candles[:, CLOSE] for candles in market.candles.values()]))
+    one, fifty = np.diff(logs, axis=1), logs[:, 50:] - logs[:, :-50]
+    assert 5.0 < fifty.var() / (50.0 * one.var()) < 25.0
+
+
 def test_what_was_downloaded_is_a_market(tmp_path):
     (tmp_path / "binance-BTC-USDT-1h.csv").write_text(
         "time,symbol,open,high,low,close,volume\n"
@@ -117,6 +126,10 @@ def test_what_was_downloaded_is_a_market(tmp_path):
         (("--folder", "mine"), "mine: holds something else than a practice"),
         (("--folder", "file"), "Not a directory"),
         (("--faults", "fire"), "invalid choice: 'fire'"),
+        (("--set", "risk.stop_loss"), "--set risk.stop_loss: expected KEY=VALUE"),
+        (("--set", "risk.stop_los=0.1"), "stop_los"),
+        (("--set", "data.interval=1d"), "--set data.interval: a practice may change settings of agents, combine"),
+        (("--set", "risk.kill_file=/tmp/x"), "--set risk.kill_file: a practice may change"),
     ],
 )
 def test_what_cannot_be_practised_is_one_line_and_touches_nothing(tmp_path, words, line):

@@ -1,4 +1,4 @@
-"""Markets for the made-up exchange: random walks, or what was downloaded."""
+"""Markets for the made-up exchange: random walks with trends, or what was downloaded."""
 
 from __future__ import annotations
 
@@ -17,22 +17,34 @@ from agents.core.settings import INTERVALS_S
 
 STEP = 0.01
 """Standard deviation of a bar's return."""
+TREND, TREND_BARS = 0.5, 50.0
+"""The standard deviation of what a bar's return is expected to be, over `STEP`, and the half-life of that in bars: on a
+walk without trends a desk that knows its costs hardly ever trades, and whoever practises would see nothing."""
 
 
 def made_up(start: datetime, symbols: Sequence[str], interval: str, bars: tuple[int, int], seed: int) -> RecordedMarket:
-    """Random walks without a gap around `start`: of the `bars` (before, after) the first are over by then."""
+    """Random walks with trends, no gap around `start`: of the `bars` (before, after) the first are over by then."""
     length_ms = INTERVALS_S[interval] * 1000
     before, count = bars[0], sum(bars)
     first = int(start.timestamp() * 1000) // length_ms * length_ms - before * length_ms
     candles = {}
     for k, symbol in enumerate(symbols):
         rng = np.random.default_rng(seed + k)
-        close = np.round(100.0 * np.exp(np.cumsum(rng.normal(0.0, STEP, count))), 2)
+        returns = STEP * (rng.normal(size=count) + TREND * _wandering(rng.normal(size=count)))
+        close = np.round(100.0 * np.exp(np.cumsum(returns)), 2)
         opened = np.concatenate([[100.0], close[:-1]])
         high, low = np.maximum(opened, close) + 0.5, np.minimum(opened, close) - 0.5
         time = first + np.arange(count) * length_ms
         candles[symbol] = np.column_stack([time, opened, high, low, close, rng.integers(1, 900, count)])
     return RecordedMarket(interval, length_ms, candles, seed)
+
+
+def _wandering(steps: Floats) -> Floats:
+    """An autoregression of variance 1 that forgets half in `TREND_BARS`, driven by `steps`."""
+    kept, now, path = 0.5 ** (1.0 / TREND_BARS), 0.0, np.empty_like(steps)
+    for t, step in enumerate(steps):
+        now = path[t] = kept * now + np.sqrt(1.0 - kept * kept) * step
+    return path
 
 
 def downloaded(folder: Path, interval: str) -> RecordedMarket:

@@ -18,7 +18,8 @@ from agents.cli.main import main
 from agents.cli.replay_output import _books_table
 from agents.cli.scorecards import _cells, card_table
 from agents.cli.screen import Screen, rows_table
-from agents.cli.status import _agents_table, summary_tables
+from agents.cli.status import _agents_table, _why_no_order, summary_tables
+from agents.core.codes import NoTrade
 from agents.core.errors import UsageError
 from agents.core.settings import Settings
 from agents.quant.compiled import is_compiled
@@ -195,3 +196,19 @@ def test_whatever_compiles_first_says_so(words, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "compiling the step for this machine, once: about a minute" in said
     assert said.endswith("quorum: compiled here\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "target", "held", "clamps", "no_trade", "said"),
+    [
+        (0.2, 0.0, 0, "", NoTrade.BUFFER, "not worth what its trades would cost"),
+        (-0.2, 0.0, 0, "no shorts", NoTrade.BUFFER, "the target is no position, and there is none"),
+        (0.0, 0.0, 0, "", NoTrade.BUFFER, "the target is no position, and there is none"),
+        (0.2, 0.1, 5, "", NoTrade.BUFFER, "inside the buffer"),
+        (0.2, 0.0, 0, "", NoTrade.STOPPED, "stopped out: waits"),
+        (0.2, 0.0, 5, "", NoTrade.SUSPECT, "price suspect: position held"),
+    ],
+)
+def test_why_names_what_kept_it_from_an_order(raw, target, held, clamps, no_trade, said):
+    decision = {"raw_weight": raw, "target_weight": target, "position": held, "clamps": clamps}
+    assert said in _why_no_order(decision | {"no_trade": str(no_trade)})
