@@ -58,6 +58,7 @@ kill_file = {kill}
 PRACTISED = ("agents", "combine", "execution", "risk", "tuning")
 """Sections of the settings that may be changed for a practice; the others are what makes it one."""
 COLUMNS = ("what", "count")
+SURVIVED = ("candles_lost", "candles_wrong", "replay_differences", "record_differences")
 
 
 def practice(options: Namespace, screen: Screen) -> int:
@@ -190,17 +191,16 @@ def _line(bar: PracticeBar) -> str:
 
 def _is_sound(said: dict[str, Any]) -> bool:
     """Whether all that must survive did."""
-    kept = ("candles_lost", "candles_wrong", "replay_differences", "record_differences")
+    kept = ("bars_missing", *SURVIVED)
     return said["decisions"] > 0 and not any(said.get(name) for name in kept)
 
 
 def _page(said: dict[str, Any]) -> list[Any]:
     happened = ("decisions", "bars_not_decided", "orders", "fills", "requests", "outages")
-    survived = ("candles_lost", "candles_wrong", "replay_differences", "record_differences")
     return [
         _counts("What happened", {name: said[name] for name in happened}),
         _counts("Faults that requests met", dict(sorted(said["faults"].items()))),
-        _counts("To be 0", {name: said[name] for name in survived if name in said}),
+        _counts("To be 0", {name: said[name] for name in SURVIVED if name in said}),
     ]
 
 
@@ -212,7 +212,12 @@ def _verdict(said: dict[str, Any], *, sound: bool) -> str:
     if not said["decisions"]:
         return "Nothing was decided: it was ended before the first bar, or the exchange was away for all of it."
     words = [f"Equity {money(said['equity'])} of {money(said['initial_cash'])}, on paper."]
-    if sound:
+    if missing := said["bars_missing"]:
+        words += [
+            f"The last {missing} bars were never decided: the log in the practice's folder tells what it waited for;"
+            " where the machine was too slow, take a lower --speed."
+        ]
+    elif sound:
         words += ["Every candle is there as the exchange has it, a replay decides the same, the record is unbroken."]
     else:
         words += ["Something did not survive: please report it, with the folder's logs."]

@@ -291,7 +291,8 @@ def _why_no_order(decision: Row) -> str:
 
 def _order_lines(decision: Row) -> list[str]:
     orders = [
-        f"order {order['client_order_id']}: {order['side']} {exact(order['quantity'])} -> {order['state']}"
+        f"{'stop' if order['kind'] == 'stop' else 'order'} {order['client_order_id']}:"
+        f" {order['side']} {exact(order['quantity'])} -> {order['state']}"
         + (f" ({order['reason']})" if order["reason"] else "")
         for order in decision["placed_orders"]
     ]

@@ -45,11 +45,14 @@ NEXT_STATES: dict[OrderState, tuple[OrderState, ...]] = {
 """Forward only: what an answer may make of an order. "sending" is committed before an order leaves for a real venue, so
 an "intent" has never left; "unknown" is one whose answer was lost, and only the venue's own books resolve it."""
 Side = Literal["buy", "sell"]
+OrderKind = Literal["market", "stop", "adopted"]
+"""What a decision ordered, a stop that was reached, or what a person took over from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A market order for the next bar's open, of a positive `quantity` of units. Desk, decision and symbol make its id.
+    """A market order for the next bar's open, or a stop that was reached, of a positive `quantity` of units. Desk,
+    decision, symbol and kind make its id.
 
     ValueError where the quantity is not positive or `decision_time` is naive.
     """
@@ -59,6 +62,7 @@ class Order:
     symbol: str
     side: Side
     quantity: Decimal
+    kind: OrderKind = "market"
 
     def __post_init__(self) -> None:
         require_utc(self.decision_time, "decision_time")

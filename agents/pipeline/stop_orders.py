@@ -30,6 +30,7 @@ def stop_order(desk: str, at: datetime, symbol: str, wanted: float) -> Order:
         symbol=symbol,
         side="buy" if wanted > 0 else "sell",
         quantity=to_decimal(abs(wanted)),
+        kind="stop",
     )
 
 

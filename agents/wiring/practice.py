@@ -121,6 +121,7 @@ def practise(
             finally:
                 watcher.end()
     return outcome(settings, connections, course, clock) | {
+        "bars_missing": max(0, course.bars - watcher.bars) if watcher.gave_up else 0,
         "requests": sum(exchange.asked.values()),
         "faults": dict(script.met),
     }
@@ -213,14 +214,19 @@ class _Watcher(threading.Thread):
         self._most, self._script, self._tell = what
         self._over = threading.Event()
         self._told = Counter[str]()
-        self._after, self._bars = datetime(1970, 1, 1, tzinfo=UTC), 0
+        self._after = datetime(1970, 1, 1, tzinfo=UTC)
+        self.bars = 0
+        """Decided so far."""
+        self.gave_up = False
+        """The course is over, and not all of its bars are decided."""
 
     def run(self) -> None:
         """Until `end`."""
         while not self._over.wait(LOOK_S):
             with suppress(ServiceError):  # the next look tells of it
                 self._look()
-            if self._bars >= self._most or self._late():
+            if self.bars >= self._most or self._late():
+                self.gave_up = self.bars < self._most
                 self._stop()
                 return
 
@@ -236,7 +242,7 @@ class _Watcher(threading.Thread):
         for row in rows:
             met = Counter(self._script.met)
             bar = PracticeBar(row["time"], row["equity"], row["risk_state"], row["orders"], held, met - self._told)
-            self._told, self._after, self._bars = met, row["time"], self._bars + 1
+            self._told, self._after, self.bars = met, row["time"], self.bars + 1
             self._tell(bar)
 
 

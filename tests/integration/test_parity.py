@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -63,17 +64,19 @@ BETWEEN_BARS = {180: (HALT,), 184: (RESUME,), 188: (HALT, RESUME, HALT), 192: (R
 class LiveDesk:
     """A desk that trades bar by bar, with a restart, a halt and a resume by a person, a stale bar, and the optimizer every tenth day."""
 
-    def __init__(self, owner, trader, meta, redis_url, *, put=True):
+    def __init__(self, owner, trader, meta, redis_url, *, put=True, settings=SETTINGS, bars=BARS):
+        self.settings, self.bars = settings, bars
         self.journal, self.store = PostgresJournal(trader), BarsStore(trader)
         if put:
-            self.store.put(BARS, "test")
-        self.clock = SimulatedClock(as_datetime(BARS.time[0]))
+            self.store.put(bars, "test")
+        self.clock = SimulatedClock(as_datetime(bars.time[0]))
         self.connections = Connections(owner, trader, meta, redis_url, (), {})
-        self.plane = meta_app.MetaPlane(SETTINGS, self.connections, self.clock, with_pictures=False)
+        self.plane = meta_app.MetaPlane(settings, self.connections, self.clock, with_pictures=False)
 
     def trade(self, first: int, last: int) -> None:
-        plan = app.plan_of(SETTINGS, BARS.symbols)
-        agents = app.agents_of(SETTINGS, SystemClock())
+        bars = self.bars
+        plan = app.plan_of(self.settings, bars.symbols)
+        agents = app.agents_of(self.settings, SystemClock())
         weights = DeskWeights(
             agents.names, PostgresWeightStore(self.connections.trader), MemoryWeightCache(), StandIn(START, 0.05), 0.0
         )
@@ -82,11 +85,11 @@ class LiveDesk:
         broker = paper_broker(desk, self.journal)
         desk.recover(
             broker,
-            BARS.rows(max(0, first - desk.bars_needed - plan.scale_window_bars), first),
-            as_datetime(BARS.time[first - 1]),
+            bars.rows(max(0, first - desk.bars_needed - plan.scale_window_bars), first),
+            as_datetime(bars.time[first - 1]),
         )
         for t in range(first, last):
-            at = as_datetime(BARS.time[t])
+            at = as_datetime(bars.time[t])
             self.clock.advance_to(at)
             if t in (170, 175):
                 self.command(at, RiskState.HALTED if t == 170 else RiskState.ACTIVE)
@@ -174,6 +177,35 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
         " (SELECT max(version) FROM weight_history WHERE status = 'apply')",
     )
     assert parity(desk)["counts"]["weight"] > 0
+
+
+def test_a_stop_that_closes_a_part_stands_beside_the_order_for_the_rest(owner, trader, meta, redis_url):
+    """Where so little is traded that a stop fills in part, the decision of the same bar orders the rest: two orders of
+    one symbol and one decision. The desk used to stand still there for good, as its journal took only one."""
+    changes = {"risk.stop_loss": 0.01, "risk.trailing_stop": 0.015, "risk.stop_wait_bars": 1}
+    settings = with_changes(SETTINGS, changes)
+    thin = replace(BARS, volume=BARS.volume / 10_000.0)
+    desk = LiveDesk(owner, trader, meta, redis_url, settings=settings, bars=thin)
+    try:
+        desk.trade(FIRST, 168)
+        read = DeskReader(owner).rows
+        both = read(
+            "SELECT decision_time, symbol FROM orders GROUP BY 1, 2 HAVING count(*) = 2 AND count(DISTINCT kind) = 2"
+        )
+        assert len(both) >= 2
+        assert read("SELECT kind, count(*) > 0 AS some FROM orders GROUP BY 1 ORDER BY 1") == [
+            {"kind": "market", "some": True},
+            {"kind": "stop", "some": True},
+        ]
+        assert read("SELECT 1 FROM orders GROUP BY decision_time, symbol, kind HAVING count(*) > 1") == []
+        found = check_parity(
+            CheckedDesk(settings, desk.connections.meta, desk.plane.store, tuning_of(settings)),
+            as_datetime(thin.time[-1]),
+            keep=False,
+        )
+        assert (found["decisions"], found["examples"]) == (48, [])
+    finally:
+        desk.plane.cache.close()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 from agents.adapters.database.engine import open_engine
 from agents.adapters.exchanges.made_up_market import downloaded, made_up
 from agents.adapters.exchanges.recorded_market import CLOSE
+from agents.cli.practice import _is_sound, _verdict
 from agents.core.errors import DataError
 from agents.core.settings import Settings
 from agents.wiring.connections import Connections
@@ -82,6 +83,15 @@ def test_a_practice_that_is_stopped_early_has_its_page_and_sees_a_wrong_candle(p
     assert 2 <= said["decisions"] < BARS
     assert said["candles_wrong"] == len(SYMBOLS)
     assert said["replay_differences"] == 0
+
+
+def test_a_practice_that_stands_still_is_not_sound(practised):
+    """Nothing comes any more after three bars: what is on record is in order, but the course was not traded."""
+    market = made_up(NOW, SYMBOLS, "1h", (600, 3), 3)
+    said = practised(Course(market=market, start=NOW, bars=BARS, speed=10.0), tell=lambda _bar: None)
+    assert said["bars_missing"] == BARS - said["decisions"] > 0
+    assert not _is_sound(said)
+    assert f"The last {said['bars_missing']} bars were never decided" in _verdict(said, sound=False)
 
 
 @pytest.mark.parametrize("kind", NAMED)

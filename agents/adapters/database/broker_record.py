@@ -31,8 +31,8 @@ SELECT f.symbol, p.currency, sum(p.amount), sum(f.fee) FROM fill_fees p JOIN fil
 WHERE p.currency <> split_part(f.symbol, '/', 1) GROUP BY 1, 2
 """
 _ADOPT = """
-INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, state, reason)
-VALUES (%s, %s, %s, %s, %s, 'acked', 'placed by others, adopted by a person')
+INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, kind, state, reason)
+VALUES (%s, %s, %s, %s, %s, 'adopted', 'acked', 'placed by others, adopted by a person')
 ON CONFLICT DO NOTHING
 """
 

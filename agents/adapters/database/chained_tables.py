@@ -69,7 +69,7 @@ CHAINED = (
         ),
         0,
     ),
-    Chained("orders", ("client_order_id", "symbol", "side", "quantity"), 1, "decision_time"),
+    Chained("orders", ("client_order_id", "symbol", "side", "quantity", "kind"), 1, "decision_time", later=1),
     Chained("signals", ("agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"), 2),
     Chained(
         "decision_details",

@@ -26,7 +26,7 @@ _DECISION_COLUMNS = (
     "reason",
     "data_version",
 )
-_ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "state", "reason")
+_ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "kind", "state", "reason")
 _ACTION_COLUMNS = ("time", "symbol", "kind", "ratio", "quantity_change", "cash")
 _TRADE_COLUMNS = (
     "trade_id",
@@ -86,7 +86,9 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
                 cycle.data_version,
             )
         )
-    orders = [(o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, "intent", "") for o in cycle.orders]
+    orders = [
+        (o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, o.kind, "intent", "") for o in cycle.orders
+    ]
     return [TableRows("decisions", _DECISION_COLUMNS, decisions), TableRows("orders", _ORDER_COLUMNS, orders)]
 
 

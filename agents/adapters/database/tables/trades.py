@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text, UniqueConstraint, func
+from sqlalchemy import Column, ForeignKey, Index, Table, Text, func, text
 
 from agents.adapters.database.tables.columns import (
     MOMENT,
@@ -28,7 +28,9 @@ orders = Table(
     words("reason"),
     recorded_at(),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
-    UniqueConstraint("decision_time", "symbol", name="uq_orders_decision"),
+    Column(
+        "kind", Text, comment="market, stop, or adopted (placed by others); empty before version 0022 of the schema"
+    ),
     check("side_known", "side IN ('buy', 'sell')"),
     check("quantity_positive", "quantity > 0"),
     check(
@@ -36,7 +38,16 @@ orders = Table(
         "state IN ('intent', 'sending', 'unknown', 'acked', 'partial', 'filled', 'cancelled', 'expired', 'rejected',"
         " 'not_placed')",
     ),
+    check("kind_known", "kind IN ('market', 'stop', 'adopted')"),
     Index("ix_orders_state", "state"),
+    Index(
+        "uq_orders_decision",
+        "decision_time",
+        "symbol",
+        unique=True,
+        postgresql_where=text("kind IS NULL OR kind = 'market'"),
+    ),
+    Index("uq_orders_stop", "decision_time", "symbol", unique=True, postgresql_where=text("kind = 'stop'")),
 )
 
 paper_orders = Table(
