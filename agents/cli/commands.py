@@ -127,7 +127,7 @@ LOOKING = (
     ),
     Command(
         "why",
-        "status",
+        "why",
         "who said what about a symbol, and what became of it",
         arguments.why,
         ("quorum why AAPL", "quorum why AAPL --at 2008-10-10 --demo"),

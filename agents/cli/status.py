@@ -1,4 +1,4 @@
-"""`quorum status`, `why` and `psql`: what a desk did, from its database."""
+"""`quorum status` and `psql`: what a desk did, from its database."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from agents.core.errors import UsageError
 from agents.core.own_folder import folder_problems
 from agents.core.profiles import OURS
 from agents.core.settings import Settings, child_environment, load_settings
-from agents.core.types import REMAINDER, NoTrade
-from agents.reports.formatting import exact, money, number, percent, quantity, signed_money
+from agents.core.types import REMAINDER
+from agents.reports.formatting import money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
@@ -37,7 +37,7 @@ from agents.wiring.desk_record import kill_file_of
 
 def status(options: Namespace, screen: Screen) -> int:
     """Figures of every book, agents, positions and health."""
-    with _connected(options, screen) as connections:
+    with connected(options, screen) as connections:
         reader = DeskReader(connections.trader)
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
@@ -73,23 +73,6 @@ def profile_of(settings: Settings) -> Row:
     return {"name": name, "sets": set_by, "words": f"Profile {name} sets {shown or 'nothing: you have set it all'}"}
 
 
-def why(options: Namespace, screen: Screen) -> int:
-    """One decision about a symbol, with every vote, the order and its fills."""
-    at = options.at or SystemClock().now()
-    with _reader(options, screen) as reader:
-        decision, mute = reader.why(options.symbol, at), reader.mute()
-        known = reader.symbols() if decision is None else []
-    if decision is not None:
-        for vote in decision["votes"]:
-            if vote["abstained"] and vote["agent_name"] in mute:
-                vote["reason"] = mute_words(vote["reason"])
-        screen.result(decision, *_why_tables(decision))
-        return 0
-    if options.symbol in known:
-        raise UsageError(f"no decision about {options.symbol} at or before {at:%Y-%m-%d %H:%M} UTC")
-    raise UsageError(f"no decision about '{options.symbol}'; decided upon were: {', '.join(known) or 'none yet'}")
-
-
 def psql(options: Namespace, screen: Screen) -> int:
     """Becomes psql on the desk's database; with --json only says how it would be called."""
     connections = connect_to_read(load_settings(options.settings), demo=options.demo, say=screen.say)
@@ -106,13 +89,8 @@ def psql(options: Namespace, screen: Screen) -> int:
 
 
 @contextmanager
-def _reader(options: Namespace, screen: Screen) -> Iterator[DeskReader]:
-    with _connected(options, screen) as connections:
-        yield DeskReader(connections.trader)
-
-
-@contextmanager
-def _connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
+def connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
+    """The desk's connections to read with; SettingsError for an agent that does not exist."""
     settings = load_settings(options.settings)
     chosen = settings.agents
     chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
@@ -245,60 +223,3 @@ def tuning_line(tuning: Row) -> Text:
         f" {tuning['fallbacks']:,} without an answer"
     )
     return Text(line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else ""))
-
-
-def _why_tables(decision: Row) -> list[Table | Text]:
-    """The votes as a table, then combination, limits, order and fills as lines."""
-    table = new_table(f"{decision['symbol']} at {decision['time']:%Y-%m-%d %H:%M} UTC")
-    for name in ("agent", "weight", "strength", "confidence", "forecast", "reason"):
-        words = name in ("agent", "reason")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name != "reason")
-    for vote in decision["votes"]:
-        silent = vote["abstained"]
-        table.add_row(
-            vote["agent_name"],
-            percent(decision["weights"].get(vote["agent_name"])),
-            "" if silent else number(vote["strength"], sign=True),
-            "" if silent else number(vote["confidence"]),
-            "" if silent else number(vote["forecast"], sign=True),
-            vote["reason"],
-        )
-    return [table, *(Text(line) for line in (*_decision_lines(decision), *_order_lines(decision)))]
-
-
-def _decision_lines(decision: Row) -> list[str]:
-    limits = f" (limited by: {decision['clamps']})" if decision["clamps"] else ""
-    lines = [
-        f"combined forecast {number(decision['combined'], sign=True)}"
-        f" (diversification x{number(decision['multiplier'])}),"
-        f" weights version {decision['weights_version']} from {decision['weights_level']},"
-        f" risk state {decision['risk_state']}",
-        f"asked for {percent(decision['raw_weight'])} of equity, after buffer and limits"
-        f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
-    ]
-    return [*lines, f"no order: {_why_no_order(decision)}"] if decision["no_trade"] else lines
-
-
-def _why_no_order(decision: Row) -> str:
-    """Its recorded reason, where that says it."""
-    reason: str = decision["no_trade"]
-    if reason == str(NoTrade.STOPPED) or decision["target_weight"] or decision["position"]:
-        return reason
-    if reason == str(NoTrade.BUFFER) and decision["raw_weight"] and not decision["clamps"]:
-        return "inside the no-trade zone: what is asked for is not worth what its trades would cost"
-    return "the target is no position, and there is none"
-
-
-def _order_lines(decision: Row) -> list[str]:
-    orders = [
-        f"{'stop' if order['kind'] == 'stop' else 'order'} {order['client_order_id']}:"
-        f" {order['side']} {exact(order['quantity'])} -> {order['state']}"
-        + (f" ({order['reason']})" if order["reason"] else "")
-        for order in decision["placed_orders"]
-    ]
-    fills = [
-        f"fill {fill['time']:%Y-%m-%d %H:%M}: {exact(fill['quantity'])} at {exact(fill['price'])},"
-        f" fee {exact(fill['fee'])}, spread {exact(fill['spread_cost'])}, impact {exact(fill['impact_cost'])}"
-        for fill in decision["fills"]
-    ]
-    return orders + fills

@@ -18,7 +18,8 @@ from agents.cli.main import main
 from agents.cli.replay_output import _books_table
 from agents.cli.scorecards import _cells, card_table
 from agents.cli.screen import Screen, rows_table
-from agents.cli.status import _agents_table, _why_no_order, summary_tables
+from agents.cli.status import _agents_table, summary_tables
+from agents.cli.why import _why_no_order
 from agents.core.codes import NoTrade
 from agents.core.errors import UsageError
 from agents.core.settings import Settings
