@@ -6,6 +6,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from agents.adapters.services.embedded import EmbeddedServices
 from agents.adapters.twins.in_memory import MemoryBars, MemoryWeightCache
 from agents.core.clock import SystemClock
 from agents.core.settings import DataSettings, Settings, with_changes
-from agents.core.types import as_datetime
+from agents.core.types import Order, OrderOutcome, as_datetime
 from agents.core.weight_sets import StandIn
+from agents.orchestrator.broker_in_front import BrokerInFront
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.market import panel_of
@@ -82,7 +84,19 @@ def bench_load(embedded: EmbeddedServices) -> dict[str, object]:
     return {"rows_per_s": rows / a, "raw_copy_rows_per_s": rows / b, "share_of_raw_copy": b / a}
 
 
+class Watched(BrokerInFront):
+    """Notes when the orders of a cycle are handed over: their decision is committed by then."""
+
+    sent_at: float | None = None
+
+    def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
+        self.sent_at = time.perf_counter()
+        return super().place(orders)
+
+
 def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
+    """One live bar, from its arrival: until its decision is committed and the first order leaves (`to_orders`), and
+    until the broker's answers are on record, too (`cycle`); bars without an order count in the latter only."""
     bars, clock = market(2400 + CYCLES), SystemClock()
     engine = open_engine(embedded.database_url(DATABASE, "quorum_owner"))
     upgrade(engine, interval_s=86400)
@@ -94,22 +108,26 @@ def bench_cycle(embedded: EmbeddedServices) -> dict[str, object]:
     plan = plan_of(settings, bars.symbols)
     weights = DeskWeights(agents.names, MemoryWeightStore(), MemoryWeightCache(), StandIn({}, 0.05), 3600.0)
     desk = Orchestrator(plan, agents, weights, journal)
-    broker = paper_broker(desk, journal)
+    paper = paper_broker(desk, journal)
+    broker = Watched(paper)
     source = MemoryBars(bars)
     first = len(bars.time) - CYCLES
     desk.recover(broker, bars.rows(0, first), clock.now())
-    times = []
+    times, decided = [], []
     for t in range(first, len(bars.time)):
         window = source.window(until=as_datetime(bars.time[t]), count=desk.bars_needed)
         start = time.perf_counter()
-        broker.match(window.rows(len(window.time) - 1, len(window.time)))
+        broker.sent_at = None
+        paper.match(window.rows(len(window.time) - 1, len(window.time)))
         desk.run_cycle(window, broker, clock.now(), stale=False)
         times.append(time.perf_counter() - start)
+        decided += [broker.sent_at - start] if broker.sent_at is not None else []
     warm = times[10:]
     floor = _bare_inserts(engine)
     journal.release()
     engine.dispose()
     return {
+        "to_orders_ms": statistics.median(decided[10:]) * 1e3,
         "cycle_ms": statistics.median(warm) * 1e3,
         "cycle_p95_ms": float(np.quantile(warm, 0.95)) * 1e3,
         "same_rows_bare_ms": floor * 1e3,

@@ -1,11 +1,11 @@
-"""`quorum demo`: a desk's whole life in half a minute, and what came of it."""
+"""`quorum demo`: a desk's whole life in less than half a minute, and what came of it."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
 from agents.cli.compiling import compile_once
 from agents.cli.performance import summary
+from agents.cli.screen import Progress as Shown
 from agents.cli.screen import Screen, remark_on
 from agents.cli.status import summary_tables, tuning_line
 from agents.cli.weights import change_words
@@ -38,19 +39,14 @@ def demo(options: Namespace, screen: Screen) -> int:
     configure_logging(settings.log_folder / "demo.log", level=settings.log_level, console=False)
 
     @contextmanager
-    def part(name: str) -> Iterator[Progress]:
+    def parts(names: Sequence[str]) -> Iterator[Sequence[Progress]]:
         with ExitStack() as stack:
-            progress = screen.progress(stack, name, "bars")
-
-            def show(done: int, total: int, at: datetime, equity: float) -> None:
-                progress(done, total, remark_on(at, equity))
-
-            yield show
+            yield [_with_remark(show) for show in screen.progresses(stack, names, "bars")]
 
     connections = connect(settings, demo=True, say=screen.say)
     try:
         compile_once(settings, screen)
-        done = run_demo(settings, connections, mode=options.mode, watching=Watching(screen.say, part))
+        done = run_demo(settings, connections, mode=options.mode, watching=Watching(screen.say, parts))
         psql, tuning = shlex.join(connections.psql), done.reader.tuning()
         document = summary(done.reader) | {"psql": psql, "report": str(done.report), "tuning": tuning}
         document |= {"verdict": done.verdict, "weight_changes": told_changes(done.reader)}
@@ -68,6 +64,13 @@ def demo(options: Namespace, screen: Screen) -> int:
         f"  {program} status --demo\nthe report, as it would be mailed: {done.report}",
     )
     return 0
+
+
+def _with_remark(show: Shown) -> Progress:
+    def progress(done: int, total: int, at: datetime, equity: float) -> None:
+        show(done, total, remark_on(at, equity))
+
+    return progress
 
 
 def told_changes(reader: DeskReader) -> list[str]:

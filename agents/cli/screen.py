@@ -54,21 +54,30 @@ class Screen:
 
     def progress(self, stack: ExitStack, what: str, unit: str = "") -> Progress:
         """Shows a bar on stderr until `stack` ends; returns what to call with (done, total, remark)."""
+        (show,) = self.progresses(stack, (what,), unit)
+        return show
+
+    def progresses(self, stack: ExitStack, parts: Sequence[str], unit: str = "") -> list[Progress]:
+        """As `progress`, for parts that go on beside each other: a bar for each, one below the other."""
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Display  # here: most commands are over before anybody could watch
 
-        columns = (TextColumn(what), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn(unit))
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn(unit))
         display = stack.enter_context(
             Display(
                 *columns, TimeElapsedColumn(), TextColumn("{task.fields[remark]}"), console=self.err, transient=False
             )
         )
-        task = display.add_task(what, total=None, remark="", visible=False)  # until it is known how many there are
 
-        def show(done: int, total: int, remark: str = "") -> None:
-            display.update(task, completed=done, total=total, remark=remark, visible=True)
+        def bar(what: str) -> Progress:
+            task = display.add_task(what, total=None, remark="", visible=False)  # until it is known how many there are
 
-        return show
+            def show(done: int, total: int, remark: str = "") -> None:
+                display.update(task, completed=done, total=total, remark=remark, visible=True)
+
+            return show
+
+        return [bar(what) for what in parts]
 
 
 def remark_on(at: datetime, equity: float) -> str:

@@ -6,7 +6,7 @@ on one history and compares days, scorecards and decisions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
 
@@ -42,6 +42,8 @@ class ArrayDesk:
         self.realised: dict[int, float | None] = {}
         self.lives: list[LifeChange] = []
         """Every change of an agent's state, oldest first."""
+        self.on_decision: Callable[[WeightDecision, Sequence[LifeChange]], None] | None = None
+        """Hears of each decision when it is made."""
         self._agents = agents
         self._stand_in = stand_in
         self._clock = clock
@@ -123,6 +125,8 @@ class ArrayDesk:
     def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
         self.decisions.append(decision)
         self.lives.extend(changes)
+        if self.on_decision is not None:
+            self.on_decision(decision, changes)
         version = len(self.decisions)
         if decision.sample_size is not None:
             self._methods.add(decision.method)

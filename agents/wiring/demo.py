@@ -1,12 +1,13 @@
 """The demo: thirteen years of real bars through all agents and jobs on a simulated clock, and all of it on record.
 
-As `replay --persist` does, it computes on arrays first and then records in bulk: the same step, the same jobs at their
-due times, the same rows as a desk would have written that had traded all those years.
+As `replay --persist` does, it computes on arrays and records in bulk: the same step, the same jobs at their due times,
+the same rows as a desk would have written that had traded all those years. The jobs run in a process beside, on the
+machine's other core, and what they have decided is recorded meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,7 +24,6 @@ from agents.core.books import BENCHMARKS
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.meta_types import ReportSummary
 from agents.core.ports import Resumption
-from agents.core.replay_types import Replayed
 from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
 from agents.quant.evidence import Claim, beside_holding
@@ -35,21 +35,23 @@ from agents.wiring.connections import Connections, Say
 from agents.wiring.demo_desk import demo_file, demo_settings
 from agents.wiring.desk import agents_of, desk_weights, plan_of
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.history import ReplayRequest, history_of
+from agents.wiring.history import ReplayRequest
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import record_replayed
-from agents.wiring.replay import replay_history
+from agents.wiring.replay_beside import ReplayBeside
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
+LOG = "demo-tuning.log"
+PARTS = ("agents and tuning", "writing the record")
 ANEW = "starting anew, which wipes the demo's decisions, weights and reports (your own desk is another database)"
 
 
 class Watching(NamedTuple):
-    """How a person is kept informed: a line, and a bar for a part that takes longer, by its name."""
+    """How a person is kept informed: a line, and bars for parts that go on beside each other, by their names."""
 
     say: Say
-    part: Callable[[str], AbstractContextManager[Progress]]
+    parts: Callable[[Sequence[str]], AbstractContextManager[Sequence[Progress]]]
 
 
 class Demo(NamedTuple):
@@ -66,24 +68,24 @@ def run_demo(settings: Settings, connections: Connections, *, mode: str, watchin
     `mode` is "auto" (an unfinished run goes on, a finished one starts anew), "resume" or "restart".
     """
     settings, say = demo_settings(settings), watching.say
-    with desk_journal(connections) as journal:  # from the start: of two demos at once the second one hears it at once
+    with desk_journal(connections) as journal, ReplayBeside() as replay:  # of two demos at once the second hears it now
         bars = _bars(settings, connections, say)
         anew = _begins_anew(journal.last(), as_datetime(bars.time[-1]), mode, say)
         every = timedelta(days=settings.meta.demo_every_days)
         request = ReplayRequest(settings=settings, every=every, all_scorecards=True, value_added=True)
         say("every agent reads thirteen years of prices; then each day is traded, and each week the weights are tuned")
-        with watching.part("agents and tuning") as progress:
-            replayed = replay_history(history_of(bars), request, progress=progress)
         clock = SimulatedClock(as_datetime(bars.time[0]))
         plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
         try:
-            _make_room(journal, plane, replayed, say, anew=anew)
             agents = agents_of(settings, SystemClock())
             weights = desk_weights(settings, connections, agents)
             desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
-            say("writing every decision, order and fill to TimescaleDB")
-            with watching.part("writing the record") as progress:
-                record_replayed(replayed, plane, desk, (bars, 0), (clock, progress))
+            with watching.parts(PARTS) as (tuned, recorded):
+                replay.begin(bars, request, settings.log_folder / LOG, tuned)
+                replay.more()  # nothing is wiped before all agents have answered
+                _make_room(journal, plane, replay, say, anew=anew)
+                say("writing every decision, order and fill to TimescaleDB")
+                record_replayed(replay, plane, desk, (bars, 0), (clock, recorded))
             end = as_datetime(bars.time[-1])
             say("drawing the report")
             plane.run_job("project_manager", end)
@@ -117,11 +119,11 @@ def _begins_anew(last: Resumption | None, end: datetime, mode: str, say: Say) ->
     return True
 
 
-def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, say: Say, *, anew: bool) -> None:
+def _make_room(journal: PostgresJournal, plane: MetaPlane, replay: ReplayBeside, say: Say, *, anew: bool) -> None:
     """Go on with what an unfinished run of the same settings left, else begin with nothing."""
     last = journal.last()
     if last is not None and not anew:
-        if _same_so_far(plane, replayed):
+        if _same_so_far(plane, replay):
             say(f"continuing after {last.time:%Y-%m-%d}")
             return
         say(f"the last run had other settings: {ANEW}")
@@ -130,16 +132,18 @@ def _make_room(journal: PostgresJournal, plane: MetaPlane, replayed: Replayed, s
     plane.cache.forget()  # what Redis holds belongs to a run that was wiped
 
 
-def _same_so_far(plane: MetaPlane, replayed: Replayed) -> bool:
-    """Whether the weights on record are those that the replay decided on."""
+def _same_so_far(plane: MetaPlane, replay: ReplayBeside) -> bool:
+    """Whether the weights on record are those that the replay decides on."""
     published = plane.store.decisions_on_record()
     if published == 0:
         return True
+    while len(replay.decisions) < published and replay.more():
+        pass
     newest = plane.store.decision(published)
     return (
         newest is not None
-        and published <= len(replayed.decisions)
-        and newest.weights == replayed.decisions[published - 1].weights
+        and published <= len(replay.decisions)
+        and newest.weights == replay.decisions[published - 1].weights
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,8 @@ from agents.adapters.twins.in_memory import MemoryBars
 from agents.core.clock import INSTANT
 from agents.core.errors import DataError
 from agents.core.intervals import distances_s, mismatch
+from agents.core.life_types import LifeChange
+from agents.core.meta_types import WeightDecision
 from agents.core.ports import BarSource
 from agents.core.settings import Settings
 from agents.core.types import Bars, Times, as_datetime, as_stamp
@@ -58,6 +61,8 @@ class ReplayRequest:
     """Trade the desk without each agent beside it, too."""
     all_scorecards: bool = False
     """Keep the scorecards of every analysis: for the record of a desk."""
+    on_decision: Callable[[WeightDecision, Sequence[LifeChange]], None] | None = None
+    """Hears of each decision about weights when it is made, with the changes of agents' states that it brings."""
     optimizer_only: bool = False
     """Leave out the jobs that decide nothing: for searches, which read only the books."""
 

@@ -6,9 +6,10 @@ import bisect
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from pydantic import SecretStr
@@ -24,7 +25,8 @@ from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.books import LIVE
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
-from agents.core.meta_types import IN_FORCE
+from agents.core.life_types import LifeChange
+from agents.core.meta_types import IN_FORCE, WeightDecision
 from agents.core.replay_types import Replayed
 from agents.core.settings import Settings, with_changes
 from agents.core.types import Bars, as_datetime
@@ -63,27 +65,64 @@ def count_trial(store: TrialsStore, replayed: Replayed) -> None:
     store.record(history, digest, manifest, TrialOutcome(result, returns))
 
 
-class RecordedDecisions:
-    """Decisions about weights that are known already: each is published before the bars it is for."""
+class ReplayToRecord(Protocol):
+    """A replay that has ended, or that goes on while it is recorded: what it decided so far, of no time in part."""
 
-    def __init__(self, replayed: Replayed, store: MetaStore) -> None:
-        self._decisions = replayed.decisions
-        self._lives = replayed.jobs.lives
+    decisions: Sequence[WeightDecision]
+    lives: Sequence[LifeChange]
+
+    def more(self) -> bool:
+        """Wait until more is decided; False where the replay has ended."""
+        ...
+
+    def result(self) -> Replayed:
+        """All that it leaves; waits for its end."""
+        ...
+
+
+class FinishedReplay:
+    """A replay that has ended."""
+
+    def __init__(self, replayed: Replayed) -> None:
+        self.decisions: Sequence[WeightDecision] = replayed.decisions
+        self.lives: Sequence[LifeChange] = replayed.jobs.lives
+        self._replayed = replayed
+
+    def more(self) -> bool:
+        """No."""
+        return False
+
+    def result(self) -> Replayed:
+        """All that it leaves."""
+        return self._replayed
+
+
+class RecordedDecisions:
+    """A replay's decisions about weights: each is published before the bars it is for."""
+
+    def __init__(self, replay: ReplayToRecord, store: MetaStore) -> None:
+        self._replay = replay
         self._store = store
         self._published = store.decisions_on_record()
-        self._changes = [d for d in self._decisions if d.status in IN_FORCE]
 
     def next_due(self, after: datetime) -> datetime:
-        """The next decision that changes the weights in force."""
-        place = bisect.bisect_right(self._changes, after, key=lambda d: d.at)
-        return self._changes[place].at if place < len(self._changes) else datetime.max.replace(tzinfo=UTC)
+        """The next decision that changes the weights in force; waits until it is made, or known to be none."""
+        ended = False
+        while True:
+            known = self._replay.decisions
+            for decision in known[bisect.bisect_right(known, after, key=lambda d: d.at) :]:
+                if decision.status in IN_FORCE:
+                    return decision.at
+            if ended:
+                return datetime.max.replace(tzinfo=UTC)
+            ended = not self._replay.more()  # whose last decisions come with its end
 
     def run(self, at: datetime) -> None:
         """Publish every decision up to `at`, each with the agents' changes of state that it brought."""
-        until = bisect.bisect_right(self._decisions, at, key=lambda d: d.at)
-        new = self._decisions[self._published : until]
+        until = bisect.bisect_right(self._replay.decisions, at, key=lambda d: d.at)
+        new = self._replay.decisions[self._published : until]
         if new:
-            self._store.publish_all((d, [life for life in self._lives if life.at == d.at]) for d in new)
+            self._store.publish_all((d, [life for life in self._replay.lives if life.at == d.at]) for d in new)
             self._published = until
 
 
@@ -153,27 +192,28 @@ def _record(
     store = PostgresWeightStore(connections.trader)
     weights = DeskWeights(agents.names, store, plane.cache, stand_in_of(settings), 0.0)
     desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
-    recorded = record_replayed(replayed, plane, desk, (bars, memory), (clock, progress))
+    recorded = record_replayed(FinishedReplay(replayed), plane, desk, (bars, memory), (clock, progress))
     plane.run_job("project_manager", end)
     count_trial(TrialsStore(connections.meta), replayed)  # its manifest lies beside it
     return recorded
 
 
 def record_replayed(
-    replayed: Replayed,
+    replay: ReplayToRecord,
     plane: MetaPlane,
     desk: RecordedDesk,
     bars: tuple[Bars, int],
     time: tuple[SimulatedClock, Progress],
 ) -> int:
-    """Put a finished replay on a desk's record, from where that ends: decisions in bulk, with the weights that its jobs
-    decided on, then all else that they wrote. The first rows of the bars, so many, are only remembered.
+    """Put a replay on a desk's record, from where that ends: decisions in bulk, with the weights that its jobs decided
+    on, as they come, then all else that they wrote. The first rows of the bars, so many, are only remembered.
 
     Returns how many decisions were recorded. Killed and called again with the same replay, it comes to the same rows.
     """
     (whole, memory), (clock, progress) = bars, time
-    end, decisions = as_datetime(whole.time[-1]), RecordedDecisions(replayed, plane.store)
+    end, decisions = as_datetime(whole.time[-1]), RecordedDecisions(replay, plane.store)
     recorded = record_history(whole, desk, SimulatedTime(clock, decisions), progress, memory)
+    replayed = replay.result()
     decisions.run(end)
     for version, value in sorted(replayed.realised.items()):
         plane.store.score_change(version, value, end)

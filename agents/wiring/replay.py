@@ -75,6 +75,7 @@ def replay_history(
     lead = lead_of(settings, panel.bars_needed)
     clock, days = SimulatedClock(history.first_bar()), AgentDayTable(panel.names)
     desk = ArrayDesk(panel.names, stand_in_of(settings), days, clock, trials=request.trials)
+    desk.on_decision = request.on_decision
     jobs = jobs_of(request, desk) if request.tuning else None
     if jobs is not None and not request.optimizer_only and settings.tuning.history_trust > 0.0:
         desk.keep_beliefs("past", past_of(history, request, signal_source), clock.now())

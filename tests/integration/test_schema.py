@@ -94,6 +94,17 @@ def test_schema_equals_metadata_and_survives_down_and_up(migrator):
     run_alembic(migrator, command.check)
 
 
+def test_the_desks_state_is_kept_uncompressed(migrator):
+    """It is written anew with every decision, and to compress it takes the server half a millisecond each time."""
+    kept = text("SELECT attstorage FROM pg_attribute WHERE attrelid = 'desk_state'::regclass AND attname = 'state'")
+    found = []
+    for move, revision in ((command.upgrade, "head"), (command.downgrade, "0019"), (command.upgrade, "head")):
+        run_alembic(migrator, move, revision)
+        with migrator.connect() as connection:
+            found.append(connection.execute(kept).scalar())
+    assert found == ["e", "x", "e"], "e: EXTERNAL, out of line as it is; x: EXTENDED, compressed first"
+
+
 def test_what_was_left_of_partial_orders_has_expired(migrator):
     """A desk from before the migration must not take such an order for one that still works."""
     run_alembic(migrator, command.downgrade, "0004")
