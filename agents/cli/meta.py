@@ -19,7 +19,8 @@ from agents.core.stopping import stop_in_time
 from agents.meta.meta_orchestrator import MetaOrchestrator, Ticker
 from agents.orchestrator.pulse import DaemonPulse
 from agents.tuning.job_runner import JOBS, Runner
-from agents.wiring.job_process import OwnProcess, headline, in_this_process
+from agents.wiring.job_process import OwnProcess, in_this_process
+from agents.wiring.job_words import headline
 from agents.wiring.meta import MetaPlane, meta_plane
 from agents.wiring.scheduled_jobs import scheduled_jobs
 from agents.wiring.tending import endurance_of, tending

@@ -29,9 +29,10 @@ from agents.quant.moments import decay_weights
 from agents.quant.replay_summary import summary_of
 from agents.replay.timeline import Progress
 from agents.wiring.history import ReplayRequest
+from agents.wiring.job_words import kinds_of
 from agents.wiring.meta import meta_plane
 from agents.wiring.own_history import OwnHistory, own_history
-from agents.wiring.parity import check_parity, kinds_of
+from agents.wiring.parity import check_parity
 from agents.wiring.recorded_replay import Notices, count_trial, persist
 from agents.wiring.replay import replay_history
 

@@ -22,11 +22,12 @@ from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.pulse import DaemonPulse
 from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
-from agents.wiring.desk import agents_of, desk_weights, plan_of
+from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.desk_record import kill_file_of
 from agents.wiring.exchanges import feed_of
 from agents.wiring.tending import endurance_of, tending
 from agents.wiring.venue import desk_at_venue, require_tradable
+from agents.wiring.weights import desk_weights
 
 logger = logging.getLogger(__name__)
 

@@ -33,12 +33,13 @@ from agents.replay.timeline import Progress
 from agents.reports.report import standalone_html
 from agents.wiring.connections import Connections, Say
 from agents.wiring.demo_desk import demo_file, demo_settings
-from agents.wiring.desk import agents_of, desk_weights, plan_of
+from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import record_replayed
 from agents.wiring.replay_beside import ReplayBeside
+from agents.wiring.weights import desk_weights
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0

@@ -1,4 +1,4 @@
-"""The composition root of a desk: settings -> numbers of the step, agents, weights in force."""
+"""The composition root of a desk: settings -> the numbers of the step, and agents. It needs no server."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import logging
 
 import numpy as np
 
-from agents.adapters.cache.redis_weights import RedisWeightCache
-from agents.adapters.database.weight_store import PostgresWeightStore
-from agents.core.clock import Clock, SystemClock
+from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.risk_settings import Limit, RiskSettings
 from agents.core.settings import Settings
 from agents.core.types import Integers
 from agents.core.weight_sets import StandIn
-from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing, StopRules, Threshold
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
-from agents.wiring.connections import Connections
 from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
@@ -115,20 +111,3 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
 def stand_in_of(settings: Settings) -> StandIn:
     """The weights where no published ones cover the agents."""
     return StandIn(settings.agents.static_weights, settings.tuning.floor, settings.agents.shadow)
-
-
-def weight_cache(settings: Settings, connections: Connections) -> RedisWeightCache:
-    """The copy of the weights in Redis, which desks of other names or databases may share."""
-    return RedisWeightCache(connections.redis_url, f"{connections.database}:{settings.desk.name}", SystemClock())
-
-
-def desk_weights(settings: Settings, connections: Connections, agents: AgentPanel) -> DeskWeights:
-    """The weights in force for a desk, over its database and Redis."""
-    cache = weight_cache(settings, connections)
-    return DeskWeights(
-        agents.names,
-        PostgresWeightStore(connections.trader),
-        cache,
-        stand_in_of(settings),
-        settings.agents.weights_refresh_s,
-    )

@@ -1,4 +1,4 @@
-"""How a job is run, in this process or in one of its own that is killed at its deadline, and what it did, in a line."""
+"""How a job is run: in this process, or in one of its own that is killed at its deadline."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from agents.core.errors import AgentsError
 from agents.core.meta_types import ScheduledJob
+from agents.wiring.job_words import headline
 from agents.wiring.meta import MetaPlane
-from agents.wiring.parity import kinds_of
 
 OUTPUT_LIMIT_BYTES = 4_000_000
 
@@ -86,19 +86,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """With all its children, whose group it leads; none of them is left where the leader is not reaped yet."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-
-
-def headline(job: str, outcome: dict[str, Any]) -> str:
-    """One line on what a job did."""
-    if job == "performance_analyzer":
-        return (
-            f"{len(outcome['agents_analyzed'])} agents over {outcome['days']} days;"
-            f" top: {', '.join(outcome['top_performers']) or 'none'};"
-            f" under: {', '.join(outcome['underperformers']) or 'none'}"
-        )
-    if job == "weight_optimizer":
-        return f"{outcome['decision']}: {outcome['reason']}"
-    if job == "parity_check":
-        kinds = kinds_of(outcome)
-        return f"{outcome['decisions']:,} decisions replayed; {kinds} differ{'s' if kinds == 'nothing' else ''}"
-    return f"report {outcome['report_id']}, mail: {outcome['mail']}"

@@ -41,7 +41,7 @@ from agents.tuning.weight_decision import Tuning, decide_weights
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
-from agents.wiring.desk import stand_in_of, weight_cache
+from agents.wiring.desk import stand_in_of
 from agents.wiring.exposure import exposure_of
 from agents.wiring.external import advice_of_desk
 from agents.wiring.integrity import check_record
@@ -49,6 +49,7 @@ from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
 from agents.wiring.scheduled_jobs import scheduled_jobs
+from agents.wiring.weights import weight_cache
 
 logger = logging.getLogger(__name__)
 GRAVE = ("critical", "high")

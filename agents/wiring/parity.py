@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -194,11 +193,3 @@ def _compare_weights(desk: CheckedDesk, period: tuple[datetime | None, datetime]
         now = {name: f"{float(w):.6f}" for name, w in sorted(again.weights.items())}
         if (recorded.status, then) != (again.status, now):
             parity.differ("weight", at, f"version {version}", f"{recorded.status} {then}", f"{again.status} {now}")
-
-
-def kinds_of(report: dict[str, Any]) -> str:
-    """ "2 orders, 1 fill", or "nothing"."""
-    parts: Sequence[str] = [
-        f"{n:,} {kind}{'s' if n > 1 and kind != 'equity' else ''}" for kind, n in report["counts"].items() if n
-    ]
-    return ", ".join(parts) or "nothing"

@@ -21,7 +21,7 @@ from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import slot
 from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.weight_decision import Tuning, decide_weights
-from agents.wiring.job_process import headline
+from agents.wiring.job_words import headline
 
 VIEWED_WINDOWS = (30, 0)
 """What the view agent_performance shows, and what rules read; the others' are made at the end."""

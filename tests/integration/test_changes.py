@@ -31,7 +31,8 @@ from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import leavers_of, paper_broker
 from agents.wiring.job_settings import tuning_of
-from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
+from agents.wiring.job_words import kinds_of
+from agents.wiring.parity import CheckedDesk, check_parity
 from tests.market import decide_on, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 from tests.unit.pipeline.test_step import joined

@@ -31,10 +31,10 @@ from agents.wiring import parity as parity_app
 from agents.wiring.connections import Connections
 from agents.wiring.daemon import paper_broker
 from agents.wiring.history import ReplayRequest
-from agents.wiring.job_process import headline
 from agents.wiring.job_settings import tuning_of
+from agents.wiring.job_words import headline, kinds_of
 from agents.wiring.own_history import own_history
-from agents.wiring.parity import CheckedDesk, check_parity, kinds_of
+from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.replay import replay_history
 from tests.conftest import SERVICES
 from tests.market import decide_on, make_bars

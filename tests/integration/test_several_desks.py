@@ -13,7 +13,7 @@ import pytest
 from agents.adapters.database.bars_store import BarsStore
 from agents.core.settings import load_settings
 from agents.wiring.connections import connect
-from agents.wiring.desk import weight_cache
+from agents.wiring.weights import weight_cache
 from tests.market import batch_of, make_bars
 from tests.program import call
 from tests.twins import MemoryWeightStore

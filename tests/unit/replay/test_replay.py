@@ -438,3 +438,11 @@ def test_settings_with_changes_are_validated():
     assert with_changes(SETTINGS, {"risk.gross_cap": 0.5}).risk.gross_cap == 0.5
     with pytest.raises(SettingsError, match="halt_drawdown"):
         with_changes(SETTINGS, {"risk.reduce_drawdown": 0.9})
+
+
+def test_a_replay_loads_no_database_and_no_page():
+    """40 MB and half a second of what it never asks; numba and scipy it needs."""
+    code = "import sys, agents.wiring.replay; print(*(n for n in %r if n in sys.modules))"
+    unneeded = ("sqlalchemy", "psycopg", "redis", "jinja2", "pandas", "matplotlib", "cvxpy", "optuna")
+    said = subprocess.run([sys.executable, "-c", code % (unneeded,)], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []
