@@ -11,6 +11,7 @@ from agents.cli.options import (
     METHODS,
     add_changes,
     add_demo,
+    amount,
     completed_by,
     job_names,
     moment,
@@ -105,6 +106,17 @@ def connect(parser: ArgumentParser) -> None:
     completed_by(parser.add_argument("exchange", metavar="EXCHANGE", help=text), nothing)
     _symbols(parser, "what the desk trades, such as BTC/USDT ETH/USDT (default: data.symbols, else you are asked)")
     parser.add_argument("--interval", choices=INTERVALS, default="1h", help="of the bars (default: 1h)")
+    text = "orders, too: a key is asked for, hidden, and checked; at the test net (sandbox, the default), or real money"
+    parser.add_argument("--trade", nargs="?", choices=("sandbox", "live"), const="sandbox", help=text)
+    text = "what of the account the desk may use, in the symbols' quote currency"
+    completed_by(parser.add_argument("--cash", type=amount, metavar="AMOUNT", help=text), nothing)
+    parser.add_argument("--new-key", action="store_true", help="ask for a key also where there is one")
+
+
+def trade(parser: ArgumentParser) -> None:
+    """`quorum trade`."""
+    text = "start nothing: only confirm, at a terminal, that this desk may trade real money (for a daemon without one)"
+    parser.add_argument("--confirm", action="store_true", help=text)
 
 
 def download(parser: ArgumentParser) -> None:

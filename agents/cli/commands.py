@@ -11,9 +11,13 @@ RUNNING = (
     Command(
         "connect",
         "connecting",
-        "an exchange's live prices: check it, write the settings",
+        "an exchange's live prices, and orders there: check, write the settings",
         arguments.connect,
-        ("quorum connect binance --symbols BTC/USDT ETH/USDT", "quorum connect kraken --interval 4h"),
+        (
+            "quorum connect binance --symbols BTC/USDT ETH/USDT",
+            "quorum connect kraken --interval 4h",
+            "quorum connect binance --trade --cash 1000",
+        ),
     ),
     Command(
         "demo",
@@ -38,8 +42,8 @@ RUNNING = (
         "trade",
         "trading",
         "run the trading daemon in the foreground",
-        arguments.no_arguments,
-        ("quorum trade", "quorum trade --settings quorum.toml"),
+        arguments.trade,
+        ("quorum trade", "quorum trade --settings quorum.toml", "quorum trade --confirm"),
     ),
     Command(
         "meta",

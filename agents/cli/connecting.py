@@ -14,6 +14,7 @@ from rich.text import Text
 
 from agents.adapters.exchanges.history import patiently
 from agents.adapters.exchanges.public_prices import PublicPrices, Terms
+from agents.cli.connecting_key import Checked, check_account, words_on
 from agents.cli.extras import EXCHANGES, require
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
@@ -29,7 +30,8 @@ COLUMNS = ("symbol", "price_step", "quantity_step", "least_quantity", "least_cos
 
 
 def connect(options: Namespace, screen: Screen) -> int:
-    """Ask the exchange for its clock, markets, fees and least amounts; write the settings; say what to type next."""
+    """Ask the exchange for its clock, markets, fees and least amounts, and with --trade for the account; write the
+    settings; say what to type next."""
     require(EXCHANGES)
     settings, path = load_settings(options.settings), settings_path(options.settings)
     symbols = tuple(dict.fromkeys(options.symbols)) or settings.data.symbols or _asked_symbols(options)
@@ -39,7 +41,11 @@ def connect(options: Namespace, screen: Screen) -> int:
         terms = [prices.terms(symbol) for symbol in symbols]
         ahead_s = patiently(lambda: _ahead_s(prices), SystemClock(), screen.say)
     clock_ok = ahead_s is None or abs(ahead_s) <= CLOCKS_APART_S
-    kept = _write(path, _changes(options.exchange, options.interval, terms))
+    changes = _changes(options.exchange, options.interval, terms)
+    checked = check_account(options, settings, symbols, screen) if options.trade else None
+    if checked is not None:
+        changes["desk"] |= checked.changes(options.exchange)
+    kept = _write(path, changes)
     document = {
         "exchange": options.exchange,
         "interval": options.interval,
@@ -48,10 +54,13 @@ def connect(options: Namespace, screen: Screen) -> int:
         "clock_ok": clock_ok,
         "settings": str(path),
         "settings_before": str(kept) if kept else None,
+        "account": checked.document() if checked else None,
     }
     title = f"What {options.exchange} asks: steps, least amounts, fees as fractions"
     table = rows_table(title, [asdict(each) for each in terms], COLUMNS)
-    screen.result(document, table, Text(_clock_line(options.exchange, ahead_s, ok=clock_ok)), Text(_next(path, kept)))
+    lines = [_clock_line(options.exchange, ahead_s, ok=clock_ok)]
+    lines += [words_on(checked, options.exchange)] if checked else []
+    screen.result(document, table, *map(Text, lines), Text(_next(path, kept, checked)))
     return 0 if clock_ok else 1
 
 
@@ -135,10 +144,13 @@ def _clock_line(exchange: str, ahead_s: float | None, *, ok: bool) -> str:
     return f"Clock: {abs(ahead_s):.1f} s {side} {exchange}'s; set it before you trade: timedatectl set-ntp true"
 
 
-def _next(path: Path, kept: Path | None) -> str:
+def _next(path: Path, kept: Path | None, checked: Checked | None) -> str:
     was = f" (what it was is kept in {kept})" if kept else ""
-    return (
-        f"Wrote {path}{was}. Next, each without a key:\n"
-        "  quorum download --from 2024-01-01    history, for quorum check --bars bars\n"
-        "  ./start_trading.sh                   trade on paper at live prices"
-    )
+    if checked is None:
+        return (
+            f"Wrote {path}{was}. Next, each without a key:\n"
+            "  quorum download --from 2024-01-01    history, for quorum check --bars bars\n"
+            "  ./start_trading.sh                   trade on paper at live prices"
+        )
+    first = "  (the first start asks you to confirm real money; for a daemon: quorum trade --confirm)"
+    return f"Wrote {path}{was}. Next:\n  quorum trade{first if checked.mode == 'live' else ''}"

@@ -77,6 +77,17 @@ def days(text: str) -> int:
     return int(text)
 
 
+def amount(text: str) -> float:
+    """A positive amount of money."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (0 < value < float("inf")):
+        raise ArgumentTypeError(f"'{text}' is no amount such as 1000")
+    return value
+
+
 def names(text: str) -> tuple[str, ...]:
     """A,B as a tuple."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

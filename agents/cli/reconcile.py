@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import UTC
 
 from rich.table import Table
 from rich.text import Text
@@ -39,6 +40,15 @@ def reconcile(options: Namespace, screen: Screen) -> int:
     tables = [rows_table("Differences", rows, COLUMNS)] if rows else []
     screen.result(rows, *tables, words)
     return 1 if rows else 0
+
+
+def account_lines(account: Row | None) -> list[Text]:
+    """Where orders go, and who said so; nothing for a desk on paper."""
+    if account is None:
+        return []
+    since = f"{account['recorded_at'].astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    who = f", confirmed by {account['confirmed_by']}" if account["confirmed_by"] else ""
+    return [Text(f"Orders go to {account['broker']} ({account['mode']}) since {since}{who}")]
 
 
 def break_tables(breaks: list[Row]) -> list[Table | Text]:

@@ -13,14 +13,14 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from agents.adapters.database.broker_accounts import open_breaks
+from agents.adapters.database.broker_accounts import account_on_record, open_breaks
 from agents.adapters.database.engine import Row
 from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
 from agents.cli.performance import added_words, summary
-from agents.cli.reconcile import break_tables
+from agents.cli.reconcile import account_lines, break_tables
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
@@ -42,7 +42,7 @@ def status(options: Namespace, screen: Screen) -> int:
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
         document["waiting_commands"] = reader.waiting_commands()
-        document["breaks"] = open_breaks(connections.trader)
+        document |= {"breaks": open_breaks(connections.trader), "account": account_on_record(connections.trader)}
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
         settings = load_settings(options.settings)
@@ -54,6 +54,7 @@ def status(options: Namespace, screen: Screen) -> int:
         *alarm_tables(document),
         *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
         *_command_tables(document["waiting_commands"]),
+        *account_lines(document["account"]),
         *break_tables(document["breaks"]),
         *data_remarks(document),
         *(Text(f"not taken: {line}") for line in document["not_taken"]),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from agents.adapters.database.broker_accounts import account_on_record
+from agents.adapters.database.engine import Row
+from agents.adapters.database.journal import PostgresJournal
 from agents.cli.compiling import compile_once
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.log import configure_logging
-from agents.core.settings import load_settings
+from agents.core.settings import load_settings, settings_path
 from agents.core.types import RiskState
 from agents.wiring.connections import connect, connect_as_it_is
 from agents.wiring.desk_record import desk_journal, kill_file_of, order_risk_state
@@ -17,22 +20,37 @@ from agents.wiring.integrity import require_intact
 
 
 def trade(options: Namespace, screen: Screen) -> int:
-    """The trading plane in the foreground, until it is told to stop."""
+    """The trading plane in the foreground, until it is told to stop; or, with --confirm, only a person's word that real
+    money is meant."""
     # Here: `halt` should not wait for agents and compiled code.
+    from agents.wiring.account import require_account
     from agents.wiring.daemon import trading_daemon
-    from agents.wiring.venue import require_account
+    from agents.wiring.venue import require_tradable
 
     settings = load_settings(options.settings)
+    require_tradable(settings)
+    confirm_by = f"quorum trade --confirm --settings {settings_path(options.settings).resolve()}"
     configure_logging(settings.log_folder / "orchestrator.log", level=settings.log_level)
     connections = connect(settings, demo=False, say=screen.say)
     try:
+        if options.confirm:
+            require_account(settings, connections, PostgresJournal(connections.trader), SystemClock(), confirm_by)
+            return _tell_account(screen, account_on_record(connections.trader))
         with desk_journal(connections) as journal:
             require_intact(connections.trader, SystemClock().now())
-            require_account(settings, connections, journal, SystemClock())
+            require_account(settings, connections, journal, SystemClock(), confirm_by)
             compile_once(settings, screen)
             trading_daemon(settings, connections, journal, SystemClock()).run()
     finally:
         connections.close()
+    return 0
+
+
+def _tell_account(screen: Screen, account: Row | None) -> int:
+    words = "this desk trades on paper; nothing needs to be confirmed"
+    if account is not None:
+        words = f"orders go to {account['broker']} ({account['mode']}); start the desk: quorum trade, or its unit"
+    screen.result(account, words)
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from agents.core.endurance import Outage
 from agents.core.facts import NewestDecision, ParityCheck, SuspectSymbol, SystemState
@@ -17,6 +18,8 @@ from agents.core.meta_types import Heartbeat
 
 SILENT_AFTER = timedelta(minutes=5)
 """A daemon that has not been heard of for so long is silent; it beats every twenty seconds."""
+SENT_WITHIN = timedelta(minutes=2)
+REFUSED_IN_A_ROW = 3
 
 
 LIMIT_REACHED, LIMIT_OVER = "limit reached: ", "limit over: "
@@ -79,6 +82,17 @@ class PausedTuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBreak:
+    """Since when the desk's books and its account's have differed about `name`, a symbol or the desk's cash."""
+
+    name: str
+    kind: str
+    ours: Decimal
+    theirs: Decimal
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmLimits:
     """What counts as late on a desk: a symbol without a new bar for `stale_after`, a bar that is not decided on within
     `decide_within`, a daemon that is not heard of for `silent_after`."""
@@ -116,6 +130,12 @@ class AlarmFacts:
     late_bars: LateBars | None = None
     outages: Sequence[Outage] = ()
     tuning_paused: PausedTuning | None = None
+    breaks: Sequence[OpenBreak] = ()
+    long_sending: Sequence[str] = ()
+    """Ids of orders that have been "sending" for more than `SENT_WITHIN`, the oldest first: a broker answers in
+    seconds, and a daemon that lives asks about what it got no answer to."""
+    refused_orders: Mapping[str, str] = field(default_factory=dict)
+    """Symbols whose newest orders the broker all refused, and its newest words."""
     limits_reached: Mapping[str, datetime] = field(default_factory=dict)
     """Limits of `risk.limits` by name, and since when each has been reached."""
 

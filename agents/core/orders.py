@@ -26,6 +26,8 @@ REMAINDER = "remainder"
 UNRECONCILED = "the exchange and the record differ about it (quorum reconcile)"
 UNRESOLVED = "the outcome of an earlier order is not known yet"
 UNANSWERED = "the exchange did not answer the order before it"
+LIMITED = "the exchange asked to be left alone for a while"
+TOO_FAR = "its price is further from the last trusted one than risk.limits.price_distance allows"
 OrderState = Literal[
     "intent", "sending", "unknown", "acked", "partial", "filled", "cancelled", "expired", "rejected", "not_placed"
 ]

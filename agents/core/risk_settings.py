@@ -29,6 +29,8 @@ class LimitSettings(Section):
     daily_loss: Limit = _limit(0.05, "warn")
     consecutive_losses: Limit = _limit(10, "off")
     orders_per_minute: Limit = _limit(6000, "enforce")
+    price_distance: Limit = _limit(0.1, "enforce")
+    clock_drift: Limit = _limit(5.0, "warn")
 
     @model_validator(mode="before")
     @classmethod

@@ -37,12 +37,14 @@ NAMES_SHOWN = 5
 @dataclass(frozen=True, slots=True)
 class Desk:
     """One desk, ready to decide. `on_bar` is shown every bar before it is decided upon: a paper venue fills at it.
-    `reconcile` compares the desk's books with its account's, where that is another's and due."""
+    `reconcile` compares the desk's books with its account's, where that is another's and due. `settle_limits`
+    puts the edges on record of limits that are not the step's."""
 
     orchestrator: Orchestrator
     broker: Broker
     on_bar: Callable[[Bars], None]
     reconcile: Callable[[], None] = lambda: None
+    settle_limits: Callable[[datetime], None] = lambda _at: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Surroundings:
     """What the daemon lives in. `open_desk` makes the desk of a universe, `is_new` says whether the desk has never
     decided; `notify` tells the service manager, `pulse`
     the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
-    what to do about errors; `kill` looks after the kill switch."""
+    what to do about errors; `kill` looks after the kill switch. `only_shrink` says whether positions may only shrink,
+    whatever the bars say."""
 
     feed: Feed
     bars: DeskBars
@@ -62,6 +65,7 @@ class Surroundings:
     tend: Callable[[], None]
     endurance: Endurance
     kill: KillWatch
+    only_shrink: Callable[[], bool] = lambda: False
 
 
 class TradingDaemon:
@@ -137,6 +141,7 @@ class TradingDaemon:
         if desk is None:
             return 0
         desk.orchestrator.settle_kill(self._around.kill, now)
+        desk.settle_limits(now)
         desk.orchestrator.obey_commands(desk.broker, now)
         desk.reconcile()
         self._look_back()
@@ -234,7 +239,7 @@ class TradingDaemon:
         closed = as_datetime(bar.time[0])
         window = bar if self._window is None else self._window.followed_by(bar)
         window = window.rows(max(0, len(window.time) - needed), len(window.time))
-        stale = self._is_stale(closed, now)
+        stale = self._is_stale(closed, now) or self._around.only_shrink()
         desk.on_bar(window)
 
         def went_stale() -> bool:

@@ -153,6 +153,31 @@ def _unknown_orders(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
         yield Alarm(kind="orders_unknown", subject="orders", severity="critical", detail=detail)
 
 
+def _long_sending(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    ids = facts.long_sending
+    if ids:
+        detail = f"{len(ids)} sent without an answer, and nobody asks about it: does the desk run? The oldest: {ids[0]}"
+        yield Alarm(kind="orders_sending", subject="orders", severity="critical", detail=detail)
+
+
+def _refused_orders(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    for symbol, reason in facts.refused_orders.items():
+        detail = f"the newest orders were all refused; the last one: {reason}"
+        yield Alarm(kind="orders_refused", subject=symbol, severity="high", detail=detail)
+
+
+def _breaks(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
+    names = dict.fromkeys(each.name for each in facts.breaks)
+    for name in names:
+        about = [each for each in facts.breaks if each.name == name]
+        what = "; ".join(f"{each.kind}: ours {each.ours:f}, there {each.theirs:f}" for each in about)
+        detail = (
+            f"the account at the exchange and the record differ since {about[0].since:%Y-%m-%d %H:%M} UTC ({what});"
+            " nothing is sent about it: quorum reconcile"
+        )
+        yield Alarm(kind="reconciliation", subject=name, severity="critical", detail=detail)
+
+
 def _differences(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     parity = facts.parity
     if parity and parity.differences:
@@ -256,6 +281,9 @@ RULES: tuple[Rule, ...] = (
     _fallback_weights,
     _paused_tuning,
     _unknown_orders,
+    _long_sending,
+    _refused_orders,
+    _breaks,
     _differences,
     _chain,
     _owner,

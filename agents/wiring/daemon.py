@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from agents.adapters.brokers.paper_venue import PostgresPaperVenue
 from agents.adapters.database.bars_store import BarsStore
@@ -10,12 +13,16 @@ from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.stored_data import StoredData
 from agents.adapters.services.notify import notify
+from agents.core.books import LIVE
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.log import log_event
 from agents.core.settings import Settings
+from agents.core.types import RiskState
+from agents.orchestrator.clock_drift import ClockDrift
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
 from agents.orchestrator.kill_switch import GuardedBroker, KillWatch
+from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.order_rate import OrderRate
 from agents.orchestrator.paper_broker import PaperBroker
@@ -46,6 +53,7 @@ def trading_daemon(
     agents = agents_of(settings, thinking or clock)
     weights = desk_weights(settings, connections, agents)
 
+    drift = ClockDrift(settings.risk.limits.clock_drift)
     switch, rate = kill_file_of(settings), OrderRate(settings.risk.limits.orders_per_minute, clock)
 
     def orchestrator_of(symbols: tuple[str, ...]) -> Orchestrator:
@@ -54,23 +62,18 @@ def trading_daemon(
     def open_desk(symbols: tuple[str, ...]) -> Desk:
         orchestrator = orchestrator_of(symbols)
         if settings.desk.venue:
-            return desk_at_venue(settings, orchestrator, journal, lambda b: GuardedBroker(b, switch, rate), clock)
+            desk, distance = desk_at_venue(
+                settings, orchestrator, journal, lambda b: GuardedBroker(b, switch, rate), clock
+            )
+            return replace(desk, settle_limits=settling((distance, drift.edges), orchestrator, journal))
         broker = paper_broker(orchestrator, journal)
-        return Desk(orchestrator, GuardedBroker(broker, switch, rate), broker.match)
+        settle = settling((drift.edges,), orchestrator, journal)
+        return Desk(orchestrator, GuardedBroker(broker, switch, rate), broker.match, settle_limits=settle)
 
     warm_up_bars = orchestrator_of(chosen).warm_up_bars if settings.data.exchange else 0
-    names = ",".join(agents.names)
-    lonely = StoredData(connections.trader).series_without_bars()
-    if lonely:
-        remedy = "no agent sees them; name them in data.aliases and import them again"
-        log_event(logger, "series without bars", level=logging.WARNING, symbols=",".join(lonely), remedy=remedy)
-    if settings.from_profile:
-        told = {key: str(value) for key, value in settings.from_profile.items()}
-        log_event(logger, "set by the profile", profile=settings.desk.profile, keys=told)
-    source = settings.data.exchange or settings.data.feed_folder
-    log_event(logger, "trading", desk=settings.desk.name, feed=source, agents=names)
+    _tell_what_trades(settings, connections, agents.names)
     around = Surroundings(
-        feed=feed_of(settings, store, warm_up_bars, clock),
+        feed=feed_of(settings, store, warm_up_bars, clock, drift.note),
         bars=store,
         calendar=calendar_of(settings.data),
         open_desk=open_desk,
@@ -80,8 +83,35 @@ def trading_daemon(
         tend=tending(settings, clock),
         endurance=endurance_of("trading", clock, connections.trader),
         kill=KillWatch(switch),
+        only_shrink=drift.only_shrink,
     )
     return TradingDaemon(around, settings.data, clock)
+
+
+def _tell_what_trades(settings: Settings, connections: Connections, agents: Sequence[str]) -> None:
+    names = ",".join(agents)
+    lonely = StoredData(connections.trader).series_without_bars()
+    if lonely:
+        remedy = "no agent sees them; name them in data.aliases and import them again"
+        log_event(logger, "series without bars", level=logging.WARNING, symbols=",".join(lonely), remedy=remedy)
+    if settings.from_profile:
+        told = {key: str(value) for key, value in settings.from_profile.items()}
+        log_event(logger, "set by the profile", profile=settings.desk.profile, keys=told)
+    source = settings.data.exchange or settings.data.feed_folder
+    log_event(logger, "trading", desk=settings.desk.name, feed=source, agents=names)
+
+
+def settling(
+    limits: Sequence[LimitEdges], orchestrator: Orchestrator, journal: PostgresJournal
+) -> Callable[[datetime], None]:
+    """Puts the edges of these limits on the desk's record."""
+
+    def settle(at: datetime) -> None:
+        state = RiskState(orchestrator.account().risk_state[LIVE])
+        for limit in limits:
+            limit.settle(journal, state, at)
+
+    return settle
 
 
 def require_direction(settings: Settings, journal: PostgresJournal) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.exchanges.public_prices import PublicPrices
 from agents.adapters.feeds.exchange_feed import ExchangeFeed, Wanted
@@ -11,8 +13,11 @@ from agents.core.ports import Feed
 from agents.core.settings import INTERVALS_S, Settings
 
 
-def feed_of(settings: Settings, store: BarsStore, warm_up_bars: int, clock: Clock) -> Feed:
-    """The feed that `data.feed` names: the folder, or an exchange that fills it, with `warm_up_bars` to begin with.
+def feed_of(
+    settings: Settings, store: BarsStore, warm_up_bars: int, clock: Clock, drift: Callable[[float], None]
+) -> Feed:
+    """The feed that `data.feed` names: the folder, or an exchange that fills it, with `warm_up_bars` to begin with;
+    `drift` is told how many seconds our clock is ahead of the exchange's.
     UsageError where ccxt is missing or does not know the exchange."""
     data = settings.data
     files = FolderFeed(data, store)
@@ -26,4 +31,4 @@ def feed_of(settings: Settings, store: BarsStore, warm_up_bars: int, clock: Cloc
         warm_up=warm_up_bars + 1,
         patience_s=data.complete_within_s,
     )
-    return ExchangeFeed(PublicPrices(data.exchange, data.exchange_url), files, wanted, clock)
+    return ExchangeFeed(PublicPrices(data.exchange, data.exchange_url), files, wanted, clock, drift)

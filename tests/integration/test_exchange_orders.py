@@ -3,17 +3,25 @@ the desk's say the same, and no decision has two orders there."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from agents.adapters.database.broker_accounts import ask, open_breaks
+from agents.adapters.database.report_store import ReportStore
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fake_orders import Manners
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
+from agents.adapters.exchanges.recorded_market import OPEN, OPENED, VOLUME
+from agents.adapters.twins.in_memory import MemoryWeightCache
+from agents.core.alarm_types import AlarmLimits
+from agents.core.orders import TOO_FAR
+from agents.tuning.alarms import desk_alarms
 from tests.daemons import HandClock, running, until
 from tests.exchange import KEY, SECRET, SYMBOLS, account_at, recorded
 
@@ -96,6 +104,15 @@ def left(desk):
     )
 
 
+def alarms(desk):
+    """What the meta plane's look now opens, and what it closes: each is a row, and a mail."""
+    at = desk.clock.now()
+    store = ReportStore(desk.connections.meta, MemoryWeightCache(), desk.clock, desk.folder)
+    wrong = desk_alarms(store.alarm_facts(at, at), AlarmLimits(stale_after=timedelta(days=9)))
+    ours = [alarm for alarm in wrong if alarm.kind in ("reconciliation", "orders_sending", "orders_refused")]
+    return tuple([(alarm.kind, alarm.subject) for alarm in edge] for edge in store.sync_alarms(at, ours))
+
+
 def test_an_undisturbed_desk_and_the_exchange_agree(tmp_path):
     with trading(tmp_path) as desk:
         assert until(desk, hour(HOURS)) == 0
@@ -145,6 +162,9 @@ def test_a_deposit_is_a_difference_until_a_person_says_what_it_is(tmp_path):
         until(desk, hour(3) + timedelta(minutes=5))
         ((kind, name, difference),) = desk.rows("SELECT kind, name, difference FROM v_breaks")
         assert (kind, name, difference) == ("cash", "USDT", 500)
+        assert alarms(desk) == ([("reconciliation", "USDT")], [])
+        assert alarms(desk) == ([], []), "once, however long it lasts"
+        assert desk.rows("SELECT open_breaks FROM v_health") == [(1,)]
         asked = desk.fake.asked[PLACE]
         until(desk, hour(4) + timedelta(minutes=5))
         bought = desk.rows("SELECT reason FROM orders WHERE side = 'buy' AND decision_time >= '2026-03-04T14:00Z'")
@@ -156,6 +176,116 @@ def test_a_deposit_is_a_difference_until_a_person_says_what_it_is(tmp_path):
         desk.turn()
         assert desk.rows("SELECT name FROM v_breaks") == []
         assert desk.scalar("SELECT resolution FROM reconciliation_breaks") == "ignored: my own money"
+        assert alarms(desk) == ([], [("reconciliation", "USDT")])
         desk.restart()
         desk.turn()
         assert desk.rows("SELECT name FROM v_breaks") == []
+
+
+def test_an_order_that_is_being_sent_for_too_long_is_told(tmp_path):
+    with trading(tmp_path) as desk:
+        until(desk, hour(2) + timedelta(minutes=5))
+        desk.end()
+        key = desk.scalar("SELECT client_order_id FROM orders ORDER BY decision_time DESC LIMIT 1")
+        stuck = "UPDATE orders SET state = 'sending', updated_at = {} WHERE client_order_id = '{}'"
+        for since, told in (("now()", 0), ("'2026-03-04T12:00Z'", 1)):
+            with desk.connections.owner.begin() as connection:
+                connection.execute(text(stuck.format(since, key)))
+            assert desk.rows("SELECT long_sending_orders, open_orders FROM v_health") == [(told, 1)]
+            assert alarms(desk)[0] == [("orders_sending", "orders")] * told
+        with desk.connections.owner.begin() as connection:
+            connection.execute(text(f"UPDATE orders SET state = 'filled' WHERE client_order_id = '{key}'"))
+        assert alarms(desk) == ([], [("orders_sending", "orders")])
+        desk.restart()
+
+
+HOLDING = {"AGENTS": {"enabled": ("MarketHold",)}}
+
+
+def test_a_position_that_the_report_leaves_out_is_a_difference_and_not_flat(tmp_path):
+    with trading(tmp_path, **HOLDING) as desk:
+        until(desk, hour(2) + timedelta(minutes=5))
+        symbol = desk.scalar("SELECT symbol FROM positions ORDER BY symbol")
+        base = symbol.partition("/")[0]
+        desk.account.hidden.add(base)
+        until(desk, hour(4) + timedelta(minutes=5))
+        assert desk.rows("SELECT kind, name FROM v_breaks") == [("position", symbol)]
+        late = "SELECT DISTINCT state FROM orders WHERE symbol = '{}' AND decision_time > '2026-03-04T12:30Z'"
+        assert desk.rows(late.format(symbol)) in ([], [("not_placed",)])
+        held = dict(desk.rows("SELECT symbol, quantity FROM positions"))
+        assert held[symbol] == desk.account.balances[base], "no fill was made up"
+        desk.account.hidden.clear()
+        quiet(desk)
+        assert open_breaks(desk.connections.trader) == []
+        assert agrees(desk) > 1
+
+
+def test_a_coin_that_becomes_ten_makes_nobody_rich(tmp_path, monkeypatch):
+    """The price is a tenth, the account holds ten times as much, and no file says why."""
+    with trading(tmp_path, **HOLDING) as desk:
+        until(desk, hour(2) + timedelta(minutes=5))
+        symbol = desk.scalar("SELECT symbol FROM positions ORDER BY symbol")
+        base = symbol.partition("/")[0]
+        held = desk.account.balances[base]
+        candles = MARKET.candles[symbol].copy()
+        candles[candles[:, OPENED] >= hour(2).timestamp() * 1000, OPEN:VOLUME] /= 10.0
+        monkeypatch.setitem(MARKET.candles, symbol, candles)
+        desk.account.move(base, 9 * held)
+        before = desk.equities()[-1]
+        until(desk, hour(4) + timedelta(minutes=5))
+        assert ("position", symbol) in desk.rows("SELECT kind, name FROM v_breaks")
+        assert all(equity < before * 1.05 for equity in desk.equities()), "marked at the more cautious price"
+        assert desk.rows(f"SELECT quantity FROM positions WHERE symbol = '{symbol}'") == [(held,)]
+        late = "SELECT DISTINCT state FROM orders WHERE symbol = '{}' AND decision_time >= '2026-03-04T13:00Z'"
+        assert desk.rows(late.format(symbol)) in ([], [("not_placed",)])
+
+
+def with_limit(folder, **limits):
+    return {"RISK": {"allow_short": False, "kill_file": folder / "KILL", "limits": limits}}
+
+
+EDGES = "SELECT reason FROM risk_events WHERE actor = 'desk' AND reason LIKE '%{}' ORDER BY id"
+
+
+@pytest.mark.parametrize("action", ["off", "warn", "enforce"])
+def test_an_order_far_from_the_last_trusted_price_is_not_sent(tmp_path, action):
+    """Between a close and the exchange's last price there is always something, so a limit of nothing is always met."""
+    with trading(tmp_path, **with_limit(tmp_path, price_distance={"at": 1e-9, "action": action})) as desk:
+        until(desk, hour(3) + timedelta(minutes=5))
+        assert (desk.fake.asked[PLACE] == 0) is (action == "enforce")
+        reasons = {reason for (reason,) in desk.rows("SELECT reason FROM orders WHERE state = 'not_placed'")}
+        assert reasons == ({TOO_FAR} if action == "enforce" else set())
+        told = [] if action == "off" else [("limit reached: price distance",)]
+        assert desk.rows(EDGES.format("price distance"))[:1] == told
+
+
+@pytest.mark.parametrize("action", ["warn", "enforce"])
+def test_a_clock_that_drifts_lets_positions_only_shrink_where_that_is_enforced(tmp_path, action):
+    with trading(tmp_path, **HOLDING, **with_limit(tmp_path, clock_drift={"action": action})) as desk:
+        desk.fake.skew = timedelta(seconds=9)
+        until(desk, hour(2) + timedelta(minutes=5))
+        held = "SELECT count(*) FROM positions"
+        assert (desk.scalar(held) == 0) is (action == "enforce")
+        assert desk.rows(EDGES.format("clock drift")) == [("limit reached: clock drift",)]
+        desk.fake.skew = timedelta(0)
+        until(desk, hour(4) + timedelta(minutes=5))
+        assert desk.scalar(held) > 0
+        both = [("limit reached: clock drift",), ("limit over: clock drift",)]
+        assert desk.rows(EDGES.format("clock drift")) == both
+
+
+def test_no_log_row_or_file_has_the_key_whatever_an_exchange_quotes(tmp_path, caplog):
+    """Seen: the exchange's words about a request, the key in them, in the log and in orders.reason."""
+    caplog.set_level(logging.DEBUG)
+    faults = [Fault(kind="quoted", path=path, after=n) for path in ("POST", "myTrades", "account") for n in (1, 4)]
+    with trading(tmp_path, *faults, Fault(kind="lost", path=PLACE, after=2)) as desk:
+        until(desk, hour(HOURS))
+        assert desk.fake.script.met["quoted"] >= 4
+        said = caplog.text + "".join(str(getattr(record, "facts", "")) for record in caplog.records)
+        tables = [name for (name,) in desk.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+        kept = [row for table in tables for (row,) in desk.rows(f"SELECT t::text FROM {table} t")]
+        written = [path.read_bytes().decode() for path in tmp_path.rglob("*") if path.is_file()]
+        for secret in (KEY, SECRET):
+            assert secret not in said
+            assert not [row for row in (*kept, *written) if secret in row]
+        assert [row for row in kept if "***" in row]

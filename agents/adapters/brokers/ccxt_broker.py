@@ -10,15 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
+from agents.adapters.brokers.market_rules import MarketRules
 from agents.adapters.brokers.venue_books import Seen, VenueBooks, find, foreign_in
-from agents.adapters.exchanges.private_account import OrderRefusedError, OrderUnknownError, PrivateAccount, VenueOrder
+from agents.adapters.exchanges.account_rows import VenueOrder
+from agents.adapters.exchanges.private_account import (
+    OrderFormError,
+    OrderLimitedError,
+    OrderRefusedError,
+    OrderUnknownError,
+    PrivateAccount,
+)
 from agents.core.clock import Clock
-from agents.core.errors import ServiceError
+from agents.core.errors import DataError, ServiceError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.orders import CANCELLED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
+from agents.core.orders import CANCELLED, LIMITED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
 from agents.core.venues import Holdings, PlacedOrders
 
 logger = logging.getLogger(__name__)
@@ -51,6 +59,7 @@ class CcxtBroker:
         self._symbols = tuple(symbols)
         self._clock = clock
         self._reading = VenueBooks(account, record)
+        self._rules = MarketRules(account)
         self._missing_since_s: dict[str, float] = {}
         self._taken_back: set[str] = set()
         self._since = since
@@ -58,25 +67,34 @@ class CcxtBroker:
     # ------------------------------------------------------------ orders
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
-        """Sales first, which free money. After one whose outcome is not known no other leaves."""
+        """Sales first, which free money. After one whose outcome is not known, or that met a limit of requests, no
+        other leaves."""
         answers: dict[str, OrderOutcome] = {}
-        lost = False
+        why_no_more = ""
         for order in sorted(orders, key=lambda order: order.side != "sell"):
-            answers[order.client_order_id] = answer = (
-                _outcome(order, "not_placed", UNANSWERED) if lost else self._place(order)
-            )
-            lost = lost or answer.state == "unknown"
+            if why_no_more:
+                answers[order.client_order_id] = _outcome(order, "not_placed", why_no_more)
+                continue
+            try:
+                answer = self._place(order)
+            except OrderLimitedError as error:
+                answer, why_no_more = _outcome(order, "rejected", str(error)), LIMITED
+            answers[order.client_order_id] = answer
+            if answer.state == "unknown":
+                why_no_more = UNANSWERED
         return [answers[order.client_order_id] for order in orders]
 
     def _place(self, order: Order) -> OrderOutcome:
         try:
-            quantity, problem = self._allowed(order)
-        except ServiceError as error:
+            quantity, problem = self._rules.allowed(order)
+        except (ServiceError, DataError) as error:
             return _outcome(order, "not_placed", str(error))
         if problem:
             return _outcome(order, "rejected", problem)
         try:
-            self._account.place(order, quantity)
+            self._send(order, quantity)
+        except OrderLimitedError:
+            raise
         except OrderRefusedError as error:
             return _outcome(order, "rejected", str(error))
         except OrderUnknownError as error:
@@ -87,22 +105,17 @@ class CcxtBroker:
         killpoint("order.after_accept")
         return _outcome(order, "acked")
 
-    def _allowed(self, order: Order) -> tuple[Decimal, str]:
-        """The quantity in whole steps of the market, and why it may not be sent ("" where it may)."""
-        terms = self._account.terms(order.symbol)
-        quantity = order.quantity
-        if terms.quantity_step:
-            step = Decimal(str(terms.quantity_step))
-            quantity = (quantity / step).to_integral_value(ROUND_DOWN) * step
-        if quantity <= 0:
-            return quantity, f"{order.quantity:f} is less than the exchange's step of {terms.quantity_step}"
-        if terms.least_quantity and quantity < Decimal(str(terms.least_quantity)):
-            return quantity, f"{quantity:f} is less than the exchange's least quantity of {terms.least_quantity}"
-        if terms.least_cost:
-            price = self._account.last_price(order.symbol)
-            if price is not None and quantity * price < Decimal(str(terms.least_cost)):
-                return quantity, f"worth less than the exchange's least amount of {terms.least_cost}"
-        return quantity, ""
+    def _send(self, order: Order, quantity: Decimal) -> None:
+        """Send it. One that is refused for its form is not there: where the exchange's rules have changed since they
+        were asked for, it is sent as they are now, once. OrderRefusedError, OrderUnknownError."""
+        try:
+            self._account.place(order, quantity)
+        except OrderFormError as error:
+            again = self._rules.as_they_are_now(order, str(error))
+            if again is None:
+                raise
+            self._account.place(order, again)
+        self._rules.accepted(order.symbol)
 
     def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
         """What was filled before comes with the next `poll`, and so does the order's end. ServiceError where an answer
@@ -155,7 +168,10 @@ class CcxtBroker:
         order = next((o for o, _ in self._record.open_orders() if o.client_order_id == client_order_id), None)
         if order is None:
             return None
-        known = self._account.order(order.symbol, client_order_id)
+        try:
+            known = self._account.order(order.symbol, client_order_id)
+        except DataError as error:  # taken off the exchange with it: what the account holds tells in the end
+            return _outcome(order, "unknown", str(error))
         if known is None:
             listed = self._account.orders(order.symbol, self._start_ms([order]))
             known = next((o for o in listed if o.client_id == client_order_id), None)

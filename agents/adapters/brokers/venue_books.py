@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from agents.adapters.brokers.venue_fills import FeeWorth, fill_of, moved_by
-from agents.adapters.exchanges.private_account import PrivateAccount, VenueOrder, VenueTrade
+from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade
+from agents.adapters.exchanges.private_account import PrivateAccount
+from agents.core.errors import DataError
+from agents.core.log import log_event
 from agents.core.orders import Fill, Order
 from agents.core.venues import ForeignOrder, PlacedOrders, adopted_id
 
+logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
 
 
@@ -32,14 +37,22 @@ class VenueBooks:
         self._account = account
         self._record = record
         self._worth = FeeWorth(account)
+        self._gone: set[str] = set()
 
     def books(self, symbols: Sequence[str], start_ms: int) -> dict[str, Seen]:
-        """The books since then, by symbol. Executions are asked for first: an order that is filled in between would
-        else have ended without them."""
+        """The books since then, by symbol, without those that the exchange does not know any more. Executions are asked
+        for first: an order that is filled in between would else have ended without them."""
         books = {}
         for symbol in symbols:
-            trades = self._account.trades(symbol, start_ms)
-            orders = {order.venue_id: order for order in self._account.orders(symbol, start_ms)}
+            try:
+                trades = self._account.trades(symbol, start_ms)
+                orders = {order.venue_id: order for order in self._account.orders(symbol, start_ms)}
+            except DataError as error:
+                if symbol not in self._gone:
+                    log_event(logger, "ALARM", level=logging.ERROR, kind="market_gone", subject=symbol, why=error)
+                self._gone.add(symbol)
+                continue
+            self._gone.discard(symbol)
             ids = [key for order in orders.values() for key in (order.client_id, adopted_id(order.venue_id))]
             books[symbol] = Seen(orders, trades, self._record.known(ids))
         return books

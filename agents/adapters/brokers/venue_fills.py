@@ -6,7 +6,8 @@ import logging
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from agents.adapters.exchanges.private_account import PrivateAccount, VenueTrade
+from agents.adapters.exchanges.account_rows import VenueTrade
+from agents.adapters.exchanges.private_account import PrivateAccount
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.orders import MONEY_STEP, Fill, round_price

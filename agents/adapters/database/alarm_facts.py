@@ -15,9 +15,12 @@ from agents.adapters.database.suspect_bars import suspect_symbols
 from agents.core.alarm_types import (
     LIMIT_OVER,
     LIMIT_REACHED,
+    REFUSED_IN_A_ROW,
+    SENT_WITHIN,
     AlarmFacts,
     FutureRuns,
     LateBars,
+    OpenBreak,
     OpenCorrections,
     PausedTuning,
     UndecidedBars,
@@ -53,6 +56,20 @@ _LATE_BARS = """
     SELECT count(*) AS bars, array_agg(DISTINCT symbol ORDER BY symbol) AS symbols, max(time) AS newest,
            count(DISTINCT time) FILTER (WHERE NOT decided) AS undecided
     FROM late_bars WHERE arrived_at > now() - interval '1 day' HAVING count(*) > 0"""
+_BREAKS = """
+    SELECT name, kind, ours, theirs, opened_at AS since FROM reconciliation_breaks
+    WHERE closed_at IS NULL ORDER BY opened_at, name"""
+_LONG_SENDING = """
+    SELECT client_order_id FROM orders WHERE state = 'sending' AND updated_at < CAST(:at AS timestamptz) - :within
+    ORDER BY decision_time, client_order_id"""
+_REFUSED_ORDERS = """
+    SELECT symbol, (array_agg(reason ORDER BY decision_time DESC))[1] AS reason FROM (
+        SELECT symbol, state, reason, decision_time,
+               row_number() OVER (PARTITION BY symbol ORDER BY decision_time DESC) AS place
+        FROM orders
+        WHERE state <> 'not_placed' AND decision_time > CAST(:at AS timestamptz) - interval '30 days') newest
+    WHERE place <= :most GROUP BY symbol
+    HAVING count(*) = :most AND bool_and(state = 'rejected') ORDER BY symbol"""
 _LIMITS = """
     SELECT name, since FROM (
         SELECT DISTINCT ON (split_part(reason, ': ', 2)) split_part(reason, ': ', 2) AS name, time AS since, reason
@@ -78,6 +95,7 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
     corrections, late = row_dicts(connection, _CORRECTIONS), row_dicts(connection, _LATE_BARS)
     paused = row_dicts(connection, _PAUSED)
     limits = row_dicts(connection, _LIMITS, at=at, reached=LIMIT_REACHED, over=LIMIT_OVER)
+    sending = row_dicts(connection, _LONG_SENDING, at=at, within=SENT_WITHIN)
     return AlarmFacts(
         at=at,
         newest=newest,
@@ -98,5 +116,10 @@ def read_alarm_facts(connection: Connection, at: datetime, fresh_after: datetime
         corrections=OpenCorrections(**corrections[0]) if corrections else None,
         late_bars=LateBars(**late[0]) if late else None,
         tuning_paused=PausedTuning(**paused[0]) if paused else None,
+        breaks=[OpenBreak(**row) for row in row_dicts(connection, _BREAKS)],
+        long_sending=[row["client_order_id"] for row in sending],
+        refused_orders={
+            row["symbol"]: row["reason"] for row in row_dicts(connection, _REFUSED_ORDERS, at=at, most=REFUSED_IN_A_ROW)
+        },
         limits_reached={row["name"]: row["since"] for row in limits},
     )

@@ -31,10 +31,20 @@ def known_account(engine: Engine) -> KnownAccount | None:
     return None if row is None else KnownAccount(broker=row.broker, mode=row.mode, fingerprint=row.fingerprint)
 
 
-def confirm_account(engine: Engine, account: KnownAccount, words: str) -> None:
-    """From now on it is this one; `words` are what a person typed."""
-    statement = "INSERT INTO broker_accounts (broker, mode, fingerprint, confirmed) VALUES (:b, :m, :f, :w)"
-    values = {"b": account.broker, "m": account.mode, "f": account.fingerprint, "w": words}
+def account_on_record(engine: Engine) -> Row | None:
+    """The account that this desk trades on, and who confirmed it when; None where it never traded on one."""
+    query = "SELECT broker, mode, confirmed_by, recorded_at FROM broker_accounts ORDER BY id DESC LIMIT 1"
+    with transaction(engine) as connection:
+        return next(iter(row_dicts(connection, query)), None)
+
+
+def confirm_account(engine: Engine, account: KnownAccount, words: str, person: str) -> None:
+    """From now on it is this one; `words` are what a `person`, a user of this machine, typed ("" where nothing is at
+    stake)."""
+    statement = (
+        "INSERT INTO broker_accounts (broker, mode, fingerprint, confirmed, confirmed_by) VALUES (:b, :m, :f, :w, :p)"
+    )
+    values = {"b": account.broker, "m": account.mode, "f": account.fingerprint, "w": words, "p": person}
     with transaction(engine) as connection:
         connection.execute(text(statement), values)
 

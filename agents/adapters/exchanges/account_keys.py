@@ -30,11 +30,16 @@ class AccountKey:
         return hashlib.sha256(self.key.encode()).hexdigest()[:16]
 
 
-def key_of(exchange: str, folder: Path, credentials: Path | None, environment: Mapping[str, str]) -> AccountKey:
-    """The account's key: of systemd's `credentials` folder, else of the file `folder`/<exchange>_key.toml, else of
-    `environment` (key, secret and password by these names). SettingsError, which shows nothing of it, where there is
+def file_name(exchange: str, mode: str) -> str:
+    """Of a key's file, or of systemd's credential: keys of a test net and of real money never stand in each other's
+    place."""
+    return f"{exchange}_sandbox_key.toml" if mode == "sandbox" else f"{exchange}_key.toml"
+
+
+def key_of(name: str, folder: Path, credentials: Path | None, environment: Mapping[str, str]) -> AccountKey:
+    """The account's key, by `name` of its file: of systemd's `credentials` folder, else of the file in `folder`, else
+    of `environment` (key, secret and password by these names). SettingsError, which shows nothing of it, where there is
     none, or where others may read the file."""
-    name = f"{exchange}_key.toml"
     if credentials is not None and (credentials / name).exists():
         return _parsed(credentials / name)
     file = folder / name
@@ -45,10 +50,39 @@ def key_of(exchange: str, folder: Path, credentials: Path | None, environment: M
         return _parsed(file)
     if environment.get("key") and environment.get("secret"):
         return AccountKey(environment["key"], environment["secret"], environment.get("password", ""))
-    raise SettingsError(
-        f"orders at {exchange} need a key: write it into {file} (mode 600: key = '...', secret = '...'), give systemd a"
-        f" credential {name}, or set EXCHANGE_API_KEY and EXCHANGE_API_SECRET"
+    raise SettingsError(f"orders need a key, and {file} is not there; {ways_to_give(name, file)}")
+
+
+def ways_to_give(name: str, file: Path) -> str:
+    """What a person does who has a key."""
+    return (
+        f"quorum connect EXCHANGE --trade asks for it at a terminal; or write {file} (mode 600: key = '...',"
+        f" secret = '...'), give systemd a credential {name} of these lines, or set EXCHANGE_API_KEY and"
+        " EXCHANGE_API_SECRET"
     )
+
+
+def is_sayable(text: str) -> bool:
+    """Whether this can be a part of a key: requests carry it in a header, a line of its own in a file."""
+    return bool(text) and text.isascii() and text.isprintable() and not set(text) & set(" '\"\\")
+
+
+def write_key(file: Path, key: AccountKey) -> None:
+    """Keep it in a file that only this user reads, from its first byte on; the folder is made where it is missing.
+    SettingsError where it cannot be written; then what was there is there still."""
+    lines = [f"{name} = '{getattr(key, name)}'\n" for name in NAMES if getattr(key, name)]
+    fresh = file.with_name(file.name + ".new")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
+            stream.writelines(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise SettingsError(f"{file} cannot be written: {error.strerror}; the key is not kept") from None
 
 
 def _parsed(file: Path) -> AccountKey:

@@ -33,6 +33,8 @@ class FakeAccount:
     manners: Manners = field(default_factory=Manners)
     rights: frozenset[str] = frozenset({"read", "trade"})
     seed: int = 0
+    hidden: set[str] = field(default_factory=set)
+    """Currencies that its report leaves out."""
     orders: dict[int, FakeOrder] = field(default_factory=dict)
     trades: list[FakeTrade] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -95,7 +97,7 @@ class FakeAccount:
         with self.lock:
             self.advance(at_ms)
             locked = self._locked()
-            names = sorted({*self.balances, *locked})
+            names = sorted({*self.balances, *locked} - self.hidden)
             return {c: (self.balances.get(c, ZERO) - locked.get(c, ZERO), locked.get(c, ZERO)) for c in names}
 
     def move(self, currency: str, amount: Decimal) -> None:
@@ -139,8 +141,10 @@ class FakeAccount:
             raise RefusedError(-2015, "Invalid API-key, IP, or permissions for action.")
         if any(o.works and o.client_id == wanted["newClientOrderId"] for o in self.orders.values()):
             raise RefusedError(-2010, "Duplicate order sent.")
+        if symbol in self.market.closed:
+            raise RefusedError(-1013, "Market is closed.")
         quantity, price = Decimal(wanted["quantity"]), Decimal(wanted["price"]) if "price" in wanted else None
-        if quantity <= 0 or quantity % STEP:
+        if quantity <= 0 or quantity % Decimal(repr(self.market.lots.get(symbol, LOT))):
             raise RefusedError(-1013, "Filter failure: LOT_SIZE")
         if price is not None and price % PRICE_STEP:
             raise RefusedError(-1013, "Filter failure: PRICE_FILTER")

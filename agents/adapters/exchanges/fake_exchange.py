@@ -50,6 +50,8 @@ class FakeExchange:
         self.script = script or FaultScript()
         self.skew = skew
         self.asked: Counter[str] = Counter()
+        self.told: Answer | None = None
+        """What it says of its markets instead of the truth."""
         self._clock = clock
         self._per_minute = per_minute
         self._minute, self._in_minute = 0, 0
@@ -115,7 +117,7 @@ class FakeExchange:
         general: dict[str, Answer] = {
             "/api/v3/ping": {},
             "/api/v3/time": {"serverTime": at_ms},
-            "/api/v3/exchangeInfo": self.market.information(at_ms),
+            "/api/v3/exchangeInfo": self.told or self.market.information(at_ms),
             "/fapi/v1/exchangeInfo": {"symbols": []},
             "/dapi/v1/exchangeInfo": {"symbols": []},
             "/sapi/v1/system/status": {"status": 0, "msg": "normal"},
@@ -123,7 +125,9 @@ class FakeExchange:
         if path in general:
             return 200, general[path]
         if path == "/api/v3/ticker/24hr" and "symbol" not in query:
-            return 200, [self.market.ticker(symbol, at_ms) for symbol in self.market.candles]
+            return 200, [
+                self.market.ticker(symbol, at_ms) for symbol in self.market.candles if symbol not in self.market.gone
+            ]
         symbol = self.market.symbol_of(query.get("symbol", ""))
         if symbol is None:
             return 400, {"code": -1121, "msg": "Invalid symbol."}
@@ -190,6 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "elsewhere":
             words = {"code": 0, "msg": "Service unavailable from a restricted location."}
             self._send(451, json.dumps(words))
+        elif kind == "quoted":
+            sent = f"Bad request: {self.headers.get('X-MBX-APIKEY', '')} {self.command} {asked}"
+            self._send(400, json.dumps({"code": -1100, "msg": sent}))
         elif kind == "page":
             self._send(200, PAGE, {}, "text/html")
         elif kind == "empty":

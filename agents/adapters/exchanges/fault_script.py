@@ -26,6 +26,7 @@ Kind = Literal[
     "unheard",
     "gateway",
     "delayed",
+    "quoted",
 ]
 KINDS: tuple[Kind, ...] = ("limited", "error", "lost", "cut", "page", "empty", "late")
 """Those that pass by themselves."""
@@ -37,11 +38,12 @@ class Fault:
     `count` of them after the first `after` were answered well, or (`count` 0) with all from `begins` to before `ends`
     of the exchange's time.
 
-    limited: 429, come back in `seconds`; banned: the same as 418. error: a gateway's 502. maintenance: 503. lost: the
-    connection ends without an answer, cut: in the middle of one. page: a web page instead of an answer; empty: nothing
-    at all. elsewhere: not from where you are, 451. slow: the answer takes `seconds`. late: the newest candle that is
-    over is shown as it was before its end. unheard: the connection ends, and the request never came; gateway: it was
-    obeyed, and the answer is a gateway's 504; delayed: an order is accepted after `seconds`, and nobody hears of it.
+    limited: 429, come back in `seconds`; banned: the same as 418. error: a gateway's 502. maintenance: 503. lost:
+    the connection ends without an answer, cut: in the middle of one. page: a web page instead of an answer; empty:
+    nothing at all. elsewhere: not from where you are, 451. slow: the answer takes `seconds`. late: the newest
+    candle that is over is shown as it was before its end. unheard: the connection ends, and the request never came;
+    gateway: it was obeyed, and the answer is a gateway's 504; delayed: an order is accepted after `seconds`, and
+    nobody hears of it. quoted: 400, with all that was sent in its words, the key among it.
     """
 
     kind: Kind

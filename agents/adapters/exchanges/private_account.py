@@ -8,53 +8,36 @@ that ended and a word that nobody understands prove nothing: the order may be th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from agents.adapters.exchanges.account_keys import AccountKey
-from agents.adapters.exchanges.public_prices import PublicPrices, words_of
+from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade, order_of, trade_of
+from agents.adapters.exchanges.key_rights import QUESTIONS, KeyRights
+from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, words_of
 from agents.core.clock import Clock
 from agents.core.errors import ServiceError, SettingsError
 from agents.core.orders import Order
 
 PAGE_ROWS = 500
 MOST_PAGES = 200
-ZERO = Decimal(0)
 
 
 class OrderRefusedError(ServiceError):
     """The exchange says that it did not take the order, and why."""
 
 
+class OrderFormError(OrderRefusedError):
+    """It did not take it for its form: steps, least amounts, a market that is closed. These may have changed."""
+
+
+class OrderLimitedError(OrderRefusedError):
+    """It asks to be left alone for a while, and has not looked at the order."""
+
+
 class OrderUnknownError(ServiceError):
     """Nobody knows whether the exchange took the order."""
-
-
-class VenueOrder(NamedTuple):
-    """An order as the exchange shows it; `status` as ccxt says: open, closed, canceled, expired, rejected."""
-
-    venue_id: str
-    client_id: str
-    symbol: str
-    side: str
-    quantity: Decimal
-    filled: Decimal
-    status: str
-    time_ms: int
-
-
-class VenueTrade(NamedTuple):
-    """An execution as the exchange shows it; `fee` None where it does not tell."""
-
-    trade_id: str
-    order_id: str
-    symbol: str
-    side: str
-    quantity: Decimal
-    price: Decimal
-    fee: Decimal | None
-    fee_currency: str
-    time_ms: int
 
 
 class PrivateAccount(PublicPrices):
@@ -63,31 +46,48 @@ class PrivateAccount(PublicPrices):
 
     def __init__(self, name: str, key: AccountKey, clock: Clock, *, sandbox: bool, url: str = "") -> None:
         super().__init__(name)
+        self._hidden = tuple(filter(None, (key.key, key.secret, key.password)))
         exchange = self._exchange
+        exchange.logger.disabled = True  # at its finest level it writes the key
         exchange.apiKey, exchange.secret, exchange.password = key.key, key.secret, key.password
         exchange.number = str  # numbers as the exchange wrote them
         exchange.milliseconds = lambda: round(clock.now().timestamp() * 1000)
         exchange.options["fetchCurrencies"] = False
         exchange.options["warnOnFetchOpenOrdersWithoutSymbol"] = False
         exchange.maxRetriesOnFailure = 0  # what is not answered is asked about, never sent again
+        self._clock = clock
+        self._alone_until_s = clock.monotonic_s()
         self._status = 0
         exchange.on_rest_response = self._note_status
         if url:
             self.point_at(url)
             exchange.enableRateLimit = False  # nobody else asks a practice server
         elif sandbox:
-            if "test" not in exchange.urls:
-                raise SettingsError(f"{name} has no test net that ccxt knows; choose another exchange to begin with")
-            exchange.set_sandbox_mode(True)
+            self._go_to_test_net()
         lacking = [what for what in ("createOrder", "fetchBalance", "fetchMyTrades") if not exchange.has.get(what)]
         if lacking:
             raise SettingsError(f"{name} lacks what a desk needs, says ccxt: {', '.join(lacking)}")
+
+    def _go_to_test_net(self) -> None:
+        """SettingsError where there is none; ccxt itself stumbles there."""
+        with suppress(Exception):
+            self._exchange.set_sandbox_mode(True)
+        if not self._exchange.isSandboxModeEnabled:
+            raise SettingsError(
+                f"{self.name} has no test net that ccxt knows; begin with quorum practice, at an exchange that has one"
+                " (binance, bybit, okx), or with little real money: desk.broker_mode = 'live'"
+            )
+
+    @property
+    def asks_for_password(self) -> bool:
+        """Whether a key of this exchange has a third part."""
+        return bool(self._exchange.requiredCredentials.get("password"))
 
     # ------------------------------------------------------------ questions
 
     def totals(self) -> dict[str, Decimal]:
         """What the account holds by currency, what waits in orders included."""
-        balance = self._private(self._exchange.fetch_balance)
+        balance = self._ask(self._exchange.fetch_balance)
         return {name: Decimal(str(amount)) for name, amount in balance["total"].items() if amount is not None}
 
     def orders(self, symbol: str, since_ms: int) -> list[VenueOrder]:
@@ -97,32 +97,44 @@ class PrivateAccount(PublicPrices):
             found = self._pages(self._exchange.fetch_orders, symbol, since_ms)
         else:
             found = self._pages(self._exchange.fetch_closed_orders, symbol, since_ms)
-        found += self._private(self._exchange.fetch_open_orders, symbol)
-        return list({order.venue_id: order for order in map(_order_of, found)}.values())
+        found += self._ask(self._exchange.fetch_open_orders, symbol)
+        return list({order.venue_id: order for order in map(order_of, found)}.values())
 
     def trades(self, symbol: str, since_ms: int) -> list[VenueTrade]:
         """Executions since then, each once, oldest first."""
-        found = {t.trade_id: t for t in map(_trade_of, self._pages(self._exchange.fetch_my_trades, symbol, since_ms))}
+        found = {t.trade_id: t for t in map(trade_of, self._pages(self._exchange.fetch_my_trades, symbol, since_ms))}
         return sorted(found.values(), key=lambda trade: (trade.time_ms, trade.trade_id))
 
     def order(self, symbol: str, client_id: str) -> VenueOrder | None:
         """The order of this id; None where the exchange says that there is none."""
         try:
-            return _order_of(self._private(self._exchange.fetch_order, "", symbol, {"clientOrderId": client_id}))
+            return order_of(self._ask(self._exchange.fetch_order, "", symbol, {"clientOrderId": client_id}))
         except OrderRefusedError:
             return None
 
+    def is_traded(self, symbol: str) -> bool:
+        """Whether the exchange takes orders in it, as it said last."""
+        return self.markets().get(symbol, {"active": False}).get("active") is not False
+
+    def terms_anew(self) -> None:
+        """Ask again what orders must keep to: an exchange changes that, and closes markets. ServiceError."""
+        self._ask(self._exchange.load_markets, True)
+
     def last_price(self, symbol: str) -> Decimal | None:
         """What was paid last; None where nothing was."""
-        last = self._private(self._exchange.fetch_ticker, symbol).get("last")
+        last = self._ask(self._exchange.fetch_ticker, symbol).get("last")
         return None if last is None else Decimal(str(last))
 
-    def may_withdraw(self) -> bool | None:
-        """Whether this key may take money away; None where the exchange does not tell."""
-        if self.name not in ("binance", "binanceus") or self._exchange.isSandboxModeEnabled:
-            return None
-        answer = self._private(self._exchange.sapi_get_account_apirestrictions)
-        return bool(answer.get("enableWithdrawals")) or bool(answer.get("permitsUniversalTransfer"))
+    def rights(self) -> KeyRights:
+        """What this key may do, as far as the exchange tells."""
+        question = QUESTIONS.get(self.name)
+        if question is None or (self._exchange.isSandboxModeEnabled and not question.at_test_net):
+            return KeyRights()
+        answer = self._ask(getattr(self._exchange, question.method))
+        try:
+            return question.read(answer)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise self._away("tells in words of another shape what the key may do") from None
 
     # ------------------------------------------------------------ orders
 
@@ -147,7 +159,7 @@ class PrivateAccount(PublicPrices):
 
     def _sent(self, call: Callable[..., Any], *arguments: object) -> VenueOrder:
         try:
-            return _order_of(self._tried(call, *arguments))
+            return order_of(self._tried(call, *arguments))
         except (OrderRefusedError, OrderUnknownError):
             raise
         except Exception as error:  # an answer that has not the shape of one
@@ -155,6 +167,8 @@ class PrivateAccount(PublicPrices):
 
     def _tried(self, call: Callable[..., Any], *arguments: object) -> Any:
         ccxt, self._status = self._ccxt, 0
+        if self._alone_for_s() > 0:
+            raise OrderLimitedError(f"{self.name} asked to be left alone for {self._alone_for_s():.0f} s more")
         try:
             return call(*arguments)
         except ccxt.InvalidNonce:  # refused before anything else: our clock and theirs differ
@@ -169,46 +183,73 @@ class PrivateAccount(PublicPrices):
 
     def _meaning(self, error: Exception) -> ServiceError:
         """What an error of ccxt proves about an order."""
-        ccxt, words = self._ccxt, words_of(error)
+        ccxt, words = self._ccxt, self._words(error)
         clear = isinstance(
             error,
             (ccxt.InsufficientFunds, ccxt.InvalidOrder, ccxt.AuthenticationError, ccxt.BadSymbol, ccxt.InvalidNonce),
         )
         limited = isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded))
+        if limited:
+            self._leave_alone(self._asked_to_wait_s())
+        if isinstance(error, ccxt.DuplicateOrderId):
+            return OrderUnknownError(f"{self.name} has an order of this id: {words}")
         said_no = 400 <= self._status < 500 and self._status != 408 and not isinstance(error, ccxt.RequestTimeout)
         in_form = (self._exchange.last_http_response or "").lstrip()[:1] in ("{", "[")
         if in_form and ((said_no and not isinstance(error, ccxt.NetworkError)) or limited or clear):
-            return OrderRefusedError(f"{self.name} refuses: {words}")
+            of_its_form = (ccxt.InvalidOrder, ccxt.BadRequest, ccxt.MarketClosed)
+            kind = (
+                OrderLimitedError
+                if limited
+                else OrderFormError
+                if isinstance(error, of_its_form)
+                else OrderRefusedError
+            )
+            return kind(f"{self.name} refuses: {words}")
         return OrderUnknownError(f"{self.name} did not answer as it should: {words or type(error).__name__}")
 
     # ------------------------------------------------------------ inside
 
+    def _leave_alone(self, wait_s: float) -> None:
+        """Nothing is asked for so long: who goes on asking is banned for longer."""
+        self._alone_until_s = max(self._alone_until_s, self._clock.monotonic_s() + wait_s)
+
+    def _alone_for_s(self) -> float:
+        return self._alone_until_s - self._clock.monotonic_s()
+
+    def _words(self, error: Exception) -> str:
+        """An exchange, or a machine on the way to it, may quote what it was sent."""
+        text = str(error)
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return words_of(text)
+
     def _ask(self, call: Callable[..., Any], *arguments: object) -> Any:
-        """As of prices; asked again once where the clocks differ."""
+        """As of prices; asked again once where the clocks differ. OrderRefusedError where there is no such order,
+        SettingsError where the key is refused."""
+        ccxt = self._ccxt
 
         def ask(*given: object) -> Any:
             try:
                 return call(*given)
-            except self._ccxt.InvalidNonce:
+            except ccxt.InvalidNonce:
                 self._exchange.load_time_difference()
                 return call(*given)
 
-        return super()._ask(ask, *arguments)
-
-    def _private(self, call: Callable[..., Any], *arguments: object) -> Any:
-        """The answer to a question about the account. OrderRefusedError where there is no such order,
-        ExchangeAwayError, SettingsError where the key is refused."""
-        ccxt = self._ccxt
-
         def guarded(*given: object) -> Any:
             try:
-                return call(*given)
+                return ask(*given)
             except ccxt.OrderNotFound as error:
-                return OrderRefusedError(words_of(error))
+                return OrderRefusedError(self._words(error))
             except (ccxt.AuthenticationError, ccxt.PermissionDenied) as error:
-                return SettingsError(f"{self.name} refuses the key: {words_of(error)}")
+                return SettingsError(f"{self.name} refuses the key: {self._words(error)}")
 
-        answer = self._ask(guarded, *arguments)
+        if self._alone_for_s() > 0:
+            raise self._away("asked to be left alone for a while", self._alone_for_s())
+        try:
+            answer = super()._ask(guarded, *arguments)
+        except ExchangeAwayError as error:
+            self._leave_alone(error.wait_s)
+            raise
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -217,7 +258,7 @@ class PrivateAccount(PublicPrices):
         """All rows since then, page by page; rows of one moment may come twice."""
         rows: list[Mapping[str, Any]] = []
         for _ in range(MOST_PAGES):
-            page = self._private(call, symbol, since_ms, PAGE_ROWS)
+            page = self._ask(call, symbol, since_ms, PAGE_ROWS)
             rows += page
             newest = max((int(row["timestamp"]) for row in page), default=since_ms)
             if len(page) < PAGE_ROWS or newest <= since_ms:
@@ -228,32 +269,3 @@ class PrivateAccount(PublicPrices):
     def _note_status(self, code: int, *rest: Any) -> str:
         self._status = code
         return str(rest[4]).strip()
-
-
-def _order_of(row: Mapping[str, Any]) -> VenueOrder:
-    return VenueOrder(
-        venue_id=str(row["id"]),
-        client_id=str(row.get("clientOrderId") or ""),
-        symbol=str(row["symbol"]),
-        side=str(row.get("side") or ""),
-        quantity=Decimal(str(row.get("amount") or 0)),
-        filled=Decimal(str(row.get("filled") or 0)),
-        status=str(row.get("status") or "open"),
-        time_ms=int(row.get("timestamp") or 0),
-    )
-
-
-def _trade_of(row: Mapping[str, Any]) -> VenueTrade:
-    fee = row.get("fee") or {}
-    cost = fee.get("cost")
-    return VenueTrade(
-        trade_id=str(row["id"]),
-        order_id=str(row.get("order") or ""),
-        symbol=str(row["symbol"]),
-        side=str(row["side"]),
-        quantity=Decimal(str(row["amount"])),
-        price=Decimal(str(row["price"])),
-        fee=None if cost is None else Decimal(str(cost)),
-        fee_currency=str(fee.get("currency") or ""),
-        time_ms=int(row["timestamp"]),
-    )

@@ -19,6 +19,7 @@ import numpy as np
 
 from agents.adapters.exchanges.recorded_market import HIGH, LOW, OPEN, OPENED, VOLUME
 from agents.core.arrays import Booleans, Floats
+from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError, UsageError
 from agents.core.settings import INTERVALS_S
 
@@ -131,6 +132,16 @@ class PublicPrices:
             return None
         return int(self._ask(self._exchange.fetch_time))
 
+    def clock_ahead_s(self, clock: Clock) -> float | None:
+        """How far ours is ahead of the exchange's clock at least, in seconds, whatever the answer took; negative where
+        it is behind, None where the exchange does not tell."""
+        before_ms = clock.now().timestamp() * 1000
+        theirs_ms = self.time_ms()
+        after_ms = clock.now().timestamp() * 1000
+        if theirs_ms is None:
+            return None
+        return (max(before_ms - theirs_ms, 0.0) + min(after_ms - theirs_ms, 0.0)) / 1000
+
     def page(self, symbol: str) -> int:
         """How many candles one answer holds at most. DataError where there is no such symbol."""
         self._require_market(symbol)
@@ -163,16 +174,16 @@ class PublicPrices:
         try:
             answer = call(*arguments)
         except ccxt.BadSymbol as error:
-            raise DataError(f"{self.name} does not know the symbol any more: {words_of(error)}") from None
+            raise DataError(f"{self.name} does not know the symbol any more: {self._words(error)}") from None
         except (ccxt.DDoSProtection, ccxt.RateLimitExceeded):
             wait_s = self._asked_to_wait_s()
             raise self._away(f"limits requests; asked again after {wait_s:.0f} s", wait_s) from None
         except ccxt.RequestTimeout:
             raise self._away(f"does not answer within {TIMEOUT_MS / 1000:.0f} s") from None
         except ccxt.OnMaintenance as error:
-            raise self._away(f"is under maintenance: {words_of(error)}") from None
+            raise self._away(f"is under maintenance: {self._words(error)}") from None
         except ccxt.BaseError as error:
-            words = words_of(error)
+            words = self._words(error)
             if isinstance(error, ccxt.RestrictedLocation) or ELSEWHERE.search(words):
                 raise ExchangeElsewhereError(
                     f"{self.name} does not serve the place that this machine is in; choose another exchange, such as"
@@ -186,6 +197,9 @@ class PublicPrices:
         if (exchange.last_http_response or "").lstrip()[:1] not in ("{", "["):
             raise self._away("answers with something that is no answer (a web page, or nothing)")
         return answer
+
+    def _words(self, error: Exception) -> str:
+        return words_of(error)
 
     def _away(self, words: str, wait_s: float = 0.0) -> ExchangeAwayError:
         return ExchangeAwayError(f"{self.name} {words}", wait_s)
@@ -231,7 +245,7 @@ def _near(name: str, known: Sequence[str]) -> str:
     return f"; near are {', '.join(near)}" if near else ""
 
 
-def words_of(error: Exception) -> str:
+def words_of(error: Exception | str) -> str:
     """The first words of an error, without addresses and the tags of a web page."""
     text = re.sub(r"<[^>]*>|https?://\S+", " ", str(error))
     return " ".join(text.split())[:160]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from agents.core.arrays import Floats
 OPENED, OPEN, HIGH, LOW, CLOSE, VOLUME = range(6)
 """Columns of candles [n, 6]: when each opened, in ms since 1970, its prices, and its volume in the base currency."""
 TICK, LOT, LEAST_COST = 0.01, 0.00001, 5.0
-"""Step of prices and of quantities, and the least that an order may be worth, of every market here."""
+"""Step of prices and of quantities, and the least that an order may be worth, of every market here,
+where a market has no other."""
 Answer = dict[str, Any] | list[Any]
 
 
@@ -28,10 +29,19 @@ class RecordedMarket:
     interval_ms: int
     candles: Mapping[str, Floats]
     seed: int = 0
+    lots: dict[str, float] = field(default_factory=dict)
+    """Steps of quantities that are not LOT, by symbol; may change while it trades."""
+    closed: set[str] = field(default_factory=set)
+    """Symbols that take no orders at the moment; and those that it does not know any more."""
+    gone: set[str] = field(default_factory=set)
+
+    def known(self) -> list[str]:
+        """Its symbols."""
+        return [symbol for symbol in self.candles if symbol not in self.gone]
 
     def symbol_of(self, name: str) -> str | None:
         """The symbol that the exchange calls `name` (BTCUSDT)."""
-        return next((symbol for symbol in self.candles if symbol.replace("/", "") == name), None)
+        return next((symbol for symbol in self.known() if symbol.replace("/", "") == name), None)
 
     def seen(self, symbol: str, at_ms: int) -> Floats:
         """The candles that have opened at `at_ms`, the last of them as far as it has come."""
@@ -54,7 +64,8 @@ class RecordedMarket:
 
     def information(self, at_ms: int) -> Answer:
         """`exchangeInfo`: every market with its steps."""
-        return {"timezone": "UTC", "serverTime": at_ms, "symbols": [_market(symbol) for symbol in self.candles]}
+        markets = [_market(s, self.lots.get(s, LOT), closed=s in self.closed) for s in self.known()]
+        return {"timezone": "UTC", "serverTime": at_ms, "symbols": markets}
 
     def klines(self, symbol: str, at_ms: int, *, start_ms: int | None, limit: int) -> Answer:
         """`klines`: at most `limit` candles from `start_ms` on (None: the newest), the open one among them."""
@@ -102,11 +113,11 @@ class RecordedMarket:
         return {"lastUpdateId": at_ms, **sides}
 
 
-def _market(symbol: str) -> Answer:
+def _market(symbol: str, lot: float, *, closed: bool) -> Answer:
     base, _, quote = symbol.partition("/")
     return {
         "symbol": base + quote,
-        "status": "TRADING",
+        "status": "BREAK" if closed else "TRADING",
         "baseAsset": base,
         "quoteAsset": quote,
         "baseAssetPrecision": 8,
@@ -116,7 +127,7 @@ def _market(symbol: str) -> Answer:
         "permissionSets": [["SPOT"]],
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": _text(TICK), "maxPrice": "1000000", "tickSize": _text(TICK)},
-            {"filterType": "LOT_SIZE", "minQty": _text(LOT), "maxQty": "9000", "stepSize": _text(LOT)},
+            {"filterType": "LOT_SIZE", "minQty": _text(lot), "maxQty": "9000", "stepSize": _text(lot)},
             {"filterType": "NOTIONAL", "minNotional": _text(LEAST_COST), "maxNotional": "9000000"},
         ],
     }

@@ -8,7 +8,7 @@ before it decides on anything. The files are the record: a restart goes on where
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,6 @@ from agents.core.ports import Arrival, Feed
 logger = logging.getLogger(__name__)
 POLL_LIMIT_S = 10.0
 """One poll fetches for so long; a long back-fill goes on with the next one, and the daemon shows that it lives."""
-CLOCKS_APART_MS = 5_000
 AWAY_AFTER_BARS = 3
 """A symbol without a candle so often in a row is asked once for each bar time, and not waited for."""
 TOLD_EVERY_S = 30.0
@@ -68,9 +67,12 @@ class _Round:
 
 
 class ExchangeFeed:
-    """Fetches what is `wanted` of `prices`, then lets `files`, the feed of the same folder, read it."""
+    """Fetches what is `wanted` of `prices`, then lets `files`, the feed of the same folder, read it; once for each bar
+    `drift` is told how many seconds our clock is ahead of the exchange's at least."""
 
-    def __init__(self, prices: PublicPrices, files: Feed, wanted: Wanted, clock: Clock) -> None:
+    def __init__(
+        self, prices: PublicPrices, files: Feed, wanted: Wanted, clock: Clock, drift: Callable[[float], None]
+    ) -> None:
         self._prices = prices
         self._files = files
         self._wanted = wanted
@@ -78,7 +80,7 @@ class ExchangeFeed:
         self._asked: dict[str, _Asked] = {}
         self._again_s = 0.0
         self._away: ExchangeAwayError | None = None
-        self._clocks_apart = False
+        self._drift = drift
         self._clock_looked_ms = 0
         self._told_s = clock.monotonic_s()
 
@@ -189,18 +191,11 @@ class ExchangeFeed:
         self._settle(asked, due_ms, missed=True)
 
     def _look_at_clocks(self, due_ms: int) -> None:
-        """Told once when it begins: a clock that is wrong decides late, or on a candle that others still see change."""
-        before_ms = self._clock.now().timestamp() * 1000
-        theirs_ms = self._prices.time_ms()
+        """A clock that is wrong decides late, or on a candle that others still see change."""
+        ahead_s = self._prices.clock_ahead_s(self._clock)
         self._clock_looked_ms = due_ms
-        if theirs_ms is None:
-            return
-        after_ms = self._clock.now().timestamp() * 1000
-        ahead_ms = max(before_ms - theirs_ms, 0.0) + min(after_ms - theirs_ms, 0.0)  # what a slow answer cannot explain
-        if (apart := abs(ahead_ms) > CLOCKS_APART_MS) and not self._clocks_apart:
-            ahead_s, hint = round(ahead_ms / 1000, 1), "set the clock (timedatectl set-ntp true)"
-            log_event(logger, "ALARM", level=logging.CRITICAL, kind="clock", ahead_of_exchange_s=ahead_s, hint=hint)
-        self._clocks_apart = apart
+        if ahead_s is not None:
+            self._drift(ahead_s)
 
     def _tell_progress(self, left: Sequence[str], due_ms: int) -> None:
         if self._clock.monotonic_s() - self._told_s < TOLD_EVERY_S:

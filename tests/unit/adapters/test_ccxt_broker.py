@@ -15,7 +15,9 @@ from agents.adapters.exchanges.fake_account import THIRD, THIRD_PRICE
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fake_orders import Manners
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
+from agents.adapters.exchanges.key_rights import QUESTIONS
 from agents.adapters.exchanges.private_account import PrivateAccount
+from agents.adapters.exchanges.public_prices import ExchangeAwayError
 from agents.core.errors import ServiceError, SettingsError
 from agents.core.orders import FINAL_ORDER_STATES, NEXT_STATES, Order
 from tests.daemons import HandClock
@@ -129,6 +131,7 @@ def test_what_a_fault_at_placing_proves(kind):
     at_once, in_the_end, orders = LOST[kind]
     with desk(Fault(kind=kind, path=PLACE, seconds=30.0)) as it:
         assert it.place().state == at_once
+        it.clock.sleep_s(31.0 if at_once == "rejected" else 0.0)  # left alone for as long as it asked
         it.poll()
         it.poll(GRACE_S / 2 + 1)
         if in_the_end == "not_placed":
@@ -148,6 +151,77 @@ def test_after_a_lost_answer_no_other_order_leaves():
         answers = it.broker.place(orders)
         assert [answer.state for answer in answers] == ["not_placed", "unknown"], "the sale goes first"
         assert it.fake.asked[PLACE] == 1
+
+
+@pytest.mark.parametrize("kind", ["limited", "banned"])
+def test_at_a_limit_of_requests_it_is_left_alone_and_sales_went_first(kind):
+    """Seen: each order and each poll asked again, by which a limit becomes a ban."""
+    with desk(Fault(kind=kind, path=PLACE, seconds=40.0)) as it:
+        orders = [
+            Order(client_order_id=f"t-{k}", decision_time=NOW, symbol=PAIR, side=side, quantity=D(1))
+            for k, side in ((1, "buy"), (2, "sell"), (3, "buy"))
+        ]
+        it.record.orders.update({order.client_order_id: (order, "sending") for order in orders})
+        answers = it.broker.place(orders)
+        it.record.take(answers)
+        assert [answer.state for answer in answers] == ["not_placed", "rejected", "not_placed"]
+        before = sum(it.fake.asked.values())
+        for _ in range(9):
+            with pytest.raises(ExchangeAwayError, match="left alone"):
+                it.poll(4.0)
+        assert (sum(it.fake.asked.values()), it.fake.asked[PLACE]) == (before, 1)
+        it.clock.sleep_s(5.0)
+        it.number = 3
+        assert it.place().state == "acked"
+
+
+@pytest.fixture
+def rules():
+    """The exchange's rules, which a test changes; as they were afterwards."""
+    yield MARKET
+    for kept in (MARKET.lots, MARKET.closed, MARKET.gone):
+        kept.clear()
+
+
+def test_rules_that_changed_are_asked_for_and_the_order_is_sent_as_they_are_now(rules):
+    """Seen: refused at every decision from then on, by steps of the start."""
+    with desk() as it:
+        assert it.place("1").state == "acked"
+        rules.lots[PAIR] = 0.01
+        assert it.place("0.12345").state == "acked"
+        assert [order.quantity for order in it.account.orders.values()] == [D(1), D("0.12")]
+        assert it.fake.asked[PLACE] == 3, "refused once, sent once"
+
+
+def test_what_is_refused_again_and_again_is_sent_no_more_until_the_rules_change(rules):
+    with desk() as it:
+        it.place("1")
+        it.fake.told = rules.information(0)  # what it says of its rules is not what it does
+        rules.lots[PAIR] = 0.01
+        states = [it.place("0.12345").state for _ in range(5)]
+        assert (states, it.fake.asked[PLACE]) == (["rejected"] * 5, 1 + 2)
+        it.fake.told = None
+        assert it.place("0.12345").state == "acked"
+
+
+def test_a_market_that_is_closed_takes_no_order_and_one_that_is_gone_holds_up_no_other(rules):
+    """Seen: one symbol that was taken off the exchange ended every look at the account."""
+    with desk() as it:
+        it.place("1")
+        it.poll()
+        rules.closed.add(PAIR)
+        assert [it.place("1").state for _ in range(3)] == ["rejected"] * 3
+        assert it.fake.asked[PLACE] == 2, "the first refusal is believed"
+        rules.closed.clear()
+        assert it.place("1").state == "acked"
+        rules.gone.add(PAIR)
+        it.poll()
+        assert it.state(5) == "acked", "nothing is said about its end"
+        assert it.broker.holdings().totals["BTC"] == D(2)
+        assert it.place("1").state == "not_placed"
+        rules.gone.clear()
+        it.poll()
+        assert (it.state(5), it.held()) == ("filled", D(2))
 
 
 REFUSED = {
@@ -244,26 +318,42 @@ def test_under_random_faults_both_books_agree(seed):
 
 def test_keys_come_from_a_closed_file_credentials_or_the_environment(tmp_path):
     file, given = tmp_path / "binance_key.toml", {"key": "a", "secret": "b"}
-    with pytest.raises(SettingsError, match="need a key"):
-        key_of("binance", tmp_path, None, {})
-    assert key_of("binance", tmp_path, None, given).key == "a"
+    with pytest.raises(SettingsError, match="orders need a key"):
+        key_of("binance_key.toml", tmp_path, None, {})
+    assert key_of("binance_key.toml", tmp_path, None, given).key == "a"
     file.write_text("key = 'filed'\nsecret = 'hush'\n")
     file.chmod(0o644)
     with pytest.raises(SettingsError, match="chmod 600"):
-        key_of("binance", tmp_path, None, given)
+        key_of("binance_key.toml", tmp_path, None, given)
     file.chmod(0o600)
-    kept = key_of("binance", tmp_path, None, given)
+    kept = key_of("binance_key.toml", tmp_path, None, given)
     assert (kept.key, "filed" in repr(kept), "hush" in repr(kept)) == ("filed", False, False)
     (tmp_path / "unit").mkdir()
     (tmp_path / "unit" / "binance_key.toml").write_text("key = 'c'\nsecret = 'd'\n")
-    assert key_of("binance", tmp_path, tmp_path / "unit", given).key == "c"
+    assert key_of("binance_key.toml", tmp_path, tmp_path / "unit", given).key == "c"
     file.write_text("key = 'filed'\n")
     with pytest.raises(SettingsError, match="must hold key"):
-        key_of("binance", tmp_path, None, given)
+        key_of("binance_key.toml", tmp_path, None, given)
 
 
 def test_a_key_that_may_take_money_away_is_known():
     with desk() as it:
-        assert it.broker._account.may_withdraw() is False
+        assert it.broker._account.rights() == (True, False)
         it.account.rights = frozenset({"read", "trade", "withdraw"})
-        assert it.broker._account.may_withdraw() is True
+        assert it.broker._account.rights() == (True, True)
+
+
+TOLD = {  # as the exchanges' manuals show it -> may trade, may withdraw
+    "bybit": (
+        {"result": {"readOnly": 0, "permissions": {"Spot": ["SpotTrade"], "Wallet": ["AccountTransfer", "Withdraw"]}}},
+        (True, True),
+    ),
+    "okx": ({"data": [{"perm": "read_only,trade"}]}, (True, False)),
+    "coinbase": ({"can_view": True, "can_trade": False, "can_transfer": True}, (False, True)),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_other_exchanges_tell_in_their_own_words(name):
+    answer, rights = TOLD[name]
+    assert QUESTIONS[name].read(answer) == rights

@@ -16,6 +16,8 @@ from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPri
 from agents.adapters.exchanges.recorded_market import OPENED, RecordedMarket
 from agents.adapters.feeds.exchange_feed import ExchangeFeed, Wanted
 from agents.core.ports import Arrival
+from agents.core.risk_settings import Limit
+from agents.orchestrator.clock_drift import ClockDrift
 from tests.daemons import HandClock
 from tests.exchange import SYMBOLS, recorded
 
@@ -51,7 +53,8 @@ class World:
         self.files = [CandleFile.of(folder, "binance", symbol, "1h") for symbol in SYMBOLS]
         self.shown = Shown(self.files)
         wanted = Wanted(folder, SYMBOLS, "1h", 3_600_000, warm_up, 60.0)
-        self.feed = ExchangeFeed(self.prices, self.shown, wanted, clock)
+        drift = ClockDrift(Limit(at=5.0, action="warn"))
+        self.feed = ExchangeFeed(self.prices, self.shown, wanted, clock, drift.note)
 
     def poll(self, after_s=2.0):
         self.clock.sleep_s(after_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -12,6 +13,7 @@ from agents.core.alarm_types import (
     AlarmLimits,
     FutureRuns,
     LateBars,
+    OpenBreak,
     PausedTuning,
     UndecidedBars,
     WaitingMail,
@@ -88,6 +90,13 @@ WRONG = [
         "medium",
     ),
     ({"unknown_orders": ["x"]}, "orders_unknown", "critical"),
+    ({"long_sending": ["x"]}, "orders_sending", "critical"),
+    ({"refused_orders": {"A": "too small"}}, "orders_refused", "high"),
+    (
+        {"breaks": [OpenBreak(name="A", kind="position", ours=Decimal(1), theirs=Decimal(2), since=NOW)]},
+        "reconciliation",
+        "critical",
+    ),
     ({"parity": DIFFERS}, "parity", "high"),
     ({"system": replace(SYSTEM, redis_alive=False)}, "redis_down", "medium"),
     ({"system": replace(SYSTEM, disk_free_bytes=100_000_000)}, "disk_full", "high"),

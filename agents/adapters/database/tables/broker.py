@@ -14,6 +14,7 @@ broker_accounts = Table(
     words("mode"),
     Column("fingerprint", Text, nullable=False, comment="of the key's name, never of its secret"),
     Column("confirmed", Text, nullable=False, comment="what a person typed; empty where nothing is at stake"),
+    Column("confirmed_by", Text, nullable=False, server_default="", comment="the user of the machine who typed it"),
     recorded_at(),
     check("mode_known", "mode IN ('sandbox', 'live')"),
     comment="the newest row is the account that this desk trades on",
