@@ -11,7 +11,7 @@ RUNNING = (
     Command(
         "connect",
         "connecting",
-        "an exchange's live prices, and orders there: check, write the settings",
+        "an exchange's prices and orders: check it, write settings",
         arguments.connect,
         (
             "quorum connect binance --symbols BTC/USDT ETH/USDT",
