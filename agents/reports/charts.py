@@ -157,6 +157,12 @@ def exposure_chart(time: Times, gross: Floats, net: Floats) -> bytes:
     return _png(figure)
 
 
+def load_drawing() -> None:
+    """Load what drawing needs, for whoever has to wait anyway before a report: a picture that nobody sees."""
+    figure, _ = _canvas()
+    _png(figure)
+
+
 def _percent(value: float, _position: int | None = None) -> str:
     """The label of an axis in percent."""
     return percent(value / 100.0, 0)

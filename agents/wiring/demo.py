@@ -30,6 +30,7 @@ from agents.quant.evidence import Claim, beside_holding
 from agents.quant.replay_summary import verdict_of
 from agents.replay.record import RecordedDesk
 from agents.replay.timeline import Progress
+from agents.reports.charts import load_drawing
 from agents.reports.report import standalone_html
 from agents.wiring.connections import Connections, Say
 from agents.wiring.demo_desk import demo_file, demo_settings
@@ -83,6 +84,7 @@ def run_demo(settings: Settings, connections: Connections, *, mode: str, watchin
             desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
             with watching.parts(PARTS) as (tuned, recorded):
                 replay.begin(bars, request, settings.log_folder / LOG, tuned)
+                load_drawing()  # while the agents read
                 replay.more()  # nothing is wiped before all agents have answered
                 _make_room(journal, plane, replay, say, anew=anew)
                 say("writing every decision, order and fill to TimescaleDB")
