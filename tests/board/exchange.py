@@ -4,6 +4,7 @@ daemon, TimescaleDB and ccxt's class are real."""
 from tests.board.cases import answered_by
 
 _BROKER, _DESK = "tests/unit/adapters/test_ccxt_broker.py", "tests/integration/test_exchange_orders.py"
+_KEYS, _LIMITS = "tests/integration/test_keys.py", "tests/unit/pipeline/test_risk_limits.py"
 _ACCOUNT = "tests/unit/adapters/test_fake_account.py"
 _LOST = f"{_DESK}::test_a_lost_answer_is_asked_about_and_never_sent_again"
 _PROVES = f"{_BROKER}::test_what_a_fault_at_placing_proves"
@@ -52,6 +53,57 @@ for _id, _fault, _expected, _tests in (
         "less than a step, than the least amount",
         "rounded down or refused, nothing is sent",
         (f"{_BROKER}::test_what_cannot_be_is_refused",),
+    ),
+    (
+        "F13",
+        "the exchange changes its steps while the desk trades",
+        "asked for again, once; refused again, the symbol is halted until they change",
+        (
+            f"{_BROKER}::test_rules_that_changed_are_asked_for_and_the_order_is_sent_as_they_are_now",
+            f"{_BROKER}::test_what_is_refused_again_and_again_is_sent_no_more_until_the_rules_change",
+        ),
+    ),
+    (
+        "F16",
+        "the account's report leaves a position out",
+        "a difference, never flat; no fill is made up",
+        (f"{_DESK}::test_a_position_that_the_report_leaves_out_is_a_difference_and_not_flat",),
+    ),
+    (
+        "F17",
+        "a limit of requests, a ban",
+        "left alone for as long as it says; what sells went first",
+        (f"{_BROKER}::test_at_a_limit_of_requests_it_is_left_alone_and_sales_went_first",),
+    ),
+    (
+        "F19",
+        "the price is far from the one that was decided at",
+        "not sent, told once",
+        (f"{_DESK}::test_an_order_far_from_the_last_trusted_price_is_not_sent",),
+    ),
+    (
+        "F20",
+        "a market is closed, gone, or its coin becomes ten",
+        "its symbol is halted, the others go on, nobody gets rich",
+        (
+            f"{_BROKER}::test_a_market_that_is_closed_takes_no_order_and_one_that_is_gone_holds_up_no_other",
+            f"{_DESK}::test_a_coin_that_becomes_ten_makes_nobody_rich",
+        ),
+    ),
+    (
+        "F21",
+        "orders without end",
+        "so many a minute, the rest is not placed",
+        (f"{_LIMITS}::test_orders_within_a_minute",),
+    ),
+    (
+        "F23",
+        "paper, test net and real money mixed up, another key",
+        "refused until settings, key and database agree",
+        (
+            f"{_KEYS}::test_paper_test_net_and_real_money_are_never_mixed",
+            f"{_KEYS}::test_a_desk_on_paper_does_not_take_up_one_at_an_exchange",
+        ),
     ),
     (
         "F15",
