@@ -107,10 +107,10 @@ def checked(answer: object, shape: tuple[int, ...]) -> Signals | str:
     values = {}
     for name, low in (("strength", -1.0), ("confidence", 0.0)):
         array = np.array(getattr(answer, name), dtype=np.float64, order="C")
-        array[abstained] = 0.0
-        if not bool(np.isfinite(array).all()):
+        np.copyto(array, 0.0, where=abstained)
+        least, most = (array.min(), array.max()) if array.size else (0.0, 0.0)  # NaN where one of them is
+        if not (np.isfinite(least) and np.isfinite(most)):
             return f"{name} is not finite where the agent did not abstain"
-        least, most = (array.min(), array.max()) if array.size else (0.0, 0.0)
         if least < low - ROUNDING or most > 1.0 + ROUNDING:
             return f"{name} leaves [{low:g}, 1]: {least:g} to {most:g}"
         values[name] = array if least >= low and most <= 1.0 else np.clip(array, low, 1.0)

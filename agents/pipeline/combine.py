@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Floats, Integers
 from agents.pipeline.bar import CombinedSignal, Opinions
 from agents.pipeline.parameters import Sizing
-from agents.quant.compiled import compiled, compiled_inline
+from agents.quant.compiled import compiled_bare, compiled_inline
+from agents.quant.halves import in_two
 
 PRIOR_MEAN_STRENGTH = 0.35
 PRIOR_VOTES = 100.0
@@ -21,11 +22,12 @@ PRIOR_VOTES = 100.0
 
 STEPS = 2.0**40
 """Opinions and their products, all within [-1, 1], are rounded to 1e-12; 8 million of them can be summed."""
+BLOCK = 128
+"""Bars that are summed at a time."""
 BITS = 62
 """So many agents' votes fit into one whole number."""
 
 
-@compiled
 def scale_forecasts(raw: Floats, window: int, cap: float, first: int = 0) -> tuple[Floats, Floats]:
     """Raw opinions (strength x confidence, NaN = abstained) [T, A, S] -> (forecast [T, S, A], correlation [T, A, A]),
     of the rows from `first` on.
@@ -34,74 +36,129 @@ def scale_forecasts(raw: Floats, window: int, cap: float, first: int = 0) -> tup
     correlation is the uncentred one of raw opinions over the same window (abstention counts as 0 there),
     1 on the diagonal, floored at 0: disagreement must not be levered up.
 
-    Sums are of whole `STEPS`, so they are exact: the same window gives the same bits, whatever was before it and in
-    whatever order symbols come.
+    Sums are of whole `STEPS`, so they are exact: the same window gives the same bits, whatever was before it, in
+    whatever order symbols come, and in however many parts rows are computed.
     """
     bars, agents, symbols = raw.shape
-    forecast = np.full((bars - first, symbols, agents), np.nan)
-    correlation = np.zeros((bars - first, agents, agents))
-    size = np.zeros(agents, dtype=np.int64)
-    votes = np.zeros(agents, dtype=np.int64)
-    products = np.zeros((agents, agents), dtype=np.int64)
-    # What each bar of the window brought into the sums, to be taken out again when it leaves.
-    brought_size = np.zeros((min(window, bars), agents), dtype=np.int64)
-    brought_votes = np.zeros((min(window, bars), agents), dtype=np.int64)
-    brought = np.zeros((min(window, bars), agents, agents), dtype=np.int64)
-    for t in range(bars):
-        place = t % window
-        for a in range(agents):
-            size_now, votes_now = _size_and_votes(raw[t, a])
-            size[a] += size_now - brought_size[place, a]
-            votes[a] += votes_now - brought_votes[place, a]
-            brought_size[place, a], brought_votes[place, a] = size_now, votes_now
-            for b in range(a + 1):
-                both = _common_steps(raw[t, a], raw[t, b])
-                products[a, b] += both - brought[place, a, b]
-                brought[place, a, b] = both
-        if t < first:
-            continue
-        row = t - first
-        for a in range(agents):
-            scale = (PRIOR_VOTES + votes[a]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + size[a] / STEPS)
-            for s in range(symbols):
-                value = raw[t, a, s]
-                if math.isfinite(value):
-                    forecast[row, s, a] = min(cap, max(-cap, value * scale))
-            correlation[row, a, a] = 1.0
-            for b in range(a):
-                spread = float(products[a, a]) * float(products[b, b])
-                if spread > 0.0:
-                    value = min(1.0, max(0.0, products[a, b] / math.sqrt(spread)))
-                    correlation[row, a, b] = value
-                    correlation[row, b, a] = value
+    raw = np.ascontiguousarray(raw)
+    forecast, correlation = np.empty((bars - first, symbols, agents)), np.empty((bars - first, agents, agents))
+
+    def scale(start: int, stop: int) -> None:
+        begin, part = max(0, first + start - window), slice(start, stop)
+        figures = agents * (agents + 1) // 2 + 2 * agents
+        brought, moving = np.zeros((2, figures, window + BLOCK), np.int64), np.zeros((figures, BLOCK + 1), np.int64)
+        room = np.empty((agents, BLOCK)), np.empty((figures, BLOCK)), brought[0], brought[1], moving
+        scale_rows(raw[begin : first + stop], cap, room, forecast[part], correlation[part])
+
+    in_two(scale, bars - first, raw.size)
     return forecast, correlation
 
 
-@compiled_inline
-def _size_and_votes(opinions: Floats) -> tuple[int, int]:
-    """Of an agent's opinions [S] on a bar: the sum of their sizes, and how many there are."""
-    size, votes = 0, 0
-    for value in opinions:
-        if math.isfinite(value):
-            size += _whole_steps(abs(value))
-            votes += 1
-    return size, votes
+@compiled_bare
+def scale_rows(
+    raw: Floats,
+    cap: float,
+    room: tuple[Floats, Floats, Integers, Integers, Integers],
+    forecast: Floats,
+    correlation: Floats,
+) -> None:
+    """Of the newest rows of `raw`, as many as are asked for."""
+    opinions, sums, brought, kept, moving = room
+    bars = len(raw)
+    skipped = bars - len(forecast)
+    for start in range(0, bars, BLOCK):
+        block = raw[start : start + BLOCK]
+        _sums_of_bars(block, opinions, sums)
+        _sums_of_windows(sums, len(block), brought, kept, moving)
+        brought, kept = kept, brought
+        begin, row = max(0, skipped - start), max(0, start - skipped)  # what is wanted: in the block, in the result
+        if begin < len(block):
+            wanted = slice(row, row + len(block) - begin)
+            _forecasts(block, moving, (begin, cap), opinions, forecast[wanted])
+            _correlations(moving, begin, opinions[0], correlation[wanted])
 
 
-@compiled_inline
-def _common_steps(one: Floats, other: Floats) -> int:
-    """The sum of two agents' opinions multiplied, over the symbols [S] on which both have one; without a branch, so
-    that the machine takes several symbols at once."""
-    total = 0
-    for s in range(len(one)):
-        product = one[s] * other[s]
-        total += _whole_steps(product if abs(product) < np.inf else 0.0)
-    return total
+@compiled_bare
+def _sums_of_bars(raw: Floats, opinions: Floats, sums: Floats) -> None:
+    """Whole steps of each bar: agents' products (a, b <= a), then sizes, then votes. Bars lie beside each other, so
+    that the machine takes several at once, however few symbols there are."""
+    bars, agents, symbols = raw.shape
+    sums[:] = 0.0
+    for s in range(symbols):
+        pair = 0
+        for a in range(agents):
+            mine, size, votes = opinions[a], sums[len(sums) - 2 * agents + a], sums[len(sums) - agents + a]
+            for t in range(bars):
+                here = abs(raw[t, a, s]) < np.inf
+                mine[t] = raw[t, a, s] if here else 0.0
+                votes[t] += 1.0 if here else 0.0
+            for t in range(bars):
+                size[t] += np.floor(abs(mine[t]) * STEPS + 0.5)
+            for b in range(a + 1):
+                other, both = opinions[b], sums[pair]
+                pair += 1
+                for t in range(bars):
+                    both[t] += np.floor(mine[t] * other[t] * STEPS + 0.5)
 
 
-@compiled_inline
-def _whole_steps(value: float) -> int:
-    return math.floor(value * STEPS + 0.5)
+@compiled_bare
+def _sums_of_windows(sums: Floats, bars: int, brought: Integers, kept: Integers, moving: Integers) -> None:
+    """Of a window's last bars, for each bar of a block. `brought` is what they brought in, to be taken out when they
+    leave, and `kept` that for the next block; `moving` begins with the sums before the block."""
+    window = brought.shape[1] - BLOCK
+    for figure in range(len(sums)):
+        came, now, into = brought[figure], sums[figure], moving[figure, 1:]
+        newest, later, next_came = came[window:], came[bars:], kept[figure]
+        for t in range(bars):
+            newest[t] = int(now[t])
+        for t in range(bars):
+            into[t] = newest[t] - came[t]
+        total = moving[figure, 0]
+        for t in range(bars):
+            total += into[t]
+            into[t] = total
+        moving[figure, 0] = total
+        for k in range(window):
+            next_came[k] = later[k]
+
+
+@compiled_bare
+def _forecasts(raw: Floats, sums: Integers, wanted: tuple[int, float], scales: Floats, forecast: Floats) -> None:
+    begin, cap = wanted
+    bars, symbols, agents = forecast.shape
+    for a in range(agents):
+        sizes, votes = sums[len(sums) - 2 * agents + a, begin + 1 :], sums[len(sums) - agents + a, begin + 1 :]
+        scale = scales[a]
+        for t in range(bars):
+            scale[t] = (PRIOR_VOTES + votes[t]) / (PRIOR_VOTES * PRIOR_MEAN_STRENGTH + sizes[t] / STEPS)
+    newest = raw[begin:]
+    for t in range(bars):
+        for s in range(symbols):
+            into = forecast[t, s]
+            for a in range(agents):
+                value = newest[t, a, s] * scales[a, t]
+                value = cap if value > cap else value
+                into[a] = -cap if value < -cap else value
+
+
+@compiled_bare
+def _correlations(sums: Integers, begin: int, row: Floats, correlation: Floats) -> None:
+    bars, agents, _ = correlation.shape
+    for a in range(agents):
+        first = a * (a + 1) // 2
+        mine = sums[first + a, begin + 1 :]
+        for b in range(a):
+            both, other = sums[first + b, begin + 1 :], sums[b * (b + 1) // 2 + b, begin + 1 :]
+            for t in range(bars):
+                spread = float(mine[t]) * float(other[t])
+                value = both[t] / math.sqrt(spread if spread > 0.0 else 1.0)
+                value = value if (value > 0.0) & (spread > 0.0) else 0.0
+                row[t] = value if value < 1.0 else 1.0
+            for t in range(bars):
+                correlation[t, a, b] = row[t]
+                correlation[t, b, a] = row[t]
+        for t in range(bars):
+            correlation[t, a, a] = 1.0
 
 
 @compiled_inline

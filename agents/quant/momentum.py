@@ -10,12 +10,14 @@ import math
 import numpy as np
 
 from agents.core.types import Floats
-from agents.quant.compiled import compiled
+from agents.quant.compiled import compiled, compiled_bare
 from agents.quant.indicators import LONGEST_GAP_BARS, volatility
 from agents.quant.windows import blocks_of, rolling_extreme, rolling_mean
 
 LEAST_SYMBOLS = 3
 """A cross-section of fewer symbols has no middle to stand above or below."""
+AT_ONCE = 8
+"""A row's room is a multiple of it, so that no symbol is compared alone."""
 DECIMALS = 12
 """Compared values are rounded so, lest a rank hang on the last bits of a sum."""
 
@@ -50,31 +52,34 @@ def standard_change(change: Floats, close: Floats, span: int, skip: int) -> Floa
     return change / (volatility(close, span, span // 2) * math.sqrt(span - skip))
 
 
-@compiled
-def _places(values: Floats) -> Floats:
-    bars, symbols = values.shape
-    result = np.full((bars, symbols), np.nan)
-    for t in range(bars):
-        row = values[t]
-        count = 0
-        for s in range(symbols):
-            count += 1 if abs(row[s]) < np.inf else 0
-        if count < LEAST_SYMBOLS:
-            continue
-        for s in range(symbols):
-            own, twice = row[s], 0
-            for k in range(symbols):
-                twice += 2 if (row[k] < own) & (row[k] > -np.inf) else 0
-                twice += 1 if row[k] == own else 0
-            if math.isfinite(own):
-                result[t, s] = (twice - count) / (count - 1.0)
-    return result
-
-
 def place_among_symbols(values: Floats) -> Floats:
     """Each symbol's place among those with a value at the same bar: -1 the lowest, 0 the middle, +1 the highest, in
     equal steps (ties share a place); NaN where fewer than LEAST_SYMBOLS have one."""
-    return _places(np.round(values, DECIMALS))
+    result = np.empty(values.shape)
+    room = np.empty((2, -(-values.shape[1] // AT_ONCE) * AT_ONCE))
+    _places(np.round(values, DECIMALS), room, result)
+    return result
+
+
+@compiled_bare
+def _places(values: Floats, room: Floats, result: Floats) -> None:
+    bars, symbols = values.shape
+    row, twice = room[0], room[1]
+    row[:] = np.nan
+    for t in range(bars):
+        count = 0
+        for s in range(symbols):
+            here = abs(values[t, s]) < np.inf
+            row[s] = values[t, s] if here else np.nan
+            count += 1 if here else 0
+        twice[:] = 0.0
+        for k in range(symbols):
+            other = row[k]
+            for s in range(len(row)):
+                twice[s] += (1.0 if other < row[s] else 0.0) + (1.0 if other <= row[s] else 0.0)
+        for s in range(symbols):
+            known = (count >= LEAST_SYMBOLS) and abs(row[s]) < np.inf
+            result[t, s] = (twice[s] - count) / (count - 1.0) if known else np.nan
 
 
 def ichimoku(
@@ -89,40 +94,42 @@ def ichimoku(
     drawn = max(0, first - lengths[1])  # the first row whose cloud is seen
     since = min(blocks_of(drawn, length) for length in lengths)
     tops, bottoms = np.log(high[since:]), np.log(low[since:])
-    conversion, base, slow = (_middle(tops, bottoms, length, drawn - since) for length in lengths)
-    leading = [_later(span, lengths[1])[first - drawn :] for span in ((conversion + base) / 2.0, slow)]
-    return _beyond(np.log(close[first:]), *leading), (conversion - base)[first - drawn :]
+    conversion, base, slow = (_middle(tops, bottoms, length, drawn - since).reshape(-1) for length in lengths)
+    prices = np.log(close[first:])
+    cloud, lines = np.empty(prices.shape), np.empty(prices.shape)
+    ahead = lengths[1] * prices.shape[1]
+    _beyond(prices.reshape(-1), (conversion, base, slow), ahead, cloud.reshape(-1), lines.reshape(-1))
+    return cloud, lines
 
 
-@compiled
-def _beyond(price: Floats, one_edge: Floats, other_edge: Floats) -> Floats:
-    """How far prices lie beyond a cloud of these two edges: 0 inside, positive above."""
-    bars, symbols = price.shape
-    result = np.empty((bars, symbols))
-    for t in range(bars):
-        for s in range(symbols):
-            one, other = one_edge[t, s], other_edge[t, s]
-            above = price[t, s] - (one if one > other else other)
-            below = (other if one > other else one) - price[t, s]
-            known = abs(one + other + price[t, s]) < np.inf
-            beyond = (above if above > 0.0 else 0.0) - (below if below > 0.0 else 0.0)
-            result[t, s] = beyond if known else np.nan
-    return result
+@compiled_bare
+def _beyond(prices: Floats, middles: tuple[Floats, Floats, Floats], ahead: int, cloud: Floats, lines: Floats) -> None:
+    """How far the newest prices lie beyond a cloud that was drawn `ahead`, 0 inside; and the lines' distance. Of
+    middles there may be more rows."""
+    conversion, base, slow = middles
+    newest_conversion, newest_base = conversion[len(base) - len(lines) :], base[len(base) - len(lines) :]
+    for i in range(len(lines)):
+        lines[i] = newest_conversion[i] - newest_base[i]
+    unseen = min(max(0, ahead - (len(base) - len(lines))), len(cloud))  # rows for which no cloud was drawn yet
+    cloud[:unseen] = np.nan
+    begin = max(0, len(base) - len(lines) - ahead)
+    leading, following, edge = conversion[begin:], base[begin:], slow[begin:]
+    seen, into = prices[unseen:], cloud[unseen:]
+    for i in range(len(into)):
+        one, other, price = (leading[i] + following[i]) / 2.0, edge[i], seen[i]
+        above = price - (one if one > other else other)
+        below = (other if one > other else one) - price
+        beyond = (above if above > 0.0 else 0.0) - (below if below > 0.0 else 0.0)
+        into[i] = beyond if abs(one + other + price) < np.inf else np.nan
 
 
 def _middle(tops: Floats, bottoms: Floats, length: int, first: int) -> Floats:
     """Middle of the range of `length` bars, of log prices, of the rows from `first` on."""
     begin = blocks_of(first, length)
-    highest = rolling_extreme(tops[begin:], length, length // 2, 1.0)
-    lowest = rolling_extreme(bottoms[begin:], length, length // 2, -1.0)
-    return ((highest + lowest) / 2.0)[first - begin :]
-
-
-def _later(values: Floats, bars: int) -> Floats:
-    """What was known `bars` bars ago."""
-    result = np.full(values.shape, np.nan)
-    result[bars:] = values[: max(0, len(values) - bars)]
-    return result
+    middle = rolling_extreme(tops[begin:], length, length // 2, 1.0)
+    middle += rolling_extreme(bottoms[begin:], length, length // 2, -1.0)
+    middle /= 2.0
+    return middle[first - begin :]
 
 
 def above_mean(close: Floats, window: int) -> Floats:

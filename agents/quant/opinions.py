@@ -17,7 +17,8 @@ def bounded_opinions(close: Floats, strength: Floats, confidence: Floats) -> tup
     if strength.shape != shape:  # the same for all symbols
         strength, confidence = (np.repeat(values, shape[1], axis=1) for values in (strength, confidence))
     said, sure, abstained = np.empty(shape), np.empty(shape), np.empty(shape, dtype=np.bool_)
-    _bound(close, strength, confidence, (said, sure), abstained)
+    opinion = said.reshape(-1), sure.reshape(-1)
+    _bound(close.reshape(-1), strength.reshape(-1), confidence.reshape(-1), opinion, abstained.reshape(-1))
     return said, sure, abstained
 
 
@@ -26,44 +27,29 @@ def _bound(
     close: Floats, strength: Floats, confidence: Floats, opinion: tuple[Floats, Floats], abstained: Booleans
 ) -> None:
     said, sure = opinion
-    for t in range(len(close)):
-        for s in range(close.shape[1]):
-            x, c = strength[t, s], confidence[t, s]
-            here = (abs(close[t, s]) < np.inf) & (abs(x) < np.inf) & (abs(c) < np.inf)
-            x = -1.0 if x < -1.0 else x
-            x = 1.0 if x > 1.0 else x
-            c = c if c > 0.0 else 0.0
-            c = 1.0 if c > 1.0 else c
-            said[t, s] = x if here else 0.0
-            sure[t, s] = c if here else 0.0
-            abstained[t, s] = not here
+    for i in range(len(close)):
+        x, c = strength[i], confidence[i]
+        here = (abs(close[i]) < np.inf) & (abs(x) < np.inf) & (abs(c) < np.inf)
+        x = -1.0 if x < -1.0 else x
+        x = 1.0 if x > 1.0 else x
+        c = c if c > 0.0 else 0.0
+        c = 1.0 if c > 1.0 else c
+        said[i] = x if here else 0.0
+        sure[i] = c if here else 0.0
+        abstained[i] = not here
 
 
-@compiled
-def agreement(total: Floats, spoken: Floats) -> Floats:
-    """How far votes agree: |their sum| over the sum of their sizes, 0 where nobody says anything, NaN where unknown."""
-    bars, symbols = total.shape
-    result = np.empty((bars, symbols))
+def raw_opinions(strength: Floats, confidence: Floats, abstained: Booleans, raw: Floats) -> None:
+    """strength x confidence into `raw` [T, S], which may be one agent's part of a larger array; NaN where abstained."""
+    _multiply(strength, confidence, abstained, raw)
+
+
+@compiled_bare
+def _multiply(strength: Floats, confidence: Floats, abstained: Booleans, raw: Floats) -> None:
+    bars, symbols = strength.shape
     for t in range(bars):
         for s in range(symbols):
-            size = spoken[t, s]
-            result[t, s] = abs(total[t, s]) / size if size > 1e-12 else 0.0 * size
-    return result
-
-
-@compiled
-def place_between(value: Floats, low: Floats, high: Floats) -> Floats:
-    """-1 at `low`, +1 at `high`, cut there; NaN where both are the same but for rounding."""
-    bars, symbols = value.shape
-    result = np.empty((bars, symbols))
-    for t in range(bars):
-        for s in range(symbols):
-            width = high[t, s] - low[t, s]
-            place = 2.0 * (value[t, s] - low[t, s]) / width - 1.0
-            place = -1.0 if place < -1.0 else place
-            place = 1.0 if place > 1.0 else place
-            result[t, s] = place if width > 1e-12 * abs(high[t, s]) else np.nan
-    return result
+            raw[t, s] = np.nan if abstained[t, s] else strength[t, s] * confidence[t, s]
 
 
 @compiled

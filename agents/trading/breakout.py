@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
-
-import numpy as np
 
 from agents.core.types import Floats, Panel, Signals
-from agents.quant.opinions import agreement, place_between
+from agents.quant.votes import mean_place, place_between
 from agents.quant.windows import rolling_extreme
 from agents.trading.base import TradingAgent, direction, pack_signals
 
@@ -39,13 +36,9 @@ class Breakout(TradingAgent):
 
     def signals(self, panel: Panel) -> Signals:
         places = [_place(panel, window) for window in self.parameters.windows]
-        total = sum(places[1:], places[0])
-        strength = total / len(places)
-        sizes = [np.abs(p) for p in places]
-        spoken = sum(sizes[1:], sizes[0])
-        edge = reduce(np.maximum, sizes)
+        strength, agreed, edge = mean_place(places)
         evidence = {f"c{w}": p for w, p in zip(self.parameters.windows, places, strict=True)}
-        return pack_signals(panel, strength, agreement(total, spoken) * edge, evidence)
+        return pack_signals(panel, strength, agreed * edge, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         shown = ", ".join(f"{name[1:]} bars {place:+.2f}" for name, place in evidence.items())

@@ -17,6 +17,7 @@ from agents.core.clock import Clock
 from agents.core.ports import Agent
 from agents.core.seats import Seat
 from agents.core.types import Panel, Signals, WorkLogEntry
+from agents.quant.opinions import raw_opinions
 from agents.trading.inside import InsideSeat
 
 REPLAY_PATIENCE, LONGEST_S = 20.0, 240.0
@@ -150,6 +151,5 @@ def raw_forecasts(signals: Sequence[Signals]) -> np.ndarray[tuple[int, ...], np.
     bars, symbols = signals[0].strength.shape
     raw = np.empty((bars, len(signals), symbols))
     for a, said in enumerate(signals):
-        np.multiply(said.strength, said.confidence, out=raw[:, a])
-        np.copyto(raw[:, a], np.nan, where=said.abstained)
+        raw_opinions(said.strength, said.confidence, said.abstained, raw[:, a])
     return raw

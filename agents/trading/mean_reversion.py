@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.core.types import Panel, Signals
+from agents.quant.votes import against_stretch
 from agents.quant.windows import rolling_mean_std
 from agents.trading.base import TradingAgent, direction, pack_signals
 
@@ -45,11 +46,7 @@ class MeanReversion(TradingAgent):
         p = self.parameters
         prices = np.log(panel.close)
         mean, deviation = rolling_mean_std(prices, p.window, (p.window * 2) // 3)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            distance = np.where(deviation > 1e-9, (prices - mean) / deviation, np.nan)
-        size = np.abs(distance)
-        strength = np.where(size >= p.quiet, -distance / p.full, np.nan)
-        confidence = (size - p.quiet) / (p.full - p.quiet)
+        distance, strength, confidence = against_stretch(prices, mean, deviation, p.quiet, p.full)
         return pack_signals(panel, strength, confidence, {"z": distance})
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:

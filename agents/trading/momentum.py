@@ -10,7 +10,7 @@ import numpy as np
 from agents.core.types import Panel, Signals
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.quant.momentum import past_change, place_among_symbols, standard_change
-from agents.quant.opinions import agreement
+from agents.quant.votes import alone_and_among_peers
 from agents.trading.base import MOST_REMEMBERED_BARS, YEAR_BARS, TradingAgent, direction, pack_signals
 
 
@@ -56,11 +56,9 @@ class Momentum(TradingAgent):
             missing = np.full(panel.close.shape, np.nan)
             return pack_signals(panel, missing, missing, {})
         change = past_change(panel.close, self._span, self._skip)
-        own = np.clip(standard_change(change, panel.close, self._span, self._skip), -1.0, 1.0)
+        own = standard_change(change, panel.close, self._span, self._skip)
         among = place_among_symbols(np.where(np.isfinite(own) & np.isfinite(panel.close), change, np.nan))
-        second = np.where(np.isfinite(among), among, own)
-        strength, spoken = (own + second) / 2.0, (np.abs(own) + np.abs(second)) / 2.0
-        agreed = agreement(strength, spoken)
+        strength, agreed = alone_and_among_peers(own, among)
         return pack_signals(panel, strength, agreed, {"change": change, "own": own, "among": among})
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:

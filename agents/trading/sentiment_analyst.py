@@ -97,19 +97,19 @@ class SentimentAnalyst(TradingAgent):
 def market_fear_greed(panel: Panel, p: SentimentParameters) -> Floats:
     """The market's own fear-and-greed index, 0 (fear) to 100 (greed), [T, 1]; NaN in warm-up."""
     prices = np.log(panel.close)
-    moves = np.full(prices.shape, np.nan)
-    moves[1:] = prices[1:] - prices[:-1]
-    market_move = mean_over_symbols(moves)
+    market_move = np.full((len(prices), 1), np.nan)
+    market_move[1:] = mean_over_symbols(prices[1:] - prices[:-1])
     momentum = rolling_mean(market_move, p.momentum_window, p.momentum_window // 2)
     mean = rolling_mean(prices, p.breadth_window, p.breadth_window // 2)
     breadth = share_above(prices, mean)
     calm = -mean_over_symbols(volatility(panel.close, p.volatility_window, p.volatility_window // 2))
-    high = rolling_extreme(panel.high, p.strength_window, p.strength_window // 2, 1.0)
-    low = rolling_extreme(panel.low, p.strength_window, p.strength_window // 2, -1.0)
-    upper = share_above(panel.close, (high + low) / 2.0)
-    parts = [_quantised(part) for part in (momentum, breadth, calm, upper)]
-    ranks = [percentile_rank(part, p.rank_window, p.rank_window // 2) for part in parts]
-    index: Floats = 100.0 * np.mean(np.stack(ranks), axis=0)
+    middle = rolling_extreme(panel.high, p.strength_window, p.strength_window // 2, 1.0)
+    middle += rolling_extreme(panel.low, p.strength_window, p.strength_window // 2, -1.0)
+    middle /= 2.0
+    upper = share_above(panel.close, middle)
+    parts = _quantised(np.hstack([momentum, breadth, calm, upper]))
+    ranks = percentile_rank(parts, p.rank_window, p.rank_window // 2)
+    index: Floats = 100.0 * np.mean(np.ascontiguousarray(ranks.T), axis=0)[:, None]
     return index
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from agents.quant.indicators import (
     volatility,
 )
 from agents.quant.momentum import ichimoku
-from agents.quant.opinions import agreement
+from agents.quant.votes import in_scale, trend_and_contrary
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
@@ -70,21 +71,17 @@ class TechnicalAnalyst(TradingAgent):
         """Of the rows from `first` on."""
         p, close = self.parameters, panel.close
         size = volatility(close, p.macd_slow, p.macd_slow - 1, first)
-        gap = moving_average_gap(np.log(close), p.macd_fast, p.macd_slow, first) / (
-            size * np.sqrt(p.macd_slow - p.macd_fast)
-        )
-        cloud, lines = (
-            distance / (size * np.sqrt(p.ichimoku[1]))
-            for distance in ichimoku(panel.high, panel.low, close, p.ichimoku, first)
-        )
+        gap = moving_average_gap(np.log(close), p.macd_fast, p.macd_slow, first)
+        in_scale(gap, size, math.sqrt(p.macd_slow - p.macd_fast))
+        cloud, lines = ichimoku(panel.high, panel.low, close, p.ichimoku, first)
+        for distance in (cloud, lines):
+            in_scale(distance, size, math.sqrt(p.ichimoku[1]))
         index = rsi(close, p.rsi_length, first)
         percent_b = bollinger_percent_b(close, p.bollinger_window, p.bollinger_width, first)
-        trend = (np.tanh(gap) + (np.tanh(cloud) + np.tanh(lines)) / 2.0) / 2.0
-        contrary = (np.clip((50.0 - index) / 20.0, -1.0, 1.0) + np.clip(1.0 - 2.0 * percent_b, -1.0, 1.0)) / 2.0
-        against = (1.0 - np.abs(trend)) * contrary
-        strength, spoken = trend + against, np.abs(trend) + np.abs(against)
+        with_trend = np.tanh(gap), np.tanh(cloud), np.tanh(lines, out=lines)
+        strength, agreed = trend_and_contrary(with_trend, index, percent_b)
         evidence = {"macd": gap, "cloud": cloud, "rsi": index, "percent_b": percent_b}
-        return pack_signals(panel.rows(first, len(close)), strength, agreement(strength, spoken), evidence)
+        return pack_signals(panel.rows(first, len(close)), strength, agreed, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         cloud = evidence["cloud"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from agents.core.types import Panel, Signals
 from agents.quant.indicators import forgetting_bars, trend_crossover, volatility
+from agents.quant.votes import mean_vote, silence_before
 from agents.trading.base import TradingAgent, direction, pack_signals
 
 
@@ -51,16 +52,12 @@ class TrendFollower(TradingAgent):
         """Of the rows from `first` on."""
         p = self.parameters
         prices = np.log(panel.close)
-        seen = np.cumsum(np.isfinite(prices), axis=0)[first:]
         bar_volatility = volatility(panel.close, p.volatility_window, p.volatility_window // 2, first)
         pairs = [trend_crossover(prices, bar_volatility, float(fast), float(slow)) for fast, slow in p.speeds]
-        crossovers, responses = [x for x, _ in pairs], [response for _, response in pairs]
-        strength = sum(responses[1:], responses[0]) / len(responses)
-        signs = [np.sign(x) for x in crossovers]
-        agreement = np.abs(sum(signs[1:], signs[0])) / len(signs)
-        ready = seen >= min(slow for _, slow in p.speeds)
-        evidence = {f"x{slow}": x for (_, slow), x in zip(p.speeds, crossovers, strict=True)}
-        return pack_signals(panel.rows(first, len(prices)), np.where(ready, strength, np.nan), agreement, evidence)
+        strength, same_sign = mean_vote([response for _, response in pairs], [x for x, _ in pairs])
+        silence_before(strength, prices, min(slow for _, slow in p.speeds))
+        evidence = {f"x{slow}": x for (_, slow), (x, _) in zip(p.speeds, pairs, strict=True)}
+        return pack_signals(panel.rows(first, len(prices)), strength, same_sign, evidence)
 
     def explain(self, evidence: Mapping[str, float], strength: float) -> str:
         shown = ", ".join(f"{name[1:]} bars {x:+.2f}" for name, x in evidence.items())

@@ -24,6 +24,7 @@ from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
 from agents.pipeline.parameters import FillModel, Parameters, RiskLimits, Sizing
 from agents.pipeline.risk import apply_limits, control_risk_state, next_risk_state
+from agents.quant import halves
 
 NAN = np.nan
 ACTIVE, REDUCING, HALTED = RiskState
@@ -112,6 +113,23 @@ def test_scaling_by_brute_force(seed):
                     # What is rounded: the product of the two, and each one's square under the root.
                     bound = 1e-12 + rounding * (1 / norm + (1 / (squares - rounding)).sum() / 2)
                     assert abs(correlation[t, a, b] - max(0.0, (x @ y) / norm)) <= bound
+
+
+@pytest.mark.parametrize("symbols", [1, 3])
+@pytest.mark.parametrize("window", [12, 250])
+def test_scaling_many_bars_in_two_halves_gives_each_the_bits_of_its_own_window(monkeypatch, window, symbols):
+    """Whatever blocks and halves a bar falls in, and from whichever row figures are wanted."""
+    rng = np.random.default_rng(window)
+    raw = np.clip(rng.normal(0, 0.5, (600, 4, symbols)), -1, 1)
+    raw[rng.random(raw.shape) < 0.3] = NAN
+    raw[:, 2] = NAN
+    monkeypatch.setattr(halves, "WORTHWHILE", 1)
+    for first in (0, 333, 599):
+        forecast, correlation = scale_forecasts(raw, window, 2.0, first)
+        for t in range(first, 600, 7):
+            alone = scale_forecasts(raw[max(0, t - window + 1) : t + 1], window, 2.0, min(t, window - 1))
+            assert forecast[t - first].tobytes() == alone[0][0].tobytes()
+            assert correlation[t - first].tobytes() == alone[1][0].tobytes()
 
 
 def opinions(forecast):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agents.quant import indicators
+from agents.quant import indicators, ranks
 from agents.quant.indicators import (
     bollinger_percent_b,
     changes,
@@ -188,11 +190,14 @@ def test_percentile_rank_counts_ties_half():
     st.lists(st.sampled_from([1.0, 2.0, 2.5, 3.0, 7.0, np.nan]), min_size=1, max_size=60),
     st.integers(1, 12),
     st.integers(1, 6),
+    st.sampled_from([0, 3, 32]),
 )
-def test_windows_that_are_kept_answer_as_windows_that_are_looked_through(column, window, minimum):
-    """To the bit, with ties, gaps and values that come again just when they leave."""
+def test_windows_that_are_kept_answer_as_windows_that_are_looked_through(column, window, minimum, few):
+    """To the bit, with ties, gaps and values that come again just when they leave; ranks by counting, by comparing, and
+    by comparing after counting was given up."""
     values = np.array(column)[:, None]
-    rank, high = percentile_rank(values, window, minimum), rolling_extreme(values, window, minimum, 1.0)
+    with mock.patch.object(ranks, "FEW", few):
+        rank, high = percentile_rank(values, window, minimum), rolling_extreme(values, window, minimum, 1.0)
     low = rolling_extreme(values, window, minimum, -1.0)
     for t, value in enumerate(column):
         seen = [v for v in column[max(0, t - window + 1) : t + 1] if np.isfinite(v)]
