@@ -31,7 +31,7 @@ VOLATILITY_PERIODS = 20.0
 """A volatility is drawn to the mean of all as if that had been seen for so many periods."""
 ROUNDING = 1e-14
 """A weight that lies so far outside a bound lies on it."""
-NO_TRADE_SHARE = 0.18
+NO_TRADE_SHARE = 0.20
 """Of an equal weight: while no weight is further from its target, nothing moves; else all move to half of that."""
 
 
