@@ -136,7 +136,7 @@ def test_what_is_from_replay_is_marked_wherever_it_is_shown():
 def test_holding_says_how_small_the_wish_is():
     desk = tuned_desk([0.0] * 6, 60, seed=5, every=5)
     assert re.search(
-        r"Weights are held: the largest wish is \d\.\d points, below 3\.0", verdict_of(desk.facts).sentence
+        r"Weights are held: the largest wish is \d\.\d points, below 3\.3", verdict_of(desk.facts).sentence
     )
 
 
