@@ -17,9 +17,11 @@ from agents.quant.bounded_weights import SolverError
 from agents.quant.compiled import compiled
 from agents.quant.limits import Limits, bounds
 from agents.quant.portfolios import max_sharpe
+from agents.quant.regime_skill import regime_skill
 from agents.quant.target import least_quadratic, target_of, traded, views_of
 
 TEXTBOOK_DAYS = 90
+RELEARNT_DAYS = 5
 
 
 class Bounds(NamedTuple):
@@ -60,6 +62,27 @@ def _follow(
             if np.isfinite(target[0]):
                 held[t + 1] = traded(held[t], target, rules.step)
     return held
+
+
+def by_regime(drawn: Draw, rules: Bounds) -> Floats:
+    """The default with what is believed of skills in the state that the market is in, learnt anew every fifth day."""
+    returns, regime = drawn.returns, drawn.regime
+    days, agents = returns.shape
+    anchor = np.full(agents, 1.0 / agents)
+    state, pace, scratch = no_beliefs(agents), pace_of(YEAR), room_for(agents)
+    held, shift = np.tile(anchor, (days + 1, 1)), np.zeros((agents, 2))
+    for t in range(days):
+        _take_in(state, returns[t : t + 1], pace, scratch)
+        held[t + 1] = held[t]
+        if t % RELEARNT_DAYS == 0:
+            shift = regime_skill(returns[: t + 1], regime[: t + 1], 2, YEAR).shift
+        if state.clock[0] >= rules.first:
+            views = views_of(state, pace.root_year)
+            now = regime[min(t + 1, days - 1)]
+            target = target_of(views._replace(skill=views.skill + shift[:, now]), anchor, rules.low, rules.high)
+            if np.isfinite(target[0]):
+                held[t + 1] = traded(held[t], target, rules.step)
+    return held[:-1]
 
 
 def textbook(drawn: Draw, rules: Bounds) -> Floats:
@@ -122,6 +145,7 @@ PLAYERS: dict[str, Callable[[Draw, Bounds], Floats]] = {
     "none": equal,
     "oracle": oracle,
     "adaptive": adaptive,
+    "by_regime": by_regime,
     "max_sharpe": textbook,
 }
 

@@ -20,6 +20,11 @@ and beside these, for what else can be odd about agents:
     abstaining                  star, in which every second agent, with the star, has an opinion on 3 days in 10
     yearly                      switch, with a chance of 1/252 a day
     losers                      all are worth -0.7
+    regimes                     the market is in one of two states, for 100 days on average; half of the agents are
+                                worth 1.8 in the one and -0.6 in the other, the rest the other way round
+    late_regimes                regimes, of which the desk learns 15 days late
+
+In every world the desk is told of a state of the market; but for the last two it means nothing.
 """
 
 from __future__ import annotations
@@ -30,11 +35,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.types import Floats
+from agents.core.types import Floats, Integers
 
 YEAR = 252
 VOLATILITY, CORRELATION = 0.01, 0.2
 CLONE_CORRELATION = 0.95
+SPELL_DAYS, LATE_DAYS = 100.0, 15
 UNSEEN = 2_000_000
 """Seeds from here on were never looked at while anything was being chosen; smaller ones are for that."""
 
@@ -43,11 +49,13 @@ MAIN = ("equal", "star", "spread", "drift", "death", "switch")
 
 class Draw(NamedTuple):
     """What the agents earned, NaN where one had no opinion or did not exist, and their skills; [days, agents] each.
-    `covariance` [A, A] is the true one, of a day."""
+    `covariance` [A, A] is the true one, of a day; `regime` [days], 0 or 1, is what the desk takes for the state of the
+    market when a day begins."""
 
     returns: Floats
     skill: Floats
     covariance: Floats
+    regime: Integers
 
 
 Skills = Callable[[np.random.Generator, int, int], Floats]
@@ -57,11 +65,23 @@ def draw(name: str, agents: int, days: int, seed: int) -> Draw:
     """One draw of a world; KeyError for a name that is not in WORLDS."""
     rng = np.random.default_rng([WORLDS.index(name), agents, days, seed])
     skill = SKILLS[name](rng, days, agents)
+    regime = _spells(np.random.default_rng([len(WORLDS), WORLDS.index(name), agents, days, seed]), days)
+    if name.endswith("regimes"):
+        skill = 0.6 + 1.2 * np.where((regime[:, None] + np.arange(agents)) % 2 == 0, 1.0, -1.0)
+    if name == "late_regimes":
+        regime = np.concatenate([np.full(min(days, LATE_DAYS), regime[0]), regime[:-LATE_DAYS]])[:days]
     star = int(np.argmax(skill[0]))
     loading = _correlation(name, agents, star)
     noise = _noise(rng, name, days, agents) @ np.linalg.cholesky(loading).T
     returns = VOLATILITY * (skill / math.sqrt(YEAR) + noise)
-    return Draw(np.where(_absent(rng, name, days, agents, star), np.nan, returns), skill, VOLATILITY**2 * loading)
+    returns = np.where(_absent(rng, name, days, agents, star), np.nan, returns)
+    return Draw(returns, skill, VOLATILITY**2 * loading, regime)
+
+
+def _spells(rng: np.random.Generator, days: int) -> Integers:
+    """[days] of two states, each of which lasts SPELL_DAYS on average."""
+    changed = rng.random(days) < 1.0 / SPELL_DAYS
+    return np.asarray((rng.integers(2) + np.cumsum(changed)) % 2)
 
 
 def _star(rng: np.random.Generator, days: int, agents: int) -> Floats:
@@ -123,6 +143,8 @@ SKILLS: dict[str, Skills] = {
     "abstaining": _star,
     "yearly": _switch(1.0 / 252.0),
     "losers": _all(-0.7),
+    "regimes": _all(0.6),
+    "late_regimes": _all(0.6),
 }
 WORLDS = tuple(SKILLS)
 

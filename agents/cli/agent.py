@@ -25,7 +25,7 @@ ORDER BY array_position(ARRAY['probation', 'shadow', 'decaying', 'full', 'retire
 
 
 def agent(options: Namespace, screen: Screen) -> int:
-    """The five actions; those about a user's own file are in `own_agent` and `own_check`."""
+    """The six actions; those about a user's own file are in `own_agent` and `own_check`."""
     if options.action == "new":
         new(options, screen)
     elif options.action == "check":
@@ -34,6 +34,10 @@ def agent(options: Namespace, screen: Screen) -> int:
         return check(options, screen)
     elif options.action == "list":
         _list(options, screen)
+    elif options.action == "regimes":
+        from agents.cli.regimes import regimes  # here: statistics take longer to import than a list to show
+
+        regimes(options, screen)
     else:
         _change(options, screen)
     return 0

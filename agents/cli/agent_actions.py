@@ -31,6 +31,7 @@ def _new(parser: ArgumentParser) -> None:
 
 AGENT = (
     Action("list", "where every agent stands", add_demo, ("quorum agent list",)),
+    Action("regimes", "does an agent's skill differ by the market's regime?", add_demo, ("quorum agent regimes",)),
     Action(
         "promote",
         "listen to one in shadow, whatever its evidence",

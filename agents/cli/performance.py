@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
+from rich.text import Text
 
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader, EquityCurves
@@ -43,6 +44,9 @@ def summary(reader: DeskReader) -> Row:
         "value_added": reader.value_added(),
         "mute": reader.mute(),
         "retired": reader.retired(),
+        "effective": {
+            name: one._asdict() | {"why": one.why} for name, one in sorted(reader.effective_weights().items())
+        },
     }
 
 
@@ -94,3 +98,13 @@ def added_words(row: Row | None) -> str:
         return str(row["verdict"])
     ends = f"[{number(100.0 * row['return_low'], 1, sign=True)}, {percent(row['return_high'], sign=True)}]"
     return f"{percent(row['return_a_year'], sign=True)} {ends}"
+
+
+def effective_lines(effective: Mapping[str, Row]) -> list[Text]:
+    """Whom the desk does not listen to as much as was earned, or more, and why; one line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, row in effective.items():
+        if row["why"]:
+            change = f"{name} {percent(row['earned'], 0)} -> {percent(row['effective'], 0)}"
+            reasons.setdefault(row["why"], []).append(change)
+    return [Text(f"In effect: {', '.join(names)}: {why}") for why, names in reasons.items()]

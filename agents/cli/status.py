@@ -19,7 +19,7 @@ from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
-from agents.cli.performance import added_words, summary
+from agents.cli.performance import added_words, effective_lines, summary
 from agents.cli.reconcile import account_lines, break_tables
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
@@ -135,6 +135,7 @@ def summary_tables(document: Row) -> list[Table | Text]:
         _books_table(document),
         *held,
         _agents_table(document["agents"], document["value_added"]),
+        *effective_lines(document["effective"]),
         *_mute_lines(document),
         *_retired_lines(document),
         Text(line),

@@ -13,9 +13,11 @@ from rich.text import Text
 
 from agents.adapters.database.engine import Row
 from agents.adapters.database.reader import DeskReader
+from agents.cli.performance import effective_lines
 from agents.cli.screen import Screen, rows_table
 from agents.core.believed import Believed, believed
 from agents.core.clock import SystemClock
+from agents.core.effective import EffectiveWeight
 from agents.core.errors import UsageError
 from agents.core.external import ExternalAdvice
 from agents.core.settings import Settings, load_settings
@@ -90,19 +92,33 @@ def _show(reader: DeskReader, screen: Screen, external: Advice) -> None:
     if not rows:
         screen.result(rows, "no weights yet: no decision was made")
         return
-    one, belief = rows[0], newest_belief(reader)
+    one, belief, effective = rows[0], newest_belief(reader), reader.effective_weights()
     since = _minute(one["timestamp"])
     weights = [
-        {"agent": row["agent_name"], "weight": percent(row["weight"])} | believed_cells(belief, row["agent_name"])
+        {"agent": row["agent_name"], "weight": percent(row["weight"])}
+        | _effective_cells(effective.get(row["agent_name"]))
+        | believed_cells(belief, row["agent_name"])
         for row in rows
     ]
     screen.result(
-        [row | _believed_numbers(belief, row["agent_name"]) for row in rows],
+        [
+            row | _believed_numbers(belief, row["agent_name"]) | _effective_numbers(effective.get(row["agent_name"]))
+            for row in rows
+        ],
         rows_table("Weights in force", weights, tuple(weights[0])),
         Text(f"version {one['version']}, in force since {since} UTC, from {one['source']}: {one['reason']}"),
         *([Text(whole_sentence(belief))] if belief else []),
+        *effective_lines({name: own._asdict() | {"why": own.why} for name, own in sorted(effective.items())}),
         *map(Text, advice_sentences(external(one["timestamp"]))),
     )
+
+
+def _effective_cells(own: EffectiveWeight | None) -> Row:
+    return {} if own is None else {"in effect": percent(own.effective)}
+
+
+def _effective_numbers(own: EffectiveWeight | None) -> Row:
+    return {"effective": None if own is None else own.effective, "effective_why": "" if own is None else own.why}
 
 
 def newest_belief(reader: DeskReader) -> Believed | None:

@@ -9,13 +9,14 @@ from datetime import datetime
 from decimal import Decimal
 
 from agents.core.believed import PastBeliefs
+from agents.core.effective import EffectiveWeight
 from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
+from agents.core.regimes import ByRegime
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
 from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
 
-Amount = Decimal | float
-"""Money: exact on a desk, a float in a replay on arrays."""
+Amount = Decimal | float  # money: exact on a desk, a float in a replay on arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +244,6 @@ class SystemState:
         }
 
 
-# ---------------------------------------------------------------- what each reader is given
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFacts:
     """What the rules of recommendations look at. `recent_decisions` about the weights are the newest, newest first;
@@ -298,3 +296,5 @@ class DeskFacts(RuleFacts):
     older_rules: OlderRules = field(default_factory=OlderRules)
     yearly_costs: Sequence[CostsOfPeriod] = ()
     external: Sequence[str] = ()
+    by_regime: ByRegime | None = None
+    effective: Sequence[EffectiveWeight] = ()

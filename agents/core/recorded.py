@@ -61,11 +61,11 @@ class Recorded:
     False.
 
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
-    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and the words of `risk_state` [T]. `failed`
-    [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of orders that
-    may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the commands
-    that a person ordered, in their order, and this decision was the first to be under; `taken_back` maps it to the
-    symbols (places on that axis) whose orders, still working before it, a person's halt took back.
+    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` [T], and the words of `risk_state` and `regime`.
+    `failed` [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of
+    orders that may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the
+    commands that a person ordered, in their order, and this decision was the first to be under; `taken_back` maps it to
+    the symbols (places on that axis) whose orders, still working before it, a person's halt took back.
     """
 
     time: Times
@@ -84,6 +84,7 @@ class Recorded:
     no_trade: np.ndarray[Any, np.dtype[np.object_]]
     equity: Floats
     risk_state: tuple[str, ...]
+    regime: tuple[str | None, ...]
     data_version: Integers
     failed: Booleans
     fills: Sequence[RecordedFill]

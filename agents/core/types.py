@@ -138,15 +138,16 @@ class CycleRecord:
     """Everything about n consecutive decisions of one desk; nothing about a decision lives anywhere else.
 
     A live cycle records n = 1, a replay a segment; both are committed as one transaction. A = `agents`, B = `books`
-    (the live one first), S = `symbols`. Arrays are [n, S] and of the live book, but: `time`, `risk_state` [n];
-    `forecast` [n, S, A], the signals in the common unit (NaN = abstained); `equity`, `cash`, `turnover` [n, B];
-    `contribution` and `agent_cost` [n, A+1], the bar's P&L and what of it its fills cost, by agent, the remainder last;
-    `shadow_return` [n, A], the shadow books' P&L over their constant capital; `hits` of `calls`
+    (the live one first), S = `symbols`. Arrays are [n, S] and of the live book, but: `time`, `risk_state` and
+    `regime` [n]; `forecast` [n, S, A], the signals in the common unit (NaN = abstained); `equity`, `cash` and
+    `turnover` [n, B]; `contribution` and `agent_cost` [n, A+1], the bar's P&L and what of it its fills cost, by agent,
+    the remainder last; `shadow_return` [n, A], the shadow books' P&L over their constant capital; `hits` of `calls`
     [n, A], how often a shadow's position moved the right way.
 
-    `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes. `signals` [A] and `reasons` [A][n][S] are
-    the agents'; `reason` [n] says why the desk did what it did. `state` is what the next cycle starts from.
-    `data_version` is that of the bars decided on. A desk's first record brings its `warm_up`.
+    `clamps` hold bits of `Clamp`, `no_trade` and `risk_state` their codes, `regime` numbers of
+    `core/regimes.py`. `signals` [A] and `reasons` [A][n][S] are the agents'; `reason` [n] says why the desk did what it
+    did. `state` is what the next cycle starts from. `data_version` is that of the bars decided on. A desk's first
+    record brings its `warm_up`.
     """
 
     time: Times
@@ -156,6 +157,7 @@ class CycleRecord:
     signals: tuple[Signals, ...]
     reasons: tuple[tuple[tuple[str, ...], ...], ...]
     forecast: Floats
+    regime: Integers
     combined: Floats
     multiplier: Floats
     raw_weight: Floats

@@ -44,7 +44,7 @@ from agents.orchestrator.weights_in_force import DeskWeights
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.commands import obey
 from agents.pipeline.ledger import Ledger
-from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_note
+from agents.pipeline.market import bar_volatility, newest_regime, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycle, orders_of
 from agents.pipeline.saved_state import unpack_state
@@ -52,6 +52,7 @@ from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs
 from agents.pipeline.step import run_bars
 from agents.pipeline.stop_orders import parted, stop_orders
 from agents.quant.indicators import LONGEST_GAP_BARS
+from agents.quant.regimes import REGIME_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Orchestrator:
     @property
     def bars_needed(self) -> int:
         """Length of the window that `run_cycle` wants."""
-        return max(self._agents.bars_needed, self._volatility_bars)
+        return max(self._agents.bars_needed, self._volatility_bars, REGIME_BARS)
 
     @property
     def warm_up_bars(self) -> int:
@@ -130,8 +131,7 @@ class Orchestrator:
         asking the broker what it has.
         """
         self._at = at
-        last = len(window.time) - 1
-        bar = tradable(window, self.plan.publication_delay_s).rows(last, last + 1)
+        bar = tradable(window, self.plan.publication_delay_s).rows(len(window.time) - 1, len(window.time))
         if self._unsent is not None and self._unsent.time[0] == bar.time[0]:
             self._resolve_orders(broker, at)
             sent, self._unsent = self._unsent, None
@@ -178,6 +178,7 @@ class Orchestrator:
             signals=signals,
             reasons=self._agents.reasons(0, 1, len(plan.symbols)),
             forecast=forecast,
+            regime=newest_regime(panel),
             weights=[weights],
             work_log=work_log,
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from agents.core.types import Bars, Booleans, Floats, Integers, Panel, Times
 from agents.quant.indicators import volatility
+from agents.quant.regimes import REGIME_BARS, regimes_of
 
 
 def panel_of(bars: Bars) -> Panel:
@@ -74,3 +75,8 @@ def volume_note(bars: Bars) -> str:
 def bar_volatility(panel: Panel, window_bars: int) -> Floats:
     """Volatility of one bar's log return, [T, S], over the last `window_bars`; NaN until half of them are there."""
     return volatility(panel.close, window_bars, window_bars // 2)
+
+
+def newest_regime(panel: Panel) -> Integers:
+    """[1] the market's regime at the last bar of a panel (`core/regimes.py`)."""
+    return regimes_of(panel.close[-REGIME_BARS:])[-1:]

@@ -20,6 +20,7 @@ from agents.core.types import (
     Fill,
     FillStatus,
     Floats,
+    Integers,
     NoTrade,
     Order,
     OrderOutcome,
@@ -143,8 +144,7 @@ def broker_fills_of(outcomes: Iterable[OrderOutcome], symbols: tuple[str, ...]) 
         fee[cell] += to_float(fill.fee)
         parts[cell] += 1
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = value / quantity
-    return BrokerFills(quantity, np.where(parts > 1, mean, price), fee)
+        return BrokerFills(quantity, np.where(parts > 1, value / quantity, price), fee)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +152,14 @@ class Opinions:
     """What the agents said about n bars and how much each of them counted.
 
     `signals` [A] of [n, S]; `reasons` [A][n][S] in words; `forecast` [n, S, A] in the common unit (NaN = abstained);
-    `weights` [n], those in force at each bar.
+    `weights` [n], those in force at each bar; `regime` [n], the market's.
     """
 
     agents: tuple[str, ...]
     signals: Sequence[Signals]
     reasons: tuple[tuple[tuple[str, ...], ...], ...]
     forecast: Floats
+    regime: Integers
     weights: Sequence[WeightSet]
     work_log: Sequence[WorkLogEntry]
 
@@ -192,6 +193,7 @@ def build_cycle(
         signals=tuple(opinions.signals),
         reasons=opinions.reasons,
         forecast=opinions.forecast,
+        regime=opinions.regime,
         combined=out.combined,
         multiplier=out.multiplier,
         raw_weight=out.raw_weight,

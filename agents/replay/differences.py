@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("signal", "weight", "risk", "order", "fill", "equity")
+KINDS = ("signal", "weight", "risk", "order", "fill", "equity", "regime")
 EXAMPLES_KEPT = 50
 
 

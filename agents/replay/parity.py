@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.recorded import Recorded
+from agents.core.regimes import words_of
 from agents.core.types import (
     Bars,
     Booleans,
@@ -34,6 +35,7 @@ from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs
 from agents.pipeline.step import run_rows
 from agents.quant.leave_one_out import leave_one_out
+from agents.quant.regimes import regimes_of
 from agents.quant.returns import day_ends
 from agents.replay.differences import Parity
 from agents.replay.recorded_fills import RecordedFills, recorded_fills
@@ -70,6 +72,7 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     _compare_rows(recorded, there, inputs.forecast, out, parity)
     bars = tradable(batch.bars, plan.publication_delay_s).rows(batch.memory, len(batch.bars.time))
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
+    _compare_regimes(batch, there, parity)
     parity.decisions += len(recorded.time)
     beside = out.equity[:, FIRST_SHADOW + len(recorded.agents) :]
     return books_beside(recorded.time, recorded.agents, beside, recorded.weights)
@@ -234,6 +237,18 @@ def _compare_fills(recorded: Recorded, both: FillsAndModel, parity: Parity) -> N
         delay = bars.open[t, s] - mark[t, s] / bars.split[t, s]
         parity.add_slippage(0, quantity * delay, fills["spread"][t, s], fills["impact"][t, s], fee)
         parity.add_slippage(1, modelled[0] * delay, model.fill_spread[t, s], model.fill_impact[t, s], modelled[2])
+
+
+def _compare_regimes(batch: RecordedBatch, there: Booleans, parity: Parity) -> None:
+    """The market's regime at each decision, of the symbols that the desk had then; one on record as not known may be
+    of an older version."""
+    close = panel_of(batch.bars).close
+    for had in np.unique(there, axis=0):
+        again = regimes_of(np.where(had, close, np.nan))[batch.memory :]
+        for t in np.flatnonzero((there == had).all(axis=1)):
+            then, now = batch.recorded.regime[t], words_of(int(again[t]))
+            if then is not None and then != now:
+                parity.differ("regime", as_datetime(batch.recorded.time[t]), "the market", then, now)
 
 
 def _compare_fill(

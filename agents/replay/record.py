@@ -21,6 +21,7 @@ from agents.core.ports import Journal
 from agents.core.types import (
     Bars,
     Floats,
+    Integers,
     Order,
     OrderOutcome,
     Signals,
@@ -41,6 +42,7 @@ from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.pipeline.stop_orders import stop_orders, with_stops
+from agents.quant.regimes import regimes_of
 from agents.replay.timeline import Progress, SimulatedTime, Timeline
 from agents.trading.guard import AgentPanel, raw_forecasts
 
@@ -56,6 +58,7 @@ class Prepared:
     forecast: Floats
     correlation: Floats
     volatility: Floats
+    regime: Integers
 
 
 class RecordedDesk(NamedTuple):
@@ -108,7 +111,8 @@ def _prepare(bars: Bars, plan: DeskPlan, agents: AgentPanel) -> Prepared:
     forecast, correlation = scale_forecasts(
         raw_forecasts(signals), plan.scale_window_bars, plan.parameters.sizing.forecast_cap
     )
-    return Prepared(signals, log, forecast, correlation, bar_volatility(panel, plan.volatility_window_bars))
+    volatility = bar_volatility(panel, plan.volatility_window_bars)
+    return Prepared(signals, log, forecast, correlation, volatility, regimes_of(panel.close))
 
 
 class FirstRow(NamedTuple):
@@ -150,6 +154,7 @@ def _run_segment(
         signals=signals,
         reasons=agents.reasons(rows.start, rows.stop, len(symbols)),
         forecast=prepared.forecast[rows],
+        regime=prepared.regime[rows],
         weights=[weights] * len(segment.time),
         work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
     )

@@ -88,6 +88,20 @@ class LifeLine(NamedTuple):
     to_show: str
 
 
+class RegimeLine(NamedTuple):
+    """By how much an agent's skill is believed to differ from its own in each state of the market, and how probable it
+    is that it does so at all, by volatility and by trend."""
+
+    agent: str
+    calm: str
+    turbulent: str
+    by_volatility: str
+    up: str
+    sideways: str
+    down: str
+    by_trend: str
+
+
 class AddedLine(NamedTuple):
     """The live book against one control."""
 
@@ -232,6 +246,8 @@ class Content:
     changes: Sequence[ChangeLine]
     lives: Sequence[LifeLine]
     life: str
+    regime: str
+    regimes: Sequence[RegimeLine]
     external: list[str]
     tuner: str
     added: Sequence[AddedLine]

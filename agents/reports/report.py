@@ -29,6 +29,7 @@ from agents.reports.machine_room import (
     work_line,
 )
 from agents.reports.pictures import CAPTIONS
+from agents.reports.regime_section import regime_lines, regime_sentence
 from agents.reports.trading_sections import (
     costs_sentence,
     key_figures,
@@ -85,6 +86,11 @@ GLOSSARY = (
     (
         "Holding",
         "equal parts of all symbols, rebalanced monthly at the desk's costs; at volatility: as bold as the desk",
+    ),
+    (
+        "By regime",
+        "by how much a Sharpe ratio above the average agent is believed to be another one in such a market; how"
+        " probable it is that it differs at all",
     ),
     ("Adds", "the belief that the agent has added to the others' mix over two years; ratio: how much, a year"),
     ("Held", "the weights that are believed in are too close to those in force to be worth a trade"),
@@ -155,6 +161,8 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         changes=change_lines(facts)[:rows],
         lives=life_lines(facts),
         life=life_sentence(facts),
+        regime=regime_sentence(facts.by_regime),
+        regimes=regime_lines(facts.by_regime),
         external=[*facts.external],
         tuner=tuner_sentence(facts),
         added=[added_line(row) for row in summary.tuning_value_added],

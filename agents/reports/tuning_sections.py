@@ -45,10 +45,18 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
                 weight=percent(weight),
                 bar=round(100 * weight),
                 change=percent(change, sign=True) if change else "",
-                why=_mute(weight) if name in mute else _believed(belief, name, paused=paused) or _parts(parts),
+                why=_mute(weight)
+                if name in mute
+                else f"{_in_effect(facts, name)} {_believed(belief, name, paused=paused) or _parts(parts)}".strip(),
             )
         )
     return lines
+
+
+def _in_effect(facts: DeskFacts, name: str) -> str:
+    """What the desk listened to at its newest decision, where that is not what was earned, and why."""
+    own = next((one for one in facts.effective if one.agent_name == name), None)
+    return f"in effect {percent(own.effective)} ({own.why})." if own is not None and own.why else ""
 
 
 def _mute(weight: float) -> str:

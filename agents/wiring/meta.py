@@ -30,6 +30,7 @@ from agents.core.external import ExternalAdvice
 from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_types import Alarm
+from agents.core.regimes import ByRegime
 from agents.core.settings import INTERVALS_S, Settings, load_settings
 from agents.reports.external_words import advice_sentences
 from agents.trading.registry import agent_names
@@ -47,6 +48,7 @@ from agents.wiring.external import advice_of_desk
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import thresholds_of, tuning_of, variants_of
 from agents.wiring.parity import CheckedDesk, check_parity
+from agents.wiring.regimes import by_regime_of
 from agents.wiring.reporting import Composed, Reporting, compose_report, period_until, write_report
 from agents.wiring.scheduled_jobs import scheduled_jobs
 from agents.wiring.weights import weight_cache
@@ -135,8 +137,16 @@ class MetaPlane:
         usual = self.every or timedelta(hours=self.settings.meta.report_hours)
         external = tuple(advice_sentences(self.external_advice(self.desk_time())))
         return Reporting(
-            desk=self.settings.desk.name, period=usual, with_pictures=self.with_pictures, external=external
+            desk=self.settings.desk.name,
+            period=usual,
+            with_pictures=self.with_pictures,
+            external=external,
+            by_regime=self.by_regime,
         )
+
+    def by_regime(self, at: datetime) -> ByRegime:
+        """Agents' skill by the market's regime, of the days up to `at`."""
+        return by_regime_of(self.engine, self.store.agent_days(until=at), at)
 
     def external_advice(self, at: datetime) -> tuple[ExternalAdvice, ...]:
         """What is advised about the strategies that trade elsewhere, beside the desk with the weights of `at`."""

@@ -25,6 +25,7 @@ from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import panel_of
 from agents.pipeline.saved_state import pack_state, unpack_state
 from agents.pipeline.state import new_state
+from agents.quant.regimes import REGIME_BARS
 from agents.replay.differences import Parity
 from agents.replay.parity import RecordedBatch, compare_signals, compare_steps
 from agents.trading.guard import raw_forecasts
@@ -97,7 +98,7 @@ class _BatchReader:
         """All agents of the record and of today, in the registry's order."""
         self._bars = BarsStore(desk.engine, self.plan.symbols)
         self._journal = PostgresJournal(desk.engine)
-        self._lead = self._agents.bars_needed + self.plan.scale_window_bars
+        self._lead = max(self._agents.bars_needed + self.plan.scale_window_bars, REGIME_BARS)
 
     def after(self, time: datetime | None) -> RecordedBatch | None:
         """The next decisions later than `time`; None where there are none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_ports import LastMail, NewMail, Outbox, ReportDesk
 from agents.core.meta_types import Alarm, MailSettings, OpenAlarm, Report, ReportSummary, Suggestion
+from agents.core.regimes import ByRegime
 from agents.reports.mail_message import message, message_id
 from agents.reports.pictures import pictures
 from agents.reports.report import render
@@ -34,13 +35,15 @@ BEING_SENT = "another mail is being sent; the next report tells of this period t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
     """How reports are made: the desk's name, the usual period, whether pictures are drawn, the machine's time at which
-    they are posted, where that is not their own, and a line about each strategy that trades elsewhere."""
+    they are posted, where that is not their own, a line about each strategy that trades elsewhere, and agents' skill
+    by regime at a time."""
 
     desk: str = "desk"
     period: timedelta = timedelta(hours=2)
     with_pictures: bool = True
     posted_at: datetime | None = None
     external: tuple[str, ...] = ()
+    by_regime: Callable[[datetime], ByRegime] | None = None
 
 
 class Composed(NamedTuple):
@@ -74,7 +77,8 @@ def compose_report(
 ) -> Composed:
     """A report on a period, not stored. Where `keep`, the machine's figures and the suggestions go on record. `wrong`
     is what is wrong at its end, where nobody has brought the alarms on record up to date."""
-    facts = replace(desk.facts(period), external=reporting.external)
+    regimes = reporting.by_regime(period.end) if reporting.by_regime else None
+    facts = replace(desk.facts(period), external=reporting.external, by_regime=regimes)
     if wrong is not None:
         since = {(known.alarm.kind, known.alarm.subject): known.opened_at for known in facts.alarms}
         open_now = [OpenAlarm(alarm=a, opened_at=since.get((a.kind, a.subject), period.end)) for a in wrong]

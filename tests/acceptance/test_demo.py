@@ -138,7 +138,10 @@ def test_both_planes_were_driven_and_the_report_is_named(folder, demo, engine):
     assert cards > 150 * 10 * 2, "ten agents, over the two windows that are looked at on the way"
 
 
-@pytest.mark.parametrize("command", [["weights", "why"], ["weights", "history"], ["agents"], ["jobs"], ["report"]])
+META_COMMANDS = [["weights", "why"], ["weights", "history"], ["agents"], ["agent", "regimes"], ["jobs"], ["report"]]
+
+
+@pytest.mark.parametrize("command", META_COMMANDS)
 def test_the_meta_commands_on_the_demo(folder, demo, command):
     assert quorum(*command, "--demo", cwd=folder).stdout.strip()
     assert json.loads(quorum(*command, "--demo", "--json", cwd=folder).stdout)

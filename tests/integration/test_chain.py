@@ -123,6 +123,11 @@ DAMAGE = {
         " WHERE time = (SELECT min(time) FROM decisions)",
         "SELECT 'decisions ' || to_char(min(time), 'YYYY-MM-DD HH24:MI:SS') || ': changed' FROM decisions",
     ),
+    "the market's regime": (
+        "UPDATE decisions SET regime = CASE regime WHEN 'calm up' THEN 'calm down' ELSE 'calm up' END"
+        " WHERE time = (SELECT max(time) FROM decisions)",
+        "SELECT 'decisions ' || to_char(max(time), 'YYYY-MM-DD HH24:MI:SS') || ': changed' FROM decisions",
+    ),
     "an agent's share of a trade": (
         "UPDATE trade_attribution SET contribution = contribution + 1 WHERE agent_name = 'Breakout'"
         " AND trade_id = (SELECT min(trade_id) FROM trades)",
@@ -263,6 +268,9 @@ def test_numbers_come_back_as_they_were_chained(trader):
 
 def test_a_row_from_before_a_column_has_the_bytes_of_then():
     assert lines_of("bar_contributions", [("A", 1.5, None), ("B", -0.0, 2.5)]) == [b"('A', 1.5)", b"('B', -0.0, 2.5)"]
+    old = (7, "static", '{"A": 1}', "active", 10.0, 10.0, 0, "why", 3)
+    known = lines_of("decisions", [(*old, None), (*old, "calm up")])
+    assert known == [ascii((*old[:2], [("A", "1")], *old[3:])).encode(), known[0][:-1] + b", 'calm up')"]
 
 
 def test_every_column_that_is_final_is_covered():

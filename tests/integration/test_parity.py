@@ -178,6 +178,14 @@ def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, 
     )
     assert parity(desk)["counts"]["weight"] > 0
 
+    known = DeskReader(owner).rows("SELECT regime, count(*) AS n FROM decisions GROUP BY 1")
+    assert sum(row["n"] for row in known if row["regime"] is not None) > 200  # the first half year is too little
+    assert len(known) > 2
+    tampered(database, "UPDATE decisions SET regime = 'turbulent down' WHERE time = (SELECT max(time) FROM decisions)")
+    found = parity(desk)
+    assert found["counts"]["regime"] == 1
+    assert any(e["recorded"] == "turbulent down" for e in found["examples"])
+
 
 def test_a_stop_that_closes_a_part_stands_beside_the_order_for_the_rest(owner, trader, meta, redis_url):
     """Where so little is traded that a stop fills in part, the decision of the same bar orders the rest: two orders of

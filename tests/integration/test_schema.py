@@ -43,6 +43,9 @@ VIEWS = (
     "v_costs",
     "v_agent_life",
     "v_against_holding",
+    "v_agent_regimes",
+    "v_regime_days",
+    "v_effective_weights",
     "agent_performance",
 )
 

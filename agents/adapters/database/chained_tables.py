@@ -66,8 +66,10 @@ CHAINED = (
             "orders",
             "reason",
             "data_version",
+            "regime",
         ),
         0,
+        later=1,
     ),
     Chained("orders", ("client_order_id", "symbol", "side", "quantity", "kind"), 1, "decision_time", later=1),
     Chained("signals", ("agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"), 2),
@@ -171,6 +173,10 @@ def _lines(converters: Sequence[Callable[[Any], object]], rows: Sequence[Row], l
     return [ascii(row).encode() for row in made]
 
 
+def _words(value: str | None) -> str | None:
+    return None if value is None else str(value)
+
+
 def _real(value: float | None) -> float | None:
     return None if value is None else float(value)
 
@@ -199,7 +205,7 @@ def _numbers(value: str) -> list[tuple[str, str]]:
 _KEPT: dict[Callable[[Any], object], tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),
-    str: (str,),
+    _words: (str, NoneType),
     _real: (float, NoneType),
 }
 """Converter -> the types of values that it returns as they are."""
@@ -210,7 +216,7 @@ _BY_TYPE: tuple[tuple[type, Callable[[Any], object]], ...] = (
     (Numeric, _money),
     (DateTime, moment_text),
     (JSONB, _numbers),
-    (Text, str),
+    (Text, _words),
 )
 
 

@@ -11,6 +11,7 @@ from agents.adapters.database.engine import Row, row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.core.believed import PastBeliefs, views_in
+from agents.core.effective import EffectiveWeight
 from agents.core.facts import (
     AgentWork,
     AppliedWeights,
@@ -107,6 +108,7 @@ _QUERIES = {
         SELECT agent_name, sum(contribution) AS contribution FROM bar_contributions WHERE time > :start AND time <= :at
         GROUP BY 1 ORDER BY 2 DESC""",
     "weights": "SELECT agent_name, weight FROM v_weights_current ORDER BY weight DESC, agent_name",
+    "effective": "SELECT * FROM v_effective_weights ORDER BY agent_name",
     "applied": """
         SELECT timestamp, agent_weights FROM weight_history
         WHERE status IN ('apply', 'revert', 'initial') AND timestamp <= :at ORDER BY version""",
@@ -218,6 +220,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         yearly_costs=[CostsOfPeriod(**row) for row in read("yearly_costs")],
         acts_as_owner=any(row["owns"] for row in read("owner")),
         older_rules=OlderRules(**read("older_rules")[0]),
+        effective=[EffectiveWeight(**row) for row in read("effective")],
     )
 
 

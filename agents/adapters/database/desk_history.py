@@ -40,7 +40,8 @@ SELECT min(time) AS first, max(time) AS last, (array_agg(recorded_at ORDER BY ti
 FROM decisions
 """
 _DECISIONS = """
-SELECT time, weights, risk_state, equity, data_version FROM decisions WHERE time > :since ORDER BY time LIMIT :limit
+SELECT time, weights, risk_state, regime, equity, data_version FROM decisions
+WHERE time > :since ORDER BY time LIMIT :limit
 """
 _SIGNALS = """
 SELECT time, agent_name, symbol, strength, confidence, abstained, forecast FROM signals WHERE time > %s AND time <= %s
@@ -99,7 +100,6 @@ VALUES (
     CAST(:slippage AS jsonb), :state)
 ON CONFLICT (checked_to) DO NOTHING
 """
-
 
 Item = TypeVar("Item")
 
@@ -176,6 +176,7 @@ class DeskHistory:
             on_desk=np.array([[name in row.weights for name in agents] for row in decided], dtype=bool),
             equity=np.array([row.equity for row in decided]),
             risk_state=tuple(row.risk_state for row in decided),
+            regime=tuple(row.regime for row in decided),
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,

@@ -11,6 +11,7 @@ from operator import attrgetter
 import numpy as np
 
 from agents.adapters.database.engine import weights_json
+from agents.core.regimes import words_of
 from agents.core.types import REMAINDER, Clamp, CycleRecord, NoTrade, RiskState, as_datetime
 
 Row = tuple[object, ...]
@@ -25,6 +26,7 @@ _DECISION_COLUMNS = (
     "orders",
     "reason",
     "data_version",
+    "regime",
 )
 _ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "kind", "state", "reason")
 _ACTION_COLUMNS = ("time", "symbol", "kind", "ratio", "quantity_change", "cash")
@@ -84,6 +86,7 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
                 int(ordered[t]),
                 cycle.reason[t],
                 cycle.data_version,
+                words_of(int(cycle.regime[t])),
             )
         )
     orders = [

@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from agents.adapters.database.engine import Row, row_dicts, transaction
+from agents.core.effective import EffectiveWeight
 from agents.core.types import REMAINDER, Floats, RiskState, Times, state_of_order
 
 _CURVES = """
@@ -149,6 +150,11 @@ class DeskReader:
     def weights(self) -> list[Row]:
         """The current weights, largest first."""
         return self.rows("SELECT * FROM v_weights_current ORDER BY weight DESC, agent_name")
+
+    def effective_weights(self) -> dict[str, EffectiveWeight]:
+        """What the desk in effect listened to at its newest decision, by agent; empty before the first."""
+        rows = self.rows("SELECT * FROM v_effective_weights")
+        return {row["agent_name"]: EffectiveWeight(**row) for row in rows}
 
     def symbols(self) -> list[str]:
         """Symbols that were ever decided upon."""

@@ -40,6 +40,11 @@ DOCUMENT = {
             "verdict": "not shown either way",
         }
     },
+    "effective": {
+        "Breakout": {"earned": 0.2, "effective": 0.25, "why": "others are silent: it has their part"},
+        "TrendFollower": {"earned": 0.3, "effective": 0.3, "why": ""},
+        "OnChainAnalyst": {"earned": 0.2, "effective": 0.0, "why": "failed: [Errno 2] [red]x[/red]"},
+    },
     "benchmark": {
         "hold": {
             "since": "2001-01-01",
@@ -75,6 +80,11 @@ def test_tables_show_words_not_their_markup(capsys):
     assert "paper" in shown and "remainder" in shown
     assert "+1.2 %" in shown and "+3.4 %" in shown
     assert "Against hold, since 2001-01-01: +1.0 % a year [−2.0 %, +4.0 %], beta 0.30" in " ".join(shown.split())
+    words = " ".join(shown.split())
+    assert "In effect: Breakout 20 % -> 25 %: others are silent: it has their part" in words
+    assert "In effect: OnChainAnalyst 20 % -> 0 %: failed: [Errno 2] [red]x[/red]" in words
+    assert "TrendFollower" not in shown
+    shown = shown.replace("[red]x[/red]", "")
     assert "[bold]" not in shown and "[dim]" not in shown and "[/" not in shown
 
 

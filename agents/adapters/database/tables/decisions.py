@@ -16,6 +16,7 @@ from agents.adapters.database.tables.columns import (
     sane_time,
     words,
 )
+from agents.core.regimes import REGIMES
 
 signals = Table(
     "signals",
@@ -53,9 +54,11 @@ decisions = Table(
         server_default="0",
         comment="the newest read of files when its bars were read; 0: from the columns of bars alone",
     ),
+    Column("regime", Text, comment="the market's; NULL where too little was known, and in rows of older versions"),
     sane_time(),
     check("level_known", "weights_level IN ('redis', 'database', 'static', 'equal')"),
     check("risk_state_known", "risk_state IN ('active', 'reducing', 'halted')"),
+    check("regime_known", f"regime IN ({', '.join(map(repr, REGIMES))})"),
 )
 
 decision_details = Table(
