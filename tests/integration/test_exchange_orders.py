@@ -247,16 +247,22 @@ def with_limit(folder, **limits):
 EDGES = "SELECT reason FROM risk_events WHERE actor = 'desk' AND reason LIKE '%{}' ORDER BY id"
 
 
-@pytest.mark.parametrize("action", ["off", "warn", "enforce"])
-def test_an_order_far_from_the_last_trusted_price_is_not_sent(tmp_path, action):
-    """Between a close and the exchange's last price there is always something, so a limit of nothing is always met."""
-    with trading(tmp_path, **with_limit(tmp_path, price_distance={"at": 1e-9, "action": action})) as desk:
-        until(desk, hour(3) + timedelta(minutes=5))
-        assert (desk.fake.asked[PLACE] == 0) is (action == "enforce")
+@pytest.mark.parametrize(
+    ("factor", "action"), [(1.2, "off"), (1.2, "warn"), (1.2, "enforce"), (0.8, "enforce"), (1.05, "enforce")]
+)
+def test_an_order_far_from_the_last_trusted_price_is_not_sent(tmp_path, monkeypatch, factor, action):
+    """The limit is 10 % of the close that was decided at."""
+    for symbol in SYMBOLS:
+        monkeypatch.setitem(MARKET.moved, symbol, factor)
+    with trading(tmp_path, **with_limit(tmp_path, price_distance={"action": action})) as desk:
+        until(desk, hour(2) + timedelta(minutes=5))
+        far = abs(factor - 1.0) > 0.1
+        kept = far and action == "enforce"
+        assert (desk.fake.asked[PLACE] == 0) is kept
         reasons = {reason for (reason,) in desk.rows("SELECT reason FROM orders WHERE state = 'not_placed'")}
-        assert reasons == ({TOO_FAR} if action == "enforce" else set())
-        told = [] if action == "off" else [("limit reached: price distance",)]
-        assert desk.rows(EDGES.format("price distance"))[:1] == told
+        assert reasons == ({TOO_FAR} if kept else set())
+        told = [("limit reached: price distance",)] if far and action != "off" else []
+        assert desk.rows(EDGES.format("price distance")) == told
 
 
 @pytest.mark.parametrize("action", ["warn", "enforce"])

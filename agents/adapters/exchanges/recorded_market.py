@@ -34,6 +34,8 @@ class RecordedMarket:
     closed: set[str] = field(default_factory=set)
     """Symbols that take no orders at the moment; and those that it does not know any more."""
     gone: set[str] = field(default_factory=set)
+    moved: dict[str, float] = field(default_factory=dict)
+    """By what factor the last price that is told is another than the true one, by symbol."""
 
     def known(self) -> list[str]:
         """Its symbols."""
@@ -85,7 +87,7 @@ class RecordedMarket:
         day = day[day[:, OPENED] > at_ms - 86_400_000]
         answer: dict[str, Any] = {"symbol": symbol.replace("/", ""), "closeTime": at_ms, "openTime": at_ms - 86_400_000}
         if len(day):
-            first, last = float(day[0, OPEN]), float(day[-1, CLOSE])
+            first, last = float(day[0, OPEN]), float(day[-1, CLOSE]) * self.moved.get(symbol, 1.0)
             answer |= {
                 "openPrice": _text(first),
                 "highPrice": _text(float(day[:, HIGH].max())),
