@@ -14,8 +14,9 @@ from agents.core.killpoint import killpoint
 from agents.core.orders import CANCELLED
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
-from agents.pipeline.bar import Book, MarketAtOpen, StopBar, Work, book_of, desk_of
-from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
+from agents.pipeline.bar import Book, Depth, MarketAtOpen, StopBar
+from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions, move_marks
+from agents.pipeline.desk import Work, book_of, desk_of
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.market import known_volume, tradable
 from agents.pipeline.parameters import DeskPlan
@@ -128,22 +129,25 @@ class PaperBroker:
             self._matched = Matched(closed, ())
             return
         state, parameters = copy_state(self._account()), self._parameters
-        work = desk_of(state, parameters).work
+        work, depth = desk_of(state, parameters, 1).work, Depth(*np.zeros((3, len(self._symbols))))
         nothing = np.zeros(len(self._symbols))
         nowhere = ActionEffects(nothing, nothing.copy(), work.shares, np.zeros_like(state.pool))
-        apply_actions(state, Actions(bars.split[0], bars.dividend[0], bars.delisting[0]), parameters.lots, nowhere)
+        actions = Actions(bars.split[0], bars.dividend[0], bars.delisting[0], state.mark, state.doubt, parameters.lots)
+        if move_marks(state, actions.split, actions.dividend, actions.delisting):
+            apply_actions(state, LIVE, actions, nowhere)
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
-        market_depth(known_volume(bars)[0], state.volatility, parameters, work.depth)
+        market_depth(known_volume(bars)[0], state.volatility, parameters, depth)
         opened = as_datetime(bars.opened[0])
         late = {order.symbol for order in orders if meets_close(order, opened, self._delay_s)}
         prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], met_bar.open[0])
-        market = MarketAtOpen(work.open, state.mark, work.depth)
+        believed = np.empty(len(prices))
+        believed_opens(prices, bars.suspect[0], believed)
+        market = MarketAtOpen(believed, state.mark, depth)
         book = book_of(state, LIVE, float(state.equity[LIVE]))._replace(order=order)
-        believed_opens(prices, bars.suspect[0], work.open)
-        stop_bar = StopBar(work.open, bars.high[0], bars.low[0], state.mark, work.depth)
+        stop_bar = StopBar(believed, bars.high[0], bars.low[0], state.mark, depth)
         if has_stops(parameters.stops):
-            follow_actions(state.stops, bars.split[0], bars.dividend[0])
+            follow_actions(state.stops[LIVE], bars.split[0], bars.dividend[0])
             drop_at_gaps(book, stop_bar, parameters.stops, work.dropped)
         match_orders(book, market, parameters, work.fills, True)
         expire_at_doubt(order, bars.suspect[0], work.fills)

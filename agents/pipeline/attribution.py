@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.types import Floats
-from agents.pipeline.bar import StepDesk
+from agents.pipeline.desk import StepDesk
 from agents.quant.compiled import compiled_inline
 
 
@@ -116,14 +116,14 @@ def split_position(position: float, asked: Floats, holding: Floats) -> None:
 
 
 @compiled_inline
-def remember_asked(desk: StepDesk, forecast: Floats, capital: float) -> None:
+def remember_asked(desk: StepDesk, forecast: Floats, k: int, capital: float) -> None:
     """What each agent asked for of the live book, in units, after caps and limits shrank all shares alike; unchanged
-    where the symbol was not decided upon. `forecast` [S, A]."""
-    asked, mark, weights = desk.state.asked, desk.state.mark, desk.work.weights
-    signal, targets = desk.work.signal, desk.work.targets
+    where the symbol was not decided upon. `forecast` [S, A] is of row `k`."""
+    asked, weights, targets = desk.state.asked, desk.work.weights, desk.work.targets
+    mark, unit_weight = desk.rows.mark[k], desk.rows.unit_weight[k]
     symbols, agents = forecast.shape
     for s in range(symbols):
-        combined, raw_weight = signal.forecast[s], targets.raw_weight[s]
+        combined, raw_weight = desk.work.forecast[k, s], targets.raw_weight[s]
         if not (math.isfinite(combined) and math.isfinite(raw_weight)):
             continue
         total = 0.0
@@ -133,7 +133,7 @@ def remember_asked(desk: StepDesk, forecast: Floats, capital: float) -> None:
             total += asked[s, a]
         scale = 0.0
         if total != 0.0:
-            scale = combined / total * signal.unit_weight[s] * capital / mark[s]
+            scale = combined / total * unit_weight[s] * capital / mark[s]
             if targets.clamps[s] != 0 and raw_weight != 0.0:
                 scale *= min(1.0, max(0.0, targets.weight[s] / raw_weight))
         for a in range(agents):

@@ -1,4 +1,4 @@
-"""One bar: what its stages pass to each other. Views of a desk's arrays, and room that every bar overwrites.
+"""One bar: what its stages pass to each other.
 
 NamedTuples of arrays, since compiled code takes them as they are. S symbols, A agents, B books.
 """
@@ -9,11 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.core.books import FIRST_SHADOW
 from agents.core.types import Booleans, Floats, Integers
-from agents.pipeline.parameters import LEAST_SHARPE, PRIOR_SHARPE, Parameters
-from agents.pipeline.state import State
-from agents.quant.compiled import compiled_inline
 
 NO_STOPS: Floats = np.zeros((0, 3))
 
@@ -165,98 +161,8 @@ class Targets(NamedTuple):
     """`NoTrade`."""
 
 
-class Work(NamedTuple):
-    """Room for one bar's intermediate results, made once for a run."""
-
-    has_bar: Booleans
-    """[S]"""
-    suspect: Booleans
-    """[S] there is a bar, and its price is not believed."""
-    may_only_shrink: Booleans
-    """[S] suspect, or too old to trade on."""
-    open: Floats
-    """[S] prices at which the orders of the book at hand may be filled."""
-    before: Floats
-    """[S] the live book's position before the bar's fills."""
-    overnight: Floats
-    """[S] return from the last close to the bar's open with dividends, NaN where there is no believed bar."""
-    intraday: Floats
-    """[S] return from the bar's open to its close, 0 where there is none."""
-    depth: Depth
-    fills: BarFills
-    filled: Floats
-    """[S] units that the orders of the book at hand traded at the bar."""
-    dropped: Booleans
-    """[S] its orders that a stop came before."""
-    stop_fills: StopFills
-    opinions: Opinions
-    signal: CombinedSignal
-    targets: Targets
-    weights: Floats
-    """[A] with which the book at hand combines forecasts."""
-    shares: Floats
-    """[A+1] for attribution to write on."""
-    last_equity: Floats
-    """[B] before the bar."""
-
-
-class StepDesk(NamedTuple):
-    """A desk as the step sees it: the state that it changes, its parameters, and room to work in."""
-
-    state: State
-    parameters: Parameters
-    work: Work
-
-
 def opinions_of(agents: int, symbols: int) -> Opinions:
     """Room for the opinions of so many agents."""
     spoken, voted = np.zeros((2, agents, symbols))
     alike, voters = np.zeros((2, symbols), dtype=np.int64)
     return Opinions(spoken, voted, alike, voters, np.zeros(symbols))
-
-
-def desk_of(state: State, parameters: Parameters) -> StepDesk:
-    """A desk that works on `state` itself, not on a copy."""
-    symbols, agents = state.asked.shape
-    floats, integers = iter(np.zeros((26, symbols))), iter(np.zeros((4, symbols), dtype=np.int64))
-    work = Work(
-        has_bar=np.zeros(symbols, dtype=np.bool_),
-        suspect=np.zeros(symbols, dtype=np.bool_),
-        may_only_shrink=np.zeros(symbols, dtype=np.bool_),
-        open=np.zeros(symbols),
-        before=next(floats),
-        overnight=next(floats),
-        intraday=next(floats),
-        depth=Depth(next(floats), next(floats), next(floats)),
-        fills=BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers)),
-        filled=next(floats),
-        dropped=np.zeros(symbols, dtype=np.bool_),
-        stop_fills=StopFills(
-            next(floats),
-            next(integers),
-            next(floats),
-            next(floats),
-            next(floats),
-            next(floats),
-            next(floats),
-            next(floats),
-        ),
-        opinions=opinions_of(agents, symbols),
-        signal=CombinedSignal(next(floats), next(floats), next(floats), next(floats)),
-        targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
-        weights=np.zeros(agents),
-        shares=np.zeros(agents + 1),
-        last_equity=np.zeros(len(state.cash)),
-    )
-    return StepDesk(state, parameters, work)
-
-
-@compiled_inline
-def book_of(state: State, b: int, capital: float) -> Book:
-    """Book `b` of a desk, whose weights are fractions of `capital`."""
-    position, pending, cash, risk_state = state.position[b], state.pending[b], state.cash[b], state.risk_state[b]
-    heard, moves, wanted, worth = state.heard[b], state.moves[b], state.wanted[b], state.worth[b]
-    is_shadow = FIRST_SHADOW <= b < FIRST_SHADOW + len(state.shadow_variance)
-    least_sharpe = PRIOR_SHARPE if is_shadow else LEAST_SHARPE
-    stops = state.stops[b]
-    return Book(position, pending, cash, capital, risk_state, heard, moves, wanted, worth, least_sharpe, stops)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 
 from agents.core.books import HOLD, HOLD_AT_VOLATILITY, LIVE
-from agents.core.types import FillStatus, Floats
-from agents.pipeline.bar import BarFills, Book, MarketAtClose, StepDesk, book_of
+from agents.core.types import Floats
+from agents.pipeline.bar import Book, MarketAtClose
+from agents.pipeline.desk import StepDesk, book_of
 from agents.pipeline.orders import round_to_lot
 from agents.pipeline.parameters import Parameters
-from agents.pipeline.state import State
+from agents.pipeline.rows import market_at_close
+from agents.pipeline.state import Inputs, Outputs
 from agents.quant.compiled import compiled_inline
 
 MONTHS_MEMORY = 0.5 ** (1.0 / 3.0)
@@ -26,55 +28,45 @@ LEAST_BARS = 20.0
 
 
 @compiled_inline
-def learn_squares(state: State, last_equity: Floats) -> None:
-    """Take in a bar's returns of the live book and of `hold` since `last_equity` [B], once the live one has moved."""
-    squares, equity = state.squares, state.equity
-    if last_equity[LIVE] <= 0.0 or last_equity[HOLD] <= 0.0:
+def decide_benchmark(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int], first: bool) -> None:
+    """Orders of a book of the benchmark `at` a close (bar, row, book), where it is to rebalance; `first` of its block.
+
+    Each by itself: what the desk does must not move who only holds."""
+    t, k, b = at
+    state, rows, due = desk.state, desk.rows, 1 + b - HOLD
+    if b == HOLD_AT_VOLATILITY:
+        live = rows.equity_before[0] if first else out.equity[t - 1, LIVE]
+        held = rows.equity_before[1] if first else out.equity[t - 1, HOLD]
+        _learn_squares(state.squares, (live, out.equity[t, LIVE]), (held, out.equity[t, HOLD]))
+        if rows.new_month[k]:
+            for i in range(len(state.squares)):
+                state.squares[i] *= MONTHS_MEMORY
+    if rows.rebalances[k] or state.rebalancing[due] != 0.0:
+        state.rebalancing[due] = 1.0 if _rebalanced(desk, inputs, t, k, b) else 0.0
+
+
+@compiled_inline
+def _learn_squares(squares: Floats, live: tuple[float, float], held: tuple[float, float]) -> None:
+    """Take in a bar's returns of the live book and of `hold` by their equities before and after, once the live one has
+    moved."""
+    if live[0] <= 0.0 or held[0] <= 0.0:
         return
-    live = equity[LIVE] / last_equity[LIVE] - 1.0
-    if live != 0.0 or squares[2] > 0.0:
-        held = equity[HOLD] / last_equity[HOLD] - 1.0
-        squares[0] += live * live
-        squares[1] += held * held
+    moved = live[1] / live[0] - 1.0
+    if moved != 0.0 or squares[2] > 0.0:
+        hold = held[1] / held[0] - 1.0
+        squares[0] += moved * moved
+        squares[1] += hold * hold
         squares[2] += 1.0
 
 
 @compiled_inline
-def repeat_unfilled(state: State, b: int, fills: BarFills) -> None:
-    """Where a bar did not fill all of an order of book `b` of the benchmark, that book is rebalanced once more."""
-    for s in range(len(fills.status)):
-        if fills.status[s] != FillStatus.NONE and fills.status[s] != FillStatus.FILLED:
-            state.rebalancing[1 + b - HOLD] = 1.0
-
-
-@compiled_inline
-def decide_benchmark(desk: StepDesk, market: MarketAtClose, month: int) -> None:
-    """Orders of both books, at a close in `month` (since 1970); what waits for its symbol's next bar is left alone."""
-    state, parameters = desk.state, desk.parameters
-    listed, rebalancing = state.listed, state.rebalancing
-    members = 0
-    for s in range(len(listed)):
-        stays = 0.0 if market.leaving[s] else max(listed[s], 1.0 if market.has_bar[s] else 0.0)
-        if stays != listed[s]:
-            listed[s] = stays
-            rebalancing[1:] = 1.0
-        members += 1 if stays > 0.0 else 0
-    if rebalancing[0] != month:
-        rebalancing[0] = month
-        rebalancing[1:] = 1.0
-        for k in range(len(state.squares)):
-            state.squares[k] *= MONTHS_MEMORY
-    share = 1.0 / members if members > 0 else 0.0
-    for b in (HOLD, HOLD_AT_VOLATILITY):
-        due = 1 + b - HOLD  # each by itself: what the desk does must not move who only holds
-        if rebalancing[due] == 0.0:
-            continue
-        rebalancing[due] = 0.0
-        book = book_of(state, b, state.equity[b])
-        gross = _as_bold_as_live(state.squares, parameters) if b == HOLD_AT_VOLATILITY else 1.0
-        part = share * min(gross, parameters.fill_model.leverage) * max(0.0, book.capital)
-        if _rebalance(book, market, listed, part, parameters):
-            rebalancing[due] = 1.0
+def _rebalanced(desk: StepDesk, inputs: Inputs, t: int, k: int, b: int) -> bool:
+    """Orders of book `b` at the close of row `k`; whether it has to rebalance once more at the next."""
+    state, parameters, rows = desk.state, desk.parameters, desk.rows
+    book, market = book_of(state, b, state.equity[b]), market_at_close(rows, inputs, state.ordered[0], t, k)
+    gross = _as_bold_as_live(state.squares, parameters) if b == HOLD_AT_VOLATILITY else 1.0
+    part = rows.share[k] * min(gross, parameters.fill_model.leverage) * max(0.0, book.capital)
+    return _rebalance(book, market, rows.listed[k], part, parameters)
 
 
 @compiled_inline

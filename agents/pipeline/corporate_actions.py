@@ -1,4 +1,4 @@
-"""splits, dividends, delistings -> positions, orders, marks, cash of all books, before the open at which they apply."""
+"""splits, dividends, delistings -> positions, orders, marks and cash of a book, before the open at which they apply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_FRACTION = 1e-9
 
 
 class Actions(NamedTuple):
-    """Corporate actions of one bar, [S] each."""
+    """Corporate actions of one bar, and the prices before it, which `move_marks` has split already; [S] each."""
 
     split: Floats
     """New shares for each old one, 1 for none."""
@@ -26,6 +26,9 @@ class Actions(NamedTuple):
     """Cash for each share, 0 for none."""
     delisting: Floats
     """Price at which it was taken off the market, NaN for none."""
+    mark: Floats
+    doubt: Floats
+    lots: Floats
 
 
 class ActionEffects(NamedTuple):
@@ -41,82 +44,94 @@ class ActionEffects(NamedTuple):
     """[S, A+1] what positions had earned that became a mere fraction and were paid out."""
 
 
+@compiled_inline
+def move_marks(state: State, split: Floats, dividend: Floats, delisting: Floats) -> bool:
+    """Splits [S] change marks; whether there is any action at all."""
+    acts = False
+    for s in range(len(split)):
+        if split[s] != 1.0 and split[s] > 0.0:
+            state.mark[s] /= split[s]
+            state.doubt[s] /= split[s]
+            acts = True
+        acts = acts or dividend[s] != 0.0 or math.isfinite(delisting[s])
+    return acts
+
+
 @compiled_short_loops
-def apply_actions(state: State, actions: Actions, lots: Floats, effects: ActionEffects) -> None:
-    """Splits change positions, working orders, marks and holdings of all books; dividends are paid on what was held.
+def apply_actions(state: State, b: int, actions: Actions, effects: ActionEffects) -> None:
+    """Splits change position and working orders of book `b`, and the live book's holdings; dividends are paid on what
+    was held.
 
-    A delisting closes the symbol in all books. Fractions of a lot that a split makes are paid out at the mark (books
-    with lots only).
+    A delisting closes the symbol. Fractions of a lot that a split makes are paid out at the mark (books with lots
+    only).
     """
-    for s in range(len(lots)):
+    for s in range(len(actions.split)):
         if actions.dividend[s] != 0.0:
-            _pay_dividend(state, s, actions.dividend[s], effects)
+            _pay_dividend(state, b, s, actions.dividend[s], effects)
         if actions.split[s] != 1.0 and actions.split[s] > 0.0:
-            _split(state, s, actions.split[s], lots[s], effects)
+            _split(state, b, s, actions, effects)
         if math.isfinite(actions.delisting[s]):
-            _delist(state, s, actions.delisting[s], effects)
+            _delist(state, b, s, actions, effects)
 
 
 @compiled_inline
-def _delist(state: State, s: int, price: float, effects: ActionEffects) -> None:
-    """Every book gets `price` for each share; who held how much of the live book's earns what that is off its mark. The
+def _delist(state: State, b: int, s: int, actions: Actions, effects: ActionEffects) -> None:
+    """The book gets the price for each share; who held how much of the live one earns what that is off its mark. The
     benchmark puts the money into the other symbols."""
-    counted = cautious_price(state.position[LIVE, s], state.mark[s], state.doubt[s])
-    for k in range(state.pool.shape[1]):
-        if state.holding[s, k] != 0.0:
-            earned = state.holding[s, k] * (price - counted)
-            effects.contribution[k] += earned
-            state.pool[s, k] += earned
-    effects.split_change[s] -= state.position[LIVE, s]
-    effects.cash[s] += state.position[LIVE, s] * price
-    for b in range(len(state.cash)):
-        state.cash[b] += state.position[b, s] * price
-        state.position[b, s] = 0.0
-        state.pending[b, s] = 0.0
-    for a in range(state.asked.shape[1]):
-        state.asked[s, a] = 0.0
-    state.listed[s] = 0.0
-    state.rebalancing[1:] = 1.0
-    _realise(state, s, effects)
-
-
-@compiled_inline
-def _pay_dividend(state: State, s: int, dividend: float, effects: ActionEffects) -> None:
-    for b in range(len(state.cash)):
-        cash = state.position[b, s] * dividend
-        state.cash[b] += cash
-        if b == LIVE and cash != 0.0:
-            effects.cash[s] += cash
-            attribute_cash(cash, state.holding[s], state.pool[s], effects.contribution)
-
-
-@compiled_inline
-def _split(state: State, s: int, ratio: float, lot: float, effects: ActionEffects) -> None:
-    state.mark[s] /= ratio
-    state.doubt[s] /= ratio
-    for b in range(len(state.cash)):
-        held = state.position[b, s] * ratio
-        state.pending[b, s] *= ratio
-        if (b < FIRST_SHADOW or b >= FIRST_SHADOW + state.asked.shape[1]) and held != 0.0:
-            whole = round_to_lot(held, lot)
-            paid = cautious_price(held, state.mark[s], state.doubt[s])
-            cash = (held - whole) * paid if abs(held - whole) > NO_FRACTION else 0.0
-            state.cash[b] += cash
-            state.pending[b, s] = round_to_lot(state.pending[b, s], lot)
-            if b == LIVE:
-                effects.cash[s] += cash
-                effects.split_change[s] = whole - state.position[b, s]
-            held = whole
-        state.position[b, s] = held
-    agents = state.asked.shape[1]
-    rest = state.position[LIVE, s]
-    for a in range(agents):
-        state.asked[s, a] *= ratio
-        state.holding[s, a] *= ratio
-        rest -= state.holding[s, a]
-    state.holding[s, agents] = rest
-    if state.position[LIVE, s] == 0.0:
+    held, price = state.position[b, s], actions.delisting[s]
+    if b == LIVE:
+        counted = cautious_price(held, actions.mark[s], actions.doubt[s])
+        for k in range(state.pool.shape[1]):
+            if state.holding[s, k] != 0.0:
+                earned = state.holding[s, k] * (price - counted)
+                effects.contribution[k] += earned
+                state.pool[s, k] += earned
+        effects.split_change[s] -= held
+        effects.cash[s] += held * price
+        for a in range(state.asked.shape[1]):
+            state.asked[s, a] = 0.0
+    state.cash[b] += held * price
+    state.position[b, s] = 0.0
+    state.pending[b, s] = 0.0
+    if b == LIVE:
         _realise(state, s, effects)
+
+
+@compiled_inline
+def _pay_dividend(state: State, b: int, s: int, dividend: float, effects: ActionEffects) -> None:
+    cash = state.position[b, s] * dividend
+    state.cash[b] += cash
+    if b == LIVE and cash != 0.0:
+        effects.cash[s] += cash
+        attribute_cash(cash, state.holding[s], state.pool[s], effects.contribution)
+
+
+@compiled_inline
+def _split(state: State, b: int, s: int, actions: Actions, effects: ActionEffects) -> None:
+    agents, ratio, lot = state.asked.shape[1], actions.split[s], actions.lots[s]
+    held = state.position[b, s] * ratio
+    state.pending[b, s] *= ratio
+    has_account = b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
+    if has_account and held != 0.0:
+        whole = round_to_lot(held, lot)
+        paid = cautious_price(held, actions.mark[s], actions.doubt[s])
+        cash = (held - whole) * paid if abs(held - whole) > NO_FRACTION else 0.0
+        state.cash[b] += cash
+        state.pending[b, s] = round_to_lot(state.pending[b, s], lot)
+        if b == LIVE:
+            effects.cash[s] += cash
+            effects.split_change[s] = whole - state.position[b, s]
+        held = whole
+    state.position[b, s] = held
+    if b == LIVE:
+        rest = held
+        for a in range(agents):
+            state.asked[s, a] *= ratio
+            state.holding[s, a] *= ratio
+            rest -= state.holding[s, a]
+        state.holding[s, agents] = rest
+        if held == 0.0:
+            _realise(state, s, effects)
 
 
 @compiled_inline

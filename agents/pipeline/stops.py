@@ -20,12 +20,14 @@ import math
 from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.core.types import Booleans, FillStatus, Floats
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
-from agents.pipeline.bar import Book, StepDesk, StopBar, StopFills, book_of
+from agents.pipeline.bar import Book, StopBar, StopFills
+from agents.pipeline.desk import StepDesk, book_of
 from agents.pipeline.fills import fill_price, whole_money, whole_price
 from agents.pipeline.parameters import Parameters, StopRules
+from agents.pipeline.rows import stop_bar_at
 from agents.pipeline.state import Inputs, Outputs
 from agents.pipeline.stopped import BEST, ENTRY, WAIT
-from agents.quant.compiled import compiled_inline, compiled_short_loops
+from agents.quant.compiled import compiled_inline, compiled_short_loops, compiled_within
 
 NOTHING_HELD = 1e-9
 """Units below which a position is rounding of floats."""
@@ -48,14 +50,13 @@ def note_entry(stop: Floats, held: float, filled: float, price: float) -> None:
 
 @compiled_short_loops
 def follow_actions(stops: Floats, split: Floats, dividend: Floats) -> None:
-    """A dividend is cash, not a loss, and a split is neither: both move entry and best price. `stops` [B, S, 3], the
-    others [S]; dividends are paid on shares before the split."""
-    for b in range(len(stops)):
-        for s in range(len(split)):
-            for k in (ENTRY, BEST):
-                price = stops[b, s, k]
-                price -= dividend[s] if price > dividend[s] else 0.0
-                stops[b, s, k] = price / split[s] if split[s] > 0.0 else price
+    """A dividend is cash, not a loss, and a split is neither: both move entry and best price of a book. `stops` [S, 3],
+    the others [S]; dividends are paid on shares before the split."""
+    for s in range(len(split)):
+        for k in (ENTRY, BEST):
+            price = stops[s, k]
+            price -= dividend[s] if price > dividend[s] else 0.0
+            stops[s, k] = price / split[s] if split[s] > 0.0 else price
 
 
 @compiled_inline
@@ -121,22 +122,23 @@ def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters
         fills.impact_cost[s] = units * fills.at[s] * moved
 
 
-@compiled_short_loops
-def begin_stops(desk: StepDesk, inputs: Inputs, t: int, b: int) -> None:
+@compiled_within
+def begin_stops(desk: StepDesk, inputs: Inputs, t: int, k: int, b: int) -> None:
     """Before the orders of book `b` are settled: see `drop_at_gaps`."""
     work = desk.work
-    bar = StopBar(work.open, inputs.high[t], inputs.low[t], desk.state.mark, work.depth)
+    bar = stop_bar_at(desk.rows, inputs, t, k)
     drop_at_gaps(book_of(desk.state, b, 1.0), bar, desk.parameters.stops, work.dropped)
     for s in range(len(work.filled)):
         work.filled[s] = 0.0
 
 
-@compiled_short_loops
-def settle_stops(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, b: int) -> None:
-    """Close what the bar's stops close of book `b`, once its orders are settled (`work.filled`)."""
+@compiled_within
+def settle_stops(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int], capital: float) -> None:
+    """Close what the stops close of a book `at` (bar, row, book), once its orders are settled (`work.filled`)."""
+    t, k, b = at
     state, work, fills, model = desk.state, desk.work, desk.work.stop_fills, desk.parameters
     book = book_of(state, b, 1.0)
-    bar = StopBar(work.open, inputs.high[t], inputs.low[t], state.mark, work.depth)
+    bar = stop_bar_at(desk.rows, inputs, t, k)
     match_stops(book, bar, work.filled, model, fills)
     external, paid, traded = b == LIVE and inputs.external, 0.0, 0.0
     for s in range(len(fills.at)):
@@ -153,12 +155,12 @@ def settle_stops(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, b: int) -
             paid += quantity * fills.price[s] + fills.fee[s]
             traded += abs(quantity) * fills.price[s]
         best = inputs.high[t, s] if held > 0.0 else inputs.low[t, s]
-        if held != 0.0 and math.isfinite(work.open[s]) and (best - stop[BEST]) * held > 0.0:
+        if held != 0.0 and math.isfinite(bar.open[s]) and (best - stop[BEST]) * held > 0.0:
             stop[BEST] = best
         if b == LIVE:
             _note_stop(work.dropped[s] and not external, fills, out, t, s)
     state.cash[b] -= paid
-    out.turnover[t, b] += traded / work.last_equity[b]
+    out.turnover[t, b] += traded / capital
 
 
 @compiled_inline
@@ -186,7 +188,7 @@ def _note_stop(dropped: bool, fills: StopFills, out: Outputs, t: int, s: int) ->
         out.stop_spread[t, s], out.stop_impact[t, s] = fills.spread_cost[s], fills.impact_cost[s]
 
 
-@compiled_short_loops
+@compiled_within
 def attribute_stop(desk: StepDesk, out: Outputs, t: int, s: int, prices: BarPrices) -> None:
     """The part of a bar that begins with a stop's fill, whose price `prices.open` was; as `attribute_bar`."""
     state = desk.state

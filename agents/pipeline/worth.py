@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 
-from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW
 from agents.core.types import Floats
-from agents.pipeline.bar import StepDesk
+from agents.pipeline.desk import StepDesk
 from agents.pipeline.parameters import PRIOR_SHARPE, PRIOR_YEARS, Sizing
 from agents.pipeline.state import Inputs
 from agents.quant.compiled import compiled_inline
@@ -24,41 +23,25 @@ PRIOR_BARS = 20.0
 
 
 @compiled_inline
-def learn_worth(desk: StepDesk, inputs: Inputs, t: int) -> None:
-    """Take in a bar, before the marks move: every book's last target earns from this open on, the one before until it.
+def learn_worth(desk: StepDesk, inputs: Inputs, t: int, k: int, b: int) -> None:
+    """Take in a bar: book `b`'s last target earns from this open on, the one before until it.
 
     Nothing is counted at a price that is not believed, nor where a book asked for nothing."""
-    state, work = desk.state, desk.work
-    opened, closed, dividend, mark = inputs.open[t], inputs.close[t], inputs.dividend[t], state.mark
-    delisting, overnight, intraday = inputs.delisting[t], work.overnight, work.intraday
-    for s in range(len(mark)):
-        overnight[s] = math.nan
-        intraday[s] = 0.0
-        if math.isfinite(delisting[s]):
-            overnight[s] = delisting[s] / mark[s] - 1.0 if mark[s] > 0.0 else 0.0
-        elif work.has_bar[s] and not work.suspect[s]:
-            overnight[s] = 0.0
-            intraday[s] = closed[s] / opened[s] - 1.0
-            if mark[s] > 0.0:
-                paid = dividend[s] / inputs.split[t, s] if dividend[s] != 0.0 else 0.0
-                overnight[s] = (opened[s] + paid) / mark[s] - 1.0
-    keep = 1.0 - 1.0 / (MEMORY_YEARS * desk.parameters.sizing.bars_per_year)
-    for b in range(len(state.worth)):
-        if FIRST_BENCHMARK <= b < FIRST_SHADOW:
-            continue
-        wanted, followed, worth = state.wanted[b], state.followed[b], state.worth[b]
-        profit, asked = 0.0, False
-        for s in range(len(mark)):
-            if math.isfinite(overnight[s]):
-                profit += followed[s] * overnight[s] + wanted[s] * intraday[s]
-                asked = asked or followed[s] != 0.0 or wanted[s] != 0.0
-                followed[s] = wanted[s]
-                if math.isfinite(delisting[s]):
-                    wanted[s], followed[s] = 0.0, 0.0
-        if asked:
-            worth[0] = keep * worth[0] + profit
-            worth[1] = keep * worth[1] + profit * profit
-            worth[2] = keep * worth[2] + 1.0
+    state, overnight, intraday = desk.state, desk.rows.overnight[k], desk.rows.intraday[k]
+    wanted, followed, worth, acts = state.wanted[b], state.followed[b], state.worth[b], desk.rows.acts[k]
+    profit, asked = 0.0, False
+    for s in range(len(overnight)):
+        if math.isfinite(overnight[s]):
+            profit += followed[s] * overnight[s] + wanted[s] * intraday[s]
+            asked = asked or followed[s] != 0.0 or wanted[s] != 0.0
+            followed[s] = wanted[s]
+            if acts and math.isfinite(inputs.delisting[t, s]):
+                wanted[s], followed[s] = 0.0, 0.0
+    if asked:
+        keep = 1.0 - 1.0 / (MEMORY_YEARS * desk.parameters.sizing.bars_per_year)
+        worth[0] = keep * worth[0] + profit
+        worth[1] = keep * worth[1] + profit * profit
+        worth[2] = keep * worth[2] + 1.0
 
 
 @compiled_inline

@@ -1,4 +1,4 @@
-"""How a function becomes machine code: three decorators, and the folder in which numba keeps the code.
+"""How a function becomes machine code: its decorators, and the folder in which numba keeps the code.
 
 NUMBA_DISABLE_JIT=1 turns it off, for the tests that hold compiled and plain results together. Machine code is cached
 in the user's cache directory, in a folder named after the sources of all compiled code and its constants: numba by
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
-from numba.core import event
+from numba.core import event, ir
 
 from agents.core.settings import cache_dir
 
@@ -29,6 +29,14 @@ def _sources_digest() -> str:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
+
+def _itself(thing: object, _memo: dict[int, object]) -> object:
+    return thing
+
+
+# To merge a function into another numba copies its code twice, with the scope of all its variables for every block, and
+# each place in a source file. Nothing changes these copies, and making them took half of the time of compiling.
+ir.Loc.__deepcopy__ = ir.Scope.__deepcopy__ = _itself
 
 numba.config.CACHE_DIR = str(cache_dir() / "numba" / _sources_digest())
 
@@ -52,7 +60,7 @@ def compiled(function: F) -> F:
 def compiled_bare(function: F) -> F:
     """As `compiled`, without counting references to arrays, which costs a third of a loop that takes many of them out
     of tuples: the caller holds them, so such a function must not make an array."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)(function))
 
 
 class _ShortLoops(event.Listener):  # type: ignore[misc]  # numba has no types
@@ -85,6 +93,15 @@ def compiled_short_loops(function: F) -> F:
     dispatcher = compiled_bare(function)
     _short_loops.functions.append(dispatcher)
     return dispatcher
+
+
+def compiled_within(function: F) -> F:
+    """As `compiled_short_loops`, for what is called by compiled code only: what lets Python hand over a
+    hundred arrays takes seconds to compile."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, **options)(function)
+    _short_loops.functions.append(dispatcher)
+    return cast(F, dispatcher)
 
 
 def compiled_inline(function: F) -> F:

@@ -27,9 +27,9 @@ from agents.core.types import (
     as_datetime,
 )
 from agents.core.value_added import AgentBooks
-from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.commands import obey
+from agents.pipeline.desk import desk_of
 from agents.pipeline.market import bar_volatility, days_of, known_volume, months_of, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs

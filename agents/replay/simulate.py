@@ -31,12 +31,13 @@ from agents.core.types import (
     as_stamp,
 )
 from agents.core.weight_sets import vector_of
-from agents.pipeline.bar import desk_of
 from agents.pipeline.combine import scale_forecasts
+from agents.pipeline.desk import desk_of
 from agents.pipeline.market import bar_volatility, opened_before, panel_of, tradable, volume_note
 from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.rows import CELLS_AT_ONCE
 from agents.pipeline.state import Inputs, Outputs, matched_inputs, new_outputs, new_state
-from agents.pipeline.step import run_rows
+from agents.pipeline.step import run_rows_on_threads
 from agents.quant.leave_one_out import leave_one_out
 from agents.replay.agent_days import AgentDayTable, SignalGrids
 from agents.replay.run_rows import RunRows
@@ -133,7 +134,7 @@ def simulate(
     beside = 0 if desk.floor is None else len(agents) + 1
     state = new_state(len(agents), len(plan.symbols), plan.parameters.initial_cash, beside)
     reader, rows = _ChunkReader(desk), RunRows(plan, agents, total_bars, beside)
-    books = desk_of(state, plan.parameters)
+    books = desk_of(state, plan.parameters, CELLS_AT_ONCE)
     previous: Outputs | None = None
     timeline: Timeline | None = None
     done = 0
@@ -153,7 +154,7 @@ def simulate(
             now = inputs._replace(weights=vector)
             if desk.floor is not None:
                 now = now._replace(beside=leave_one_out(vector, desk.floor))
-            run_rows(books, now, out, first, stop)
+            run_rows_on_threads(books, now, out, first, stop)
             row_weights[first:stop] = vector
             done += stop - first
             if days is not None:

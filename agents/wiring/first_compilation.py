@@ -17,7 +17,7 @@ from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.record import broker_fills_of
 from agents.pipeline.state import matched_inputs, new_outputs, new_state
-from agents.pipeline.step import run_bars, run_rows
+from agents.pipeline.step import run_bars, run_part
 from agents.quant.compiled import is_compiled
 from agents.trading.guard import raw_forecasts
 from agents.trading.registry import AGENTS, make_agents
@@ -31,7 +31,7 @@ Show = Callable[[int, int], None]
 
 def is_due() -> bool:
     """Whether the step, which takes longest, was never compiled on this machine."""
-    return not is_compiled(run_rows)
+    return not is_compiled(run_part)
 
 
 def compile_desk(settings: Settings, show: Show) -> None:

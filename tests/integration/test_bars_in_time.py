@@ -17,7 +17,7 @@ from agents.core.settings import Settings
 from agents.orchestrator.steady_time import DOUBT_S
 from agents.pipeline.combine import scale_rows
 from agents.pipeline.corporate_actions import apply_actions
-from agents.pipeline.step import run_rows
+from agents.pipeline.step import run_part
 from agents.wiring.first_compilation import compile_desk, is_due
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.meta import MetaPlane
@@ -188,7 +188,7 @@ def test_what_is_compiled_before_the_start_is_what_the_desk_calls(start):
     compile_desk(Settings(), lambda done, total: shown.append((done, total)))
     assert shown[0] == (0, shown[-1][1]) and shown[-1][0] == shown[-1][1] >= 8
     assert not is_due()
-    compiled = [(f, set(f.signatures)) for f in (run_rows, scale_rows, apply_actions)]
+    compiled = [(f, set(f.signatures)) for f in (run_part, scale_rows, apply_actions)]
     with start(complete_within_s=0.0) as desk:
         history(desk)
         assert desk.turn() > 0

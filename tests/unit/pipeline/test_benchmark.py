@@ -11,8 +11,8 @@ import pytest
 from agents.core.books import BENCHMARKS, CONTROLS, FIRST_SHADOW, HOLD, HOLD_AT_VOLATILITY, LIVE
 from agents.core.settings import Settings
 from agents.core.types import Bars, RiskState
-from agents.pipeline.bar import desk_of
 from agents.pipeline.commands import obey
+from agents.pipeline.desk import desk_of
 from agents.pipeline.ledger import Ledger
 from agents.pipeline.market import months_of
 from agents.pipeline.saved_state import pack_state, unpack_state

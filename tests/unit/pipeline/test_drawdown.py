@@ -11,8 +11,8 @@ from agents.core.books import LIVE
 from agents.core.settings import Settings
 from agents.core.types import RiskState
 from agents.orchestrator.risk_changes import drawdown_words
-from agents.pipeline.bar import desk_of
 from agents.pipeline.commands import obey
+from agents.pipeline.desk import desk_of
 from agents.pipeline.highs import begun_highs, drawdown_from, note_high, recent_high
 from agents.pipeline.parameters import MONTHS_KEPT
 from agents.pipeline.risk import RECOVERY, next_risk_state

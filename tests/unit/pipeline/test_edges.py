@@ -10,7 +10,7 @@ import pytest
 from agents.core.books import CONTROLS, LIVE
 from agents.core.settings import Settings
 from agents.core.types import REMAINDER, Bars
-from agents.pipeline.bar import desk_of
+from agents.pipeline.desk import desk_of
 from agents.pipeline.market import known_volume
 from agents.pipeline.state import matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_rows

@@ -17,9 +17,10 @@ from agents.core.risk_settings import Limit
 from agents.core.settings import Settings, load_settings
 from agents.core.types import Clamp, RiskLimit, RiskState
 from agents.orchestrator.order_rate import OrderRate
-from agents.pipeline.bar import MarketAtClose, Targets, desk_of
+from agents.pipeline.bar import MarketAtClose, Targets
 from agents.pipeline.breakers import note_trades, sizes_reached
 from agents.pipeline.commands import obey
+from agents.pipeline.desk import desk_of
 from agents.pipeline.parameters import RiskLimits, Threshold
 from agents.pipeline.risk import apply_limits
 from agents.pipeline.state import matched_inputs, new_outputs, new_state

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agents.core.books import EQUAL, FIRST_SHADOW, HOLD
 from agents.core.settings import Settings
 from agents.core.types import Clamp, FillStatus, NoTrade
-from agents.pipeline.bar import desk_of
+from agents.pipeline.desk import desk_of
 from agents.pipeline.parameters import StopRules
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import matched_inputs, new_outputs, new_state

@@ -1,0 +1,35 @@
+"""What every book does with a bar: corporate actions before its open, and its worth at the close."""
+
+from __future__ import annotations
+
+from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
+from agents.pipeline.desk import StepDesk
+from agents.pipeline.rows import Rows
+from agents.pipeline.state import Inputs, Outputs, State
+from agents.pipeline.suspect_prices import cautious_price
+from agents.quant.compiled import compiled_inline
+
+
+@compiled_inline
+def act(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int]) -> None:
+    """Apply corporate actions to a book `at` (bar, row, book), where there are any."""
+    t, k, b = at
+    rows = desk.rows
+    if rows.acts[k]:
+        prices = rows.mark_before[k], rows.doubt_before[k]
+        actions = Actions(
+            inputs.split[t], inputs.dividend[t], inputs.delisting[t], prices[0], prices[1], desk.parameters.lots
+        )
+        effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t], out.realised[t])
+        apply_actions(desk.state, b, actions, effects)
+
+
+@compiled_inline
+def value_book(state: State, rows: Rows, k: int, b: int) -> None:
+    """Mark book `b` to the close of row `k`."""
+    position, mark, doubt, value = state.position[b], rows.mark[k], rows.doubt[k], state.cash[b]
+    for s in range(len(mark)):
+        if position[s] != 0.0:
+            value += position[s] * cautious_price(position[s], mark[s], doubt[s])
+    state.equity[b] = value
+    state.peak[b] = max(state.peak[b], value)
