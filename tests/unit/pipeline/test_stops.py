@@ -39,7 +39,10 @@ class Asked:
 
     def __init__(self, prices, rules, wanted, *, execution=None, volume=1e9, **bars):
         n = len(prices)
-        open_, high, low, close = np.array(prices, dtype=float).T[:, :, None]
+        columns = np.ascontiguousarray(
+            np.array(prices, dtype=float).T
+        )  # as all bars are: else it is compiled once more
+        open_, high, low, close = columns[:, :, None]
         made = make_bars(n, 1, 1)
         self.bars = replace(
             made,
