@@ -73,15 +73,17 @@ def test_rolling_windows_are_those_taken_one_by_one(seed, window):
 
 @pytest.mark.parametrize("gap", [None, 5, 8, 9])
 def test_a_price_that_stands_still_has_no_deviation(gap):
-    """After a jump within a block of ten bars, whatever else is missing: 0 exactly, and the mean is the price."""
-    values = np.full((60, 2), 7.3)
+    """After a jump within a block of ten bars or between two, whatever else is missing: 0 exactly, and the mean is the
+    price."""
+    values = np.full((60, 3), 7.3)
     values[:13] = 1e9 / 3.0
     values[17:, 1] = 1e-9 / 3.0
+    values[:20, 2] = 1e9 / 3.0
     if gap is not None:
         values[[gap, 10 + gap, 20]] = np.nan
     mean, deviation = rolling_mean_std(values, 10, 3)
     for t in range(60):
-        for s in range(2):
+        for s in range(3):
             window = values[max(0, t - 9) : t + 1, s]
             seen = window[np.isfinite(window)]
             if len(seen) >= 3 and (seen == seen[0]).all():
