@@ -26,7 +26,7 @@ from agents.quant.belief_state import (
     room_for,
 )
 from agents.quant.belief_worlds import weigh_shares
-from agents.quant.compiled import compiled_bare
+from agents.quant.compiled import compiled_bare, compiled_side_by_side
 
 
 def take_in(state: BeliefState, returns: Floats, pace: Pace) -> None:
@@ -34,7 +34,7 @@ def take_in(state: BeliefState, returns: Floats, pace: Pace) -> None:
     _take_in(state, returns, pace, room_for(len(state.belief)))
 
 
-@compiled_bare
+@compiled_side_by_side
 def _take_in(state: BeliefState, returns: Floats, pace: Pace, scratch: Scratch) -> None:
     agents = returns.shape[1]
     for t in range(len(returns)):

@@ -63,35 +63,44 @@ def compiled_bare(function: F) -> F:
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True)(function))
 
 
-class _ShortLoops(event.Listener):  # type: ignore[misc]  # numba has no types
-    """Turns LLVM's loop vectorizer off while a function for which that is better is compiled."""
+class _Vectorizers(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Sets one of LLVM's vectorizers otherwise while a function for which that is better is compiled."""
 
     def __init__(self) -> None:
-        self.functions: list[object] = []
+        self.wanted: dict[object, tuple[str, int]] = {}
+        """Of such a function: numba's name of the vectorizer, and 1 for on."""
         self._before: list[int] = []
         """One for each such function that is being compiled: one may call another."""
 
     def on_start(self, event: event.Event) -> None:
         """Compilation begins."""
-        if event.data["dispatcher"] in self.functions:
-            self._before.append(numba.config.LOOP_VECTORIZE)
-            numba.config.LOOP_VECTORIZE = 0
+        if (wanted := self.wanted.get(event.data["dispatcher"])) is not None:
+            self._before.append(getattr(numba.config, wanted[0]))
+            setattr(numba.config, *wanted)
 
     def on_end(self, event: event.Event) -> None:
         """Compilation is over, or has failed."""
-        if event.data["dispatcher"] in self.functions:
-            numba.config.LOOP_VECTORIZE = self._before.pop()
+        if (wanted := self.wanted.get(event.data["dispatcher"])) is not None:
+            setattr(numba.config, wanted[0], self._before.pop())
 
 
-_short_loops = _ShortLoops()
-event.register("numba:compile", _short_loops)
+_vectorizers = _Vectorizers()
+event.register("numba:compile", _vectorizers)
 
 
 def compiled_short_loops(function: F) -> F:
     """As `compiled_bare`, for a function of many loops over few elements: what LLVM does before each of them to take
     several elements at once costs more than it saves, and makes the code longer. The results are the same bits."""
     dispatcher = compiled_bare(function)
-    _short_loops.functions.append(dispatcher)
+    _vectorizers.wanted[dispatcher] = ("LOOP_VECTORIZE", 0)
+    return dispatcher
+
+
+def compiled_side_by_side(function: F) -> F:
+    """As `compiled_bare`, for a function, with all that it calls, in which the same is done to several numbers written
+    side by side: LLVM takes them at once, which numba does not ask of it otherwise. The results are the same bits."""
+    dispatcher = compiled_bare(function)
+    _vectorizers.wanted[dispatcher] = ("SLP_VECTORIZE", 1)
     return dispatcher
 
 
@@ -100,7 +109,7 @@ def compiled_within(function: F) -> F:
     hundred arrays takes seconds to compile."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, **options)(function)
-    _short_loops.functions.append(dispatcher)
+    _vectorizers.wanted[dispatcher] = ("LOOP_VECTORIZE", 0)
     return cast(F, dispatcher)
 
 
