@@ -29,13 +29,13 @@ from rich.table import Table
 from tournament import earned
 from worlds import UNSEEN, YEAR, draw
 
-from agents.core.life_types import Life, LifeChange, Listing
+from agents.core.life_types import Life, LifeChange, Listing, lives_of
 from agents.core.types import Floats, Integers
 from agents.quant.adding import BELIEF_PERIODS, adding_of_each
 from agents.quant.beliefs import advance_all, no_beliefs, pace_of
 from agents.quant.bounded_weights import project
 from agents.quant.limits import Limits, bounds
-from agents.tuning.agent_life import TUNER, LifeRules, changes_due, lives_of
+from agents.tuning.agent_life import TUNER, LifeRules, changes_due
 from agents.tuning.listened_to import RUN_UP_PERIODS, Seating, seating_of
 
 WORLDS = ("equal", "star", "spread", "drift", "death", "switch", "losers", "clones", "fat_tails", "abstaining")

@@ -86,13 +86,13 @@ def _change(options: Namespace, screen: Screen) -> None:
     if name is None or not reason:
         raise UsageError(f"agent {action}: name the agent and say why: quorum agent {action} NAME --reason TEXT")
     # here: what decides about weights takes longer to import than a list to show
-    from agents.tuning.agent_life import PERSONS, lives_of, persons_change
+    from agents.tuning.agent_life import PERSONS, persons_change
     from agents.tuning.weight_decision import decide_weights
     from agents.wiring.meta import meta_plane
 
     with meta_plane(load_settings(options.settings), demo=options.demo, say=lambda _line: None) as plane:
         store, now = plane.store, plane.clock.now()
-        lives, listed = lives_of(store.life_changes()), store.listed
+        lives, listed = store.life_changes().lives, store.listed
         if name not in listed:
             raise UsageError(f"agent {action}: no agent is named '{name}'; the settings name {', '.join(listed)}")
         change = persons_change(lives.get(name), action, (reason, "person"), (listed[name], plane.tuning.life), now)

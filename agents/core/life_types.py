@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from itertools import groupby
 from typing import Any, Literal
 
 from agents.core.clock import require_utc
@@ -47,3 +49,42 @@ class Life:
     watched_since: datetime | None = None
     earlier: int = 0
     batch: int = 1
+
+
+class LifeChanges(tuple[LifeChange, ...]):
+    """Every change of an agent's state, oldest first."""
+
+    @cached_property
+    def lives(self) -> Mapping[str, Life]:
+        """Where every agent stands after them."""
+        return lives_of(self)
+
+
+def lives_of(changes: Iterable[LifeChange]) -> dict[str, Life]:
+    """Where every agent stands, from all changes, oldest first."""
+    lives: dict[str, Life] = {}
+    earlier = 0
+    for at, group in groupby(changes, key=lambda change: change.at):
+        together = list(group)
+        batch = sum(change.after == "shadow" for change in together)
+        for change in together:
+            known = lives.get(change.agent)
+            watched: tuple[datetime | None, int, int] = (None, 0, 1)
+            if change.after == "shadow":
+                watched = (at, earlier, batch)
+            elif change.after == "probation":
+                watched = (at, 0, 1)
+                if known is not None and known.watched_since is not None:
+                    watched = (known.watched_since, known.earlier, known.batch)
+            lives[change.agent] = Life(
+                agent=change.agent,
+                state=change.after,
+                since=at,
+                listed=change.evidence.get("listed", "enabled"),
+                actor=change.actor,
+                watched_since=watched[0],
+                earlier=watched[1],
+                batch=watched[2],
+            )
+        earlier += batch
+    return lives

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from agents.core.facts import DeskFacts, Period
-from agents.core.life_types import LifeChange, Listing
+from agents.core.life_types import LifeChange, LifeChanges, Listing
 from agents.core.meta_types import (
     AgentDays,
     BeliefsKind,
@@ -104,7 +104,7 @@ class OptimizerDesk(AnalyzerDesk, Protocol):
         """The desk's agents, and where the settings name each."""
         ...
 
-    def life_changes(self) -> Sequence[LifeChange]:
+    def life_changes(self) -> LifeChanges:
         """Every change of an agent's state so far, oldest first."""
         ...
 

@@ -62,12 +62,14 @@ class AgentDays:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptBeliefs:
     """What the tuner believes of `agents` after so many `days`: the filter's state as arrays by name, and a digest of
-    all that it was computed from."""
+    all that it was computed from. `at_hand` is that itself while the process lives that made it, and never stored: to
+    look at it costs less than its digest."""
 
     agents: tuple[str, ...]
     days: int
     digest: str
     arrays: Mapping[str, Floats]
+    at_hand: object = field(default=None, repr=False, compare=False)
 
 
 BeliefsKind = Literal["past", "now"]

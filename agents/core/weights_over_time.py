@@ -40,10 +40,14 @@ class WeightsOverTime(NamedTuple):
         """The weights [D, A] of `agents` on each day [D], `anchor` before the first change."""
         sets = np.zeros((len(self.decided) + 1, len(agents)))
         sets[0] = [float(anchor.get(name, 0)) for name in agents]
-        for a, name in enumerate(agents):
-            if name in self.agents:
-                sets[1:, a] = self.weights[:, self.agents.index(name)]
-        return np.asarray(sets[np.searchsorted(self.decided, date, side="left")])
+        if tuple(agents) == self.agents:
+            sets[1:] = self.weights
+        else:
+            known = {name: k for k, name in enumerate(self.agents)}
+            for a, name in enumerate(agents):
+                if name in known:
+                    sets[1:, a] = self.weights[:, known[name]]
+        return sets.take(np.searchsorted(self.decided, date, side="left"), axis=0)
 
 
 def utc_day(at: datetime) -> np.datetime64:

@@ -31,6 +31,7 @@ from agents.quant.target import (
     Views,
     active_risk,
     built_up,
+    largest_wish,
     no_trade_zone,
     of_a_year,
     priced_risk,
@@ -44,11 +45,12 @@ NO_TARGET = "there is no target: no agent's book has moved, or no optimum was fo
 
 
 class _Outcome(NamedTuple):
-    """What is decided, why, and the weights [A] that are wished for."""
+    """What is decided, why, the weights [A] that are wished for, and the largest wish."""
 
     status: Status
     reason: str
     target: Floats
+    largest: float = 0.0
 
 
 def propose_by_beliefs(problem: AllocationProblem, state: BeliefState) -> Proposal:
@@ -62,17 +64,17 @@ def _outcome(problem: AllocationProblem, state: BeliefState, views: Views) -> _O
     if reason:
         return _Outcome(status, reason, problem.start)
     target = target_of(views, problem.anchor, problem.low, problem.high)
-    if not np.isfinite(target).all():
+    largest, zone = largest_wish(problem.start, target), no_trade_zone(problem.agents)
+    if math.isnan(largest):
         return _Outcome("fallback", NO_TARGET, problem.start)
-    largest, zone = float(np.max(np.abs(target - problem.start))), no_trade_zone(problem.agents)
     wish = f"the largest wish is {100 * largest:.1f} points"
     if largest <= zone:
-        return _Outcome("hold", f"{wish}, below {100 * zone:.1f}", target)
+        return _Outcome("hold", f"{wish}, below {100 * zone:.1f}", target, largest)
     reason = (
         f"{wish}, above {100 * zone:.1f}: weights move to within {50 * zone:.1f} of what is believed,"
         f" none by more than {100 * problem.limits.step:.0f}"
     )
-    return _Outcome("apply", reason, target)
+    return _Outcome("apply", reason, target, largest)
 
 
 def _too_little(problem: AllocationProblem, state: BeliefState) -> tuple[Status, str]:
@@ -92,7 +94,7 @@ def _too_little(problem: AllocationProblem, state: BeliefState) -> tuple[Status,
 
 
 def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outcome: _Outcome) -> Proposal:
-    status, reason, target = outcome
+    status, reason, target, largest = outcome
     weights, gains = problem.start, (0.0, 0.0)
     causes = tuple(dict.fromkeys(CAUSES, 0.0) for _ in weights)
     if status == "apply":
@@ -108,7 +110,7 @@ def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outc
         expected_sharpe_improvement=gains[0],
         expected_return_improvement=gains[1],
         candidate=target,
-        evidence=_evidence(problem, state, beliefs, target),
+        evidence=_evidence(problem, state, beliefs, largest),
         causes=causes,
         beliefs=beliefs,
         state=state,
@@ -150,14 +152,14 @@ def _figures(
     return each, shares, (gain, active_risk(of_year, tilt), active_risk(of_year, anchor))
 
 
-def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, target: Floats) -> dict[str, object]:
+def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, largest: float) -> dict[str, object]:
     """Plain numbers and texts; docs/mathematics.md tells what each one is."""
     return {
         "method": problem.method,
         "agents": problem.agents,
         "periods": int(state.clock[0]),
         **beliefs.as_plain(),
-        "largest_wish": round(float(np.max(np.abs(target - problem.start), initial=0.0)), 6),
+        "largest_wish": round(largest, 6),
         "no_trade_zone": round(no_trade_zone(problem.agents), 6),
         "anchor": np.round(problem.anchor, 6).tolist(),
         "floor": np.round(problem.low, 6).tolist(),

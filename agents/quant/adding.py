@@ -107,10 +107,10 @@ def _each_adding(
 ) -> Floats:
     """[A, 7]: `_adding` of each agent."""
     mixes, result = mixes_without(returns, weights), np.empty((returns.shape[1], 7))
+    periods = np.arange(len(returns))
     for a in range(returns.shape[1]):
         first = looked_at[a]
-        evident = np.arange(first, len(returns)) >= counted[a]
-        measured = _measured(returns[first:, a].copy(), mixes[first:, a].copy(), evident)
+        measured = _measured(returns[first:, a], mixes[first:, a], periods[first:] >= counted[a])
         parts = _adding(measured, periods_per_year)
         result[a, 0], result[a, 1], result[a, 2], result[a, 3] = parts[:4]
         result[a, 4], result[a, 5], result[a, 6] = parts[4:]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,18 +68,16 @@ def propose(
     _check_knowledge(agents, anchor, state, trust)
     if not agents:
         return _nobody(previous)
-    anchor = anchor / anchor.sum()
-    box, middle = _room(limits, tuple(anchor.tolist()))
-    start, notes = feasible_start(previous, box)
+    room = _room(limits, tuple(anchor.tolist()), tuple(previous.tolist()))
     spoken = None if signals is None else np.asarray(signals) >= limits.minimum_signals
     able = _able(returns, limits, spoken) if method != "adaptive" else np.zeros(agents, dtype=bool)
     problem = AllocationProblem(
-        start=start,
-        brought_in=bool(np.max(np.abs(start - previous)) > 1e-6),
-        notes=tuple(notes),
-        anchor=middle,
-        low=box.low,
-        high=box.high,
+        start=room.start.copy(),
+        brought_in=room.brought_in,
+        notes=room.notes,
+        anchor=room.anchor,
+        low=room.box.low,
+        high=room.box.high,
         spoken=spoken,
         measurable=able,
         returns=returns[:, able],
@@ -98,12 +97,26 @@ def propose(
     return propose_by_beliefs(problem, known)
 
 
+class _Room(NamedTuple):
+    """The bounds of the weights, the anchor and the weights in force [A] brought inside them, whether that changed the
+    latter, and why."""
+
+    box: Box
+    anchor: Floats
+    start: Floats
+    brought_in: bool
+    notes: tuple[str, ...]
+
+
 @lru_cache(maxsize=64)
-def _room(limits: Limits, anchor: tuple[float, ...]) -> tuple[Box, Floats]:
-    """The bounds of the weights, and the anchor brought inside them. Kept: most decisions ask for the last one's."""
-    wanted = np.array(anchor)
+def _room(limits: Limits, anchor: tuple[float, ...], previous: tuple[float, ...]) -> _Room:
+    """Kept: most decisions ask for the last one's."""
+    wanted, before = np.array(anchor), np.array(previous)
+    wanted = wanted / wanted.sum()
     box = box_of(limits, wanted)
-    return box, project(wanted, box.low, box.high)
+    start, notes = feasible_start(before, box)
+    brought_in = bool(np.max(np.abs(start - before)) > 1e-6)
+    return _Room(box, project(wanted, box.low, box.high), start, brought_in, tuple(notes))
 
 
 def _able(returns: Floats, limits: Limits, spoken: Booleans | None) -> Booleans:

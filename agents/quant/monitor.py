@@ -57,6 +57,26 @@ def watch(date: Times, live: Floats, anchor: Floats) -> Watch:
 
 
 @compiled
+def both_mixed(live: Floats, anchor: Floats, returns: Floats) -> tuple[Floats, Floats]:
+    """What the mixes at weights `live` [D, A] and `anchor` [A] earned on each day [D], of returns [D, A]; who had no
+    book (NaN) leaves a mix for that day."""
+    days, agents = returns.shape
+    mixed, total = np.zeros((2, days)), np.zeros(2)
+    for d in range(days):
+        total[:] = 0.0
+        for a in range(agents):
+            if math.isfinite(returns[d, a]):
+                mixed[0, d] += live[d, a] * returns[d, a]
+                mixed[1, d] += anchor[a] * returns[d, a]
+                total[0] += live[d, a]
+                total[1] += anchor[a]
+        for k in range(2):
+            if total[k] > 0.0:
+                mixed[k, d] /= total[k]
+    return mixed[0], mixed[1]
+
+
+@compiled
 def fortunes(weekly: Floats) -> Floats:
     """What a fortune of 1 has become after each of the weeks [W] with such sums of (live - anchor)."""
     logs, path = np.zeros(len(STAKES)), np.ones(len(weekly))

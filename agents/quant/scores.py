@@ -26,6 +26,17 @@ def column_sums(values: Floats | Integers) -> Floats:
 
 
 @compiled
+def without_silence(returns: Floats, signals: Integers) -> Floats:
+    """Returns [T, A] with NaN in each period in which an agent said nothing: that is no return of 0; one of -0 is."""
+    heard = np.empty(returns.shape)
+    for t in range(len(returns)):
+        for a in range(returns.shape[1]):
+            value = returns[t, a]
+            heard[t, a] = math.nan if signals[t, a] == 0 and value == 0.0 else value + 0.0
+    return heard
+
+
+@compiled
 def by_agent(shares: Floats, agents: int) -> tuple[Floats, Integers]:
     """Shares of trades [3, N] of (day, agent, money) -> (day, money) [2, N], those of one agent side by side, in the
     order of `shares`, and where each agent's begin [A + 1]."""

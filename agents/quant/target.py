@@ -212,11 +212,22 @@ def no_trade_zone(agents: int) -> float:
 
 
 @compiled
+def largest_wish(start: Floats, target: Floats) -> float:
+    """How far the furthest weight is from its target; NaN where there is no target."""
+    largest = 0.0
+    for a in range(len(target)):
+        if not math.isfinite(target[a]):
+            return math.nan
+        largest = max(largest, abs(target[a] - start[a]))
+    return largest
+
+
+@compiled
 def traded(start: Floats, target: Floats, step: float) -> Floats:
     """Weights [A] after a trade from `start` towards `target`: none where every wish is small, else all the way but
     for half of the zone in which nothing moves, and no weight by more than `step`."""
     zone = no_trade_zone(len(start))
-    largest = np.max(np.abs(target - start))
+    largest = largest_wish(start, target)
     if not largest > zone:
         return start.copy()
     share = min(1.0 - 0.5 * zone / largest, step / largest)

@@ -136,11 +136,12 @@ class AgentDayTable:
     def _stopped_shares(self, start: int, stop: int) -> Floats:
         """The same of those that a stop closed."""
         out = self._out
+        if not out.stop_quantity[start:stop].any():
+            return np.empty((3, 0))
         t, s = np.nonzero(out.stop_quantity[start:stop])
         shares = out.stop_realised[start:stop][t, s, : len(self._agents)]
         at_open = out.stop_at[start:stop][t, s] == self._bars.open[start:stop][t, s]
-        closed_day = self._day[start:stop].astype(np.int64)
-        day = np.where(at_open, self._opened_day[start:stop][t], closed_day[t])
+        day = np.where(at_open, self._opened_day[start:stop][t], self._day[start:stop].astype(np.int64)[t])
         k, a = np.nonzero(np.abs(shares) >= SMALLEST_SHARE)
         return np.array([day[k], a, shares[k, a]], dtype=np.float64)
 

@@ -13,8 +13,8 @@ from itertools import takewhile
 import numpy as np
 
 from agents.core.clock import Clock
-from agents.core.facts import Trading
-from agents.core.life_types import LifeChange, Listing
+from agents.core.facts import ScoredChanges, Trading
+from agents.core.life_types import LifeChange, LifeChanges, Listing
 from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
@@ -40,7 +40,9 @@ class ArrayDesk:
         """Version k is at place k - 1."""
         self.scorecards: tuple[Scorecard, ...] = ()
         self.realised: dict[int, float | None] = {}
-        self.lives: list[LifeChange] = []
+        self.scored = ScoredChanges(count=0, gained=0)
+        """Of those that could be measured."""
+        self.lives = LifeChanges()
         """Every change of an agent's state, oldest first."""
         self.on_decision: Callable[[WeightDecision, Sequence[LifeChange]], None] | None = None
         """Hears of each decision when it is made."""
@@ -119,12 +121,13 @@ class ArrayDesk:
     def listed(self) -> dict[str, Listing]:
         return self._stand_in.listed(self._agents)
 
-    def life_changes(self) -> Sequence[LifeChange]:
+    def life_changes(self) -> LifeChanges:
         return self.lives
 
     def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
         self.decisions.append(decision)
-        self.lives.extend(changes)
+        if changes:
+            self.lives = LifeChanges((*self.lives, *changes))
         if self.on_decision is not None:
             self.on_decision(decision, changes)
         version = len(self.decisions)
@@ -155,6 +158,8 @@ class ArrayDesk:
         return [change for change in self._unscored if change.at < before]
 
     def score_change(self, version: int, realised: float | None, at: datetime) -> None:
+        if version not in self.realised and realised is not None:
+            self.scored = ScoredChanges(count=self.scored.count + 1, gained=self.scored.gained + (realised > 0))
         self.realised.setdefault(version, realised)
         self._unscored = [change for change in self._unscored if change.version != version]
 

@@ -7,10 +7,9 @@ it adds to the desk, not how good it is alone, moves it on (`quant/adding.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import NamedTuple
 
 from agents.core.life_types import LISTENED_TO, Life, LifeChange, LifeState, Listing
@@ -166,36 +165,6 @@ def hurdle(life: Life, rules: LifeRules) -> float:
     come into shadow: the k-th gets 1 / (k (k + 1)) of it, which sums to all of it however many there will be; those
     that come together share alike. One alone needs 2 / false_hires, 200 that come together 201 / false_hires."""
     return (life.earlier + 1) * (life.earlier + life.batch + 1) / rules.false_hires
-
-
-def lives_of(changes: Iterable[LifeChange]) -> dict[str, Life]:
-    """Where every agent stands, from all changes, oldest first."""
-    lives: dict[str, Life] = {}
-    earlier = 0
-    for at, group in groupby(changes, key=lambda change: change.at):
-        together = list(group)
-        batch = sum(change.after == "shadow" for change in together)
-        for change in together:
-            known = lives.get(change.agent)
-            watched: tuple[datetime | None, int, int] = (None, 0, 1)
-            if change.after == "shadow":
-                watched = (at, earlier, batch)
-            elif change.after == "probation":
-                watched = (at, 0, 1)
-                if known is not None and known.watched_since is not None:
-                    watched = (known.watched_since, known.earlier, known.batch)
-            lives[change.agent] = Life(
-                agent=change.agent,
-                state=change.after,
-                since=at,
-                listed=change.evidence.get("listed", "enabled"),
-                actor=change.actor,
-                watched_since=watched[0],
-                earlier=watched[1],
-                batch=watched[2],
-            )
-        earlier += batch
-    return lives
 
 
 def changes_due(

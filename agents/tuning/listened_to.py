@@ -16,16 +16,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.core.life_types import LISTENED_TO, Life, LifeChange
+from agents.core.life_types import LISTENED_TO, Life, LifeChange, lives_of
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
-from agents.core.types import Floats, WeightSet
+from agents.core.types import WeightSet
 from agents.core.weight_sets import anchor_of, fitted_weights, normalised, vector_of
 from agents.core.weights_over_time import utc_day
 from agents.quant.adding import BELIEF_PERIODS, BET_PERIODS, Adding, adding_of_each
 from agents.quant.bounded_weights import box_of, feasible_start
 from agents.quant.limits import USUAL_FLOOR, Limits, bounds
-from agents.tuning.agent_life import TUNER, LifeRules, belief_of, bets_to_go, changes_due, figures_of, hurdle, lives_of
+from agents.tuning.agent_life import TUNER, LifeRules, belief_of, bets_to_go, changes_due, figures_of, hurdle
+from agents.tuning.desk_beliefs import opinions
 
 MOST_PINNED = 0.3
 """Of the whole weight, for all together that are on probation."""
@@ -86,9 +87,9 @@ def turn_of(
     desk: OptimizerDesk, watched: Watched, at: datetime, said: LifeChange | None = None, *, paused: bool = False
 ) -> Turn:
     """What is due at `at`, after what a person `said`. While tuning is paused, nothing is that the tuner does."""
-    past, listed = list(desk.life_changes()), desk.listed
+    past, listed = desk.life_changes(), desk.listed
     first = [said] if said is not None else []
-    lives = lives_of([*past, *first])
+    lives = lives_of([*past, *first]) if first else past.lives
     adds = adds_of(desk, watched, lives)
     spoken_of = {change.agent for change in first}
     due = [
@@ -122,24 +123,18 @@ def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life]) ->
     days, count = watched.days, len(watched.days.date)
     if not count:
         return {}
-    counted, looked_at = np.full(len(days.agents), count), np.full(len(days.agents), count)
+    counted, looked_at = [count] * len(days.agents), [count] * len(days.agents)
     for a, name in enumerate(days.agents):
         if name in lives:  # from where it is looked at is its own affair: an agent in shadow changes nothing for others
             if (since := lives[name].watched_since) is not None:
-                counted[a] = np.searchsorted(days.date, utc_day(since), side="right")
+                counted[a] = int(np.searchsorted(days.date, utc_day(since), side="right"))
             looked_at[a] = max(0, min(count - BELIEF_PERIODS, counted[a]) - RUN_UP_PERIODS)
-    oldest = int(looked_at.min())
+    oldest = min(looked_at)
     enabled = [name for name, where in desk.listed.items() if where == "enabled"]
     weights = desk.weights_over_time().held(days.date[oldest:], days.agents, anchor_of(watched.static, enabled))
-    of_each = adding_of_each(_opinions(days, oldest), weights, looked_at - oldest, counted - oldest, watched.per_year)
+    first, evident = np.array(looked_at) - oldest, np.array(counted) - oldest
+    of_each = adding_of_each(opinions(days, oldest), weights, first, evident, watched.per_year)
     return {name: adds for name, adds in zip(days.agents, of_each, strict=True) if name in lives}
-
-
-def _opinions(days: AgentDays, first: int) -> Floats:
-    """Returns [D, A] from a place in the days on; a day without any signal is a day without an opinion, not a return
-    of 0."""
-    returns = days.returns[first:]
-    return np.where((days.signals[first:] == 0) & (returns == 0.0), np.nan, returns)
 
 
 def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agents.core.meta_types import AgentDays, KeptBeliefs
+from agents.quant.scores import column_sums
 
 WINDOW_YEARS = 1.25
 """Of days, the replayed past's with them: fewer do not tell a mute agent from one that warms up, which takes a year."""
@@ -13,7 +14,7 @@ def mute_agents(days: AgentDays, past: KeptBeliefs | None, per_year: float) -> t
     replayed before them. Nobody is where all are silent: then it is the data that say nothing."""
     window = round(WINDOW_YEARS * per_year)
     known = min(len(days.date), window)
-    opinions = days.signals[len(days.date) - known :].sum(axis=0)
+    opinions = column_sums(days.signals[len(days.date) - known :])
     spoken = {name for name, count in zip(days.agents, opinions, strict=True) if count}
     if known < window and past is not None:
         known += past.days

@@ -35,5 +35,5 @@ def realised(days: AgentDays, change: PastChange, after_days: int) -> float | No
 
 def days_in_year(days: AgentDays) -> float:
     """Days with bars in a year; sessions of stocks where that cannot be told yet."""
-    pace = periods_per_year(days.date.astype("datetime64[us]"))
+    pace = periods_per_year(days.date)
     return pace if math.isfinite(pace) and pace > 0 else 252.0

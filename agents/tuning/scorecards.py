@@ -118,7 +118,7 @@ def analyze(
     if not len(days.date):
         return []
     last = date.fromisoformat(str(days.date[-1]))
-    per_year = periods_per_year(days.date.astype("datetime64[us]"))
+    per_year = periods_per_year(days.date)
     shares, starts = by_agent(days.trade_shares, len(days.agents))
     cards = []
     for window in windows:

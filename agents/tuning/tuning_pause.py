@@ -17,10 +17,9 @@ import numpy as np
 
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
-from agents.core.types import Floats
 from agents.core.weight_sets import anchor_of, normalised, vector_of
 from agents.core.weights_over_time import WeightsOverTime, utc_day
-from agents.quant.monitor import ALARM_AT, Watch, watch
+from agents.quant.monitor import ALARM_AT, Watch, both_mixed, watch
 
 PAUSED, WAITING, RESUMED = "monitor", "paused", "resume"
 """The methods of the rows that pause tuning, that wait meanwhile, and that let it go on."""
@@ -54,10 +53,8 @@ def seen_by_the_bet(
     count from the day after they were decided, the anchor before any."""
     start = 0 if since is None else int(np.searchsorted(days.date, utc_day(since), side="right"))
     date, returns = days.date[start:], days.returns[start:]
-    present = np.isfinite(returns)
-    returns = np.where(present, returns, 0.0)
-    kept, held = vector_of(anchor, days.agents), changes.held(date, days.agents, anchor)
-    return watch(date, _mixed(held, present, returns), _mixed(np.broadcast_to(kept, held.shape), present, returns))
+    held = changes.held(date, days.agents, anchor)
+    return watch(date, *both_mixed(held, vector_of(anchor, days.agents), returns))
 
 
 def stopped(before: Mapping[str, Decimal], anchor: Mapping[str, Decimal], seen: Watch, at: datetime) -> WeightDecision:
@@ -102,9 +99,3 @@ def _held(weights: Mapping[str, Decimal], method: str, reason: str, at: datetime
 
 def _week(at: datetime) -> int:
     return (at.astimezone(UTC).date().toordinal() - 1) // 7
-
-
-def _mixed(held: Floats, present: Floats, returns: Floats) -> Floats:
-    """[D]: what the mix earned; who had no book leaves it for that day."""
-    total = (held * present).sum(axis=1)
-    return np.asarray((held * returns).sum(axis=1) / np.where(total > 0.0, total, 1.0))

@@ -118,7 +118,7 @@ def _records_of(jobs: ArrayJobs | None, desk: ArrayDesk) -> JobRecords:
         runs=jobs.runs if jobs else (),
         scorecards=tuple(jobs.scorecards) if jobs and jobs.scorecards else desk.scorecards,
         lives=tuple(desk.lives),
-        beliefs=dict(desk.beliefs),
+        beliefs={kind: replace(kept, at_hand=None) for kind, kept in desk.beliefs.items()},
     )
 
 

@@ -34,7 +34,7 @@ class ReplayedDesk(OptimizerDesk, Protocol):
 
     decisions: list[WeightDecision]
     scorecards: tuple[Scorecard, ...]
-    realised: dict[int, float | None]
+    scored: ScoredChanges
 
     @property
     def seen(self) -> int:
@@ -182,11 +182,10 @@ class _Runs(Sequence[JobRun]):
 
 def _rule_facts(desk: ReplayedDesk, period: Period, since: int) -> RuleFacts:
     """What the report's rules look at, of the bars seen after the first `since`; a replay has no machine to look at."""
-    realised = [value for value in desk.realised.values() if value is not None]
     return RuleFacts(
         period=period,
         trading=desk.trading(since),
         scorecards=desk.scorecards,
-        scored=ScoredChanges(count=len(realised), gained=sum(value > 0 for value in realised)),
+        scored=desk.scored,
         recent_decisions=tuple(reversed(desk.decisions[-RECENT_DECISIONS:])),
     )

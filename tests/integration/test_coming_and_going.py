@@ -21,7 +21,7 @@ from agents.core.types import as_datetime
 from agents.core.weight_sets import in_force
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
-from agents.tuning.agent_life import LifeRules, lives_of, persons_change
+from agents.tuning.agent_life import LifeRules, persons_change
 from agents.tuning.weight_decision import decide_weights
 from agents.wiring import desk as app
 from agents.wiring.connections import Connections
@@ -134,7 +134,7 @@ def test_the_record_of_a_desk_is_the_same_with_a_shadow_and_a_person_may_let_it_
     at = as_datetime(BARS.time[-1]) + timedelta(days=1)
     before = plane.store.weights_in_force(at)
     said = persons_change(
-        lives_of(plane.store.life_changes())["Steady"], "promote", ("seen", "ada"), ("shadow", LifeRules()), at
+        plane.store.life_changes().lives["Steady"], "promote", ("seen", "ada"), ("shadow", LifeRules()), at
     )
     outcome = decide_weights(plane.store, plane.tuning, at, said=said)
     assert "; the largest wish" not in outcome["reason"], "seen: why nothing else moves read as the change's own reason"
@@ -148,7 +148,7 @@ def test_the_record_of_a_desk_is_the_same_with_a_shadow_and_a_person_may_let_it_
     assert report["differences"] == 0
 
     said = persons_change(
-        lives_of(plane.store.life_changes())["Steady"], "retire", ("enough", "ada"), ("shadow", LifeRules()), at + WEEK
+        plane.store.life_changes().lives["Steady"], "retire", ("enough", "ada"), ("shadow", LifeRules()), at + WEEK
     )
     outcome = decide_weights(plane.store, plane.tuning, at + WEEK, said=said)
     assert "Steady" not in outcome["new_weights"] and sum(outcome["new_weights"].values()) == 1.0
@@ -163,7 +163,7 @@ def test_one_that_is_retired_though_enabled_is_published_with_nothing_so_that_no
     plane = traded(ALONE, connections)
     at = as_datetime(BARS.time[-1]) + timedelta(days=1)
     said = persons_change(
-        lives_of(plane.store.life_changes())["Breakout"], "retire", ("enough", "ada"), ("enabled", LifeRules()), at
+        plane.store.life_changes().lives["Breakout"], "retire", ("enough", "ada"), ("enabled", LifeRules()), at
     )
     outcome = decide_weights(plane.store, plane.tuning, at, said=said)
     assert outcome["new_weights"]["Breakout"] == 0.0 and outcome["weights_updated"]

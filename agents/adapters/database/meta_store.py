@@ -17,7 +17,7 @@ from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of, 
 from agents.adapters.database.weight_store import PostgresWeightStore
 from agents.core.clock import Clock
 from agents.core.killpoint import killpoint
-from agents.core.life_types import LifeChange, Listing
+from agents.core.life_types import LifeChange, LifeChanges, Listing
 from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.ports import WeightCache
@@ -158,8 +158,8 @@ class MetaStore:
     def listed(self) -> dict[str, Listing]:
         return self._stand_in.listed(self._agents)
 
-    def life_changes(self) -> list[LifeChange]:
-        return read_changes(self._engine)
+    def life_changes(self) -> LifeChanges:
+        return LifeChanges(read_changes(self._engine))
 
     def publish(self, decision: WeightDecision, changes: Sequence[LifeChange] = ()) -> int | None:
         killpoint("weights.before_commit")

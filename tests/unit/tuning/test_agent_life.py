@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agents.core.life_types import LifeChange
+from agents.core.life_types import LifeChange, lives_of
 from agents.core.settings import Settings
 from agents.quant.adding import Adding, adding, adding_of_each, mixes_without
 from agents.tuning.agent_life import (
@@ -21,7 +21,6 @@ from agents.tuning.agent_life import (
     bets_to_go,
     changes_due,
     hurdle,
-    lives_of,
     persons_change,
 )
 from agents.wiring.job_settings import tuning_of

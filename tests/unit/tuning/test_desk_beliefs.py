@@ -54,16 +54,27 @@ def same(a, b):
     )
 
 
-def test_days_taken_in_one_by_one_after_a_pause_or_at_once_are_the_same(days):
+@pytest.fixture(params=["at hand", "stored"])
+def keep(request):
+    """What is known is kept as the process has it that made it, or as another one reads it."""
+
+    def kept(known, agents):
+        made = kept_of(known, agents)
+        return made if request.param == "at hand" else replace(made, at_hand=None)
+
+    return kept
+
+
+def test_days_taken_in_one_by_one_after_a_pause_or_at_once_are_the_same(days, keep):
     kept = None
     for count in (1, 2, 3, 50, 51, 51, 120):
         known = known_after(first(days, count), past=None, kept=kept, days_per_year=PACE)
         assert same(known, scratch(first(days, count)))
-        kept = kept_of(known, days.agents)
+        kept = keep(known, days.agents)
 
 
-def test_only_new_days_are_computed(days, monkeypatch):
-    kept = kept_of(scratch(first(days, 119)), days.agents)
+def test_only_new_days_are_computed(days, monkeypatch, keep):
+    kept = keep(scratch(first(days, 119)), days.agents)
     taken = []
     monkeypatch.setattr(
         "agents.tuning.desk_beliefs.advance_all", lambda state, returns, _: taken.append(len(returns)) or state
@@ -73,8 +84,8 @@ def test_only_new_days_are_computed(days, monkeypatch):
 
 
 @pytest.mark.parametrize("harm", ["corrected", "fewer", "other agents", "other order", "other pace", "damaged"])
-def test_what_does_not_fit_is_computed_from_scratch(days, harm):
-    kept, now, pace = kept_of(scratch(days), days.agents), days, PACE
+def test_what_does_not_fit_is_computed_from_scratch(days, harm, keep):
+    kept, now, pace = keep(scratch(days), days.agents), days, PACE
     if harm == "corrected":
         now = replace(days, returns=np.where(np.arange(120)[:, None] == 5, 0.03, days.returns))
     if harm == "fewer":
@@ -115,7 +126,7 @@ def test_a_past_is_from_replay_however_far_it_is_believed(days, trust, least, mo
     assert least <= from_replay(scratch(later, past).state) <= most
 
 
-def test_the_past_is_discounted_named_and_followed(days):
+def test_the_past_is_discounted_named_and_followed(days, keep):
     past = past_beliefs(first(days, 60), days_per_year=PACE, trust=0.5)
     later = replace(days, returns=days.returns[60:], signals=days.signals[60:], date=days.date[60:])
     known = scratch(later, past)
@@ -123,7 +134,7 @@ def test_the_past_is_discounted_named_and_followed(days):
     assert not same(known, scratch(later)), "the past counts"
     none = past_beliefs(first(days, 60), days_per_year=PACE, trust=0.0)
     assert np.allclose(scratch(first(days, 0), none).state.belief, 0.0)
-    kept = kept_of(scratch(later, past), days.agents)
+    kept = keep(scratch(later, past), days.agents)
     assert same(known_after(later, past=none, kept=kept, days_per_year=PACE), scratch(later, none)), "another past"
 
 
