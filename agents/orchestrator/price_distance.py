@@ -1,5 +1,5 @@
-"""No order leaves at a price that is far from the one it was decided at: what moved so much meanwhile, or was misread,
-is for the next decision to see."""
+"""No purchase leaves at a price far from the one it was decided at: what moved so much meanwhile, or was misread, is for
+the next decision to see. What is held may always be sold: a crash is when one most wants out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 class PriceDistance(BrokerInFront):
-    """A broker to which an order goes only while its market's last price (`quote`) is near the last trusted one, by
-    `risk.limits.price_distance`; where nobody tells a price, it counts as far."""
+    """A broker of a desk that is long only, to which a purchase goes only while its market's last price (`quote`) is
+    near the last trusted one, by `risk.limits.price_distance`; where nobody tells a price, it counts as far."""
 
     def __init__(self, broker: Broker, limit: Limit, quote: Callable[[str], Decimal | None]) -> None:
         super().__init__(broker)
@@ -44,7 +44,7 @@ class PriceDistance(BrokerInFront):
         """Send what is near; the rest is "not_placed" where the limit is enforced."""
         if self._limit.action == "off" or not orders:
             return self._broker.place(orders)
-        far = {order.client_order_id for order in orders if self._is_far(order)}
+        far = {order.client_order_id for order in orders if order.side == "buy" and self._is_far(order)}
         symbols = sorted(order.symbol for order in orders if order.client_order_id in far)
         self.edges.tell(reached=bool(far), why=", ".join(symbols))
         kept = far if self._limit.action == "enforce" else set()
