@@ -1,5 +1,5 @@
-"""No purchase leaves at a price far from the one it was decided at: what moved so much meanwhile, or was misread, is for
-the next decision to see. What is held may always be sold: a crash is when one most wants out."""
+"""No purchase leaves at a price far from the one it was decided at: what moved so much meanwhile, or was misread, is
+for the next decision to see. What is held may always be sold: a crash is when one most wants out."""
 
 from __future__ import annotations
 
