@@ -103,12 +103,19 @@ def load_settings(file: Path | None = None) -> Settings:
         settings = Settings(**merged(nested(from_profile), wanted))
     except ValidationError as error:
         raise SettingsError(explain(Settings, error, lambda key: _variable_of(key) or str(path))) from None
-    agents, chosen = with_folder(settings.agents), PROFILES[settings.desk.profile].agents
+    settings = settings.model_copy(
+        update={"agents": with_folder(settings.agents), "database_url": _own_database(settings)}
+    )
+    return _with_agents(settings, from_profile)
+
+
+def _with_agents(settings: Settings, from_profile: dict[str, Any]) -> Settings:
+    """With the profile's agents where the user has not chosen any, and with what the profile has set."""
+    agents, chosen = settings.agents, PROFILES[settings.desk.profile].agents
     if chosen and not agents.enabled:
         names = [name for name in (*chosen, *sorted(agents.own)) if name not in agents.shadow]
-        agents = agents.model_copy(update={"enabled": tuple(names)})
+        settings = settings.model_copy(update={"agents": agents.model_copy(update={"enabled": tuple(names)})})
         from_profile["agents.enabled"] = list(names)
-    settings = settings.model_copy(update={"agents": agents, "database_url": _own_database(settings)})
     settings._from_profile = from_profile
     return settings
 
@@ -160,7 +167,7 @@ def _refuse_unknown_environment() -> None:
 
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """The settings with some keys (`section.key`) changed; SettingsError, naming the key, for an unknown one or a bad
-    value."""
+    value. Another `desk.profile` sets what it sets in a file: all that neither the user nor `changes` do."""
     values: dict[str, Any] = {name: getattr(settings, name) for name in Settings.model_fields}
     # Only what somebody set: "unset" means something for some keys (tuning.cap), and stays so.
     sections = {
@@ -173,12 +180,21 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
                 f"'{key}' names no setting; write section.key with a section of {', '.join(sorted(sections))}"
             )
         sections[section][name] = value
+    from_profile = settings.from_profile
+    if "desk.profile" in changes:
+        for section, name in (key.split(".") for key in from_profile if key not in changes):
+            del sections[section][name]
+        from_profile = changes_of_profile(sections)
+        sections = merged(nested(from_profile), sections)
     try:
         built = {name: type(values[name]).model_validate(fields) for name, fields in sections.items()}
     except ValidationError as error:
         title = error.title.removesuffix("Settings").lower()
         raise SettingsError("\n".join(change_problem(Settings, title, item) for item in error.errors())) from None
-    return settings.model_copy(update=built)
+    changed = settings.model_copy(update=built)
+    if "desk.profile" in changes:
+        return _with_agents(changed, from_profile)
+    return changed
 
 
 def plain_settings(settings: Settings) -> dict[str, Any]:

@@ -85,3 +85,22 @@ def test_a_desk_with_open_shorts_does_not_become_long_only_unasked(written):
         require_direction(written(f"[risk]\nallow_short = {said}\n"), journal)
     require_direction(written('[desk]\nprofile = "futures"\n'), journal)
     require_direction(written(""), SimpleNamespace(last=lambda: None))
+
+
+@pytest.mark.parametrize("text", ["", '[desk]\nprofile = "stocks"\n', '[desk]\nprofile = "futures"\n'])
+def test_another_profile_by_a_change_is_that_of_a_file(written, text):
+    """`--set desk.profile=crypto-spot` changed the name, and nothing of what the profile sets."""
+    wanted = written('[desk]\nprofile = "crypto-spot"\n[execution]\nbuffer = 0.2\n')
+    changed = with_changes(
+        written(text + "[execution]\nbuffer = 0.2\n"), {"desk.profile": "crypto-spot", "tuning.step": 0.1}
+    )
+    assert changed.from_profile == wanted.from_profile
+    assert changed == with_changes(wanted, {"tuning.step": 0.1})
+    with pytest.raises(SettingsError, match=r"desk.profile"):
+        with_changes(wanted, {"desk.profile": "bonds"})
+
+
+def test_a_change_wins_over_the_profile_that_is_changed_to(written):
+    changes = {"desk.profile": "crypto-spot", "execution.commission_bps": 3.0}
+    changed = with_changes(written(""), changes)
+    assert (changed.execution.commission_bps, changed.execution.minimum_commission) == (3.0, 0.0)
