@@ -19,6 +19,7 @@ from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.settings import Settings, with_changes
 from agents.core.types import as_datetime
 from agents.core.weight_sets import in_force
+from agents.orchestrator.weights_in_force import DeskWeights
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
 from agents.tuning.agent_life import LifeRules, persons_change
@@ -86,7 +87,7 @@ def traded(settings, connections):
     BarsStore(connections.trader).put(BARS, "test")
     clock = SimulatedClock(as_datetime(BARS.time[0]))
     plane = MetaPlane(settings, connections, clock, with_pictures=False, every=WEEK, cache_in_memory=True)
-    weights = app.DeskWeights(
+    weights = DeskWeights(
         agents.names, PostgresWeightStore(connections.trader), plane.cache, app.stand_in_of(settings), 0.0
     )
     try:
