@@ -27,6 +27,7 @@ from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
+from agents.wiring.weights import desk_weights
 from tests.conftest import SERVICES
 from tests.market import ORACLES, batch_of, make_bars
 from tests.servers import start_redis
@@ -61,7 +62,7 @@ class Stack:
         plan = app.plan_of(self.settings, BARS.symbols)
         clock = SimulatedClock(as_datetime(BARS.time[max(0, first - 1)]))
         plane = meta_app.MetaPlane(self.settings, self.connections, clock, with_pictures=False, every=WEEK)
-        weights = app.desk_weights(self.settings, self.connections, agents)
+        weights = desk_weights(self.settings, self.connections, agents)
         try:
             with desk_journal(self.connections) as journal:
                 time = SimulatedTime(clock, jobs_on_tables(plane, clock) if jobs else None)

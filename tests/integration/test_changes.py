@@ -33,6 +33,7 @@ from agents.wiring.daemon import leavers_of, paper_broker
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.job_words import kinds_of
 from agents.wiring.parity import CheckedDesk, check_parity
+from agents.wiring.weights import desk_weights
 from tests.market import decide_on, make_bars
 from tests.twins import MemoryJournal, MemoryPaperVenue, MemoryWeightStore
 from tests.unit.pipeline.test_step import joined
@@ -61,7 +62,7 @@ class World:
         leaving = leavers_of(settings.data.symbols, self.journal)
         store = BarsStore(self.connections.trader, (*settings.data.symbols, *leaving))
         agents = app.agents_of(settings, SystemClock())
-        in_use = app.desk_weights(settings, self.connections, agents)
+        in_use = desk_weights(settings, self.connections, agents)
         plane = meta_app.MetaPlane(settings, self.connections, self.clock, with_pictures=False)
         self.journal.hold_desk()
         desk = Orchestrator(app.plan_of(settings, store.symbols(), leaving), agents, in_use, self.journal)

@@ -51,6 +51,7 @@ from agents.wiring import job_process
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
+from agents.wiring.weights import desk_weights
 from tests.conftest import SERVICES
 from tests.market import batch_of, make_bars
 from tests.program import ROOT, WAIT_S, call, run, start
@@ -68,7 +69,7 @@ def plane(owner, trader, meta, redis_url):
     connections = Connections(owner, trader, meta, redis_url, (), {})
     agents = app.agents_of(settings, SystemClock())
     clock = SimulatedClock(as_datetime(BARS.time[0]))
-    weights = app.desk_weights(settings, connections, agents)
+    weights = desk_weights(settings, connections, agents)
     with desk_journal(connections) as journal:
         desk = RecordedDesk(app.plan_of(settings, BARS.symbols), agents, weights.current, journal)
         bars = store.after(None, limit=len(BARS.time))  # as a desk reads them: with the version of the data

@@ -28,6 +28,7 @@ from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import past_of, replay_history, silent
+from agents.wiring.weights import desk_weights
 from tests.market import batch_of, decide_on, make_bars
 from tests.simulated_jobs import jobs_on_tables
 
@@ -79,7 +80,7 @@ def recorded(plane, connections) -> None:
     store = BarsStore(connections.trader)
     store.put(BARS, "test")
     agents = app.agents_of(SETTINGS, SystemClock())
-    weights = app.desk_weights(SETTINGS, connections, agents)
+    weights = desk_weights(SETTINGS, connections, agents)
     with desk_journal(connections) as journal:
         desk = RecordedDesk(app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal)
         time = SimulatedTime(plane.clock, jobs_on_tables(plane, plane.clock))

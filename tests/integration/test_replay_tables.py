@@ -35,6 +35,7 @@ from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import Notices, persist
 from agents.wiring.replay import replay_history, silent
+from agents.wiring.weights import desk_weights
 from tests.conftest import SERVERS, SERVICES
 from tests.market import decide_on, make_bars
 from tests.simulated_jobs import jobs_on_tables
@@ -78,7 +79,7 @@ def desk(services):
         connections = Connections(owner, trader, meta, SERVICES.redis_url, (), {})
         agents, clock = app.agents_of(SETTINGS, SystemClock()), SimulatedClock(as_datetime(BARS.time[0]))
         made = MetaPlane(SETTINGS, connections, clock, with_pictures=False, every=timedelta(hours=PACE))
-        weights = app.desk_weights(SETTINGS, connections, agents)
+        weights = desk_weights(SETTINGS, connections, agents)
         with desk_journal(connections) as journal:
             recorded = RecordedDesk(app.plan_of(SETTINGS, BARS.symbols), agents, weights.current, journal)
             record_history(BARS, recorded, SimulatedTime(clock, jobs_on_tables(made, clock)), silent)

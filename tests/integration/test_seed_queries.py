@@ -26,6 +26,7 @@ from agents.wiring.desk_record import desk_journal
 from agents.wiring.jobs_between_bars import JobsBetweenBars
 from agents.wiring.meta import MetaPlane
 from agents.wiring.replay import silent
+from agents.wiring.weights import desk_weights
 from tests.conftest import SERVERS, SERVICES
 from tests.integration.test_schema import README_QUERIES
 from tests.market import make_bars
@@ -80,7 +81,7 @@ def trade(plane):
 
     jobs = JobsBetweenBars([ScheduledJob(name="all", every=timedelta(days=1), deadline_s=60.0)], run)
     with desk_journal(plane.connections) as journal:
-        weights = app.desk_weights(plane.settings, plane.connections, agents)
+        weights = desk_weights(plane.settings, plane.connections, agents)
         desk = RecordedDesk(app.plan_of(plane.settings, bars.symbols), agents, weights.current, journal)
         record_history(store.after(None, limit=len(bars.time)), desk, SimulatedTime(clock, jobs), silent, MEMORY)
 
