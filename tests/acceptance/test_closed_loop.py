@@ -27,7 +27,7 @@ from agents.wiring import desk as app
 from agents.wiring import meta as meta_app
 from agents.wiring.connections import Connections
 from agents.wiring.desk_record import desk_journal
-from agents.wiring.weights import desk_weights
+from agents.wiring.weights import desk_weights, weight_cache
 from tests.conftest import SERVICES
 from tests.market import ORACLES, batch_of, make_bars
 from tests.servers import start_redis
@@ -223,7 +223,7 @@ def test_the_meta_plane_killed_between_database_and_redis(stack, database, tmp_p
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip().endswith(expected)
     assert reader.rows("SELECT count(*) AS n FROM weight_history WHERE decided_for = :at", at=at)[0]["n"] == 1
-    cache = app.weight_cache(stack.settings, stack.connections)
+    cache = weight_cache(stack.settings, stack.connections)
     newest = reader.rows("SELECT max(version) AS v FROM weight_history")[0]["v"]
     assert cache.read().version == newest
     cache.close()
