@@ -42,9 +42,10 @@ class PriceDistance(BrokerInFront):
 
     def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
         """Send what is near; the rest is "not_placed" where the limit is enforced."""
-        if self._limit.action == "off" or not orders:
+        purchases = [order for order in orders if order.side == "buy"]
+        if self._limit.action == "off" or not purchases:
             return self._broker.place(orders)
-        far = {order.client_order_id for order in orders if order.side == "buy" and self._is_far(order)}
+        far = {order.client_order_id for order in purchases if self._is_far(order)}
         symbols = sorted(order.symbol for order in orders if order.client_order_id in far)
         self.edges.tell(reached=bool(far), why=", ".join(symbols))
         kept = far if self._limit.action == "enforce" else set()
