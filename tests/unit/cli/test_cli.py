@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -151,7 +152,11 @@ def test_ctrl_c_that_meets_a_finalizer_is_not_lost(capsys, monkeypatch):
         return 0
 
     monkeypatch.setattr("agents.cli.main._main", long_work)
-    assert main([]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in a shell's background ignores it
+    try:
+        assert main([]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     said = capsys.readouterr().err
     assert said.startswith("quorum: stopped") and "Traceback" not in said
 
