@@ -130,6 +130,101 @@ def tampered(database, statement: str) -> None:
     engine.dispose()
 
 
+def held_by_the_views(rows):
+    """Every figure of the views of money against the desk's own rows."""
+    added = {(row["agent_name"], row["window_days"]): row for row in rows("SELECT * FROM v_agent_value_added")}
+    assert set(added) == {(name, window) for name in START for window in (30, 90, 0)}
+    follower = added["TrendFollower", 0]
+    assert follower["days"] == 300 - FIRST - 1 and follower["days_differing"] > 50
+    assert follower["return_low"] < follower["return_a_year"] < follower["return_high"]
+    assert added["OnChainAnalyst", 0]["verdict"] == "nothing to judge yet", "it never speaks"
+    earned = rows("SELECT equity - 1e6 AS it FROM equity WHERE book = 'paper' ORDER BY time DESC LIMIT 1")[0]["it"]
+    paid = rows("SELECT sum(fee + spread_cost + impact_cost)::float8 AS it FROM fills")[0]["it"]
+    for view, names in (("v_pnl_by_symbol", ["S0", "S1", "S2"]), ("v_pnl_by_side", ["long", "short"])):
+        parts = rows(f"SELECT * FROM {view} ORDER BY 1")
+        assert [next(iter(part.values())) for part in parts] == names
+        assert sum(part["net"] for part in parts) == pytest.approx(earned, abs=1e-3)
+        assert sum(part["gross"] for part in parts) == pytest.approx(earned + paid, abs=1e-3)
+        assert all(part["gross"] - part["net"] == pytest.approx(cost_of(part), abs=1e-3) for part in parts), view
+        if view == "v_pnl_by_side":
+            assert {part["side"]: cost_of(part) for part in parts} == pytest.approx(costs_by_side(rows))
+        else:
+            assert {part["symbol"]: cost_of(part) for part in parts} == pytest.approx(paid_by_symbol(rows))
+    by_agent = {part["agent_name"]: part for part in rows("SELECT * FROM v_pnl_by_agent")}
+    assert set(by_agent) == {*START, "remainder"} and by_agent["OnChainAnalyst"]["costs"] == 0.0
+    for figure, whole in (("net", earned), ("costs", paid), ("gross", earned + paid)):
+        assert sum(part[figure] for part in by_agent.values()) == pytest.approx(whole, abs=1e-3), figure
+    assert by_agent["TrendFollower"]["costs"] > 100.0 and by_agent["TrendFollower"]["trades"] > 10
+    assert abs(by_agent["remainder"]["costs"]) < 0.2 * paid, "each agent's costs are its own, not what is left"
+    costs = {row["period"]: row for row in rows("SELECT * FROM v_costs")}
+    assert set(costs) == {"all", "2001"} and costs["all"]["costs"] == pytest.approx(paid)
+    assert 0.01 < costs["all"]["percent_of_equity_a_year"] < 20.0
+    assert all(row["costs"] == pytest.approx(cost_of(row)) for row in costs.values())
+    mean, years, moved = rows("""SELECT avg(equity), EXTRACT(epoch FROM max(time) - min(time))::float8 / 86400 / 365.25,
+                                 sum(turnover) FROM equity WHERE book = 'paper'""")[0].values()
+    assert costs["all"]["percent_of_equity_a_year"] == pytest.approx(100.0 * paid / mean / years)
+    assert costs["all"]["turnover_a_year"] == pytest.approx(moved / years)
+    for part, column in (("fees", "fee"), ("spread", "spread_cost"), ("impact", "impact_cost")):
+        whole = rows(f"SELECT sum({column})::float8 AS it FROM fills")[0]["it"]
+        assert whole > 1.0 and costs["all"][part] == pytest.approx(whole), part
+        for view in ("v_pnl_by_symbol", "v_pnl_by_side"):
+            assert rows(f"SELECT sum({part}) AS it FROM {view}")[0]["it"] == pytest.approx(whole), (view, part)
+    newest = rows("SELECT max(date) AS it FROM agent_value_added")[0]["it"]
+    kept = rows("SELECT * FROM agent_value_added")
+    shown = [{name: row[name] for name in follower} for row in kept if row["date"] == newest]
+    assert len({row["date"] for row in kept}) > 1 and sorted(shown, key=by_place) == sorted(
+        added.values(), key=by_place
+    )
+    trades = rows("SELECT symbol, side, pnl FROM trades")
+    still = [{**row, "side": "long" if row["quantity"] > 0 else "short"} for row in rows("SELECT * FROM v_positions")]
+    for view, key in (("v_pnl_by_symbol", "symbol"), ("v_pnl_by_side", "side")):
+        for part in rows(f"SELECT * FROM {view}"):
+            closed = [trade["pnl"] for trade in trades if trade[key] == part[key]]
+            waiting = sum(row["unrealised_pnl"] for row in still if row[key] == part[key])
+            assert (part["trades"], part["won"]) == (len(closed), sum(pnl > 0 for pnl in closed)), (view, part)
+            assert part["of_it_unrealised"] == pytest.approx(waiting, abs=1e-6), (view, part)
+            assert part["net"] == pytest.approx(float(sum(closed)) + waiting, abs=1e-6), (view, part)
+    shares = rows("SELECT agent_name, contribution FROM trade_attribution WHERE contribution <> 0")
+    for name, part in by_agent.items():
+        own = [row["contribution"] for row in shares if row["agent_name"] == name]
+        assert (part["trades"], part["won"]) == (len(own), sum(value > 0 for value in own)), name
+        assert part["gross"] - part["net"] == pytest.approx(part["costs"], abs=1e-6), name
+    whole = rows("SELECT count(*) AS fills, sum(quantity * price)::float8 AS notional FROM fills")[0]
+    for row in costs.values():
+        assert {name: row[name] for name in whole} == pytest.approx(whole)
+        assert row["mean_equity"] == pytest.approx(mean)
+
+
+def by_place(row):
+    return row["window_days"], row["agent_name"]
+
+
+def cost_of(row):
+    return row["fees"] + row["spread"] + row["impact"]
+
+
+def paid_by_symbol(rows):
+    paid = rows("SELECT symbol, sum(fee + spread_cost + impact_cost)::float8 AS paid FROM fills GROUP BY 1")
+    return {row["symbol"]: row["paid"] for row in paid}
+
+
+def costs_by_side(rows):
+    """A fill that turns a position pays for the part that closes on the old side, for the rest on the new one."""
+    moves = rows("""SELECT symbol, CASE side WHEN 'buy' THEN quantity ELSE -quantity END::float8 AS signed, time, fill_id,
+                    (fee + spread_cost + impact_cost)::float8 AS cost FROM fills
+                    UNION ALL SELECT symbol, quantity_change::float8, time, '', NULL FROM corporate_actions
+                    ORDER BY time, fill_id""")
+    held, paid = {}, {"long": 0.0, "short": 0.0}
+    for move in moves:
+        signed, before = move["signed"], held.get(move["symbol"], 0.0)
+        held[move["symbol"]] = before + signed
+        if move["cost"] is not None:
+            closing = min(1.0, abs(before / signed)) if before * signed < 0.0 else 0.0
+            paid["long" if before > 0.0 else "short"] += closing * move["cost"]
+            paid["long" if signed > 0.0 else "short"] += (1.0 - closing) * move["cost"]
+    return paid
+
+
 @pytest.mark.slow
 def test_everything_is_reproduced_and_what_was_changed_is_named(desk, database, owner, monkeypatch):
     desk.trade(FIRST, RESTART)
@@ -241,43 +336,7 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
         0
     ]
     assert same["days"] == 300 - FIRST and same["off"] < 1e-9, "halts and restarts too: the desk, as the model fills it"
-    added = {(row["agent_name"], row["window_days"]): row for row in rows("SELECT * FROM v_agent_value_added")}
-    assert set(added) == {(name, window) for name in START for window in (30, 90, 0)}
-    follower = added["TrendFollower", 0]
-    assert follower["days"] == 300 - FIRST - 1 and follower["days_differing"] > 50
-    assert follower["return_low"] < follower["return_a_year"] < follower["return_high"]
-    assert added["OnChainAnalyst", 0]["verdict"] == "nothing to judge yet", "it never speaks"
-    earned = rows("SELECT equity - 1e6 AS it FROM equity WHERE book = 'paper' ORDER BY time DESC LIMIT 1")[0]["it"]
-    paid = rows("SELECT sum(fee + spread_cost + impact_cost)::float8 AS it FROM fills")[0]["it"]
-    for view, names in (("v_pnl_by_symbol", ["S0", "S1", "S2"]), ("v_pnl_by_side", ["long", "short"])):
-        parts = rows(f"SELECT * FROM {view} ORDER BY 1")
-        assert [next(iter(part.values())) for part in parts] == names
-        assert sum(part["net"] for part in parts) == pytest.approx(earned, abs=1e-3)
-        assert sum(part["gross"] for part in parts) == pytest.approx(earned + paid, abs=1e-3)
-        assert all(part["gross"] - part["net"] == pytest.approx(cost_of(part), abs=1e-3) for part in parts), view
-        if view == "v_pnl_by_side":
-            assert {part["side"]: cost_of(part) for part in parts} == pytest.approx(costs_by_side(rows))
-        else:
-            assert {part["symbol"]: cost_of(part) for part in parts} == pytest.approx(paid_by_symbol(rows))
-    by_agent = {part["agent_name"]: part for part in rows("SELECT * FROM v_pnl_by_agent")}
-    assert set(by_agent) == {*START, "remainder"} and by_agent["OnChainAnalyst"]["costs"] == 0.0
-    for figure, whole in (("net", earned), ("costs", paid), ("gross", earned + paid)):
-        assert sum(part[figure] for part in by_agent.values()) == pytest.approx(whole, abs=1e-3), figure
-    assert by_agent["TrendFollower"]["costs"] > 100.0 and by_agent["TrendFollower"]["trades"] > 10
-    assert abs(by_agent["remainder"]["costs"]) < 0.2 * paid, "each agent's costs are its own, not what is left"
-    costs = {row["period"]: row for row in rows("SELECT * FROM v_costs")}
-    assert set(costs) == {"all", "2001"} and costs["all"]["costs"] == pytest.approx(paid)
-    assert 0.01 < costs["all"]["percent_of_equity_a_year"] < 20.0
-    assert all(row["costs"] == pytest.approx(cost_of(row)) for row in costs.values())
-    mean, years, moved = rows("""SELECT avg(equity), EXTRACT(epoch FROM max(time) - min(time))::float8 / 86400 / 365.25,
-                                 sum(turnover) FROM equity WHERE book = 'paper'""")[0].values()
-    assert costs["all"]["percent_of_equity_a_year"] == pytest.approx(100.0 * paid / mean / years)
-    assert costs["all"]["turnover_a_year"] == pytest.approx(moved / years)
-    for part, column in (("fees", "fee"), ("spread", "spread_cost"), ("impact", "impact_cost")):
-        whole = rows(f"SELECT sum({column})::float8 AS it FROM fills")[0]["it"]
-        assert whole > 1.0 and costs["all"][part] == pytest.approx(whole), part
-        for view in ("v_pnl_by_symbol", "v_pnl_by_side"):
-            assert rows(f"SELECT sum({part}) AS it FROM {view}")[0]["it"] == pytest.approx(whole), (view, part)
+    held_by_the_views(rows)
     tampered(
         database,
         "UPDATE fills SET quantity = quantity + 3 WHERE fill_id = (SELECT fill_id FROM fills ORDER BY time DESC LIMIT 1)",
@@ -294,32 +353,6 @@ def test_the_nightly_check_goes_on_where_the_last_one_ended(desk, database, owne
 
 
 @pytest.mark.slow
-def cost_of(row):
-    return row["fees"] + row["spread"] + row["impact"]
-
-
-def paid_by_symbol(rows):
-    paid = rows("SELECT symbol, sum(fee + spread_cost + impact_cost)::float8 AS paid FROM fills GROUP BY 1")
-    return {row["symbol"]: row["paid"] for row in paid}
-
-
-def costs_by_side(rows):
-    """A fill that turns a position pays for the part that closes on the old side, for the rest on the new one."""
-    moves = rows("""SELECT symbol, CASE side WHEN 'buy' THEN quantity ELSE -quantity END::float8 AS signed, time, fill_id,
-                    (fee + spread_cost + impact_cost)::float8 AS cost FROM fills
-                    UNION ALL SELECT symbol, quantity_change::float8, time, '', NULL FROM corporate_actions
-                    ORDER BY time, fill_id""")
-    held, paid = {}, {"long": 0.0, "short": 0.0}
-    for move in moves:
-        signed, before = move["signed"], held.get(move["symbol"], 0.0)
-        held[move["symbol"]] = before + signed
-        if move["cost"] is not None:
-            closing = min(1.0, abs(before / signed)) if before * signed < 0.0 else 0.0
-            paid["long" if before > 0.0 else "short"] += closing * move["cost"]
-            paid["long" if signed > 0.0 else "short"] += (1.0 - closing) * move["cost"]
-    return paid
-
-
 def test_the_desks_own_past_is_reproduced_and_asked_what_if(desk):
     """Stored signals, marks and first weights, without asking the agents: the same books as the desk had; other settings, other books."""
     desk.trade(FIRST, RESTART)
