@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE
+from agents.core.books import FIRST, FIRST_BENCHMARK, FIRST_SHADOW, LIVE
+from agents.pipeline import twins
 from agents.pipeline.desk import desk_of
-from agents.pipeline.state import BrokerFills, Outputs
+from agents.pipeline.state import BrokerFills, Outputs, State, new_state
 from agents.pipeline.step import run_rows, run_rows_on_threads
 from tests.unit.pipeline.desks import DESKS, MadeDesk, made_desk
 
@@ -51,3 +52,15 @@ def _told(out: Outputs) -> dict[str, BrokerFills]:
         "broker_fills": BrokerFills(out.fill_quantity, out.fill_price, out.fill_fee),
         "broker_stops": BrokerFills(out.stop_quantity, out.stop_price, out.stop_fee),
     }
+
+
+@pytest.mark.parametrize("field", [name for name in State._fields if len(getattr(new_state(2, 3, 1e6), name)) == 8])
+def test_books_that_differ_in_anything_are_no_twins(field):
+    """Whatever of a book the next bar depends on; `ordered` and the like are the whole desk's."""
+    same_past = getattr(twins._same_past, "py_func", twins._same_past)
+    state = new_state(2, 3, 1e6)
+    assert same_past(state, FIRST, LIVE)
+    row = getattr(state, field)
+    place = (FIRST, *(size - 1 for size in row.shape[1:]))
+    row[place] = 5.0
+    assert not same_past(state, FIRST, LIVE)
