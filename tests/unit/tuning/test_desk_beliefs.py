@@ -73,6 +73,13 @@ def test_days_taken_in_one_by_one_after_a_pause_or_at_once_are_the_same(days, ke
         kept = keep(known, days.agents)
 
 
+def test_going_on_again_from_what_is_kept_is_the_same(days, keep):
+    """As a job does that is tried once more: what is kept is not used up."""
+    kept = keep(scratch(first(days, 100)), days.agents)
+    for _ in range(2):
+        assert same(known_after(days, past=None, kept=kept, days_per_year=PACE), scratch(days))
+
+
 def test_only_new_days_are_computed(days, monkeypatch, keep):
     kept = keep(scratch(first(days, 119)), days.agents)
     taken = []
