@@ -62,6 +62,7 @@ def same_but_for_unsent(run: Run, deaths: int = 1, **changes: str) -> None:
         equals(run.desk, control(run.world, **changes))
         return
     assert len(lost) <= deaths, f"orders of {len(lost)} decisions were not placed, after {deaths} deaths"
+    run.proof(f"orders of {len(lost)} decision were never placed")
 
 
 def final_equity(record: dict[str, list[tuple[object, ...]]]) -> float:
