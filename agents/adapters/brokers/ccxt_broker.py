@@ -115,7 +115,7 @@ class CcxtBroker:
             if again is None:
                 raise
             self._account.place(order, again)
-        self._rules.accepted(order.symbol)
+        self._rules.clear(order.symbol)
 
     def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
         """What was filled before comes with the next `poll`, and so does the order's end. ServiceError where an answer

@@ -36,7 +36,7 @@ class MarketRules:
         if self._halted.get(symbol) == self._now(symbol):
             return order.quantity, f"the exchange refused {REFUSED_IN_A_ROW} orders in {symbol} for their form"
         if symbol in self._halted:
-            self.accepted(symbol)
+            self.clear(symbol)
         terms = self._account.terms(symbol)
         quantity = order.quantity
         if terms.quantity_step:
@@ -72,8 +72,8 @@ class MarketRules:
             log_event(logger, "ALARM", level=logging.ERROR, kind="orders_refused", subject=symbol, why=why, hint=hint)
         return None
 
-    def accepted(self, symbol: str) -> None:
-        """An order of it was taken."""
+    def clear(self, symbol: str) -> None:
+        """Forget its refusals: an order of it was taken, or the rules have changed."""
         self._refused.pop(symbol, None)
         if self._halted.pop(symbol, None) is not None:
             log_event(logger, "alarm is over", kind="orders_refused", subject=symbol)
