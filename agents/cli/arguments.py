@@ -102,7 +102,7 @@ PRACTICE_FAULTS = (
 
 def connect(parser: ArgumentParser) -> None:
     """`quorum connect`."""
-    text = "ccxt's name of it, such as binance, kraken or coinbase"
+    text = "ccxt's name of it, such as binance, kraken or coinbase; or alpaca, for stocks"
     completed_by(parser.add_argument("exchange", metavar="EXCHANGE", help=text), nothing)
     _symbols(parser, "what the desk trades, such as BTC/USDT ETH/USDT (default: data.symbols, else you are asked)")
     parser.add_argument("--interval", choices=INTERVALS, default="1h", help="of the bars (default: 1h)")

@@ -17,6 +17,7 @@ RUNNING = (
             "quorum connect binance --symbols BTC/USDT ETH/USDT",
             "quorum connect kraken --interval 4h",
             "quorum connect binance --trade --cash 1000",
+            "quorum connect alpaca --trade --symbols AAPL MSFT --cash 10000",
         ),
     ),
     Command(

@@ -15,18 +15,21 @@ from typing import Any
 from agents.adapters.exchanges.account_keys import AccountKey, is_sayable, ways_to_give, write_key
 from agents.adapters.exchanges.history import patiently
 from agents.adapters.exchanges.key_rights import KeyRights
-from agents.adapters.exchanges.private_account import PrivateAccount
+from agents.adapters.exchanges.trading_account import TradingAccount
+from agents.adapters.stocks.alpaca_account import ALPACA
+from agents.cli.connecting_settings import ahead_s
 from agents.cli.screen import Screen
 from agents.core.clock import SystemClock
 from agents.core.errors import SettingsError, UsageError
 from agents.core.settings import Settings, with_changes
-from agents.wiring.account import account_key, account_of, key_file, require_safe
+from agents.core.symbols import quote_of
+from agents.wiring.account import account_key, account_of, broker_of, key_file, require_safe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """An account that a desk may trade on: `cash` of it in `quote`, of the `held`; `file` is where its key was written
-    now, None where it was there or is given otherwise."""
+    now, None where it was there or is given otherwise. `clock_ahead_s` is how far our clock is ahead of the venue's."""
 
     mode: str
     rights: KeyRights
@@ -34,10 +37,11 @@ class Checked:
     held: Decimal
     cash: float
     file: Path | None
+    clock_ahead_s: float | None
 
     def changes(self, exchange: str) -> dict[str, Any]:
         """Of the settings' table [desk]."""
-        return {"broker": f"ccxt:{exchange}", "broker_mode": self.mode, "initial_cash": self.cash}
+        return {"broker": broker_of(exchange), "broker_mode": self.mode, "initial_cash": self.cash}
 
     def document(self) -> dict[str, Any]:
         """For programs; nothing of the key."""
@@ -49,24 +53,31 @@ class Checked:
 def check_account(options: Namespace, settings: Settings, symbols: Sequence[str], screen: Screen) -> Checked:
     """The account at `options.exchange` as `options.trade` wants it; where there is no key yet, or a new one is asked
     for, a person types it. Nothing is kept of a key that is refused."""
-    changes = {"desk.broker": f"ccxt:{options.exchange}", "desk.broker_mode": options.trade}
+    changes = {"desk.broker": broker_of(options.exchange), "desk.broker_mode": options.trade}
     settings = with_changes(settings, changes)
     key, typed = _key_of(options, settings, symbols)
     with closing(account_of(settings, SystemClock(), key)) as account:
         screen.say(f"asking {account.name} about the account")
         rights, held = patiently(lambda: _asked(account, symbols), SystemClock(), screen.say)
-    quote = symbols[0].partition("/")[2]
+        ahead = patiently(lambda: ahead_s(account), SystemClock(), screen.say)
+    quote = quote_of(symbols[0])
     cash = _cash(options, settings, held.get(quote, Decimal(0)), quote)
     file = _kept(key_file(settings), key, screen) if typed else None
     return Checked(
-        mode=options.trade, rights=rights, quote=quote, held=held.get(quote, Decimal(0)), cash=cash, file=file
+        mode=options.trade,
+        rights=rights,
+        quote=quote,
+        held=held.get(quote, Decimal(0)),
+        cash=cash,
+        file=file,
+        clock_ahead_s=ahead,
     )
 
 
 def words_on(checked: Checked, exchange: str) -> str:
     """What was found, for a person."""
     told = {None: "does not tell whether the key may withdraw: see to it there", False: "says the key may not withdraw"}
-    what = "real money" if checked.mode == "live" else "its test net"
+    what = "real money" if checked.mode == "live" else "its test net" if exchange != ALPACA else "its paper account"
     return (
         f"Account: {what}; {exchange} {told.get(checked.rights.withdraw, '')}. It holds {checked.held:f}"
         f" {checked.quote}, of which the desk may use {checked.cash:g}"
@@ -75,7 +86,7 @@ def words_on(checked: Checked, exchange: str) -> str:
 
 def _key_of(options: Namespace, settings: Settings, symbols: Sequence[str]) -> tuple[AccountKey, bool]:
     """The key, and whether it was typed just now."""
-    if len({symbol.partition("/")[2] for symbol in symbols}) > 1:
+    if len(set(map(quote_of, symbols))) > 1:
         raise UsageError("a desk at an exchange trades symbols of one quote, such as BTC/USDT ETH/USDT")
     if not options.new_key:
         try:
@@ -99,7 +110,9 @@ def _typed_key(exchange: str, settings: Settings) -> AccountKey:
         account_of(settings, SystemClock(), nothing)
     ) as account:  # an exchange without a test net says so first
         wanted = ("key", "secret", "password") if account.asks_for_password else ("key", "secret")
-    where = "test net" if settings.desk.broker_mode == "sandbox" else "real account"
+    where = "real account"
+    if settings.desk.broker_mode == "sandbox":
+        where = "paper account" if exchange == ALPACA else "test net"
     sys.stderr.write(
         f"A key of {exchange}'s {where} that may read and trade, nothing else. What you type is not shown.\n"
     )
@@ -110,12 +123,11 @@ def _typed_key(exchange: str, settings: Settings) -> AccountKey:
     return AccountKey(**typed)
 
 
-def _asked(account: PrivateAccount, symbols: Sequence[str]) -> tuple[KeyRights, dict[str, Decimal]]:
+def _asked(account: TradingAccount, symbols: Sequence[str]) -> tuple[KeyRights, dict[str, Decimal]]:
     """The key's rights, which are safe ones, and what the account holds. SettingsError, UsageError."""
-    markets = account.markets()
-    missing = next((symbol for symbol in symbols if symbol not in markets), None)
+    missing = next((symbol for symbol in symbols if not account.has_market(symbol)), None)
     if missing is not None:
-        raise UsageError(f"{account.name} has no spot market {missing} there; choose --symbols that it has")
+        raise UsageError(f"{account.name} has no market {missing} there; choose --symbols that it has")
     held = account.totals()
     rights = account.rights()
     require_safe(rights, account.name)

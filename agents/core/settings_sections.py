@@ -38,15 +38,15 @@ class DeskSettings(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,16}$")] = "desk"
     profile: Literal["stocks", "crypto-spot", "futures"] = "stocks"
     initial_cash: Positive = 1_000_000.0
-    broker: Annotated[str, Field(pattern=r"^(paper|ccxt:[a-z0-9_]{1,40})$")] = "paper"
+    broker: Annotated[str, Field(pattern=r"^(paper|alpaca|ccxt:[a-z0-9_]{1,40})$")] = "paper"
     broker_mode: Literal["sandbox", "live"] = "sandbox"
     broker_url: Annotated[str, Field(pattern=LOOPBACK)] = ""
     """Loopback only, as for prices."""
 
     @property
     def venue(self) -> str:
-        """The exchange that orders go to, by ccxt's name; "" where they go nowhere."""
-        return self.broker.partition(":")[2]
+        """The exchange, by ccxt's name, or the broker of stocks that orders go to; "" where they go nowhere."""
+        return "" if self.broker == "paper" else self.broker.removeprefix("ccxt:")
 
 
 class DataSettings(Section):

@@ -29,6 +29,16 @@ def require_symbol(text: str, where: str) -> str:
     return text
 
 
+def base_of(symbol: str) -> str:
+    """What a position of it is held in: BTC of BTC/USDT, a stock itself."""
+    return symbol.partition("/")[0]
+
+
+def quote_of(symbol: str) -> str:
+    """The currency that it is paid in: USDT of BTC/USDT; a stock's is dollars, as of all that a broker here sells."""
+    return symbol.partition("/")[2] or "USD"
+
+
 def desk_symbol(text: str, aliases: Mapping[str, str]) -> str:
     """The desk's name of what a file calls `text` (data.aliases: a file's name -> ours)."""
     return aliases.get(text, text)

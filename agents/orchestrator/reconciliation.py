@@ -17,6 +17,7 @@ from agents.core.errors import ServiceError
 from agents.core.log import log_event
 from agents.core.orders import UNRECONCILED, UNRESOLVED, Order, OrderOutcome
 from agents.core.ports import Broker, Journal
+from agents.core.symbols import base_of, quote_of
 from agents.core.venues import Break, BreakKind, ForeignOrder, Holdings, Reconciliation, VenueBroker
 from agents.orchestrator.broker_in_front import BrokerInFront
 from agents.pipeline.ledger import Ledger
@@ -49,7 +50,7 @@ class Reconciler:
         self._venue = venue
         self._record = record
         self._symbols = tuple(symbols)
-        self._quote = symbols[0].partition("/")[2]
+        self._quote = quote_of(symbols[0])
         self._clock = clock
         self._next_s = 0.0
         self._whole_at_s: float | None = None
@@ -128,15 +129,15 @@ class Reconciler:
 
     def _expected(self, holdings: Holdings, ledger: Ledger, outside: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """What the account holds by the desk's books, by currency."""
-        amounts = {name: outside.get(name, ZERO) for name in (self._quote, *map(_base, self._symbols))}
+        amounts = {name: outside.get(name, ZERO) for name in (self._quote, *map(base_of, self._symbols))}
         amounts[self._quote] += ledger.cash
         for symbol, held in ledger.positions.items():
-            amounts[_base(symbol)] = amounts.get(_base(symbol), ZERO) + held.quantity
+            amounts[base_of(symbol)] = amounts.get(base_of(symbol), ZERO) + held.quantity
         paid = list(self._record.paid_elsewhere())
         for fill in holdings.unbooked:
-            amounts[_base(fill.symbol)] += fill.signed_quantity
+            amounts[base_of(fill.symbol)] += fill.signed_quantity
             amounts[self._quote] -= fill.signed_quantity * fill.price + fill.fee
-            if fill.fee_currency and fill.fee_currency != _base(fill.symbol):
+            if fill.fee_currency and fill.fee_currency != base_of(fill.symbol):
                 paid.append((fill.symbol, fill.fee_currency, fill.fee_paid, fill.fee))
         for (
             _,
@@ -153,7 +154,7 @@ class Reconciler:
         """By kind and name: (ours, theirs)."""
         found: Found = {}
         expected = self._expected(holdings, ledger, self._record.outside() or {})
-        named = {_base(symbol): symbol for symbol in (*ledger.positions, *self._symbols)}
+        named = {base_of(symbol): symbol for symbol in (*ledger.positions, *self._symbols)}
         for currency, ours in expected.items():
             theirs = holdings.totals.get(currency, ZERO)
             if abs(theirs - ours) > NOTHING:
@@ -167,7 +168,7 @@ class Reconciler:
     def _settle(self, broken: Break, holdings: Holdings, at: datetime) -> None:
         """Do what a person asked for."""
         if broken.asked == "ignore":
-            name = broken.name if broken.kind == "cash" else _base(broken.name)
+            name = broken.name if broken.kind == "cash" else base_of(broken.name)
             if broken.kind != "order":
                 kept = (self._record.outside() or {}).get(name, ZERO)
                 self._record.set_outside({name: kept + broken.theirs - broken.ours}, at, broken.reason)
@@ -235,7 +236,3 @@ def _explaining(broken: Break, holdings: Holdings) -> list[ForeignOrder]:
         if abs(missing) <= NOTHING:
             return chosen
     return []
-
-
-def _base(symbol: str) -> str:
-    return symbol.partition("/")[0]

@@ -15,10 +15,17 @@ from agents.adapters.exchanges.history import patiently
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.private_account import PrivateAccount
 from agents.adapters.exchanges.public_prices import ExchangeAwayError
+from agents.adapters.exchanges.trading_account import TradingAccount
+from agents.adapters.stocks.alpaca_account import ALPACA, AlpacaAccount
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError, UsageError
 from agents.core.settings import Settings, credentials_dir, exchange_key_environment, secrets_dir
 from agents.wiring.connections import Connections
+
+
+def broker_of(name: str) -> str:
+    """`desk.broker` of an exchange that ccxt knows, or of a broker of stocks."""
+    return name if name == ALPACA else f"ccxt:{name}"
 
 
 def key_file(settings: Settings) -> Path:
@@ -32,11 +39,14 @@ def account_key(settings: Settings) -> AccountKey:
     return key_of(file.name, file.parent, credentials_dir(), exchange_key_environment())
 
 
-def account_of(settings: Settings, clock: Clock, key: AccountKey | None = None) -> PrivateAccount:
+def account_of(settings: Settings, clock: Clock, key: AccountKey | None = None) -> TradingAccount:
     """The account that the settings name, with this key or its own. SettingsError, UsageError."""
     desk = settings.desk
     sandbox = desk.broker_mode == "sandbox" and not desk.broker_url
-    return PrivateAccount(desk.venue, key or account_key(settings), clock, sandbox=sandbox, url=desk.broker_url)
+    key = key or account_key(settings)
+    if desk.broker == ALPACA:
+        return AlpacaAccount(key, clock, sandbox=sandbox, url=desk.broker_url)
+    return PrivateAccount(desk.venue, key, clock, sandbox=sandbox, url=desk.broker_url)
 
 
 def require_safe(rights: KeyRights, venue: str) -> None:

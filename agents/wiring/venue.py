@@ -7,10 +7,12 @@ from collections.abc import Callable
 from agents.adapters.brokers.ccxt_broker import CcxtBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
 from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.stocks.alpaca_account import ALPACA
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.ports import Broker
 from agents.core.settings import Settings
+from agents.core.symbols import quote_of
 from agents.orchestrator.daemon import Desk
 from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
@@ -45,14 +47,13 @@ def require_tradable(settings: Settings) -> None:
     """SettingsError where the settings ask of an exchange what its spot market cannot do."""
     if not settings.desk.venue:
         return
-    quotes = {symbol.partition("/")[2] for symbol in settings.data.symbols}
-    if not quotes or "" in quotes or len(quotes) > 1:
-        raise SettingsError(
-            f"desk.broker = '{settings.desk.broker}' needs data.symbols that all have one quote, such as"
-            ' ["BTC/USDT", "ETH/USDT"]'
-        )
+    symbols, stocks = settings.data.symbols, settings.desk.broker == ALPACA
+    if not symbols or any(("/" in symbol) == stocks for symbol in symbols) or len(set(map(quote_of, symbols))) > 1:
+        needed = 'stocks, such as ["AAPL", "MSFT"]' if stocks else 'one quote, such as ["BTC/USDT", "ETH/USDT"]'
+        raise SettingsError(f"desk.broker = '{settings.desk.broker}' needs data.symbols of {needed}")
     if settings.risk.allow_short or settings.execution.leverage != 1.0:
+        profile = "stocks" if stocks else "crypto-spot"
         raise SettingsError(
-            f"desk.broker = '{settings.desk.broker}' trades spot: risk.allow_short = false and execution.leverage = 1"
-            " (desk.profile = 'crypto-spot' sets both)"
+            f"desk.broker = '{settings.desk.broker}' trades what it can pay for: risk.allow_short = false and"
+            f" execution.leverage = 1 (desk.profile = '{profile}' sets both)"
         )

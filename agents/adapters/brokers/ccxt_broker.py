@@ -20,8 +20,8 @@ from agents.adapters.exchanges.private_account import (
     OrderLimitedError,
     OrderRefusedError,
     OrderUnknownError,
-    PrivateAccount,
 )
+from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.killpoint import killpoint
@@ -52,7 +52,7 @@ class CcxtBroker:
     whose last decision was at `since`."""
 
     def __init__(
-        self, account: PrivateAccount, record: PlacedOrders, symbols: Sequence[str], since: datetime, clock: Clock
+        self, account: TradingAccount, record: PlacedOrders, symbols: Sequence[str], since: datetime, clock: Clock
     ) -> None:
         self._account = account
         self._record = record

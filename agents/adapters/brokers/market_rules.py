@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from decimal import ROUND_DOWN, Decimal
 
-from agents.adapters.exchanges.private_account import PrivateAccount
 from agents.adapters.exchanges.public_prices import Terms
+from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.errors import ServiceError
 from agents.core.log import log_event
 from agents.core.orders import Order
@@ -21,7 +21,7 @@ Rules = tuple[Terms | None, bool]
 class MarketRules:
     """Of one account's markets."""
 
-    def __init__(self, account: PrivateAccount) -> None:
+    def __init__(self, account: TradingAccount) -> None:
         self._account = account
         self._refused: dict[str, int] = {}
         self._halted: dict[str, Rules] = {}
@@ -79,5 +79,6 @@ class MarketRules:
             log_event(logger, "alarm is over", kind="orders_refused", subject=symbol)
 
     def _now(self, symbol: str) -> Rules:
-        known = symbol in self._account.markets()
-        return self._account.terms(symbol) if known else None, self._account.is_traded(symbol)
+        return self._account.terms(symbol) if self._account.has_market(symbol) else None, self._account.is_traded(
+            symbol
+        )

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from agents.adapters.brokers.venue_fills import FeeWorth, fill_of, moved_by
 from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade
-from agents.adapters.exchanges.private_account import PrivateAccount
+from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.errors import DataError
 from agents.core.log import log_event
 from agents.core.orders import Fill, Order
@@ -33,7 +33,7 @@ class Seen:
 class VenueBooks:
     """Reads one account and tells by `record` what is the desk's."""
 
-    def __init__(self, account: PrivateAccount, record: PlacedOrders) -> None:
+    def __init__(self, account: TradingAccount, record: PlacedOrders) -> None:
         self._account = account
         self._record = record
         self._worth = FeeWorth(account)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from agents.adapters.exchanges.account_rows import VenueTrade
-from agents.adapters.exchanges.private_account import PrivateAccount
+from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.errors import AgentsError
 from agents.core.log import log_event
 from agents.core.orders import MONEY_STEP, Fill, round_price
+from agents.core.symbols import base_of, quote_of
 
 logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
@@ -19,7 +20,7 @@ ZERO = Decimal(0)
 class FeeWorth:
     """What fees are worth in a market's quote."""
 
-    def __init__(self, account: PrivateAccount) -> None:
+    def __init__(self, account: TradingAccount) -> None:
         self._account = account
 
     def of(self, amount: Decimal, currency: str, quote: str) -> Decimal:
@@ -43,14 +44,14 @@ class FeeWorth:
 
 def moved_by(trade: VenueTrade) -> Decimal:
     """How much of the base the account has more or less by it, a fee that was taken of it included."""
-    fee = trade.fee or ZERO if trade.fee_currency == trade.symbol.partition("/")[0] else ZERO
+    fee = trade.fee or ZERO if trade.fee_currency == base_of(trade.symbol) else ZERO
     return trade.quantity - fee if trade.side == "buy" else trade.quantity + fee
 
 
 def fill_of(trade: VenueTrade, client_order_id: str, fill_id: str, worth: FeeWorth) -> Fill:
     """The fill. A fee in the base changes what was received, so the quantity is what the account holds more or less;
     with the fee's worth on top the money is what was paid."""
-    base, _, quote = trade.symbol.partition("/")
+    base, quote = base_of(trade.symbol), quote_of(trade.symbol)
     fee, currency, paid = trade.fee, trade.fee_currency, ZERO
     if fee is None:
         fee, currency = worth.usual(trade), ""

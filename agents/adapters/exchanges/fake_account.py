@@ -179,7 +179,8 @@ class FakeAccount:
     def _fill(self, order: FakeOrder, at_ms: int) -> None:
         """The parts that are due; of a limit order those that the market has traded through."""
         while order.filled < order.parts:
-            due_ms = order.created_ms + round(order.filled * self.manners.part_s * 1000)
+            wait_s = self.manners.first_s + order.filled * self.manners.part_s
+            due_ms = order.created_ms + round(wait_s * 1000)
             if due_ms > at_ms:
                 return
             if order.price is not None and not self._traded_through(order, at_ms):

@@ -20,10 +20,12 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manners:
-    """How the exchange fills and tells. An order is filled in `parts`, `part_s` apart; a trade is shown `late_s` after
-    it happened; `doubled`: each twice; `shuffled`: in any order; `fills_after_cancel`: a cancelled order's next part is
-    filled all the same. Fees are a `fee` of what is paid in the currency that `fee_in` says."""
+    """How the exchange fills and tells. An order waits `first_s`, as for the next session, and is filled in `parts`,
+    `part_s` apart; a trade is shown `late_s` after it happened; `doubled`: each twice; `shuffled`: in any order;
+    `fills_after_cancel`: a cancelled order's next part is filled all the same. Fees are a `fee` of what is paid in the
+    currency that `fee_in` says."""
 
+    first_s: float = 0.0
     parts: int = 1
     part_s: float = 5.0
     late_s: float = 0.0

@@ -27,6 +27,7 @@ Kind = Literal[
     "gateway",
     "delayed",
     "quoted",
+    "frozen",
 ]
 KINDS: tuple[Kind, ...] = ("limited", "error", "lost", "cut", "page", "empty", "late")
 """Those that pass by themselves."""
@@ -44,6 +45,7 @@ class Fault:
     candle that is over is shown as it was before its end. unheard: the connection ends, and the request never came;
     gateway: it was obeyed, and the answer is a gateway's 504; delayed: an order is accepted after `seconds`, and
     nobody hears of it. quoted: 400, with all that was sent in its words, the key among it.
+    frozen: nothing comes, and the connection stays open.
     """
 
     kind: Kind

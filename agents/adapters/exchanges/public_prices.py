@@ -105,6 +105,10 @@ class PublicPrices:
         markets = self._exchange.markets or self._ask(self._exchange.load_markets)
         return {symbol: market for symbol, market in markets.items() if market.get("spot")}
 
+    def has_market(self, symbol: str) -> bool:
+        """Whether there is a spot market of this symbol, as the exchange said last."""
+        return symbol in self.markets()
+
     def terms(self, symbol: str) -> Terms:
         """What orders in one market must keep to, and cost."""
         market = self.markets()[symbol]
@@ -165,7 +169,7 @@ class PublicPrices:
     # ------------------------------------------------------------ what may go wrong
 
     def _require_market(self, symbol: str) -> None:
-        if symbol not in self.markets():
+        if not self.has_market(symbol):
             raise DataError(f"{self.name} has no spot market '{symbol}'")
 
     def _ask(self, call: Callable[..., Any], *arguments: object) -> Any:
