@@ -230,8 +230,6 @@ class WeightStore(Protocol):
 
     def newest(self) -> WeightSet | None: ...
 
-    def publish(self, weights: Mapping[str, Decimal], *, at: datetime, method: str, reason: str) -> WeightSet: ...
-
 
 class WeightCache(Protocol):
     """A versioned copy of the weights that may be missing, stale or wrong; every method answers within 0.5 s."""

@@ -18,6 +18,7 @@ from agents.core.arrays import Floats
 from agents.core.clock import require_utc
 from agents.core.errors import InvalidWeightsError
 from agents.core.life_types import Listing
+from agents.core.meta_types import WeightDecision
 from agents.core.types import WeightSet, WeightsLevel
 
 SUM_TOLERANCE = Decimal("1e-9")
@@ -45,6 +46,18 @@ def require_usable(weights: WeightSet, agents: Sequence[str], at: datetime) -> W
     if abs(total - 1) > SUM_TOLERANCE:
         raise InvalidWeightsError(f"weights version {weights.version} sum to {total}, not 1")
     return weights
+
+
+def published_set(decision: WeightDecision, version: int) -> WeightSet:
+    """The set that a decision about weights puts in force, under its version."""
+    return WeightSet(
+        version=version,
+        weights=dict(decision.weights),
+        created_at=decision.at,
+        valid_until=None,
+        level=WeightsLevel.DATABASE,
+        reason=decision.reason,
+    )
 
 
 def normalised(raw: Mapping[str, float], agents: Sequence[str]) -> dict[str, Decimal]:

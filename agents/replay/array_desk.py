@@ -17,8 +17,8 @@ from agents.core.facts import ScoredChanges, Trading
 from agents.core.life_types import LifeChange, LifeChanges, Listing
 from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
-from agents.core.types import WeightSet, WeightsLevel
-from agents.core.weight_sets import StandIn, in_force, largest_move
+from agents.core.types import WeightSet
+from agents.core.weight_sets import StandIn, in_force, largest_move, published_set
 from agents.core.weights_over_time import WeightsOverTime
 from agents.replay.agent_days import AgentDayTable
 
@@ -140,14 +140,7 @@ class ArrayDesk:
         self._record = TuningRecord(decision.at, paused, resumed)
         if decision.status in IN_FORCE:
             self._in_force = self._in_force.then(decision.at, decision.weights)
-            self._newest = self._cached = WeightSet(
-                version=version,
-                weights=dict(decision.weights),
-                created_at=decision.at,
-                valid_until=None,
-                level=WeightsLevel.DATABASE,
-                reason=decision.reason,
-            )
+            self._newest = self._cached = published_set(decision, version)
         if decision.status in ("apply", "revert"):
             self._unscored.append(
                 PastChange(version, decision.at, _floats(decision.weights), _floats(decision.previous or {}))

@@ -1,8 +1,8 @@
 """bars -> the same decisions that the live desk would have made, recorded segment by segment.
 
-Agents speak once over the whole panel (they are causal, so it is the same), the step runs compiled over a segment,
-and a segment is committed as one transaction with the state after it: a kill at any moment loses at most the segment
-that was being computed, and resuming continues to the bit.
+Agents speak once over the whole panel (they are causal, so it is the same), the step runs compiled over a stretch of
+bars with the same weights, and a segment, one or more of them, is committed as one transaction with the state after it:
+a kill at any moment loses at most the segment that was being computed, and resuming continues to the bit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from agents.pipeline.market import bar_volatility, panel_of, tradable, volume_no
 from agents.pipeline.parameters import DeskPlan
 from agents.pipeline.record import Opinions, Traded, build_cycle, orders_of, outcomes_of
 from agents.pipeline.saved_state import unpack_state
-from agents.pipeline.state import State, matched_inputs, new_outputs, new_state
+from agents.pipeline.state import Outputs, State, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
 from agents.pipeline.stop_orders import stop_orders, with_stops
 from agents.quant.regimes import regimes_of
@@ -61,20 +61,29 @@ class Prepared:
     regime: Integers
 
 
+def _nothing() -> None:
+    """Nothing is to be written before a segment."""
+
+
 class RecordedDesk(NamedTuple):
-    """The desk whose decisions are recorded: its fixed part, its agents, its weights at a time, and its journal."""
+    """The desk whose decisions are recorded: its fixed part, its agents, its weights at a time, and its journal.
+
+    Where nothing that falls due between bars reads the record, a segment is of `together` bars or little more, whatever
+    weights they have; `publish` puts on record, before it, what it refers to."""
 
     plan: DeskPlan
     agents: AgentPanel
     weights_at: Callable[[datetime], WeightSet]
     journal: Journal
+    together: int = 1
+    publish: Callable[[], None] = _nothing
 
 
 def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress: Progress, memory: int = 0) -> int:
     """Trade `bars` from where the journal ends; returns how many bars were decided on now.
 
-    A new desk begins after the first `memory` rows, which its agents only remember. Segments are cut where something
-    falls due; that runs after the bars up to its due time are on record.
+    A new desk begins after the first `memory` rows, which its agents only remember. Stretches are cut where something
+    falls due; that runs after the bars up to its due time are on record, but for a desk that commits many `together`.
     """
     plan, names, journal = desk.plan, desk.agents.names, desk.journal
     last = journal.last()
@@ -96,10 +105,14 @@ def record_history(bars: Bars, desk: RecordedDesk, time: SimulatedTime, progress
     if last is None:
         opinions = raw_forecasts(prepared.signals)[max(0, start - plan.scale_window_bars) : start]
         first_row = FirstRow(volume_note(bars.rows(0, start + 1)), WarmUp(names, bars.symbols, opinions))
-    met = tradable(bars, plan.publication_delay_s)
+    met, stretches = tradable(bars, plan.publication_delay_s), list[Stretch]()
     for first, stop in timeline.segments(bars.time, start, SEGMENT_BARS):
-        segment = Segment(met.rows(first, stop), slice(first, stop), desk.weights_at(time.clock.now()), first_row)
-        first_row = FirstRow("", None)
+        stretches.append(Stretch(slice(first, stop), desk.weights_at(time.clock.now())))
+        begun = stretches[0].rows.start
+        if stop < total and stop - begun < desk.together:
+            continue
+        segment = Segment(met.rows(begun, stop), stretches, first_row)
+        first_row, stretches = FirstRow("", None), []
         state, ledger, working, equity = _run_segment(segment, desk, prepared, (state, ledger, working))
         progress(stop, total, as_datetime(bars.time[stop - 1]), equity)
     return total - start
@@ -122,41 +135,48 @@ class FirstRow(NamedTuple):
     warm_up: WarmUp | None
 
 
-class Segment(NamedTuple):
-    """Bars that are traded as one transaction, their rows in the whole history, the weights in force for them, and what
-    a desk's first record brings beside."""
+class Stretch(NamedTuple):
+    """Rows of the whole history, and the weights in force for them."""
 
-    bars: Bars
     rows: slice
     weights: WeightSet
+
+
+class Segment(NamedTuple):
+    """Bars that are traded as one transaction, their stretches, and what a desk's first record brings beside."""
+
+    bars: Bars
+    stretches: Sequence[Stretch]
     first: FirstRow
+
+    @property
+    def rows(self) -> slice:
+        """Its rows in the whole history."""
+        return slice(self.stretches[0].rows.start, self.stretches[-1].rows.stop)
 
 
 def _run_segment(
     part: Segment, desk: RecordedDesk, prepared: Prepared, before: tuple[State, Ledger, list[Order]]
 ) -> tuple[State, Ledger, list[Order], float]:
-    segment, rows, weights, _ = part
-    plan, agents, journal = desk.plan, desk.agents, desk.journal
+    segment, rows = part.bars, part.rows
+    plan, agents = desk.plan, desk.agents
     state, ledger, working = before
-    names, symbols = agents.names, segment.symbols
-    vector = vector_of(weights.weights, names)
-    inputs = matched_inputs(
-        segment, prepared.volatility[rows], prepared.forecast[rows], prepared.correlation[rows], vector
-    )._replace(counted=plan.counted(names))
-    out = new_outputs(len(segment.time), len(names), len(symbols))
-    run_bars(state, inputs, plan.parameters, out)
+    out = _traded(part, desk, prepared, state)
     orders = orders_of(out, segment, plan.desk)
     outcomes, still = outcomes_of(out, segment, working, orders, plan.publication_delay_s)
     stops = stop_orders(out, segment, plan.desk)
-    signals = [_rows(s, rows) for s in prepared.signals]
     opinions = Opinions(
-        agents=names,
-        signals=signals,
-        reasons=agents.reasons(rows.start, rows.stop, len(symbols)),
+        agents=agents.names,
+        signals=[_rows(s, rows) for s in prepared.signals],
+        reasons=agents.reasons(rows.start, rows.stop, len(segment.symbols)),
         forecast=prepared.forecast[rows],
         regime=prepared.regime[rows],
-        weights=[weights] * len(segment.time),
-        work_log=_log_of(prepared.log, as_datetime(segment.time[-1])),
+        weights=[weights for covered, weights in part.stretches for _ in range(covered.start, covered.stop)],
+        work_log=[
+            entry
+            for covered, _ in part.stretches
+            for entry in _log_of(prepared.log, as_datetime(segment.time[covered.stop - 1 - rows.start]))
+        ],
     )
     traded = Traded(
         out=out,
@@ -168,10 +188,28 @@ def _run_segment(
         note=part.first.note,
     )
     cycle, ledger = build_cycle(plan, segment, opinions, traded, ledger)
+    desk.publish()
     killpoint("decision.before_commit")
-    journal.record(replace(cycle, warm_up=part.first.warm_up))
+    desk.journal.record(replace(cycle, warm_up=part.first.warm_up))
     killpoint("decision.after_commit")
     return state, ledger, still, float(out.equity[-1, 0])
+
+
+def _traded(part: Segment, desk: RecordedDesk, prepared: Prepared, state: State) -> Outputs:
+    """What the step makes of a segment, stretch by stretch; `state` is the one after it then."""
+    plan, names, begun = desk.plan, desk.agents.names, part.rows.start
+    out = new_outputs(len(part.bars.time), len(names), len(part.bars.symbols))
+    for rows, weights in part.stretches:
+        own = slice(rows.start - begun, rows.stop - begun)
+        inputs = matched_inputs(
+            part.bars.rows(own.start, own.stop),
+            prepared.volatility[rows],
+            prepared.forecast[rows],
+            prepared.correlation[rows],
+            vector_of(weights.weights, names),
+        )._replace(counted=plan.counted(names))
+        run_bars(state, inputs, plan.parameters, Outputs._make(values[own] for values in out))
+    return out
 
 
 def _acked(working: Sequence[Order], segment: Bars) -> list[OrderOutcome]:

@@ -28,19 +28,17 @@ from agents.core.settings import Settings
 from agents.core.types import Bars, as_datetime
 from agents.quant.evidence import Claim, beside_holding
 from agents.quant.replay_summary import verdict_of
-from agents.replay.record import RecordedDesk
 from agents.replay.timeline import Progress
 from agents.reports.charts import load_drawing
 from agents.reports.report import standalone_html
 from agents.wiring.connections import Connections, Say
 from agents.wiring.demo_desk import demo_file, demo_settings
-from agents.wiring.desk import agents_of, plan_of
+from agents.wiring.desk import agents_of
 from agents.wiring.desk_record import desk_journal
 from agents.wiring.history import ReplayRequest
 from agents.wiring.meta import MetaPlane
 from agents.wiring.recorded_replay import record_replayed
 from agents.wiring.replay_beside import ReplayBeside
-from agents.wiring.weights import desk_weights
 
 REPORT_FILE = Path("reports/quorum-demo.html")
 LAST_DAYS = 30.0
@@ -80,15 +78,13 @@ def run_demo(settings: Settings, connections: Connections, *, mode: str, watchin
         plane = MetaPlane(settings, connections, clock, with_pictures=False, every=every)
         try:
             agents = agents_of(settings, SystemClock())
-            weights = desk_weights(settings, connections, agents)
-            desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
             with watching.parts(PARTS) as (tuned, recorded):
                 replay.begin(bars, request, settings.log_folder / LOG, tuned)
                 load_drawing()  # while the agents read
                 replay.more()  # nothing is wiped before all agents have answered
                 _make_room(journal, plane, replay, say, anew=anew)
                 say("writing every decision, order and fill to TimescaleDB")
-                record_replayed(replay, plane, desk, (bars, 0), (clock, recorded))
+                record_replayed(replay, plane, (agents, journal), (bars, 0), (clock, recorded))
             end = as_datetime(bars.time[-1])
             say("drawing the report")
             plane.run_job("project_manager", end)

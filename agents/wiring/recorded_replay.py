@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from agents.adapters.database.engine import normalise_url
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.trials_store import TrialOutcome, TrialsStore, TriedHistory
-from agents.adapters.database.weight_store import PostgresWeightStore
+from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.books import LIVE
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import UsageError
@@ -29,13 +30,15 @@ from agents.core.life_types import LifeChange
 from agents.core.meta_types import IN_FORCE, WeightDecision
 from agents.core.replay_types import Replayed
 from agents.core.settings import Settings, with_changes
-from agents.core.types import Bars, as_datetime
+from agents.core.types import Bars, WeightSet, as_datetime
+from agents.core.weight_sets import StandIn, published_set
 from agents.orchestrator.weights_in_force import DeskWeights
 from agents.quant.measures import daily_of
 from agents.quant.returns import sharpe_ratio
 from agents.replay.parity import books_beside
-from agents.replay.record import RecordedDesk, record_history
+from agents.replay.record import SEGMENT_BARS, RecordedDesk, record_history
 from agents.replay.timeline import Progress, SimulatedTime
+from agents.trading.guard import AgentPanel
 from agents.tuning.value_added import value_added
 from agents.wiring.connections import Connections, Say, connect, embedded_name, ensure_database
 from agents.wiring.desk import agents_of, plan_of, stand_in_of
@@ -98,12 +101,18 @@ class FinishedReplay:
 
 
 class RecordedDecisions:
-    """A replay's decisions about weights: each is published before the bars it is for."""
+    """A replay's decisions about weights, by their times: which were in force, whatever is on record by now; and their
+    publishing before the bars that they are for."""
 
-    def __init__(self, replay: ReplayToRecord, store: MetaStore) -> None:
+    def __init__(self, replay: ReplayToRecord, store: MetaStore, agents: Sequence[str], stand_in: StandIn) -> None:
         self._replay = replay
         self._store = store
         self._published = store.decisions_on_record()
+        self._until: datetime | None = None
+        self._seen = 0
+        self._newest: WeightSet | None = None
+        self._copy = MemoryWeightCache()
+        self._in_force = DeskWeights(agents, self, self._copy, stand_in, 0.0)
 
     def next_due(self, after: datetime) -> datetime:
         """The next decision that changes the weights in force; waits until it is made, or known to be none."""
@@ -118,12 +127,34 @@ class RecordedDecisions:
             ended = not self._replay.more()  # whose last decisions come with its end
 
     def run(self, at: datetime) -> None:
-        """Publish every decision up to `at`, each with the agents' changes of state that it brought."""
-        until = bisect.bisect_right(self._replay.decisions, at, key=lambda d: d.at)
-        new = self._replay.decisions[self._published : until]
+        """Every decision up to `at` is due to be published."""
+        self._until = at
+
+    def publish(self) -> None:
+        """Publish what is due, each decision with the agents' changes of state that it brought."""
+        known = self._replay.decisions
+        until = 0 if self._until is None else bisect.bisect_right(known, self._until, key=lambda d: d.at)
+        new = known[self._published : until]
         if new:
             self._store.publish_all((d, [life for life in self._replay.lives if life.at == d.at]) for d in new)
             self._published = until
+
+    def weights_at(self, at: datetime) -> WeightSet:
+        """The weights in force for the bar at `at`, as a desk trading then would read them; `at` never goes back."""
+        known = self._replay.decisions
+        before = bisect.bisect_left(known, at, key=lambda d: d.at)
+        for version in range(self._seen + 1, before + 1):
+            if known[version - 1].status in IN_FORCE:
+                newest = published_set(known[version - 1], version)
+                weights = {name: Decimal(str(float(weight))) for name, weight in newest.weights.items()}
+                self._newest = replace(newest, weights=weights)  # as the database gives them back
+                self._copy.write(self._newest)
+        self._seen = before
+        return self._in_force.current(at)
+
+    def newest(self) -> WeightSet | None:
+        """The newest published set at the time that was asked for last."""
+        return self._newest
 
 
 class Notices(NamedTuple):
@@ -189,10 +220,7 @@ def _record(
     plane = MetaPlane(
         settings, connections, clock, with_pictures=False, every=request.report_every, cache_in_memory=True
     )
-    store = PostgresWeightStore(connections.trader)
-    weights = DeskWeights(agents.names, store, plane.cache, stand_in_of(settings), 0.0)
-    desk = RecordedDesk(plan_of(settings, bars.symbols), agents, weights.current, journal)
-    recorded = record_replayed(FinishedReplay(replayed), plane, desk, (bars, memory), (clock, progress))
+    recorded = record_replayed(FinishedReplay(replayed), plane, (agents, journal), (bars, memory), (clock, progress))
     plane.run_job("project_manager", end)
     count_trial(TrialsStore(connections.meta), replayed)  # its manifest lies beside it
     return recorded
@@ -201,7 +229,7 @@ def _record(
 def record_replayed(
     replay: ReplayToRecord,
     plane: MetaPlane,
-    desk: RecordedDesk,
+    desk: tuple[AgentPanel, PostgresJournal],
     bars: tuple[Bars, int],
     time: tuple[SimulatedClock, Progress],
 ) -> int:
@@ -210,13 +238,15 @@ def record_replayed(
 
     Returns how many decisions were recorded. Killed and called again with the same replay, it comes to the same rows.
     """
-    (whole, memory), (clock, progress) = bars, time
-    end, decisions = as_datetime(whole.time[-1]), RecordedDecisions(replay, plane.store)
-    recorded = record_history(whole, desk, SimulatedTime(clock, decisions), progress, memory)
+    (agents, journal), (whole, memory), (clock, progress) = desk, bars, time
+    end, plan = as_datetime(whole.time[-1]), plan_of(plane.settings, whole.symbols)
+    decisions = RecordedDecisions(replay, plane.store, agents.names, stand_in_of(plane.settings))
+    recording = RecordedDesk(plan, agents, decisions.weights_at, journal, SEGMENT_BARS, decisions.publish)
+    recorded = record_history(whole, recording, SimulatedTime(clock, decisions), progress, memory)
     replayed = replay.result()
     decisions.run(end)
-    for version, value in sorted(replayed.realised.items()):
-        plane.store.score_change(version, value, end)
+    decisions.publish()
+    plane.store.score_changes(replayed.realised, end)
     for kind, beliefs in replayed.jobs.beliefs.items():
         plane.store.keep_beliefs(kind, beliefs, end)
     plane.store.record_scorecards(replayed.jobs.scorecards)

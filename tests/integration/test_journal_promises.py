@@ -4,14 +4,14 @@ state disagree does not trade, and values are stored as they are."""
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agents.adapters.database.array_text import array_of, array_text
+from agents.adapters.database.array_text import array_of, array_text, copy_text
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.engine import driver_connection, open_engine
 from agents.adapters.database.journal import PostgresJournal
@@ -99,12 +99,32 @@ def test_a_desk_whose_ledger_is_not_what_its_state_says_does_not_trade(opened, o
 
 
 ARRAYS = {
-    "text": ["", " ", "NULL", "null", '"', "\\", '\\"', "{a,b}", "a,b", "'", "line\nbreak\ttab", "état ☃", "%s", None],
+    "text": [
+        "",
+        " ",
+        "NULL",
+        "null",
+        '"',
+        "\\",
+        '\\"',
+        "{a,b}",
+        "a,b",
+        "'",
+        "line\nbreak\ttab",
+        "état ☃",
+        "%s",
+        "\\N",
+        "\\.",
+        "a\rb",
+        "\b\f\v",
+        None,
+    ],
     "double precision": [0.0, -0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, np.float64(1 / 3), None],
     "numeric": [Decimal("0"), Decimal("1E+3"), Decimal("-0.00000001"), Decimal("123456789012345678.12345678"), None],
     "boolean": [True, False, None],
     "bigint": [0, -(2**63), 2**63 - 1, None],
     "timestamptz": [datetime(2026, 1, 1, 12, 30, 0, 123456, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), None],
+    "date": [date(2026, 1, 1), date(1970, 1, 1), None],
     "bytea": [b"", b"\x00\xff\\x41", None],
 }
 
@@ -130,6 +150,18 @@ def test_values_come_back_from_an_array_as_they_were_sent(trader, kind, chosen):
             assert [exact(value) for value in received] == [exact(value) for value in sent]
 
 
+@pytest.mark.parametrize("chosen", [list, only_one_type])
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_values_come_back_from_a_copy_as_they_were_sent(trader, kind, chosen):
+    sent = chosen([*ARRAYS[kind], math.nan, math.inf, -math.inf] if kind == "double precision" else ARRAYS[kind])
+    with trader.connect() as connection, driver_connection(connection).cursor(binary=True) as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE copied (id bigint, first {kind}, second {kind}) ON COMMIT DROP")
+        with cursor.copy("COPY copied FROM STDIN") as copy:
+            copy.write(copy_text([(k, value, value) for k, value in enumerate(sent)]))
+        rows = cursor.execute("SELECT id, first, second FROM copied ORDER BY id").fetchall()
+    assert [(k, exact(a), exact(b)) for k, a, b in rows] == [(k, exact(v), exact(v)) for k, v in enumerate(sent)]
+
+
 def test_numbers_that_are_none_come_back_as_they_were_sent(trader):
     with trader.connect() as connection, driver_connection(connection).cursor(binary=True) as cursor:
         sent = array_of([math.nan, math.inf, -math.inf])
@@ -145,3 +177,5 @@ def exact(value: object) -> object:
 def test_a_kind_of_value_without_a_word_is_refused():
     with pytest.raises(TypeError, match="no word for dict in an array"):
         array_text([{}])
+    with pytest.raises(TypeError, match="no word for dict in an array"):
+        copy_text([({},)])

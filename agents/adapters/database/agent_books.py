@@ -9,10 +9,17 @@ from dataclasses import asdict
 import numpy as np
 from sqlalchemy import Engine, text
 
-from agents.adapters.database.engine import transaction
+from agents.adapters.database.engine import driver_connection, transaction
+from agents.adapters.database.journal_rows import TableRows
+from agents.adapters.database.journal_writes import insert_all
 from agents.core.value_added import AgentBooks, AgentValueAdded
 
-_KEEP_DAYS = """
+_DAY_COLUMNS = ("date", "agent_name", "desk_equity", "book_equity", "with_agent")
+_NEWEST_DAY = """
+(date, agent_name) DO UPDATE SET desk_equity = excluded.desk_equity, book_equity = excluded.book_equity,
+    with_agent = excluded.with_agent
+"""
+_DAYS = """
 INSERT INTO agent_books (date, agent_name, desk_equity, book_equity, with_agent)
 VALUES (:date, :agent_name, :desk_equity, :book_equity, :with_agent)
 ON CONFLICT (date, agent_name) DO UPDATE SET desk_equity = excluded.desk_equity, book_equity = excluded.book_equity,
@@ -52,20 +59,13 @@ class AgentBookStore:
     def keep_days(self, books: AgentBooks) -> None:
         """The newest value of a day stands."""
         rows = [
-            {
-                "date": day.astype("datetime64[D]").item(),
-                "agent_name": name,
-                "desk_equity": float(books.desk[d]),
-                "book_equity": float(books.books[d, k]),
-                "with_agent": bool(books.with_agent[d, k]),
-            }
-            for d, day in enumerate(books.date)
+            (day, name, float(books.desk[d]), float(books.books[d, k]), bool(books.with_agent[d, k]))
+            for d, day in enumerate(books.date.astype("datetime64[D]").tolist())
             for k, name in enumerate(books.agents)
             if np.isfinite(books.books[d, k])
         ]
-        if rows:
-            with transaction(self._engine) as connection:
-                connection.execute(text(_KEEP_DAYS), rows)
+        with transaction(self._engine) as connection:
+            insert_all(driver_connection(connection), TableRows("agent_books", _DAY_COLUMNS, rows), _NEWEST_DAY)
 
     def days(self) -> AgentBooks:
         """All that is kept, oldest first."""

@@ -1,11 +1,12 @@
-"""Values as a PostgreSQL array, in its text form or, floats, its binary one. A decision sends thousands of them, for
-which the driver's own way takes several milliseconds: it looks at each value for its type and its quotes."""
+"""Values as a PostgreSQL array, in its text form or, floats, its binary one, and rows as COPY's text. A decision sends
+thousands of values, for which the driver's own way takes several milliseconds: it looks at each for its type and its
+quotes."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType
 from typing import Any, NamedTuple
@@ -89,9 +90,43 @@ _WORDS: dict[type, Callable[[Any], str]] = {
     Decimal: str,
     str: _quoted,
     datetime: lambda value: f'"{value.isoformat()}"',
+    date: date.isoformat,
     bytes: lambda value: f'"\\\\x{value.hex()}"',
 }
 _AS_LISTED = frozenset((bool, int, float))
-_REPEATED = frozenset((str, datetime))
+_REPEATED = frozenset((str, datetime, date))
 """Times, names and short words, of which a column has few; equal ones are the same text (but for a datetime's zone,
 which the database does not keep)."""
+
+
+def copy_text(rows: Sequence[Sequence[object]]) -> str:
+    """Rows as COPY reads them in its text format, made column by column. TypeError as `array_text`."""
+    columns = map(_copied, zip(*rows, strict=True))
+    return "".join(f"{line}\n" for line in map("\t".join, zip(*columns, strict=True)))
+
+
+def _copied(values: Sequence[object]) -> list[str]:
+    kinds = set(map(type, values))
+    if len(kinds) == 1:
+        (kind,) = kinds
+        word = _COPIED.get(kind)
+        if word is not None and kind in _REPEATED:
+            words = {value: word(value) for value in set(values)}
+            return [words[value] for value in values]
+        if word is not None:
+            return list(map(word, values))
+    return [_COPIED.get(type(value), _other)(value) for value in values]
+
+
+def _escaped(value: str) -> str:
+    return value.translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+"""Source: PostgreSQL manual, COPY, "Text Format"."""
+_COPIED: dict[type, Callable[[Any], str]] = _WORDS | {
+    NoneType: lambda _value: r"\N",
+    str: _escaped,
+    datetime: datetime.isoformat,
+    bytes: lambda value: rf"\\x{value.hex()}",
+}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
+from operator import attrgetter
 
 from sqlalchemy import Engine, text
 
-from agents.adapters.database.engine import transaction
+from agents.adapters.database.engine import driver_connection, transaction
+from agents.adapters.database.journal_rows import TableRows
+from agents.adapters.database.journal_writes import insert_all
 from agents.adapters.database.locked_session import LockedSession
 from agents.core.meta_types import JobRun
 
@@ -31,10 +33,7 @@ INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok,
 SELECT finished_at, job, 'job', extract(epoch FROM finished_at - started_at) * 1000, 0, :ok, detail
 FROM job_runs WHERE id = :id ON CONFLICT DO NOTHING
 """
-_RECORD = """
-INSERT INTO job_runs (job, due_at, started_at, finished_at, status, detail, missed)
-VALUES (:job, :due_at, :started_at, :finished_at, :status, :detail, :missed) ON CONFLICT (job, due_at) DO NOTHING
-"""
+_RUN_COLUMNS = ("job", "due_at", "started_at", "finished_at", "status", "detail", "missed")
 _LOG_ALL = """
 INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok, detail)
 SELECT finished_at, job, 'job', 0, 0, true, detail FROM job_runs WHERE status = 'succeeded' ON CONFLICT DO NOTHING
@@ -90,8 +89,10 @@ class PostgresJobStore:
     def record(self, runs: Sequence[JobRun]) -> None:
         """Put finished runs of a replay on record, with what they did in the log of work; a run that is there stays."""
         with transaction(self._engine) as connection:
-            if runs:
-                connection.execute(text(_RECORD), [asdict(run) for run in runs])
+            rows = list(map(attrgetter(*_RUN_COLUMNS), runs))
+            insert_all(
+                driver_connection(connection), TableRows("job_runs", _RUN_COLUMNS, rows), "(job, due_at) DO NOTHING"
+            )
             connection.execute(text(_LOG_ALL))
 
     def recent(self, limit: int) -> list[JobRun]:

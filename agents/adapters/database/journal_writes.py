@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy.dialects import postgresql
 
-from agents.adapters.database.array_text import array_of, array_text
+from agents.adapters.database.array_text import array_of, array_text, copy_text
 from agents.adapters.database.journal_rows import TableRows
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.tables import metadata
@@ -57,13 +57,19 @@ def insert_rows(connection: Driver, part: TableRows, *, large: bool) -> None:
     names = ", ".join(f'"{column}"' for column in part.columns)
     if large:
         with connection.cursor() as cursor, cursor.copy(f"COPY {part.table} ({names}) FROM STDIN") as copy:
-            for row in part.rows:
-                copy.write_row(row)
+            copy.write(copy_text(part.rows))
         return
     first, *others = zip(*part.rows, strict=True)
     of_one_time = part.columns[0] == "time" and len(set(first)) == 1
     values = [first[0] if of_one_time else array_of(first), *map(array_of, others)]
     connection.execute(_insert_of(part.table, part.columns, of_one_time), values)
+
+
+def insert_all(connection: Driver, part: TableRows, conflict: str) -> None:
+    """In one INSERT, whose clause ON CONFLICT is `conflict`."""
+    if part.rows:
+        query = f"{_insert_of(part.table, part.columns, False)} ON CONFLICT {conflict}"
+        connection.execute(query, [array_of(column) for column in zip(*part.rows, strict=True)])
 
 
 @cache

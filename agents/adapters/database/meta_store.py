@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Engine, text
 
 from agents.adapters.database.agent_days import AgentDaysTable
 from agents.adapters.database.beliefs import read_beliefs, write_beliefs
-from agents.adapters.database.engine import lock_versions, transaction, weights_json
+from agents.adapters.database.engine import driver_connection, lock_versions, transaction, weights_json
+from agents.adapters.database.journal_rows import TableRows
+from agents.adapters.database.journal_writes import insert_all
 from agents.adapters.database.life_store import add_changes, read_changes
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of, exact_weights
 from agents.adapters.database.weight_store import PostgresWeightStore
@@ -119,9 +121,11 @@ class MetaStore:
     def record_scorecards(self, cards: Sequence[Scorecard]) -> None:
         if not cards:
             return
-        rows = [_scorecard_row(card) for card in cards]
+        newest = {(card.date, card.agent_name, card.window_days): _scorecard_row(card) for card in cards}
+        rows = list(newest.values())
+        part = TableRows("agent_scorecards", tuple(rows[0]), [tuple(row.values()) for row in rows])
         with transaction(self._engine) as connection:
-            connection.execute(text(_scorecard_upsert(list(rows[0]))), rows)
+            insert_all(driver_connection(connection), part, _newest_card(part.columns))
 
     # ------------------------------------------------------------ weights
 
@@ -202,6 +206,13 @@ class MetaStore:
         with transaction(self._engine) as connection:
             connection.execute(text(_SCORE), {"realised": realised, "at": at, "version": version})
 
+    def score_changes(self, realised: Mapping[int, float | None], at: datetime) -> None:
+        """As `score_change`, of many versions in one transaction."""
+        rows = [{"realised": value, "at": at, "version": version} for version, value in realised.items()]
+        if rows:
+            with transaction(self._engine) as connection:
+                connection.execute(text(_SCORE), rows)
+
     def decision(self, version: int) -> WeightDecision | None:
         """The decision of this version; None where there is none."""
         with transaction(self._engine) as connection:
@@ -222,13 +233,9 @@ def _scorecard_row(card: Scorecard) -> dict[str, Any]:
     }
 
 
-def _scorecard_upsert(columns: Sequence[str]) -> str:
+def _newest_card(columns: Sequence[str]) -> str:
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in _CARD_KEYS)
-    return (
-        f"INSERT INTO agent_scorecards ({', '.join(columns)})"  # noqa: S608 - our own names
-        f" VALUES ({', '.join(f':{column}' for column in columns)})"
-        f" ON CONFLICT ({', '.join(_CARD_KEYS)}) DO UPDATE SET {changes}, recorded_at = now()"
-    )
+    return f"({', '.join(_CARD_KEYS)}) DO UPDATE SET {changes}, recorded_at = now()"
 
 
 def _insert_decision(connection: Connection, decision: WeightDecision) -> int | None:

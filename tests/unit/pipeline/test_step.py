@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,8 +22,8 @@ from agents.core.books import CONTROLS, FIRST_SHADOW
 from agents.core.clock import SimulatedClock, SystemClock
 from agents.core.errors import ServiceError
 from agents.core.settings import Settings
-from agents.core.types import REMAINDER, Bars, Order, as_datetime
-from agents.core.weight_sets import StandIn
+from agents.core.types import REMAINDER, Bars, Order, WeightSet, WeightsLevel, as_datetime
+from agents.core.weight_sets import StandIn, unpublished
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.paper_broker import PaperBroker
 from agents.orchestrator.weights_in_force import DeskWeights
@@ -350,6 +351,77 @@ def test_where_a_replay_is_cut_into_runs_changes_nothing():
         np.testing.assert_array_equal(joined(journal, name), joined(whole, name))
     assert journal.fills == whole.fills
     assert [c.trades for c in journal.cycles] == [c.trades for c in whole.cycles]
+
+
+class Every:
+    """Something falls due every so often; it reads nothing."""
+
+    def __init__(self, days: int) -> None:
+        self._step = timedelta(days=days)
+
+    def next_due(self, after: datetime) -> datetime:
+        return T0 + ((after - T0) // self._step + 1) * self._step
+
+    def run(self, at: datetime) -> None:
+        pass
+
+
+def test_bars_that_are_committed_together_are_decided_on_alike():
+    """Whatever weights they have; also where a run ends between and is taken up again."""
+    bars = make_bars(500, 3, 8, actions=True)
+    clock = SimulatedClock(T0)
+    raw = [{name: 1.0 + (k * (a + 1)) % 7 for a, name in enumerate(AGENTS.names)} for k in range(5)]
+
+    def weights_at(at: datetime) -> WeightSet:
+        chosen = raw[(at - T0).days // 20 % 5]
+        return unpublished(chosen, AGENTS.names, T0, WeightsLevel.STATIC, str(at.date()))
+
+    def run(together: int, journal: MemoryJournal, shown: Callable[..., None]) -> list[int]:
+        published: list[int] = []
+        desk = RecordedDesk(
+            plan(Settings(), bars.symbols),
+            AGENTS,
+            weights_at,
+            journal,
+            together,
+            lambda: published.append(len(journal.cycles)),
+        )
+        record_history(bars, desk, SimulatedTime(clock, Every(20)), shown)
+        return published
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, *_: object) -> None:
+        if 200 < done < 400:
+            raise Stop
+
+    single, whole, parts = MemoryJournal(), MemoryJournal(), MemoryJournal()
+    run(1, single, lambda *_: None)
+    clock = SimulatedClock(T0)
+    published = run(128, whole, lambda *_: None)
+    assert published == list(range(len(whole.cycles))), "before each commit"
+    assert [len(cycle.time) >= 128 for cycle in whole.cycles[:-1]] == [True] * (len(whole.cycles) - 1)
+    assert len(single.cycles) > 4 * len(whole.cycles)
+    for _ in range(5):
+        clock = SimulatedClock(T0)
+        try:
+            run(128, parts, stop)
+            break
+        except Stop:
+            continue
+    for other in (whole, parts):
+        for name in ("order_quantity", "equity", "contribution", "target_weight", "time"):
+            np.testing.assert_array_equal(joined(other, name), joined(single, name))
+        assert other.fills == single.fills
+        for name in ("weights", "trades", "orders", "contributions", "reason"):
+            assert [x for c in other.cycles for x in getattr(c, name)] == [
+                x for c in single.cycles for x in getattr(c, name)
+            ]
+        assert [(e.time, e.agent_name) for c in other.cycles for e in c.work_log] == [
+            (e.time, e.agent_name) for c in single.cycles for e in c.work_log
+        ]
+        assert other.cycles[-1].state == single.cycles[-1].state
 
 
 def test_fills_are_at_the_next_open_with_costs_on_the_wrong_side():

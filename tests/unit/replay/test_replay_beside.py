@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from agents.core.settings import Settings, with_changes
+from agents.core.weight_sets import StandIn
 from agents.wiring.history import ReplayRequest, history_of
 from agents.wiring.recorded_replay import FinishedReplay, RecordedDecisions
 from agents.wiring.replay import replay_history, silent
@@ -98,7 +100,8 @@ class Published:
 
 
 def decision(day: int, status: str, reason: str):
-    return SimpleNamespace(at=START + timedelta(days=day), status=status, reason=reason)
+    weights = {"A": Decimal("0.250000"), "B": Decimal("0.75")}
+    return SimpleNamespace(at=START + timedelta(days=day), status=status, reason=reason, weights=weights)
 
 
 CHANGES = (
@@ -117,11 +120,35 @@ def test_decisions_that_are_still_to_come_are_waited_for(finished):
     if finished:
         whole = [one for batch in CHANGES for one in batch]
         replay = FinishedReplay(SimpleNamespace(decisions=whole, jobs=SimpleNamespace(lives=[])))
-    recorded, due = RecordedDecisions(replay, store), START
+    recorded, due = RecordedDecisions(replay, store, ("A", "B"), StandIn({}, 0.05)), START
+    assert recorded.weights_at(START).level == "equal"
     seen = []
     while (due := recorded.next_due(due)) != FOREVER:
         recorded.run(due)
+        recorded.publish()
         seen.append(((due - START).days, "".join(store.reasons)))
     assert seen == [(2, "abc"), (4, "abcde")]
     recorded.run(START + timedelta(days=30))
+    recorded.publish()
+    assert "".join(store.reasons) == "abcdef"
+
+
+def test_weights_in_force_are_those_of_their_time_whatever_is_on_record():
+    """A run that ends after it published and before it recorded goes on with the weights that its next bars had."""
+    replay, store = Deciding(*CHANGES), Published()
+    store.reasons = [one.reason for batch in CHANGES for one in batch]
+    recorded = RecordedDecisions(replay, store, ("A", "B"), StandIn({}, 0.05))
+    assert recorded.next_due(START) == START + timedelta(days=2)
+    asked = [START + timedelta(days=day, hours=hour) for day, hour in ((1, 0), (2, 0), (2, 1))]
+    assert [recorded.weights_at(at).reason for at in asked[:2]] == ["no weights published or configured: equal"] * 2
+    weights = recorded.weights_at(asked[2])
+    assert (weights.version, weights.level, weights.reason) == (3, "redis", "c"), (
+        "as a desk finds them that trades then"
+    )
+    assert str(weights.weights["A"]) == "0.25", "as the database gives it back"
+    assert recorded.next_due(asked[2]) == START + timedelta(days=4)
+    assert recorded.weights_at(START + timedelta(days=4)).version == 3
+    assert recorded.weights_at(START + timedelta(days=5)).version == 5
+    recorded.run(START + timedelta(days=5))
+    recorded.publish()
     assert "".join(store.reasons) == "abcdef"
