@@ -52,6 +52,15 @@ LimitCORE=0
 MemoryMax=4G
 OOMPolicy=continue
 TasksMax=512
+$(hardened)
+
+[Install]
+WantedBy=$target
+UNIT
+}
+
+hardened() {  # what every unit may not do
+    cat <<UNIT
 UMask=0077
 NoNewPrivileges=yes
 RestrictRealtime=yes
@@ -61,9 +70,6 @@ LockPersonality=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 $( [ "$kind" = system ] && confined )
-
-[Install]
-WantedBy=$target
 UNIT
 }
 
@@ -106,8 +112,8 @@ TimeoutStopSec=90
 WatchdogSec=300
 KillMode=mixed
 EnvironmentFile=-$root/.env
-UMask=0077
-$( [ "$kind" = system ] && printf 'User=%s\n' "$account" )
+LimitCORE=0
+$(hardened)
 
 [Install]
 WantedBy=$target
@@ -126,9 +132,8 @@ ExecStart=$root/.venv/bin/quorum failed %i
 WorkingDirectory=$root
 EnvironmentFile=-$root/.env
 TimeoutStartSec=120
-UMask=0077
-NoNewPrivileges=yes
-$( [ "$kind" = system ] && printf 'User=%s\nSupplementaryGroups=systemd-journal\n' "$account" )
+$(hardened)
+$( [ "$kind" = system ] && echo SupplementaryGroups=systemd-journal )
 UNIT
 }
 

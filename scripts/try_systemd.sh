@@ -132,7 +132,7 @@ PYTHON
     fed=$((fed + $1))
 }
 
-decisions() { as_quorum ".venv/bin/quorum status --json" 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["counts"]["decisions"])' 2>/dev/null || echo 0; }
+decisions() { as_quorum ".venv/bin/quorum status --json ${1:+--desk $1}" 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["counts"]["decisions"])' 2>/dev/null || echo 0; }
 
 recovers() {  # WHAT [SECONDS]: three more bars are decided within the time
     local what="$1" limit="${2:-60}" begun=$SECONDS
@@ -232,7 +232,25 @@ try() {
     expect "journald has the daemon's lines" \
         inside bash -c "journalctl -u quorum-trading -o cat --no-pager | grep -q msg=decided"
     fails_for_good
+    second_desk
     user_units
+}
+
+second_desk() {  # units of a template, on the same servers
+    as_quorum ".venv/bin/quorum desk new second && sed -n '/^.data/,\$p' quorum.toml | grep -v '^.data' >>desks/second.toml"
+    as_quorum "mkdir -p bars/second && cp bars/all.csv bars/second/"
+    expect "a second desk: its units are installed" \
+        inside bash -c "cd $project && ./scripts/install_systemd.sh --desk second system quorum"
+    expect "a second desk: both of its units are active" second_is_active
+    expect "a second desk: decides what the first did" second_decides
+    expect "a second desk: one PostgreSQL for both" test "$(inside pgrep -u quorum -c -f 'postgres -D')" = 1
+    inside systemctl disable --now quorum-trading@second quorum-meta@second >>"$root.log" 2>&1
+}
+
+second_is_active() { active quorum-trading@second && active quorum-meta@second; }
+second_decides() {
+    local begun=$SECONDS
+    until [ "$(decisions second)" = "$fed" ]; do [ $((SECONDS - begun)) -le 120 ] || return 1; sleep 1; done
 }
 
 fails_for_good() {  # a setting that is wrong: systemd gives the unit up and starts OnFailure's, which tells

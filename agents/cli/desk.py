@@ -18,7 +18,7 @@ from agents.reports.formatting import money
 from agents.wiring.connections import connect_as_it_is
 
 SETTINGS = """# The desk {name}. Every key is in quorum.toml.example; what is not here has its default.
-log_folder = "logs/{name}"
+{state}log_folder = "logs/{name}"
 
 [desk]
 name = "{name}"    # part of every order's id: no two desks at one broker have the same
@@ -61,10 +61,17 @@ def _new(options: Namespace, screen: Screen) -> None:
             raise UsageError(f"desk new: the desk {other} has the database {database}; choose another name")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(SETTINGS.format(name=name, profile=options.profile, database=database), encoding="utf-8")
+        told = SETTINGS.format(name=name, profile=options.profile, database=database, state=_shared_state())
+        file.write_text(told, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"desk new: {file} cannot be written: {error.strerror or error}") from None
     screen.result({"desk": name, "settings": str(file), "database": database}, f"wrote {file}", NEXT.format(name=name))
+
+
+def _shared_state() -> str:
+    """The line that puts this desk on the embedded server of the first one, where that is not in its usual place."""
+    state_dir = load_settings(None).state_dir
+    return f"state_dir = {str(state_dir.resolve())!r}    # with the embedded server of all desks\n" if state_dir else ""
 
 
 def _list(screen: Screen) -> None:

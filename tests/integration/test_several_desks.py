@@ -91,3 +91,11 @@ def test_the_units_of_a_desk_name_it(tmp_path):
     assert "quorum trade --desk %i\n" in printed
     assert "quorum meta --desk %i\n" in printed
     assert printed.count("OnFailure=quorum-failed@%n.service") == 5
+
+
+def test_a_new_desk_is_on_the_embedded_server_of_the_first(tmp_path):
+    """Seen: where the first one's settings name a folder, the second started servers of its own in the usual place."""
+    (tmp_path / "quorum.toml").write_text('state_dir = "servers"\n')
+    environment = {name: value for name, value in os.environ.items() if name != "QUORUM_STATE_DIR"}
+    call("desk", "new", "three", cwd=tmp_path, environment=environment)
+    assert load_settings(tmp_path / "desks" / "three.toml").state_dir == tmp_path / "servers"
