@@ -25,6 +25,17 @@ from agents.wiring.replay import replay_history
 FEW_DAYS = 90.0
 """A year that is told from less says so."""
 YEAR = timedelta(days=365)
+ALONE = (
+    "Alone, an agent would follow each change of its opinion; the desk sets agents off against each other and leaves"
+    " out what is not worth its costs."
+)
+LITTLE = 0.0005
+"""Costs below this share of equity a year are shown as none: whose they are is no news."""
+DEAR = 0.001
+"""A trade that costs at least this share of what a desk begins with is told of."""
+NOBODY = "no agent alone causes much of it"
+WHOSE = 0.25
+"""An agent that caused less than this share of the costs is not named for them."""
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -52,13 +63,14 @@ def check(options: Namespace, screen: Screen) -> int:
     if settings.from_profile:
         document |= {"profile": settings.desk.profile, "set_by_profile": settings.from_profile}
     table = new_table(f"With these settings, {run.time[0]!s:.10} to {run.time[-1]!s:.10}, as if for a year")
-    for name in ("book", "weight", "turned over", "trades", "costs, of equity"):
+    for name in ("book", "weight", "turned over", "trades", "costs, of equity", "alone it would turn over"):
         table.add_column(name, justify="left" if name == "book" else "right")
     turned = f"{number(costs.turnover)} x"
     table.add_row("the desk", "", turned, f"{costs.trades:,.0f}", percent(costs.share, 2))
     for name, part in costs.agents.items():
-        table.add_row(f"  {name}", percent(part.weight), f"{number(part.turnover)} x", "", percent(part.costs, 2))
-    screen.result(document, table, sentence_of(costs), held_back.sentence_of(volatility, target, without))
+        table.add_row(f"  {name}", percent(part.weight), "", "", percent(part.costs, 2), f"{number(part.turnover)} x")
+    said = (ALONE, sentence_of(costs), least_of(settings), held_back.sentence_of(volatility, target, without))
+    screen.result(document, table, *filter(None, said))
     return 0
 
 
@@ -79,12 +91,25 @@ def document_of(costs: RunningCosts) -> dict[str, Any]:
     return {"desk": desk, "agents": agents, "words": sentence_of(costs)}
 
 
+def least_of(settings: Settings) -> str:
+    """What a trade costs at least, where that is much of what the desk begins with: its currency may be a dear one."""
+    least, cash = settings.execution.minimum_commission, settings.desk.initial_cash
+    if least < DEAR * cash:
+        return ""
+    return (
+        f"Each trade costs at least {number(least)} in the currency of the prices (execution.minimum_commission), which"
+        f" is {percent(least / cash)} of what the desk begins with (desk.initial_cash): set what your account pays."
+    )
+
+
 def sentence_of(costs: RunningCosts) -> str:
     """ "Costs take 3.1 % of equity a year; half of it is MeanReversion's." """
     few = f" That is from {costs.days:.0f} days only." if costs.days < FEW_DAYS else ""
     if costs.trades == 0.0:
         return f"Nothing was traded: no opinion was worth its costs, or none was there.{few}"
+    if costs.share < LITTLE:
+        return f"Costs take less than {percent(LITTLE, 2)} of equity a year.{few}"
     name, part = max(costs.agents.items(), key=lambda item: item[1].costs)
-    share = part.costs / costs.share if costs.share > 0.0 else 0.0
-    much = "half" if 0.45 <= share <= 0.55 else percent(share, 0)
-    return f"Costs take {percent(costs.share)} of equity a year; {much} of it by {name}.{few}"
+    share = part.costs / costs.share
+    whose = f"{'half' if 0.45 <= share <= 0.55 else percent(share, 0)} of it by {name}"
+    return f"Costs take {percent(costs.share)} of equity a year; {whose if share >= WHOSE else NOBODY}.{few}"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.cli.check import YEAR, document_of, last_year_of, sentence_of
+from agents.cli.check import YEAR, document_of, last_year_of, least_of, sentence_of
 from agents.cli.held_back import ALL, CAPS, LIFTED, volatility_of, without_each
 from agents.cli.held_back import sentence_of as said_of_volatility
 from agents.core.errors import DataError
@@ -29,7 +29,7 @@ def test_the_last_year_is_traded_and_what_is_before_is_memory():
     assert last_year_of(asked).first_bar() == as_datetime(BARS.time[450])
 
 
-def test_costs_are_those_of_the_fills_and_shared_by_what_agents_turn_over():
+def test_costs_are_those_of_the_fills_and_each_agents_are_those_that_it_caused():
     run = replay_history(last_year_of(history_of(BARS)), ReplayRequest(settings=SETTINGS, tuning=False)).run
     costs = running_costs(run)
     year = (run.time[-1] - run.time[0]).astype(float) / 1e6 / 86400 / 365.25
@@ -37,8 +37,11 @@ def test_costs_are_those_of_the_fills_and_shared_by_what_agents_turn_over():
     assert costs.share == pytest.approx(paid / run.equity[:, 0].mean() / year)
     assert costs.turnover == pytest.approx(run.turnover[:, 0].sum() / year)
     assert costs.trades == pytest.approx(run.fill_count / year)
-    assert sum(part.costs for part in costs.agents.values()) == pytest.approx(costs.share)
-    assert costs.agents["MeanReversion"].costs > 2.0 * costs.agents["MarketHold"].costs
+    caused = run.agent_cost.sum(axis=0) / run.equity[:, 0].mean() / year
+    assert [part.costs for part in costs.agents.values()] == pytest.approx(list(caused[:-1])), "as they are on record"
+    assert sum(part.costs for part in costs.agents.values()) + caused[-1] == pytest.approx(costs.share)
+    assert costs.agents["MeanReversion"].costs > costs.agents["MarketHold"].costs
+    assert costs.agents["MeanReversion"].turnover > 20.0 * costs.agents["MarketHold"].turnover, "alone"
     assert document_of(costs)["agents"]["MarketHold"]["weight"] == pytest.approx(0.5)
     assert "by MeanReversion." in sentence_of(costs)
 
@@ -47,9 +50,24 @@ def test_the_sentence():
     parts = {"A": AgentCosts(0.5, 9.0, 0.0155), "B": AgentCosts(0.5, 9.0, 0.0155)}
     costs = RunningCosts(365.0, 20.0, 300.0, 0.031, parts)
     assert sentence_of(costs) == "Costs take 3.1 % of equity a year; half of it by A."
+    little = costs._replace(share=0.0004, agents={"A": AgentCosts(1.0, 168.0, 0.0004)})
+    assert sentence_of(little) == "Costs take less than 0.05 % of equity a year.", "seen: 100 % of 0.0 % by MarketHold"
+    many = {str(k): AgentCosts(0.1, 9.0, 0.0031) for k in range(10)}
+    assert sentence_of(costs._replace(agents=many)).endswith("; no agent alone causes much of it.")
     assert sentence_of(costs._replace(trades=0.0)).startswith("Nothing was traded")
     for few in (costs._replace(days=28.0), costs._replace(days=28.0, trades=0.0)):
         assert sentence_of(few).endswith(" That is from 28 days only."), "seen: 20 bars were a year"
+
+
+def test_a_smallest_commission_that_is_much_of_the_desk_is_told_of():
+    """One unit of a desk that counts in bitcoin is no dollar."""
+    assert least_of(Settings()) == ""
+    bitcoin = with_changes(Settings(), {"desk.initial_cash": 8.0})
+    assert least_of(bitcoin) == (
+        "Each trade costs at least 1.00 in the currency of the prices (execution.minimum_commission), which is 12.5 % of"
+        " what the desk begins with (desk.initial_cash): set what your account pays."
+    )
+    assert least_of(with_changes(bitcoin, {"desk.profile": "crypto-spot"})) == ""
 
 
 def test_a_history_without_bars_says_so():
