@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.believed import PastBeliefs, believed, named
+from agents.core.book_curves import BookCurve
 from agents.core.facts import (
     AppliedWeights,
-    BookCurve,
     ClosedTrades,
     DeskFacts,
     FillCosts,

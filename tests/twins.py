@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from agents.core.cash_flows import CashFlow, TakenFlow
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.orders import NEXT_STATES
@@ -36,6 +37,8 @@ class MemoryJournal:
         self.fills: dict[str, Fill] = {}
         self.risk_events: list[RiskEvent] = []
         self._commands: list[Command] = []
+        self.flows: list[CashFlow] = []
+        self.taken: list[tuple[datetime, TakenFlow]] = []
         self._obeyed: list[tuple[datetime | None, Command]] = []
 
     def last(self) -> Resumption | None:
@@ -99,6 +102,15 @@ class MemoryJournal:
 
     def obeyed_since(self, decision: datetime) -> list[Command]:
         return [command for after, command in self._obeyed if after == decision]
+
+    def waiting_flows(self, decision: datetime) -> list[CashFlow]:
+        return [flow for flow in self.flows if flow.id not in {taken.flow.id for _, taken in self.taken}]
+
+    def take_flows(self, taken: Sequence[TakenFlow], *, after: datetime, at: datetime) -> None:
+        self.taken += [(after, one) for one in taken]
+
+    def flows_since(self, decision: datetime) -> list[CashFlow]:
+        return [one.flow for after, one in self.taken if after == decision and not one.refused]
 
     def _obey(self, commands: Sequence[Command], after: datetime | None) -> None:
         self._obeyed += [(after, command) for command in commands]

@@ -35,35 +35,6 @@ def demo(parser: ArgumentParser) -> None:
     parser.set_defaults(mode="auto")
 
 
-def halt(parser: ArgumentParser) -> None:
-    """`quorum halt`."""
-    how = parser.add_mutually_exclusive_group()
-    for name, text in (
-        ("reduce", "only scale the limits down, as a drawdown does, until a resume"),
-        ("flatten", "close every position at the next decision, too"),
-        ("kill", "by the kill file: nothing leaves from now on, also where the database is down"),
-    ):
-        how.add_argument(f"--{name}", dest="how", action="store_const", const=name, help=text)
-    reason(parser)
-
-
-def reason(parser: ArgumentParser) -> None:
-    """`quorum halt` and `quorum resume`."""
-    text = "why, for the record"
-    completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
-
-
-def reconcile(parser: ArgumentParser) -> None:
-    """`quorum reconcile`."""
-    what = parser.add_mutually_exclusive_group()
-    for name, text in (
-        ("adopt", "executions of orders that somebody else placed are the desk's"),
-        ("ignore", "the difference is not the desk's: a deposit, coins of your own"),
-    ):
-        completed_by(what.add_argument(f"--{name}", metavar="SYMBOL", help=text), nothing)
-    completed_by(parser.add_argument("--reason", metavar="TEXT", help="why, for the record"), nothing)
-
-
 def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
     text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"
@@ -111,12 +82,6 @@ def connect(parser: ArgumentParser) -> None:
     text = "what of the account the desk may use, in the symbols' quote currency"
     completed_by(parser.add_argument("--cash", type=amount, metavar="AMOUNT", help=text), nothing)
     parser.add_argument("--new-key", action="store_true", help="ask for a key also where there is one")
-
-
-def trade(parser: ArgumentParser) -> None:
-    """`quorum trade`."""
-    text = "start nothing: only confirm, at a terminal, that this desk may trade real money (for a daemon without one)"
-    parser.add_argument("--confirm", action="store_true", help=text)
 
 
 def download(parser: ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from agents.quant.running_costs import RunningCosts, running_costs
 from agents.reports.formatting import number, percent
 from agents.wiring.history import History, ReplayRequest
 from agents.wiring.replay import replay_history
+from agents.wiring.venue import require_one_currency
 
 FEW_DAYS = 90.0
 """A year that is told from less says so."""
@@ -46,6 +47,7 @@ def check(options: Namespace, screen: Screen) -> int:
         opened = open_history(options, load_settings(options.settings), stack, screen, changes)
         settings = with_changes(opened.settings, changes)
         history = last_year_of(opened.history)
+        require_one_currency(history.symbols)
         screen.say(f"trading {history.total_bars:,} bars of {len(history.symbols)} symbols")
 
         def trade(under: Settings) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.cli import actions, agent_actions, arguments, history_arguments
+from agents.cli import actions, agent_actions, arguments, cash_actions, history_arguments, trading_arguments
 from agents.cli.command import Command
 from agents.cli.keeping_commands import KEEPING
 from agents.cli.options import add_demo
@@ -43,8 +43,8 @@ RUNNING = (
         "trade",
         "trading",
         "run the trading daemon in the foreground",
-        arguments.trade,
-        ("quorum trade", "quorum trade --settings quorum.toml", "quorum trade --confirm"),
+        trading_arguments.trade,
+        ("quorum trade", "quorum trade --settings quorum.toml", "quorum trade --confirm", "quorum trade --ramp 0.2"),
     ),
     Command(
         "meta",
@@ -64,10 +64,24 @@ RUNNING = (
         "halt",
         "trading",
         "let positions only shrink, and take back what works",
-        arguments.halt,
+        trading_arguments.halt,
         ("quorum halt --reason 'exchange trouble'", "quorum halt --kill --reason 'no database'"),
     ),
-    Command("reconcile", "reconcile", "where the exchange's books differ", arguments.reconcile, ("quorum reconcile",)),
+    Command(
+        "cash",
+        "cash",
+        "tell of money that came or went; returns do not move",
+        cash_actions.CASH[0].add_arguments,
+        ("quorum cash", "quorum cash deposit 5000 --reason savings", "quorum cash withdraw 800 --reason rent"),
+        actions=cash_actions.CASH,
+    ),
+    Command(
+        "reconcile",
+        "reconcile",
+        "where the exchange's books differ",
+        trading_arguments.reconcile,
+        ("quorum reconcile", "quorum reconcile --adopt USDT --reason 'paid in by hand'"),
+    ),
     Command(
         "bars",
         "bars",
@@ -80,7 +94,7 @@ RUNNING = (
         "resume",
         "trading",
         "leave the halted state",
-        arguments.reason,
+        trading_arguments.reason,
         ("quorum resume --reason 'checked the fills by hand'",),
     ),
 )

@@ -25,6 +25,7 @@ from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
 from agents.core.profiles import OURS
 from agents.core.settings import DataSettings, Settings, load_settings
+from agents.core.symbols import currency_of
 from agents.trading.names import chosen_names
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import connect_to_read, services_of
@@ -72,6 +73,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
         ("database", _database),
         ("redis", _redis),
         ("calendar", _calendar),
+        ("currency", _currency),
         ("own", _own),
         ("feed", _feed),
         ("files", _refused),
@@ -204,6 +206,14 @@ def _calendar(settings: Settings) -> Finding:
         hours = f"{settings.data.session_open} to {settings.data.session_close} {settings.data.timezone}"
         return Finding("calendar", True, f"none (data.calendar); sessions are {hours}")
     return Finding("calendar", True, f"{settings.data.calendar}, {bars_per_year(settings.data):,.0f} bars a year")
+
+
+def _currency(settings: Settings) -> Finding:
+    """A desk's money is in one currency; symbols of two would end the daemon at its start."""
+    try:
+        return Finding("currency", True, f"all prices are in {currency_of(settings.data.symbols)}")
+    except ValueError as error:
+        return Finding("currency", False, f"data.symbols: {error}")
 
 
 def _series(settings: Settings) -> Finding:

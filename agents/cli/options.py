@@ -10,6 +10,7 @@ import tomllib
 from argparse import Action, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ JOBS = ("performance_analyzer", "weight_optimizer", "parity_check", "project_man
 INTERVALS = ("1m", "5m", "15m", "30m", "1h", "4h", "1d")
 """Of bars; a test holds this equal to the settings' ones."""
 LENGTH_OF_A_DATE = len("2008-10-10")
+MOST_MONEY = Decimal(10) ** 15
+"""Above it no float knows the cents."""
 DESKS_FOLDER = Path("desks")
 """Where the settings of desks with a name lie, beside quorum.toml."""
 DESK_NAME = "[a-z0-9_-]{1,16}"
@@ -85,6 +88,36 @@ def amount(text: str) -> float:
         value = 0.0
     if not (0 < value < float("inf")):
         raise ArgumentTypeError(f"'{text}' is no amount such as 1000")
+    return value
+
+
+def exact_amount(text: str) -> Decimal:
+    """A positive amount of money, as it is written."""
+    value = signed_amount(text)
+    if value < 0:
+        raise ArgumentTypeError(f"'{text}' is no amount such as 1000 or 250.50")
+    return value
+
+
+def signed_amount(text: str) -> Decimal:
+    """An amount of money, as it is written, not 0, with at most eight decimals."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not value.is_finite() or value == 0 or value != round(value, 8) or abs(value) >= MOST_MONEY:
+        raise ArgumentTypeError(f"'{text}' is no amount such as 1000 or 250.50")
+    return value
+
+
+def share(text: str) -> Decimal:
+    """A part of a whole, less than all of it."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not (value.is_finite() and 0 < value < 1):
+        raise ArgumentTypeError(f"'{text}' is no share between 0 and 1, such as 0.2")
     return value
 
 

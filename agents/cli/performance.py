@@ -29,8 +29,8 @@ def summary(reader: DeskReader) -> Row:
     """Everything that `demo` and `status` show about a desk's performance."""
     curves = reader.curves()
     books = {
-        book: _performance(curves.equity[book], curves.time[len(curves.time) - len(curves.equity[book]) :])
-        for book in _in_order(curves.equity)
+        book: _performance(values, curves.time[len(curves.time) - len(values) :], curves.units[book])
+        for book, values in ((book, curves.unit_values[book]) for book in _in_order(curves.unit_values))
     }
     live = next((book for book in books if ":" not in book), None)
     return {
@@ -60,11 +60,11 @@ def _against_benchmark(curves: EquityCurves, live: str | None) -> dict[str, Row]
     """What the live book did beside those that hold, by day, from the day on which these began."""
     found: dict[str, Row] = {}
     for name in BENCHMARKS:
-        held = curves.equity.get(f"control:{name}")
+        held = curves.unit_values.get(f"control:{name}")
         if live is None or held is None or len(held) < 2:
             continue
         time = curves.time[len(curves.time) - len(held) :]
-        books = np.column_stack([curves.equity[live][-len(held) :], held])[day_ends(time)]
+        books = np.column_stack([curves.unit_values[live][-len(held) :], held])[day_ends(time)]
         first, second = (simple_returns(books[:, k]) for k in (0, 1))
         if len(first) and (books > 0.0).all():
             pace = periods_per_year(time[day_ends(time)])
@@ -72,12 +72,13 @@ def _against_benchmark(curves: EquityCurves, live: str | None) -> dict[str, Row]
     return found
 
 
-def _performance(equity: Floats, time: Times) -> dict[str, float | None]:
-    """Figures of one book's equity [T]; what is undefined is None."""
+def _performance(equity: Floats, time: Times, units: float) -> dict[str, float | None]:
+    """Figures of one book's equity [T], as if no capital had come or gone, and what that is in money now; what is
+    undefined is None."""
     periods = periods_per_year(time)
     solvent = len(equity) > 1 and bool((equity > 0).all())
     figures = {
-        "equity": float(equity[-1]) if len(equity) else math.nan,
+        "equity": float(equity[-1]) * units if len(equity) else math.nan,
         "total_return": float(equity[-1] / equity[0] - 1.0) if len(equity) and equity[0] > 0 else math.nan,
         "annual_return": annual_return(equity, periods),
         "sharpe": sharpe_ratio(simple_returns(equity), periods) if solvent else math.nan,

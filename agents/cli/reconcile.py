@@ -19,7 +19,8 @@ from agents.wiring.connections import connect_to_read
 
 COLUMNS = ("kind", "name", "ours", "theirs", "difference", "asked")
 DOES = {
-    "adopt": "takes the executions that others caused for its own; they are booked with the next decision",
+    "adopt": "takes what others did on the account for its own: executions are booked with the next decision, a"
+    " difference of cash as money in or out",
     "ignore": "leaves the difference out of its books from now on: it is on the account, and not the desk's",
 }
 

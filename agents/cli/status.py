@@ -19,6 +19,7 @@ from agents.adapters.database.heartbeats import HeartbeatTable
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
+from agents.cli.cash import waiting_lines
 from agents.cli.performance import added_words, effective_lines, summary
 from agents.cli.reconcile import account_lines, break_tables
 from agents.cli.screen import Screen, new_table, rows_table
@@ -43,6 +44,7 @@ def status(options: Namespace, screen: Screen) -> int:
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
         document["waiting_commands"] = reader.waiting_commands()
         document |= {"breaks": open_breaks(connections.trader), "account": account_on_record(connections.trader)}
+        document["cash_flows"] = reader.rows("SELECT * FROM v_cash_flows WHERE state IN ('waiting', 'planned')")
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
         settings = load_settings(options.settings)
@@ -55,6 +57,7 @@ def status(options: Namespace, screen: Screen) -> int:
         *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
         *_command_tables(document["waiting_commands"]),
         *account_lines(document["account"]),
+        *waiting_lines(document["cash_flows"]),
         *break_tables(document["breaks"]),
         *data_remarks(document),
         *(Text(f"not taken: {line}") for line in document["not_taken"]),

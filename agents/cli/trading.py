@@ -24,7 +24,9 @@ def trade(options: Namespace, screen: Screen) -> int:
     money is meant."""
     # Here: `halt` should not wait for agents and compiled code.
     from agents.wiring.account import require_account
+    from agents.wiring.carrying import carry_over
     from agents.wiring.daemon import trading_daemon
+    from agents.wiring.ramp import plan_ramp
     from agents.wiring.venue import require_tradable
 
     settings = load_settings(options.settings)
@@ -33,6 +35,10 @@ def trade(options: Namespace, screen: Screen) -> int:
     configure_logging(settings.log_folder / "orchestrator.log", level=settings.log_level)
     connections = connect(settings, demo=False, say=screen.say)
     try:
+        if options.carry_from is not None:
+            _tell_carried(screen, carry_over(settings, connections, options.carry_from))
+        if options.ramp is not None:
+            plan_ramp(settings, connections.trader, SystemClock().now(), options.ramp, options.ramp_days)
         if options.confirm:
             require_account(settings, connections, PostgresJournal(connections.trader), SystemClock(), confirm_by)
             return _tell_account(screen, account_on_record(connections.trader))
@@ -44,6 +50,15 @@ def trade(options: Namespace, screen: Screen) -> int:
     finally:
         connections.close()
     return 0
+
+
+def _tell_carried(screen: Screen, document: Row) -> None:
+    screen.say(f"from {document['from']} to {document['to']}, carried over:")
+    for line in document["taken"]:
+        screen.say(f"  {line}")
+    screen.say("not carried over:")
+    for line in document["left"]:
+        screen.say(f"  {line}")
 
 
 def _tell_account(screen: Screen, account: Row | None) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from agents.core.believed import PastBeliefs
+from agents.core.book_curves import BookCurve, CapitalFlow
 from agents.core.effective import EffectiveWeight
 from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
@@ -107,15 +108,6 @@ class HeldPosition:
     mark: float | None
     value: float | None
     unrealised_pnl: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookCurve:
-    """A book's equity at the end of each day; `days` count from 1970-01-01."""
-
-    book: str
-    days: Sequence[int]
-    equity: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,3 +290,4 @@ class DeskFacts(RuleFacts):
     external: Sequence[str] = ()
     by_regime: ByRegime | None = None
     effective: Sequence[EffectiveWeight] = ()
+    capital: Sequence[CapitalFlow] = ()

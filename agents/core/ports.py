@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from agents.core.cash_flows import CashRecord
 from agents.core.meta_types import Heartbeat
 from agents.core.types import (
     Bars,
@@ -29,8 +30,7 @@ from agents.core.types import (
 
 
 class Agent(Protocol):
-    """An alpha model. `signals` must be a pure function of the panel, causal, and forget everything older than
-    `bars_needed` bars."""
+    """An alpha model. `signals` is pure and causal, and forgets everything older than `bars_needed` bars."""
 
     @property
     def name(self) -> str: ...
@@ -168,7 +168,7 @@ class KillSwitch(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Journal(CashRecord, Protocol):
     """The record of everything decided; each call is one transaction that happens wholly or not at all."""
 
     def last(self) -> Resumption | None:
@@ -197,7 +197,7 @@ class Journal(Protocol):
         ...
 
     def record_risk_event(self, event: RiskEvent) -> None:
-        """Commit a change of the risk state, or a person's order to change it."""
+        """Commit a change of the risk state, or a person's order of one."""
         ...
 
     def pending_commands(self) -> Sequence[Command]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.core.cash_flows import CashFlow
 from agents.core.meta_types import WeightDecision
 from agents.core.ports import Command
 from agents.core.types import Booleans, Fill, Floats, Integers, Times
@@ -61,11 +62,13 @@ class Recorded:
     False.
 
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
-    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` [T], and the words of `risk_state` and `regime`.
+    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and `units` (1 until money came or went) [T],
+    and the words of `risk_state` and `regime`.
     `failed` [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of
     orders that may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the
-    commands that a person ordered, in their order, and this decision was the first to be under; `taken_back` maps it to
-    the symbols (places on that axis) whose orders, still working before it, a person's halt took back.
+    commands that a person ordered, in their order, and this decision was the first to be under; `flows` maps it to the
+    cash that came or went since the one before; `taken_back` maps it to the symbols (places on that axis) whose orders,
+    still working before it, a person's halt took back.
     """
 
     time: Times
@@ -83,6 +86,7 @@ class Recorded:
     clamps: np.ndarray[Any, np.dtype[np.object_]]
     no_trade: np.ndarray[Any, np.dtype[np.object_]]
     equity: Floats
+    units: Floats
     risk_state: tuple[str, ...]
     regime: tuple[str | None, ...]
     data_version: Integers
@@ -90,3 +94,9 @@ class Recorded:
     fills: Sequence[RecordedFill]
     commands: Mapping[int, Sequence[Command]]
     taken_back: Mapping[int, Sequence[int]]
+    flows: Mapping[int, Sequence[CashFlow]]
+
+    @property
+    def unit_value(self) -> Floats:
+        """[T] equity as if no capital had come or gone: returns are taken from it."""
+        return self.equity / self.units

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SYMBOL_PATTERN = r"^[A-Za-z0-9^][A-Za-z0-9_./^:@=-]{0,31}$"
 """Letters, digits and the marks that exchanges and vendors use: BRK.B, BTC/USDT, BTC-PERP, BINANCE:BTCUSDT, ^GSPC,
@@ -42,3 +42,20 @@ def quote_of(symbol: str) -> str:
 def desk_symbol(text: str, aliases: Mapping[str, str]) -> str:
     """The desk's name of what a file calls `text` (data.aliases: a file's name -> ours)."""
     return aliases.get(text, text)
+
+
+def currency_of(symbols: Iterable[str]) -> str:
+    """The one currency that these are priced in, by the pairs among them; "cash" where none says it. ValueError where
+    they say several: a desk's money, its limits and its returns are in one."""
+    quotes: dict[str, str] = {}
+    for symbol in symbols:
+        _, slash, quote = symbol.partition("/")
+        if slash:
+            quotes.setdefault(quote.partition("@")[0].partition(":")[0], symbol)
+    if len(quotes) > 1:
+        (one, first), (other, second), *_ = quotes.items()
+        raise ValueError(
+            f"{first} is priced in {one} and {second} in {other}; a desk has one currency: take one of them out of its"
+            " symbols, or make a desk of its own for it (quorum desk new NAME)"
+        )
+    return next(iter(quotes), "cash")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from agents.core.cash_flows import NewFlow
 from agents.core.orders import Fill, Order, OrderState, Side
 from agents.core.ports import Broker
 
@@ -45,6 +46,16 @@ class Holdings:
     foreign: Sequence[ForeignOrder]
 
 
+class MoneyMove(NamedTuple):
+    """A finished deposit (positive) or withdrawal of a currency, by the venue's own id, as the venue tells of it; what
+    a withdrawal cost is in it."""
+
+    key: str
+    currency: str
+    amount: Decimal
+    at: datetime
+
+
 class VenueBroker(Broker, Protocol):
     """A broker on a real account, whose own books can be compared with the desk's."""
 
@@ -55,6 +66,10 @@ class VenueBroker(Broker, Protocol):
     def holdings(self) -> Holdings | None:
         """The account now; None where it changed while it was asked, and nothing can be said. ServiceError where the
         venue does not answer."""
+        ...
+
+    def moves(self, currency: str, since: datetime) -> Sequence[MoneyMove]:
+        """Deposits and withdrawals of a currency since then, oldest first; none where the venue tells of none."""
         ...
 
     def resolved(self) -> Sequence[tuple[Order, OrderState]]:
@@ -101,6 +116,19 @@ class Reconciliation(Protocol):
 
     def set_outside(self, amounts: Mapping[str, Decimal], at: datetime, reason: str) -> None:
         """Put these amounts in the place of those of before."""
+        ...
+
+    def told_until(self) -> datetime:
+        """Deposits and withdrawals up to then are in the books, or are not the desk's: the first look, or the newest
+        word of a person about the desk's cash. Only after a first look."""
+        ...
+
+    def book(self, flows: Sequence[NewFlow]) -> int:
+        """Put cash flows on record, each once; how many were not there yet."""
+        ...
+
+    def reserved(self) -> Decimal:
+        """What of the desk's capital is on the account and not used yet (a ramp)."""
         ...
 
     def paid_elsewhere(self) -> Sequence[tuple[str, str, Decimal, Decimal]]:

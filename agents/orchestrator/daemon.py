@@ -152,6 +152,8 @@ class TradingDaemon:
             if self._stopping.is_set():
                 break
             self._around.notify("WATCHDOG=1")  # many bars wait, and at each an agent may take all its time
+            if decisions:  # as between two turns
+                desk.orchestrator.obey_commands(desk.broker, self._clock.now())
             self._decide(desk, news.rows(t, t + 1))
             self._note_attendance(attendance)
             decisions += 1

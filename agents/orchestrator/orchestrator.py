@@ -33,9 +33,9 @@ from agents.core.types import (
     WeightSet,
     as_datetime,
     to_decimal,
-    to_float,
 )
 from agents.core.weight_sets import vector_of
+from agents.orchestrator.account import Account, flows_taken, require_agreement, take_waiting
 from agents.orchestrator.commands import Pause, drop_pending, obey_again, obey_waiting
 from agents.orchestrator.cycle_parts import Decision, View
 from agents.orchestrator.kill_switch import KillWatch
@@ -78,6 +78,7 @@ class Orchestrator:
         self.data_version: int | None = None
         """What the last decision knew of bars, splits and dividends; None before the first."""
         self._unsent: CycleRecord | None = None
+        self._earned = 0.0
 
     @property
     def bars_needed(self) -> int:
@@ -110,12 +111,14 @@ class Orchestrator:
         if last is not None:
             self._state, cash = unpack_state(last.state, self.plan, names)
             self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
-            self._require_agreement()
+            require_agreement(self._ledger, self._state, self.plan.symbols)
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
             self._decided_at, self.data_version = last.time, last.data_version
             obey_again(self._journal, self._state, self.plan.symbols, self._decided_at)
+            self._between(lambda account: flows_taken(self._journal, account, self._decided_at))
             self._resolve_orders(broker, at)
             return last.time
+        self._between(lambda account: flows_taken(self._journal, account, BEFORE_ALL))
         if len(window.time):
             signals, _ = self._agents.ask(panel_of(window), at, action="replay")
             self._history = raw_forecasts(signals)[-count:]
@@ -154,10 +157,15 @@ class Orchestrator:
         return decision.cycle
 
     def obey_commands(self, broker: Broker, at: datetime) -> None:
-        """Between two decisions: be what a person ordered. A desk without a decision obeys with its first one."""
+        """Between two decisions: be what a person ordered (a desk without one obeys with its first), and take the cash
+        that came or went."""
+        pause = Pause(after=self._decided_at, at=at)
         if self._decided_at != BEFORE_ALL:
-            pause = Pause(after=self._decided_at, at=at)
             self._state = obey_waiting(self._journal, broker, self._state, self.plan.symbols, pause)
+        self._between(lambda account: take_waiting(self._journal, account, pause))
+
+    def _between(self, change: Callable[[Account], Account]) -> None:
+        self._state, self._ledger, self._earned = change(Account(self._state, self._ledger, self._earned))
 
     def settle_kill(self, kill: KillWatch, at: datetime) -> None:
         """Halt on record where the kill switch is or was pulled; `obey_commands` obeys it."""
@@ -207,6 +215,7 @@ class Orchestrator:
         )
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
+        out.contribution[0, -1] += self._earned or -0.0  # which changes no bit
         orders = orders_of(out, bar, plan.desk)
         stops = stop_orders(out, bar, plan.desk)
         traded = Traded(out=out, state=state, orders=orders, stops=stops, outcomes=[outcomes], note=view.note)
@@ -223,6 +232,7 @@ class Orchestrator:
             return False
         note_risk(self._journal, decision, self._state, self.plan.parameters.limits)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
+        self._earned = 0.0
         self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
         return True
 
@@ -288,13 +298,3 @@ class Orchestrator:
             at, [OrderOutcome(client_order_id=key, state="not_placed", reason=reason) for key in ids]
         )
         drop_pending(self._state, ids, self.plan.symbols, orders)
-
-    def _require_agreement(self) -> None:
-        for s, symbol in enumerate(self.plan.symbols):
-            held = self._ledger.positions.get(symbol)
-            quantity = to_float(held.quantity) if held else 0.0
-            if abs(quantity - self._state.position[LIVE, s]) > 1e-6 * max(1.0, abs(quantity)):
-                raise JournalError(
-                    f"{symbol}: the ledger holds {quantity}, the step's state {self._state.position[LIVE, s]};"
-                    " the journal was changed by hand or damaged, so this desk does not trade"
-                )

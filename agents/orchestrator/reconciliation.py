@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from agents.core.cash_flows import NewFlow
 from agents.core.clock import Clock
 from agents.core.errors import ServiceError
 from agents.core.log import log_event
@@ -98,6 +99,7 @@ class Reconciler:
         if self._record.outside() is None:
             self._begin(holdings, ledger, at)
         found = self._differences(holdings, ledger)
+        told = self._book_told(found, at)
         self._record.note(found, at)
         asked = [b for b in self._record.breaks() if b.asked is not None and (b.kind, b.name) in found]
         for broken in asked:
@@ -106,7 +108,37 @@ class Reconciler:
         unresolved = {order.symbol for order, state in working if state in ("sending", "unknown")}
         self._tell(frozenset(name for _, name in found), found)
         self._standing = _Standing(True, frozenset(name for _, name in found), frozenset(unresolved))
-        return bool(asked)
+        return told or bool(asked)
+
+    def _book_told(self, found: Found, at: datetime) -> bool:
+        """Where cash differs, book what the venue tells was deposited or withdrawn, and take it off the difference (the
+        desk takes it before its next bar); whether there was any."""
+        difference = found.get(("cash", self._quote))
+        if difference is None:
+            return False
+        told = self._venue.moves(self._quote, self._record.told_until())
+        flows = [self._flow(move.amount, f"told by the exchange: {move.key}", move.key, move.at) for move in told]
+        if not flows or not self._record.book(flows):
+            return False
+        ours, theirs = difference
+        ours += sum((flow.amount for flow in flows), start=ZERO)
+        found["cash", self._quote] = ours, theirs
+        if abs(theirs - ours) <= NOTHING:
+            del found["cash", self._quote]
+        log_event(logger, "the exchange tells of money in or out", flows=len(flows), at=at)
+        return True
+
+    def _flow(self, amount: Decimal, reason: str, key: str, at: datetime, *, by_person: bool = False) -> NewFlow:
+        return NewFlow(
+            time=at,
+            kind="deposit" if amount > 0 else "withdrawal",
+            amount=amount,
+            currency=self._quote,
+            source="person" if by_person else "exchange",
+            reason=reason,
+            actor="person" if by_person else "desk",
+            key=key,
+        )
 
     def _at_a_glance(self, ledger: Ledger) -> Holdings | None:
         """The account's totals alone, where they are what the books say and orders of others were looked for lately."""
@@ -130,7 +162,7 @@ class Reconciler:
     def _expected(self, holdings: Holdings, ledger: Ledger, outside: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """What the account holds by the desk's books, by currency."""
         amounts = {name: outside.get(name, ZERO) for name in (self._quote, *map(base_of, self._symbols))}
-        amounts[self._quote] += ledger.cash
+        amounts[self._quote] += ledger.cash + self._record.reserved()
         for symbol, held in ledger.positions.items():
             amounts[base_of(symbol)] = amounts.get(base_of(symbol), ZERO) + held.quantity
         paid = list(self._record.paid_elsewhere())
@@ -174,6 +206,12 @@ class Reconciler:
                 self._record.set_outside({name: kept + broken.theirs - broken.ours}, at, broken.reason)
             self._record.close(broken, f"ignored: {broken.reason}", at)
             log_event(logger, "a difference is not the desk's", level=logging.WARNING, name=broken.name)
+            return
+        if broken.kind == "cash":
+            flow = self._flow(broken.theirs - broken.ours, broken.reason, f"adopted-{broken.id}", at, by_person=True)
+            self._record.book([flow])
+            self._record.close(broken, f"adopted: {broken.reason}", at)
+            log_event(logger, "a difference of cash is the desk's", level=logging.WARNING, amount=f"{flow.amount:f}")
             return
         traded = _explaining(broken, holdings)
         if not traded:

@@ -1,7 +1,8 @@
-"""fills + corporate actions -> positions, cash and closed trades, in Decimal: a fold, rebuildable from the journal.
+"""fills + corporate actions + cash flows -> positions, cash and closed trades, in Decimal: a fold, rebuildable from the
+journal.
 
-Identities, to the last unit: cash = start - sum(quantity x price) - fees + actions' cash; and
-cash + sum(cost) - sum(carried) = start + sum(trade pnl), so that money is either in a closed trade or in a position.
+Identities, to the last unit: cash = start + flows - sum(quantity x price) - fees + actions' cash; and
+cash + sum(cost) - sum(carried) = start + flows + sum(trade pnl): money came, or is in a closed trade or in a position.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
+from agents.core.cash_flows import CashFlow
 from agents.core.types import MONEY_STEP, CorporateAction, Fill, Position, Trade, round_price
 
 ZERO = Decimal(0)
@@ -24,14 +26,16 @@ class Ledger:
     positions: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def fold_fills(ledger: Ledger, events: Iterable[Fill | CorporateAction]) -> tuple[Ledger, list[Trade]]:
-    """Apply events in their order (by time, and of one bar actions before fills): the ledger after them, and the trades
-    that they closed."""
+def fold_fills(ledger: Ledger, events: Iterable[Fill | CorporateAction | CashFlow]) -> tuple[Ledger, list[Trade]]:
+    """Apply events in their order (by time, and of one bar cash flows, then actions, then fills): the ledger after
+    them, and the trades that they closed."""
     cash = ledger.cash
     positions = dict(ledger.positions)
     trades: list[Trade] = []
     for event in events:
-        if isinstance(event, CorporateAction):
+        if isinstance(event, CashFlow):
+            cash += event.amount
+        elif isinstance(event, CorporateAction):
             cash += event.cash
             trades += _apply_action(positions, event)
         else:

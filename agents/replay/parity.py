@@ -1,8 +1,8 @@
 """Is the live desk the program that a replay runs? Recorded decisions against recomputed ones, by name. Pure.
 
-The recomputation takes what the desk took: its bars, signals, weights, fills and persons' commands. Everything in
-between must come out the same. Fills, which a real broker makes, are compared with what the cost model would have made
-of the same orders.
+The recomputation takes what the desk took: bars, signals, weights, fills, cash flows and persons' commands. Everything
+in between must come out the same. Fills, which a real broker makes, are compared with what the cost model would have
+made of the same orders.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from agents.core.types import (
     as_datetime,
 )
 from agents.core.value_added import AgentBooks
+from agents.pipeline.cash_flows import take_flow
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.commands import obey
 from agents.pipeline.desk import desk_of
@@ -74,7 +75,7 @@ def compare_steps(batch: RecordedBatch, plan: DeskPlan, state: State, parity: Pa
     _compare_fills(recorded, FillsAndModel(bars, fills, model, np.vstack([mark, out.mark[:-1]])), parity)
     _compare_regimes(batch, there, parity)
     parity.decisions += len(recorded.time)
-    beside = out.equity[:, FIRST_SHADOW + len(recorded.agents) :]
+    beside = out.equity[:, FIRST_SHADOW + len(recorded.agents) :] / recorded.units[:, None]
     return books_beside(recorded.time, recorded.agents, beside, recorded.weights)
 
 
@@ -154,6 +155,8 @@ def _run_again(
             inputs.forecast[t], inputs.correlation[t] = _scaled(short, plan)  # the desk was restarted before now
         for command in recorded.commands.get(t, ()):
             obey(state, command.state, flatten=command.flatten)
+        for flow in recorded.flows.get(t, ()):
+            take_flow(state, flow)
         state.heard[:, ~there[t]] = np.nan  # a symbol that the desk does not have begins anew when it comes back
         for learnt in (state.moves, state.wanted, state.followed, state.stops):
             learnt[:, ~there[t]] = 0.0
@@ -161,8 +164,7 @@ def _run_again(
         state.pending[LIVE, taken_back] = 0.0
         state.pending[first_beside:, taken_back] = 0.0
         now = inputs._replace(weights=recorded.weights[t], beside=leave_one_out(recorded.weights[t], floor))
-        modelled = now._replace(external=False, beside=inputs.beside)
-        run_rows(desk._replace(state=copy_state(state)), modelled, model, t, t + 1)
+        run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)
     return out, model
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from agents.core.book_curves import BookCurve
 from agents.core.books import BENCHMARKS, CONTROLS
-from agents.core.facts import BookCurve, DeskFacts
+from agents.core.facts import DeskFacts
 from agents.core.meta_types import ReportSummary, ValueAdded
 from agents.core.types import Booleans, Floats, Times, as_stamp
 from agents.quant.comparison import NOTHING_TO_JUDGE, against_book, weights_differ
@@ -27,14 +28,17 @@ SAME_RETURNS = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Daily equity on one axis, float64 [T], of the live book and of each control by its name, in the order of
-    `core.books`; NaN on days before a control began. `differing` has for a control the days [T - 1] of returns on
-    which its weights were other ones; where it is not named they always are."""
+    """Daily equity on one axis, float64 [T], as if no capital had come or gone, of the live book and of each control
+    by its name, in the order of `core.books`; NaN on days before a control began. `differing` has for a control the
+    days [T - 1] of returns on which its weights were other ones; where it is not named they always are. `earned` [T] is
+    the live book's P&L since the first day in money, and `units` turn the newest equities into it."""
 
     time: Times
     live: Floats
     controls: Mapping[str, Floats]
     differing: Mapping[str, Booleans] = field(default_factory=dict)
+    earned: Floats = field(default_factory=lambda: np.zeros(0))
+    units: float = 1.0
 
 
 def summary_of(facts: DeskFacts, *, open_suggestions: int) -> ReportSummary:
@@ -71,7 +75,18 @@ def curves_of(facts: DeskFacts) -> Curves | None:
         return None
     time = np.array(live.days, dtype="datetime64[D]").astype("datetime64[us]")
     controls = {name: _on_days(books[f"control:{name}"], live.days) for name in CONTROLS if f"control:{name}" in books}
-    return Curves(time, np.array(live.equity, dtype=np.float64), controls, _differing(facts, time))
+    values = np.array(live.equity, dtype=np.float64)
+    units = np.array(live.units or [1.0] * len(values))
+    earned = _earned(facts, time, values * units)
+    return Curves(time, values, controls, _differing(facts, time), earned, float(units[-1]))
+
+
+def _earned(facts: DeskFacts, time: Times, money: Floats) -> Floats:
+    """The live book's money at the ends of days [T], without the capital that came or went until then."""
+    days = np.array([as_stamp(flow.time) for flow in facts.capital], dtype="datetime64[us]").astype("datetime64[D]")
+    amounts = np.array([flow.amount for flow in facts.capital])
+    came = np.array([amounts[days <= day].sum() for day in time.astype("datetime64[D]")]) if len(days) else 0.0
+    return np.asarray(money - came, dtype=np.float64)
 
 
 def _on_days(curve: BookCurve, days: Sequence[int]) -> Floats:
@@ -118,7 +133,10 @@ def _against(curves: Curves, name: str) -> ValueAdded:
     since = f", since {str(curves.time[begun])[:10]}" if 0 < begun < len(control) else ""
     count, pace = int(days.sum()), periods_per_year(curves.time)
     row = ValueAdded(
-        control=name.replace("_", " "), money=float(curves.live[-1] - control[-1]), days=count, verdict=NOTHING_TO_JUDGE
+        control=name.replace("_", " "),
+        money=float(curves.live[-1] - control[-1]) * curves.units,
+        days=count,
+        verdict=NOTHING_TO_JUDGE,
     )
     if holds and count:
         beside = against_book(live[days], other[days], pace)
@@ -147,12 +165,13 @@ def _known(value: float) -> float | None:
 
 
 def profit(curves: Curves | None, at: datetime, days: int) -> float | None:
-    """Change of equity over the `days` before `at`; None where the desk is younger."""
+    """What the live book made over the `days` before `at`, in money: capital that came or went is no part of it. None
+    where the desk is younger."""
     if curves is None:
         return None
     start = np.datetime64((at - timedelta(days=days)).astimezone(UTC).replace(tzinfo=None), "us")
     place = int(np.searchsorted(curves.time, start, side="right")) - 1
-    return float(curves.live[-1] - curves.live[place]) if place >= 0 else None
+    return float(curves.earned[-1] - curves.earned[place]) if place >= 0 else None
 
 
 def _sharpe(curves: Curves) -> float | None:

@@ -83,11 +83,12 @@ def require_account(
     if before is None and journal.last() is not None:
         raise SettingsError(
             "this database holds a desk that traded on paper, whose positions are not at the exchange; give the one at"
-            f" {desk.venue} a database of its own"
+            f" {desk.venue} a database of its own (quorum desk new NAME), and begin it with: quorum trade --desk NAME"
+            " --carry-from THIS.toml, which takes beliefs, weights and scorecards along, positions and equity not"
         )
     live = desk.broker_mode == "live"
     words = _typed(desk.venue, again=before is not None, confirm_by=confirm_by) if live else ""
-    confirm_account(connections.trader, now, words, _person())
+    confirm_account(connections.trader, now, words, person())
 
 
 def _require_rights(settings: Settings, clock: Clock, *, known: bool) -> None:
@@ -107,7 +108,7 @@ def _typed(venue: str, *, again: bool, confirm_by: str) -> str:
     why = "with another key than before" if again else "for the first time"
     if not sys.stdin.isatty():
         raise UsageError(
-            f"this desk would trade {words} {why}, which a person has to confirm; at a terminal, as {_person()}:"
+            f"this desk would trade {words} {why}, which a person has to confirm; at a terminal, as {person()}:"
             f" {confirm_by}"
         )
     sys.stderr.write(f"This desk is about to trade {words}, {why}. Type exactly: {words}\n> ")
@@ -117,7 +118,7 @@ def _typed(venue: str, *, again: bool, confirm_by: str) -> str:
     return words
 
 
-def _person() -> str:
+def person() -> str:
     """The user of this machine that this process is of."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

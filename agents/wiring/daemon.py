@@ -33,7 +33,7 @@ from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.desk_record import kill_file_of
 from agents.wiring.exchanges import feed_of
 from agents.wiring.tending import endurance_of, tending
-from agents.wiring.venue import desk_at_venue, require_tradable
+from agents.wiring.venue import desk_at_venue, require_one_currency, require_tradable
 from agents.wiring.weights import desk_weights
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def trading_daemon(
         return Orchestrator(plan_of(settings, symbols, leaving), agents, weights, journal)
 
     def open_desk(symbols: tuple[str, ...]) -> Desk:
+        require_one_currency(symbols)
         orchestrator = orchestrator_of(symbols)
         if settings.desk.venue:
             desk, distance = desk_at_venue(

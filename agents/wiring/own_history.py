@@ -22,7 +22,8 @@ from agents.wiring.replay import asking
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnHistory:
-    """A desk's own past: the bars it decided on, what its agents said then, its first weights, and its equity [T]."""
+    """A desk's own past: the bars it decided on, what its agents said then, its first weights, and its equity [T], as
+    if no capital had come or gone."""
 
     history: History
     signal_source: SignalSource
@@ -71,5 +72,5 @@ def own_history(settings: Settings, engine: Engine, start: datetime | None, end:
         signal_source=signal_source,
         first_weights={name: float(w) for name, w in zip(names, recorded.weights[0], strict=True)},
         time=recorded.time[:kept],
-        equity=recorded.equity[:kept],
+        equity=recorded.unit_value[:kept],
     )

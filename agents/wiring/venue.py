@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agents.adapters.brokers.ccxt_broker import CcxtBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
@@ -12,7 +12,7 @@ from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.ports import Broker
 from agents.core.settings import Settings
-from agents.core.symbols import quote_of
+from agents.core.symbols import currency_of, quote_of
 from agents.orchestrator.daemon import Desk
 from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
@@ -44,8 +44,10 @@ def desk_at_venue(
 
 
 def require_tradable(settings: Settings) -> None:
-    """SettingsError where the settings ask of an exchange what its spot market cannot do."""
+    """SettingsError where the settings name symbols of several currencies, or ask of an exchange what its spot market
+    cannot do."""
     if not settings.desk.venue:
+        require_one_currency(settings.data.symbols)
         return
     symbols, stocks = settings.data.symbols, settings.desk.broker == ALPACA
     if not symbols or any(("/" in symbol) == stocks for symbol in symbols) or len(set(map(quote_of, symbols))) > 1:
@@ -57,3 +59,11 @@ def require_tradable(settings: Settings) -> None:
             f"desk.broker = '{settings.desk.broker}' trades what it can pay for: risk.allow_short = false and"
             f" execution.leverage = 1 (desk.profile = '{profile}' sets both)"
         )
+
+
+def require_one_currency(symbols: Sequence[str]) -> str:
+    """The currency of a desk with these symbols; SettingsError where there are several."""
+    try:
+        return currency_of(symbols)
+    except ValueError as error:
+        raise SettingsError(f"data.symbols: {error}") from None

@@ -15,15 +15,19 @@ from sqlalchemy import text
 from agents.adapters.database.broker_accounts import ask, open_breaks
 from agents.adapters.database.report_store import ReportStore
 from agents.adapters.exchanges.fake_exchange import FakeExchange
-from agents.adapters.exchanges.fake_orders import Manners
+from agents.adapters.exchanges.fake_orders import FakeMove, Manners
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
 from agents.adapters.exchanges.recorded_market import OPEN, OPENED, VOLUME
 from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.alarm_types import AlarmLimits
 from agents.core.orders import TOO_FAR
 from agents.tuning.alarms import desk_alarms
+from agents.wiring.job_settings import tuning_of
+from agents.wiring.parity import CheckedDesk, check_parity
+from agents.wiring.ramp import plan_ramp
 from tests.daemons import HandClock, running, until
 from tests.exchange import KEY, SECRET, SYMBOLS, account_at, recorded
+from tests.integration.test_live_prices import store_of
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
 WARM_UP, HOURS = 600, 5
@@ -180,6 +184,84 @@ def test_a_deposit_is_a_difference_until_a_person_says_what_it_is(tmp_path):
         desk.restart()
         desk.turn()
         assert desk.rows("SELECT name FROM v_breaks") == []
+
+
+def told(desk, move_id, amount, minutes=0.0, **more):
+    """The account's money moves, and the exchange tells of it as of so many minutes from now."""
+    move = FakeMove(
+        move_id=move_id,
+        currency="USDT",
+        amount=abs(Decimal(amount)),
+        time_ms=round((desk.clock.now() + timedelta(minutes=minutes)).timestamp() * 1000),
+        withdrawn=Decimal(amount) < 0,
+        **more,
+    )
+    desk.account.moves.append(move)
+    if move.done:
+        desk.account.move("USDT", Decimal(amount) - move.fee)
+
+
+FLOWS = "SELECT kind, amount, source, key, state FROM v_cash_flows WHERE state <> 'planned' ORDER BY time"
+
+
+def books_differ(desk):
+    return desk.rows("SELECT kind, name, difference FROM v_breaks")
+
+
+def test_what_the_exchange_tells_of_is_booked_by_its_id_and_the_rest_stays_a_difference(tmp_path):
+    with trading(tmp_path) as desk:
+        told(desk, "before", "700")
+        desk.account.move("USDT", Decimal(-700))  # all that was before the first look is not the desk's
+        until(desk, hour(1) + timedelta(minutes=5))
+        told(desk, "d1", "5000")
+        told(desk, "d2", "90", done=False)  # on its way
+        told(desk, "w1", "-1200", fee=Decimal(3))
+        desk.account.move("USDT", Decimal("2.5"))  # nobody tells of this
+        until(desk, hour(3) + timedelta(minutes=5), restarts=(hour(2) + timedelta(minutes=30),))
+        booked = [
+            ("deposit", 5000, "exchange", "binance-deposit-d1", "taken"),
+            ("withdrawal", -1203, "exchange", "binance-withdrawal-w1", "taken"),
+        ]
+        assert desk.rows(FLOWS) == booked
+        assert books_differ(desk) == [("cash", "USDT", Decimal("2.5"))]
+        assert ask(desk.connections.trader, "USDT", "adopt", "interest of the wallet") == 1
+        desk.turn()
+        desk.turn()
+        assert books_differ(desk) == []
+        assert desk.rows(FLOWS)[2][:3] == ("deposit", Decimal("2.5"), "person")
+        assert desk.scalar("SELECT resolution FROM reconciliation_breaks") == "adopted: interest of the wallet"
+        quiet(desk)
+        assert agrees(desk) > 1 and books_differ(desk) == []
+        checked = CheckedDesk(desk.settings, desk.connections.meta, store_of(desk), tuning_of(desk.settings))
+        found = check_parity(checked, desk.clock.now(), keep=False)
+        wrong = {kind for kind, count in found["counts"].items() if count} - {"fill"}  # which the model makes otherwise
+        assert found["decisions"] >= HOURS and not wrong, found["examples"]
+
+
+def test_a_ramp_at_an_exchange_makes_no_difference_of_books(tmp_path):
+    """What is not used yet is on the account all the while."""
+    with trading(tmp_path) as desk:
+        assert plan_ramp(desk.settings, desk.connections.trader, desk.clock.now(), Decimal("0.2"), 0.1) == 11
+        until(desk, hour(1) + timedelta(minutes=5))
+        assert desk.equities()[0] == pytest.approx(CASH / 5, rel=0.01) and books_differ(desk) == []
+        until(desk, hour(HOURS), restarts=(hour(2) + timedelta(minutes=30),))
+        assert desk.rows("SELECT count(*), count(taken_at) FROM cash_flows") == [(11, 11)]
+        assert desk.equities()[-1] == pytest.approx(CASH, rel=0.1) and books_differ(desk) == []
+        quiet(desk)
+        assert agrees(desk) > 1
+
+
+def test_an_exchange_that_does_not_tell_leaves_a_difference(tmp_path):
+    """A key without the right to ask, or a page that is no answer: nothing breaks, and nothing is made up."""
+    with trading(tmp_path) as desk:
+        until(desk, hour(1) + timedelta(minutes=5))
+        told(desk, "d1", "5000")
+        desk.fake.script = FaultScript((Fault(kind="page", path="capital/deposit", count=99),))
+        until(desk, hour(3) + timedelta(minutes=5))
+        assert books_differ(desk) == [("cash", "USDT", 5000)] and desk.rows(FLOWS) == []
+        desk.fake.script = FaultScript()
+        until(desk, hour(4) + timedelta(minutes=5))
+        assert books_differ(desk) == [] and len(desk.rows(FLOWS)) == 1
 
 
 def test_an_order_that_is_being_sent_for_too_long_is_told(tmp_path):

@@ -46,6 +46,9 @@ VIEWS = (
     "v_agent_regimes",
     "v_regime_days",
     "v_effective_weights",
+    "v_units",
+    "v_unit_values",
+    "v_cash_flows",
     "agent_performance",
 )
 

@@ -23,11 +23,11 @@ from agents.adapters.exchanges.private_account import (
 )
 from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.clock import Clock
-from agents.core.errors import DataError, ServiceError
+from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
 from agents.core.orders import CANCELLED, LIMITED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
-from agents.core.venues import Holdings, PlacedOrders
+from agents.core.venues import Holdings, MoneyMove, PlacedOrders
 
 logger = logging.getLogger(__name__)
 LOOK_BACK = timedelta(days=2)
@@ -210,6 +210,23 @@ class CcxtBroker:
 
     def balances(self) -> dict[str, Decimal]:
         return self._account.totals()
+
+    def moves(self, currency: str, since: datetime) -> list[MoneyMove]:
+        try:
+            found = self._account.moves(currency, round(since.timestamp() * 1000))
+        except (DataError, ServiceError, SettingsError) as error:  # a key may not be allowed to ask: a break stays one
+            log_event(logger, "deposits are not told", level=logging.WARNING, why=error)
+            return []
+        names = {True: "deposit", False: "withdrawal"}
+        return [
+            MoneyMove(
+                key=f"{self._account.name}-{names[move.amount > 0]}-{move.move_id}",
+                currency=move.currency,
+                amount=move.amount,
+                at=datetime.fromtimestamp(move.time_ms / 1000, UTC),
+            )
+            for move in found
+        ]
 
     # ------------------------------------------------------------ inside
 

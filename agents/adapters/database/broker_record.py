@@ -9,8 +9,11 @@ from decimal import Decimal
 
 from sqlalchemy import Engine, text
 
+from agents.adapters.database.cash_flows import add_flows
 from agents.adapters.database.engine import transaction
 from agents.adapters.database.journal import PostgresJournal
+from agents.core.cash_flows import NewFlow
+from agents.core.clock import require_utc
 from agents.core.orders import Order, OrderState
 from agents.core.venues import Break, BreakKind, ForeignOrder, adopted_id
 
@@ -29,6 +32,13 @@ DO UPDATE SET amount = excluded.amount, reason = excluded.reason, updated_at = e
 _PAID_ELSEWHERE = """
 SELECT f.symbol, p.currency, sum(p.amount), sum(f.fee) FROM fill_fees p JOIN fills f USING (fill_id)
 WHERE p.currency <> split_part(f.symbol, '/', 1) GROUP BY 1, 2
+"""
+_TOLD_UNTIL = """
+SELECT greatest(max(updated_at), (SELECT max(time) FROM cash_flows WHERE source = 'person' AND key LIKE 'adopted-%'))
+FROM broker_outside
+"""
+_RESERVED = """
+SELECT coalesce(-sum(amount), 0) FROM cash_flows WHERE kind = 'ramp' AND taken_at IS NOT NULL AND refused IS NULL
 """
 _ADOPT = """
 INSERT INTO orders (client_order_id, decision_time, symbol, side, quantity, kind, state, reason)
@@ -73,6 +83,18 @@ class PostgresBrokerRecord:
         with self._journal.writer.transaction() as connection:
             for currency, amount in sorted(amounts.items()):
                 connection.execute(_OUTSIDE, (currency, amount, reason, at))
+
+    def told_until(self) -> datetime:
+        with transaction(self._engine) as connection:
+            return require_utc(connection.execute(text(_TOLD_UNTIL)).scalar_one(), "told_until")
+
+    def book(self, flows: Sequence[NewFlow]) -> int:
+        with self._journal.writer.transaction() as connection:
+            return add_flows(connection, flows)
+
+    def reserved(self) -> Decimal:
+        with transaction(self._engine) as connection:
+            return Decimal(connection.execute(text(_RESERVED)).scalar_one())
 
     def paid_elsewhere(self) -> Sequence[tuple[str, str, Decimal, Decimal]]:
         with transaction(self._engine) as connection:

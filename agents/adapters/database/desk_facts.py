@@ -11,11 +11,11 @@ from agents.adapters.database.engine import Row, row_dicts
 from agents.adapters.database.heartbeats import read_heartbeats
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
 from agents.core.believed import PastBeliefs, views_in
+from agents.core.book_curves import BookCurve, CapitalFlow
 from agents.core.effective import EffectiveWeight
 from agents.core.facts import (
     AgentWork,
     AppliedWeights,
-    BookCurve,
     ClosedTrades,
     DeskFacts,
     FillCosts,
@@ -47,9 +47,14 @@ RECENT_DECISIONS = 7
 _QUERIES = {
     "curves": """
         SELECT book, array_agg((extract(epoch FROM day) / 86400)::int ORDER BY day) AS days,
-               array_agg(equity ORDER BY day) AS equity
-        FROM (SELECT book, time_bucket('1 day', time) AS day, last(equity, time) AS equity FROM equity
+               array_agg(equity ORDER BY day) AS equity, array_agg(units ORDER BY day) AS units
+        FROM (SELECT book, time_bucket('1 day', time) AS day, last(unit_value, time) AS equity,
+                     last(units, time) AS units FROM v_unit_values
               WHERE (book NOT LIKE '%:%' OR book LIKE 'control:%') AND time <= :at GROUP BY 1, 2) d GROUP BY book""",
+    "capital": """
+        SELECT (SELECT min(d.time) FROM decisions d WHERE d.time > f.obeyed_after) AS time, f.amount::float8 AS amount
+        FROM cash_flows f WHERE f.refused IS NULL AND f.kind IN ('deposit', 'withdrawal', 'ramp')
+            AND EXISTS (SELECT 1 FROM decisions d WHERE d.time > f.obeyed_after AND d.time <= :at) ORDER BY f.id""",
     "newest": """
         SELECT d.time, d.equity, d.cash, coalesce(
             (SELECT e.to_state FROM risk_events e WHERE e.actor = 'person' AND e.applied_at IS NOT NULL
@@ -221,6 +226,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         acts_as_owner=any(row["owns"] for row in read("owner")),
         older_rules=OlderRules(**read("older_rules")[0]),
         effective=[EffectiveWeight(**row) for row in read("effective")],
+        capital=[CapitalFlow(**row) for row in read("capital")],
     )
 
 

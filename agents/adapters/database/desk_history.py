@@ -1,7 +1,4 @@
-"""What a desk has on record, as arrays: signals, weights, decisions, fills.
-
-For parity checks, and for replays of the desk's own past under other settings.
-"""
+"""What a desk has on record, as arrays: for parity checks, and for replays of its own past under other settings."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
+from agents.adapters.database.cash_flows import flows_between
 from agents.adapters.database.commands import command_of
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.weight_rows import DECISION_COLUMNS, decision_of
@@ -40,8 +38,8 @@ SELECT min(time) AS first, max(time) AS last, (array_agg(recorded_at ORDER BY ti
 FROM decisions
 """
 _DECISIONS = """
-SELECT time, weights, risk_state, regime, equity, data_version FROM decisions
-WHERE time > :since ORDER BY time LIMIT :limit
+SELECT time, weights, risk_state, regime, equity, units, data_version FROM decisions
+JOIN v_units u ON time > u.after AND time <= u.until WHERE time > :since ORDER BY time LIMIT :limit
 """
 _SIGNALS = """
 SELECT time, agent_name, symbol, strength, confidence, abstained, forecast FROM signals WHERE time > %s AND time <= %s
@@ -58,8 +56,7 @@ FROM fills f JOIN orders o USING (client_order_id)
 WHERE o.decision_time >= CAST(:since AS timestamptz) - interval '60 days' AND o.decision_time <= :until
 ORDER BY f.time, f.symbol
 """
-"""An order works until the next bar of its symbol, at most so long; a stop is on record with the decision that knows of
-it."""
+"""An order works until the next bar of its symbol, at most so long; a stop is its decision's that knows it."""
 _COMMANDS = """
 SELECT id, to_state, obeyed_at FROM (
     SELECT e.id, e.to_state, CASE WHEN e.obeyed_after IS NOT NULL
@@ -160,6 +157,7 @@ class DeskHistory:
             fills = _fills_between(connection, *bounds)
             span = {"since": since, "until": bounds[1]}
             commands = connection.execute(text(_COMMANDS), span).all()
+            flows = flows_between(connection, since, bounds[1])
             taken_back = connection.execute(text(_TAKEN_BACK), span | {"reasons": NOT_FILLED}).all()
         place = _Place(
             {row.time: t for t, row in enumerate(decided)},
@@ -175,12 +173,14 @@ class DeskHistory:
             weights=np.array([[float(row.weights.get(name, 0.0)) for name in agents] for row in decided]),
             on_desk=np.array([[name in row.weights for name in agents] for row in decided], dtype=bool),
             equity=np.array([row.equity for row in decided]),
+            units=np.array([row.units for row in decided]),
             risk_state=tuple(row.risk_state for row in decided),
             regime=tuple(row.regime for row in decided),
             data_version=np.array([row.data_version for row in decided], dtype=np.int64),
             failed=_failed(failures, place),
             fills=fills,
             commands=_grouped((place.time[row.obeyed_at], command_of(row.id, row.to_state)) for row in commands),
+            flows=_grouped((place.time[time], flow) for time, flow in flows),
             taken_back=_grouped(
                 (place.time[row.settled_at], place.symbol[row.symbol]) for row in taken_back if row.symbol in symbols
             ),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Engine, text
 
+from agents.adapters.database.cash_flows import mark_taken, read_since, read_waiting
 from agents.adapters.database.chain_store import seal_unchained
 from agents.adapters.database.chain_writes import cycle_links, outcome_links, read_on_record
 from agents.adapters.database.commands import ask_pending, mark_obeyed, pending_in, read_obeyed_since, read_pending
@@ -17,6 +18,7 @@ from agents.adapters.database.journal_rows import decision_rows, ledger_rows, se
 from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.writer import DeskWriter
+from agents.core.cash_flows import CashFlow, TakenFlow
 from agents.core.clock import require_utc
 from agents.core.errors import JournalError
 from agents.core.killpoint import killpoint
@@ -197,6 +199,18 @@ class PostgresJournal:
     def obeyed_since(self, decision: datetime) -> list[Command]:
         with self.writer.session() as connection:
             return read_obeyed_since(connection, decision)
+
+    def waiting_flows(self, decision: datetime) -> list[CashFlow]:
+        with self.writer.session() as connection:
+            return read_waiting(connection, decision)
+
+    def take_flows(self, taken: Sequence[TakenFlow], *, after: datetime, at: datetime) -> None:
+        with self.writer.transaction() as connection:
+            mark_taken(connection, taken, after, at)
+
+    def flows_since(self, decision: datetime) -> list[CashFlow]:
+        with self.writer.session() as connection:
+            return read_since(connection, decision)
 
 
 def _require_same(connection: Driver, state: bytes, newest: datetime) -> None:

@@ -13,9 +13,9 @@ from agents.core.effective import EffectiveWeight
 from agents.core.types import REMAINDER, Floats, RiskState, Times, state_of_order
 
 _CURVES = """
-SELECT book, array_agg(equity ORDER BY time) AS equity,
+SELECT book, array_agg(unit_value ORDER BY time) AS unit_values, (array_agg(units ORDER BY time DESC))[1] AS units,
        array_agg((extract(epoch FROM time) * 1000000)::bigint ORDER BY time) AS stamps
-FROM equity GROUP BY book
+FROM v_unit_values GROUP BY book
 """
 _COUNTS = """
 SELECT (SELECT count(*) FROM decisions) AS decisions,
@@ -71,10 +71,12 @@ WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id
 
 @dataclass(frozen=True, slots=True)
 class EquityCurves:
-    """Equity of every book on one time axis: `equity` maps a book to a float64 [T]."""
+    """Unit values of every book on one time axis: `unit_values` maps a book to a float64 [T], its equity as if no
+    capital had come or gone; times the book's `units` they are the money of today."""
 
     time: Times
-    equity: dict[str, Floats]
+    unit_values: dict[str, Floats]
+    units: dict[str, float]
 
 
 class DeskReader:
@@ -89,14 +91,15 @@ class DeskReader:
             return row_dicts(connection, query, **parameters)
 
     def curves(self) -> EquityCurves:
-        """Equity of all books, oldest first."""
+        """Unit values of all books, oldest first."""
         rows = self.rows(_CURVES)
         if not rows:
-            return EquityCurves(np.array([], dtype="datetime64[us]"), {})
+            return EquityCurves(np.array([], dtype="datetime64[us]"), {}, {})
         stamps = np.array(max((row["stamps"] for row in rows), key=len), dtype=np.int64)
         return EquityCurves(
             stamps.astype("datetime64[us]"),
-            {row["book"]: np.array(row["equity"], dtype=np.float64) for row in rows},
+            {row["book"]: np.array(row["unit_values"], dtype=np.float64) for row in rows},
+            {row["book"]: row["units"] for row in rows},
         )
 
     def counts(self) -> Row:

@@ -32,6 +32,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         ),
         "orders": "INSERT, UPDATE (state, reason, updated_at)",
         "risk_events": "INSERT, UPDATE (applied_at, obeyed_after)",
+        "cash_flows": "INSERT, UPDATE (taken_at, obeyed_after, units, refused)",
         "fill_fees": ADD,
         "broker_accounts": ADD,
         "broker_outside": KEEP,

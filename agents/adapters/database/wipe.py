@@ -18,6 +18,7 @@ JOURNAL_TABLES = (
     "fill_fees",
     "broker_outside",
     "reconciliation_breaks",
+    "cash_flows",
     "fills",
     "orders",
     "corporate_actions",

@@ -34,6 +34,26 @@ class VenueTrade(NamedTuple):
     time_ms: int
 
 
+class VenueMove(NamedTuple):
+    """A deposit (positive) or a withdrawal, with its cost, that the exchange says is done."""
+
+    move_id: str
+    currency: str
+    amount: Decimal
+    time_ms: int
+
+
+def move_of(row: Mapping[str, Any], *, withdrawn: bool) -> VenueMove | None:
+    """A deposit or withdrawal in ccxt's shape; None for one that is not done, or was called off."""
+    if row.get("status") != "ok" or row.get("id") is None:
+        return None
+    amount, fee = Decimal(str(row.get("amount") or 0)), row.get("fee") or {}
+    if withdrawn:
+        same = fee.get("currency") in (None, row.get("currency"))
+        amount = -amount - (Decimal(str(fee.get("cost") or 0)) if same else Decimal(0))
+    return VenueMove(str(row["id"]), str(row.get("currency") or ""), amount, int(row.get("timestamp") or 0))
+
+
 def order_of(row: Mapping[str, Any]) -> VenueOrder:
     """An order in ccxt's shape."""
     return VenueOrder(

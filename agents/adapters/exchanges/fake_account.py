@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from agents.adapters.exchanges.fake_orders import ZERO, FakeOrder, FakeTrade, Manners, RefusedError
+from agents.adapters.exchanges.fake_orders import ZERO, FakeMove, FakeOrder, FakeTrade, Manners, RefusedError
 from agents.adapters.exchanges.recorded_market import CLOSE, HIGH, LEAST_COST, LOT, LOW, OPENED, TICK, RecordedMarket
 
 STEP, PRICE_STEP = Decimal(repr(LOT)).normalize(), Decimal(repr(TICK))
@@ -35,6 +35,8 @@ class FakeAccount:
     seed: int = 0
     hidden: set[str] = field(default_factory=set)
     """Currencies that its report leaves out."""
+    moves: list[FakeMove] = field(default_factory=list)
+    """Deposits and withdrawals that it tells of."""
     orders: dict[int, FakeOrder] = field(default_factory=dict)
     trades: list[FakeTrade] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -63,6 +63,19 @@ class FakeOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FakeMove:
+    """A deposit, or a withdrawal, that is `done` or on its way."""
+
+    move_id: str
+    currency: str
+    amount: Decimal
+    time_ms: int
+    withdrawn: bool = False
+    fee: Decimal = ZERO
+    done: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FakeTrade:
     """One execution, which is shown from `shown_ms` on."""
 

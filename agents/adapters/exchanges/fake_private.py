@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from agents.adapters.exchanges.fake_account import FakeAccount
-from agents.adapters.exchanges.fake_orders import FakeOrder, FakeTrade, RefusedError
+from agents.adapters.exchanges.fake_orders import FakeMove, FakeOrder, FakeTrade, RefusedError
 from agents.adapters.exchanges.recorded_market import Answer
 
 USUAL_WINDOW_MS, AHEAD_MS = 5_000, 1_000
 """A request is as old as this at most, where it does not say otherwise, and so far ahead of the exchange's clock."""
 USUAL_ROWS, MOST_ROWS = 500, 1000
 ORDER = "/api/v3/order"
+DEPOSITS, WITHDRAWALS = "/sapi/v1/capital/deposit/hisrec", "/sapi/v1/capital/withdraw/history"
 EMPTY_PATHS = frozenset(
     {"/sapi/v1/capital/config/getall", "/sapi/v1/margin/allPairs", "/sapi/v1/margin/isolated/allPairs"}
 )
@@ -28,6 +30,8 @@ PRIVATE_PATHS = EMPTY_PATHS | frozenset(
         "/api/v3/allOrders",
         "/api/v3/myTrades",
         "/sapi/v1/account/apiRestrictions",
+        DEPOSITS,
+        WITHDRAWALS,
     }
 )
 
@@ -82,6 +86,9 @@ def _answer(account: FakeAccount, request: PrivateRequest, query: Mapping[str, s
         return _account(account, at_ms)
     if path == "/sapi/v1/account/apiRestrictions":
         return _restrictions(account)
+    if path in (DEPOSITS, WITHDRAWALS):
+        moves = [m for m in account.moves if m.withdrawn is (path == WITHDRAWALS) and m.currency == query.get("coin")]
+        return [_move(move) for move in moves if int(query.get("startTime", 0)) <= move.time_ms <= at_ms]
     if path in EMPTY_PATHS:
         return []
     symbols = [account.market.symbol_of(query["symbol"])] if "symbol" in query else list(account.market.candles)
@@ -164,6 +171,15 @@ def _order(order: FakeOrder) -> Answer:
         "isWorking": order.works,
         "fills": [],
     }
+
+
+def _move(move: FakeMove) -> Answer:
+    shared = {"id": move.move_id, "amount": f"{move.amount:f}", "coin": move.currency, "network": "ETH"}
+    if not move.withdrawn:
+        return {**shared, "status": 1 if move.done else 0, "insertTime": move.time_ms, "txId": f"0x{move.move_id}"}
+    day = f"{datetime.fromtimestamp(move.time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    fee = {"transactionFee": f"{move.fee:f}", "status": 6 if move.done else 4, "applyTime": day, "transferType": 0}
+    return {**shared, **fee, "txId": f"0x{move.move_id}"}
 
 
 def _trade(trade: FakeTrade) -> Answer:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents.adapters.exchanges.account_keys import AccountKey
-from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade, order_of, trade_of
+from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade, move_of, order_of, trade_of
 from agents.adapters.exchanges.key_rights import QUESTIONS, KeyRights
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, words_of
 from agents.core.clock import Clock
@@ -89,6 +89,19 @@ class PrivateAccount(PublicPrices):
         """What the account holds by currency, what waits in orders included."""
         balance = self._ask(self._exchange.fetch_balance)
         return {name: Decimal(str(amount)) for name, amount in balance["total"].items() if amount is not None}
+
+    def moves(self, currency: str, since_ms: int) -> list[VenueMove]:
+        """Deposits and withdrawals since then that are done, oldest first, as far as the exchange tells of them."""
+        found: list[VenueMove] = []
+        for what, call, withdrawn in (
+            ("fetchDeposits", self._exchange.fetch_deposits, False),
+            ("fetchWithdrawals", self._exchange.fetch_withdrawals, True),
+        ):
+            if self._exchange.has.get(what) is True and not self._exchange.isSandboxModeEnabled:
+                rows = self._ask(call, currency, since_ms, PAGE_ROWS)
+                found += [move for row in rows if (move := move_of(row, withdrawn=withdrawn)) is not None]
+        known = {move.move_id: move for move in found if move.currency == currency and move.time_ms > since_ms}
+        return sorted(known.values(), key=lambda move: (move.time_ms, move.move_id))
 
     def orders(self, symbol: str, since_ms: int) -> list[VenueOrder]:
         """Orders placed since then, each once, and all that still work."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade
+from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.public_prices import Terms
 from agents.core.orders import Order
@@ -29,6 +29,10 @@ class TradingAccount(Protocol):
 
     def totals(self) -> dict[str, Decimal]:
         """What the account holds by currency and stock, what waits in orders included."""
+        ...
+
+    def moves(self, currency: str, since_ms: int, /) -> Sequence[VenueMove]:
+        """Deposits and withdrawals since then that are done, oldest first, as far as the venue tells of them."""
         ...
 
     def orders(self, symbol: str, since_ms: int) -> Sequence[VenueOrder]:

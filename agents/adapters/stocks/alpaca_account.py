@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents.adapters.exchanges.account_keys import AccountKey
-from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade
+from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.private_account import OrderRefusedError, OrderUnknownError
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, Terms
@@ -55,6 +55,10 @@ class AlpacaAccount:
         """The cash, and the shares held by symbol."""
         held = self._requests.ask(lambda rows: {r["symbol"]: Decimal(r["qty"]) for r in rows}, "/positions")
         return {CURRENCY: self._requests.ask(lambda row: Decimal(row["cash"]), "/account"), **held}
+
+    def moves(self, _currency: str, _since_ms: int) -> list[VenueMove]:
+        """Nothing is asked here: what comes and goes at the broker is a difference that a person settles."""
+        return []
 
     def orders(self, symbol: str, since_ms: int) -> list[VenueOrder]:
         """Orders placed since then, each once, and all that still work."""

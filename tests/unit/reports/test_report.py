@@ -16,10 +16,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from agents.core.book_curves import BookCurve
 from agents.core.facts import (
     AgentWork,
     AppliedWeights,
-    BookCurve,
     ClosedTrades,
     NewestDecision,
     Period,

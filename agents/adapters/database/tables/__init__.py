@@ -6,10 +6,21 @@ No foreign key points at a hypertable: TimescaleDB before 2.25 has defects there
 
 from __future__ import annotations
 
-from agents.adapters.database.tables import broker, decisions, management, market, replays, trades, tuning
+from agents.adapters.database.tables import broker, cash, decisions, management, market, replays, trades, tuning
 from agents.adapters.database.tables.columns import metadata
 
-__all__ = ["HYPERTABLES", "broker", "decisions", "management", "market", "metadata", "replays", "trades", "tuning"]
+__all__ = [
+    "HYPERTABLES",
+    "broker",
+    "cash",
+    "decisions",
+    "management",
+    "market",
+    "metadata",
+    "replays",
+    "trades",
+    "tuning",
+]
 
 HYPERTABLES = {
     "bars": "time",
