@@ -40,8 +40,19 @@ def rows(engine, table):
         return connection.execute(text(f"SELECT t::text FROM {table} t ORDER BY 1")).scalars().all()
 
 
+def a_copy_that_breaks_leaves_nothing(old, new):
+    with new.owner.begin() as connection:
+        connection.execute(text("ALTER TABLE agent_scorecards ADD CONSTRAINT broken CHECK (false)"))
+    with pytest.raises(Exception, match="agent_scorecards"):
+        copy_learnt(old.connections.meta, new.owner)
+    assert all(rows(new.meta, table) == [] for table in LEARNT)
+    with new.owner.begin() as connection:
+        connection.execute(text("ALTER TABLE agent_scorecards DROP CONSTRAINT broken"))
+
+
 def test_what_was_learnt_goes_along_and_money_does_not(desks, monkeypatch, tmp_path):
     old, new = desks
+    a_copy_that_breaks_leaves_nothing(old, new)
     monkeypatch.setattr(carrying, "connect_as_it_is", lambda _settings: old.connections)
     monkeypatch.setattr(type(old.connections), "close", lambda _self: None)
     file = tmp_path / "paper.toml"
@@ -65,12 +76,3 @@ def test_what_was_learnt_goes_along_and_money_does_not(desks, monkeypatch, tmp_p
     assert "positions: " in words[1] and "equity: " in words[1] and "paper1" in words[1]
     with pytest.raises(UsageError, match="begun already"):
         carry_over(Settings(desk={"name": "live1"}), new, file)
-
-
-def test_a_copy_that_breaks_leaves_nothing(desks):
-    old, new = desks
-    with new.owner.begin() as connection:
-        connection.execute(text("ALTER TABLE agent_scorecards ADD CHECK (false)"))
-    with pytest.raises(Exception, match="agent_scorecards"):
-        copy_learnt(old.connections.meta, new.owner)
-    assert all(rows(new.meta, table) == [] for table in LEARNT)
