@@ -11,10 +11,9 @@ cd "$(dirname "$0")/.."
 # code generation, the tools of the demo's data package, vaderSentiment's own demo.
 unused="highspy icalendar scs shapely sparsediffpy"
 unused_but_in_dev="joblib requests setuptools"
-# What ccxt asks for its other half, which is asynchronous (WebSockets, some exchanges' signatures) and not imported
-# here. cffi and pycparser are in the desk's lock, newer than what ccxt names.
-unused_by_prices="aiohttp aiohttp-fast-zlib yarl zlib-ng uvloop winloop orjson coincurve aiohappyeyeballs aiosignal \
-    frozenlist multidict propcache cffi pycparser"
+# What ccxt asks for besides, and does without (faster loops and packing, some exchanges' signatures): not imported here.
+# cffi and pycparser are in the desk's lock, newer than what ccxt names.
+unused_by_prices="aiohttp-fast-zlib zlib-ng uvloop winloop orjson coincurve cffi pycparser"
 # What a development tool holds back: PyPortfolioOpt 1.6 reads a private name that SciPy 1.18 no longer has.
 held_back="scipy<1.18"
 

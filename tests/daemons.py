@@ -63,6 +63,7 @@ class Desk:
 
     def end(self) -> None:
         """The daemon is gone; what it knew is what is on record."""
+        self.daemon.close()
         self._journal.release()
 
     def restart(self) -> None:

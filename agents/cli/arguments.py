@@ -67,8 +67,13 @@ PRACTICE_FAULTS = (
     "empty",
     "slow",
     "late",
+    "stream-lost",
+    "stream-limited",
+    "stream-empty",
+    "stream-late",
+    "stream-shuffled",
 )
-"""As `wiring/practice.py: NAMED` has them: help waits for no agents."""
+"""As `wiring/practice.py: NAMED` and `NAMED_STREAM` have them: help waits for no agents."""
 
 
 def connect(parser: ArgumentParser) -> None:

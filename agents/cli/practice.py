@@ -196,7 +196,7 @@ def _is_sound(said: dict[str, Any]) -> bool:
 
 
 def _page(said: dict[str, Any]) -> list[Any]:
-    happened = ("decisions", "bars_not_decided", "orders", "fills", "requests", "outages")
+    happened = ("decisions", "bars_not_decided", "orders", "fills", "requests", "streams", "outages")
     return [
         _counts("What happened", {name: said[name] for name in happened}),
         _counts("Faults that requests met", dict(sorted(said["faults"].items()))),

@@ -69,6 +69,8 @@ class DataSettings(Section):
     publication_delay_s: NonNegative = 0.0
     clock: Literal["system", "bars"] = "system"
     poll_s: Positive = 2.0
+    stream_wait_s: NonNegative = 2.0
+    """0: nobody listens, candles are asked for."""
     stale_after_intervals: Positive = 2.0
     complete_within_s: NonNegative = 60.0
     largest_move: Annotated[float, Field(gt=1, le=1000)] = 1.4

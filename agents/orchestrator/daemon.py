@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -53,7 +53,7 @@ class Surroundings:
     decided; `notify` tells the service manager, `pulse`
     the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
     what to do about errors; `kill` looks after the kill switch. `only_shrink` says whether positions may only shrink,
-    whatever the bars say."""
+    whatever the bars say. `wake` is set where the next poll should not wait."""
 
     feed: Feed
     bars: DeskBars
@@ -66,6 +66,7 @@ class Surroundings:
     endurance: Endurance
     kill: KillWatch
     only_shrink: Callable[[], bool] = lambda: False
+    wake: threading.Event = field(default_factory=threading.Event)
 
 
 class TradingDaemon:
@@ -89,6 +90,11 @@ class TradingDaemon:
     def stop(self, *_: object) -> None:
         """Finish the cycle that runs and return from `run`."""
         self._stopping.set()
+        self._around.wake.set()
+
+    def close(self) -> None:
+        """Let go of what the feed holds."""
+        self._around.feed.close()
 
     def run(self) -> None:
         """Until `stop`, which SIGTERM and SIGINT are too; the process ends in time, whatever hangs.
@@ -105,10 +111,14 @@ class TradingDaemon:
         notify("READY=1")
         self._around.kill.watch(self._stopping)
         self._around.pulse.beat()  # the first turn may take long
-        while not self._stopping.is_set():
-            notify("WATCHDOG=1")  # only a loop that turns says that it lives
-            self._stopping.wait(self._try_turn())
-        notify("STOPPING=1")
+        try:
+            while not self._stopping.is_set():
+                notify("WATCHDOG=1")  # only a loop that turns says that it lives
+                self._around.wake.wait(self._try_turn())
+                self._around.wake.clear()
+            notify("STOPPING=1")
+        finally:
+            self.close()
         self._around.pulse.end()
         log_event(logger, "stopped", last_decision=self._last)
 

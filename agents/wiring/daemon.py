@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +32,7 @@ from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections
 from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.desk_record import kill_file_of
-from agents.wiring.exchanges import feed_of
+from agents.wiring.exchanges import Told, feed_of
 from agents.wiring.tending import endurance_of, tending
 from agents.wiring.venue import desk_at_venue, require_one_currency, require_tradable
 from agents.wiring.weights import desk_weights
@@ -73,8 +74,9 @@ def trading_daemon(
 
     warm_up_bars = orchestrator_of(chosen).warm_up_bars if settings.data.exchange else 0
     _tell_what_trades(settings, connections, agents.names)
+    wake = threading.Event()
     around = Surroundings(
-        feed=feed_of(settings, store, warm_up_bars, clock, drift.note),
+        feed=feed_of(settings, store, warm_up_bars, clock, Told(drift.note, wake.set)),
         bars=store,
         calendar=calendar_of(settings.data),
         open_desk=open_desk,
@@ -85,6 +87,7 @@ def trading_daemon(
         endurance=endurance_of("trading", clock, connections.trader),
         kill=KillWatch(switch),
         only_shrink=drift.only_shrink,
+        wake=wake,
     )
     return TradingDaemon(around, settings.data, clock)
 

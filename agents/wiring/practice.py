@@ -17,6 +17,7 @@ from agents.adapters.database.meta_store import MetaStore
 from agents.adapters.database.reader import DeskReader
 from agents.adapters.exchanges.candle_file import CandleFile
 from agents.adapters.exchanges.fake_exchange import FakeExchange
+from agents.adapters.exchanges.fake_stream import STREAM
 from agents.adapters.exchanges.fault_script import KINDS, Fault, FaultScript, Kind
 from agents.adapters.exchanges.recorded_market import OPENED, RecordedMarket
 from agents.adapters.twins.in_memory import MemoryWeightCache
@@ -41,7 +42,11 @@ FAULT_EVERY, FAULT_FROM, FAULT_BARS = 6, 2, 1.5
 """A named fault comes every so many bars, first after so many, and lasts for so many."""
 RANDOM_SHARE = 0.25
 NAMED: tuple[Kind, ...] = ("limited", "banned", "error", "maintenance", "lost", "cut", "page", "empty", "slow", "late")
-"""The faults of public prices."""
+"""The faults of public prices, whoever asks or listens."""
+NAMED_STREAM: tuple[Kind, ...] = ("lost", "limited", "empty", "late", "shuffled")
+"""Those that may come to the stream of candles alone, as "stream-lost" and so on."""
+STREAM_WAIT_BARS = 0.1
+"""So long, in bars, a candle is waited for that may still be pushed."""
 PASSING = tuple(kind for kind in KINDS if kind != "late")
 """What random faults are: on a clock that runs fast, a candle that is shown late counts as final a moment later."""
 _BARS = """
@@ -53,7 +58,7 @@ FROM decisions d WHERE d.time > :after ORDER BY d.time
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """What is practised: a market, from `start` on for so many bars, `speed` of them in a second; `faults` is one of
-    NAMED, "random" or "none"."""
+    NAMED, one of NAMED_STREAM after "stream-", "random" or "none"."""
 
     market: RecordedMarket
     start: datetime
@@ -89,6 +94,7 @@ def practice_settings(settings: Settings, course: Course, url: str) -> Settings:
             "data.symbols": tuple(course.market.candles),
             "data.interval": course.market.interval,
             "data.complete_within_s": length_s,
+            "data.stream_wait_s": STREAM_WAIT_BARS * length_s,
             "data.poll_s": max(0.02, min(2.0, 0.1 / course.speed)),
         },
     )
@@ -123,6 +129,7 @@ def practise(
     return outcome(settings, connections, course, clock) | {
         "bars_missing": max(0, course.bars - watcher.bars) if watcher.gave_up else 0,
         "requests": sum(exchange.asked.values()),
+        "streams": exchange.stream.accepted,
         "faults": dict(script.met),
     }
 
@@ -142,12 +149,16 @@ def script_of(course: Course) -> FaultScript:
     if course.faults in ("none", "random"):
         share = RANDOM_SHARE if course.faults == "random" else 0.0
         return FaultScript(share=share, seed=course.seed, kinds=PASSING)
-    kind = next(kind for kind in NAMED if kind == course.faults)
+    path = STREAM if course.faults.startswith(f"{STREAM}-") else ""
+    kind = next(kind for kind in (*NAMED, *NAMED_STREAM) if kind == course.faults.removeprefix(f"{STREAM}-"))
     first = course.start + course.length * FAULT_FROM
     begins = [first + course.length * k for k in range(0, course.bars, FAULT_EVERY)]
     half_s = course.length.total_seconds() / 2
     return FaultScript(
-        [Fault(kind=kind, count=0, begins=at, ends=at + course.length * FAULT_BARS, seconds=half_s) for at in begins]
+        [
+            Fault(kind=kind, path=path, count=0, begins=at, ends=at + course.length * FAULT_BARS, seconds=half_s)
+            for at in begins
+        ]
     )
 
 

@@ -54,6 +54,7 @@ def trading(folder, *faults, manners=None, cash="100000", **more):
             "interval": "1h",
             "calendar": "24/7",
             "time_means": "open",
+            "stream_wait_s": 0.0,
         }
         sections = {
             "DESK": {"broker": "ccxt:binance", "broker_url": fake.url, "initial_cash": CASH},

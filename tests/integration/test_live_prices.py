@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +20,7 @@ from agents.wiring.desk import stand_in_of
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from tests.daemons import HandClock, running, until
-from tests.exchange import SYMBOLS, recorded
+from tests.exchange import SYMBOLS, LiveClock, recorded
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
 WARM_UP, HOURS = 600, 4
@@ -33,9 +34,9 @@ WHAT_MATTERS = (
 
 
 @contextmanager
-def trading(folder, script=None, *, market=MARKET, **more):
-    """A desk on the made-up exchange; one clock for both."""
-    clock = HandClock(NOW)
+def trading(folder, script=None, *, market=MARKET, clock=None, **more):
+    """A desk on the made-up exchange; one clock for both. It asks for candles, where nothing else is said."""
+    clock = clock or HandClock(NOW)
     with FakeExchange(market, clock, script) as fake:
         data = {
             "feed": "ccxt:binance",
@@ -44,6 +45,7 @@ def trading(folder, script=None, *, market=MARKET, **more):
             "interval": "1h",
             "calendar": "24/7",
             "time_means": "open",
+            "stream_wait_s": 0.0,
             **more,
         }
         agents = {"enabled": ("TrendFollower", "MeanReversion")}
@@ -126,6 +128,36 @@ def test_a_disturbed_desk_decides_what_an_undisturbed_one_does(tmp_path, undistu
     with trading(tmp_path, FaultScript(faults)) as desk:
         assert until(desk, NOW + timedelta(hours=HOURS), restarts=restarts) > 0
         assert outcome(desk) == undisturbed
+
+
+def streams(kind, number, seconds):
+    return dataclasses.replace(for_a_while(kind, number, seconds), path="stream")
+
+
+STREAMS = {
+    "ends, is silent, loses the last state": (
+        [streams("lost", 1, 50), streams("empty", 2, 600), streams("late", 3, 300), streams("shuffled", 4, 300)],
+        (),
+    ),
+    "ends at once, again and again; none is accepted; restarts": (
+        [streams("cut", 1, 400), streams("limited", 2, 4500), for_a_while("error", 3, 60)],
+        (hour(1) + timedelta(seconds=2), hour(3) + timedelta(seconds=100)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_desk_that_listens_decides_what_one_that_asks_does(tmp_path, undisturbed, case):
+    faults, restarts = STREAMS[case]
+    clock = LiveClock(NOW)
+    with trading(tmp_path, FaultScript(faults), clock=clock, stream_wait_s=60.0) as desk:
+        clock.fake, clock.stream = desk.fake, lambda: desk.daemon._around.feed._stream
+        until(desk, NOW + timedelta(hours=HOURS), restarts=restarts)
+        assert outcome(desk) == undisturbed
+        assert desk.fake.stream.accepted > 1
+        heard = HOURS - len([f for f in faults if f.kind in ("lost", "empty", "late", "cut", "limited")])
+        if not restarts:
+            assert desk.fake.asked["/api/v3/klines"] <= 2 * (1 + HOURS - heard), "what was heard is not asked for"
 
 
 def test_a_recorded_session_is_traded_again_through_reconnects_and_replays_the_same(tmp_path, undisturbed, session):

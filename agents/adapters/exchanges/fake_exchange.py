@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 from agents.adapters.exchanges.fake_account import FakeAccount
 from agents.adapters.exchanges.fake_orders import RefusedError
 from agents.adapters.exchanges.fake_private import PRIVATE_PATHS, PrivateRequest, answer_private, obey_later
+from agents.adapters.exchanges.fake_stream import FakeStream
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
 from agents.adapters.exchanges.recorded_market import Answer, RecordedMarket
 from agents.core.clock import Clock
@@ -57,6 +58,7 @@ class FakeExchange:
         self._minute, self._in_minute = 0, 0
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
+        self.stream = FakeStream(market, self.script, lambda: round(self.now().timestamp() * 1e3))
 
     @property
     def url(self) -> str:
@@ -74,12 +76,21 @@ class FakeExchange:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
+    def stream_port(self) -> int:
+        """Where candles are pushed; nobody listens before the first one asks."""
+        with self._lock:
+            if not self.stream.port:
+                self.stream.start()
+        return self.stream.port
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
+        if self.stream.port:
+            self.stream.end()
 
     def now(self) -> datetime:
         """The exchange's own time."""
@@ -168,7 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answer, or fail as the script says."""
+        """Answer, or fail as the script says; who wants to listen is shown where."""
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            there = {"Location": f"http://127.0.0.1:{self.fake.stream_port()}{self.path}"}
+            self._send(307, "", there)
+            return
         self._obey(urlsplit(self.path).query)
 
     def do_DELETE(self) -> None:

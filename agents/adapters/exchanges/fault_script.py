@@ -28,6 +28,7 @@ Kind = Literal[
     "delayed",
     "quoted",
     "frozen",
+    "shuffled",
 ]
 KINDS: tuple[Kind, ...] = ("limited", "error", "lost", "cut", "page", "empty", "late")
 """Those that pass by themselves."""
@@ -46,6 +47,11 @@ class Fault:
     gateway: it was obeyed, and the answer is a gateway's 504; delayed: an order is accepted after `seconds`, and
     nobody hears of it. quoted: 400, with all that was sent in its words, the key among it.
     frozen: nothing comes, and the connection stays open.
+
+    Of its stream of candles (path "stream"), for a time only. lost, cut, error, page: connections end, and the next
+    one does right after it subscribed. limited, banned, maintenance: they end, and none is accepted. empty, slow,
+    frozen: they stay, and nothing is said. late: the last state of a candle is lost. shuffled: messages come in another
+    order, and twice.
     """
 
     kind: Kind
@@ -73,6 +79,7 @@ class FaultScript:
         self._faults = tuple(faults)
         self._share = share
         self._kinds = tuple(kinds)
+        self._seed, self._bar_noted = seed, -1
         self._rng = np.random.default_rng(seed)
         self._seen = [0] * len(self._faults)
         self.met: Counter[str] = Counter()
@@ -93,3 +100,20 @@ class FaultScript:
             if met is not None:
                 self.met[met.kind] += 1
         return met
+
+    def of_stream(self, path: str, at: datetime, bar: int) -> Fault | None:
+        """What the stream meets while `at` is within the bar of this number; what is drawn lasts for the bar."""
+        for fault in self._faults:
+            if fault.path in path and not fault.count and fault.meets(0, at):
+                return self._note_stream(fault, bar)
+        rng = np.random.default_rng([self._seed, bar]) if self._share else None
+        if rng is None or rng.random() >= self._share:
+            return None
+        return self._note_stream(Fault(kind=self._kinds[int(rng.integers(len(self._kinds)))], path=path), bar)
+
+    def _note_stream(self, fault: Fault, bar: int) -> Fault:
+        with self._lock:
+            if self._bar_noted != bar:
+                self._bar_noted = bar
+                self.met[f"stream {fault.kind}"] += 1
+        return fault

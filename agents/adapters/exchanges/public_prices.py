@@ -65,7 +65,7 @@ class PublicPrices:
     """
 
     def __init__(self, name: str, url: str = "") -> None:
-        self.name = name
+        self.name, self.url = name, url
         self._ccxt = _ccxt()
         if name not in self._ccxt.exchanges:
             raise UsageError(f"'{name}' is no exchange that ccxt knows{_near(name, self._ccxt.exchanges)}")
@@ -79,7 +79,8 @@ class PublicPrices:
 
     def point_at(self, url: str) -> None:
         """Ask there instead, with all the exchange's paths."""
-        self._exchange.urls["api"] = _pointed(self._exchange.urls["api"], url)
+        self.url = url
+        self._exchange.urls["api"] = pointed(self._exchange.urls["api"], url)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -161,7 +162,7 @@ class PublicPrices:
         except (TypeError, ValueError):
             raise self._away("answers with candles that cannot be understood") from None
         candles[:, VOLUME] = np.nan_to_num(candles[:, VOLUME], nan=0.0)
-        if not _sound(candles, INTERVALS_S[interval] * 1000).all():
+        if not sound(candles, INTERVALS_S[interval] * 1000).all():
             raise self._away("answers with candles that cannot be true")
         candles = candles[np.unique(candles[:, OPENED], return_index=True)[1]]
         return candles[candles[:, OPENED] >= since_ms]
@@ -224,7 +225,7 @@ def over(candles: Floats, interval_ms: int, now_ms: int) -> Floats:
     return candles[settled & (ends <= now_ms)]
 
 
-def _sound(candles: Floats, interval_ms: int) -> Booleans:
+def sound(candles: Floats, interval_ms: int) -> Booleans:
     """Which rows [n] can be candles: on the grid of their interval, positive prices in order."""
     prices = candles[:, OPEN:VOLUME]
     on_grid = candles[:, OPENED] % interval_ms == 0
@@ -255,8 +256,11 @@ def words_of(error: Exception | str) -> str:
     return " ".join(text.split())[:160]
 
 
-def _pointed(urls: Any, base: str) -> Any:
-    """The same paths on another host."""
+def pointed(urls: Any, base: str) -> Any:
+    """The same paths on another host; a stream stays one."""
     if isinstance(urls, Mapping):
-        return {name: _pointed(url, base) for name, url in urls.items()}
-    return base.rstrip("/") + urlsplit(urls).path if isinstance(urls, str) else urls
+        return {name: pointed(url, base) for name, url in urls.items()}
+    if not isinstance(urls, str):
+        return urls
+    there = urlsplit(urls)
+    return (base.replace("http", "ws", 1) if there.scheme.startswith("ws") else base).rstrip("/") + there.path

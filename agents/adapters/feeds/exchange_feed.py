@@ -1,7 +1,8 @@
 """The live feed from an exchange: closed candles, asked for when they are due, into the folder that the desk reads.
 
-One round for each bar time: every symbol is asked until its candle is there, or is known not to be. Only then is the
-folder read, so the desk sees whole cross-sections, whatever failed on the way, and after any pause all that was missed
+One round for each bar time: every symbol is asked until its candle is there, or is known not to be. Where the exchange
+pushes candles, those are taken first, and only what is missing is asked for. Only when the round is over is the folder
+read, so the desk sees whole cross-sections, whatever failed on the way, and after any pause all that was missed
 before it decides on anything. The files are the record: a restart goes on where they end.
 """
 
@@ -9,14 +10,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from agents.adapters.exchanges.candle_file import CandleFile
+from agents.adapters.exchanges.candle_stream import CandleStream
 from agents.adapters.exchanges.history import EMPTY_BELIEVED
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, over
 from agents.adapters.exchanges.recorded_market import OPENED
+from agents.adapters.feeds.pushed_candles import PushedCandles
 from agents.core.clock import Clock
 from agents.core.errors import DataError
 from agents.core.log import log_event
@@ -28,6 +32,8 @@ POLL_LIMIT_S = 10.0
 AWAY_AFTER_BARS = 3
 """A symbol without a candle so often in a row is asked once for each bar time, and not waited for."""
 TOLD_EVERY_S = 30.0
+LAST_SHARE = 10
+"""Who listens asks for the exchange's time in the last tenth of a bar, so that nothing is left to ask at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,21 @@ class ExchangeFeed:
         self._again_s = 0.0
         self._away: ExchangeAwayError | None = None
         self._drift = drift
-        self._clock_looked_ms = 0
+        self._clock_looked_ms = self._looked_ahead_ms = 0
         self._told_s = clock.monotonic_s()
+        self._stream: CandleStream | None = None
+        self._pushed: PushedCandles | None = None
+
+    def listen(self, stream: CandleStream, wait_s: float) -> None:
+        """Take what `stream` brings, and wait so long for it before anything is asked for."""
+        self._stream = stream
+        self._pushed = PushedCandles(stream, self._clock, wait_s)
+
+    def close(self) -> None:
+        """Ends the stream's thread, and lets the connections go."""
+        if self._stream is not None:
+            self._stream.close()
+        self._prices.close()
 
     def poll(self, at: datetime) -> Arrival:
         """Take in the candles that are over at `at`. ServiceError while the exchange is away: what was fetched is kept,
@@ -93,10 +112,19 @@ class ExchangeFeed:
         due_ms = now_ms // length_ms * length_ms - length_ms
         if not self._asked:
             self._begin()
-        pending = [symbol for symbol, asked in self._asked.items() if asked.settled_ms < due_ms]
-        if pending and not self._fetch(pending, now_ms, due_ms):
+        pending = self._pending(due_ms)
+        if pending and self._pushed is not None:
+            may_come = self._pushed.may_come(due_ms)
+            self._take_pushed(self._pushed, pending, due_ms)
+            pending = self._pending(due_ms)
+            if may_come and pending and self._lack_only(due_ms, pending):
+                return Arrival(0, 0.0)
+        unlooked = self._pushed is not None and self._clock_looked_ms < due_ms
+        if (pending or unlooked) and not self._fetch(pending, now_ms, due_ms):
             return Arrival(0, 0.0)
         self._away = None
+        if self._pushed is not None and now_ms - due_ms >= 2 * length_ms - length_ms // LAST_SHARE:
+            self._look_ahead(due_ms + length_ms)
         # The feed itself has waited for whoever is missing, so nobody needs to wait for the folder to be quiet.
         return Arrival(self._files.poll(at).bars, None)
 
@@ -106,6 +134,28 @@ class ExchangeFeed:
             file = CandleFile.of(self._wanted.folder, self._prices.name, symbol, self._wanted.interval)
             newest_ms = file.newest_ms()
             self._asked[symbol] = _Asked(file, newest_ms, newest_ms or 0)
+        if self._stream is not None:
+            self._stream.start(self._wanted.symbols)
+
+    def _pending(self, due_ms: int) -> list[str]:
+        return [symbol for symbol, asked in self._asked.items() if asked.settled_ms < due_ms]
+
+    def _take_pushed(self, pushed: PushedCandles, pending: Sequence[str], due_ms: int) -> None:
+        """Write down what goes on where a symbol's file ends; a gap is left to be asked for."""
+        for asked in (self._asked[symbol] for symbol in pending):
+            if asked.newest_ms is None:
+                continue
+            candles = pushed.over(asked.file.symbol, asked.settled_ms + self._wanted.interval_ms, due_ms)
+            if len(candles):
+                asked.file.append(candles)
+                asked.newest_ms, asked.empty = int(candles[-1, OPENED]), 0
+                self._settle(asked, asked.newest_ms, missed=False)
+
+    def _lack_only(self, due_ms: int, pending: Sequence[str]) -> bool:
+        """Whether nothing but the candle that is due just now is missing, of a symbol that is waited for."""
+        lacking = [self._asked[symbol] for symbol in pending]
+        before_ms = due_ms - self._wanted.interval_ms
+        return all(a.settled_ms >= before_ms for a in lacking) and any(a.missed < AWAY_AFTER_BARS for a in lacking)
 
     def _fetch(self, pending: Sequence[str], now_ms: int, due_ms: int) -> bool:
         """Ask for the pending symbols; whether the round is over."""
@@ -196,6 +246,13 @@ class ExchangeFeed:
         self._clock_looked_ms = due_ms
         if ahead_s is not None:
             self._drift(ahead_s)
+
+    def _look_ahead(self, due_ms: int) -> None:
+        """The clocks for the bar that is due next, tried once: what fails is tried again when it is due."""
+        if self._looked_ahead_ms < due_ms:
+            self._looked_ahead_ms = due_ms
+            with suppress(ExchangeAwayError):
+                self._fetch((), due_ms, due_ms)
 
     def _tell_progress(self, left: Sequence[str], due_ms: int) -> None:
         if self._clock.monotonic_s() - self._told_s < TOLD_EVERY_S:

@@ -81,6 +81,9 @@ class FolderFeed:
         bars = sum(report.loaded for report in self.read(at))
         return Arrival(bars, None if self._touched_s is None else max(0.0, at.timestamp() - self._touched_s))
 
+    def close(self) -> None:
+        """It holds nothing between polls."""
+
     def read(self, at: datetime) -> list[LoadReport]:
         """Load new rows of all files; a file that cannot be trusted is logged once for each change and left out.
 
