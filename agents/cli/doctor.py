@@ -19,7 +19,7 @@ from agents.adapters.database.engine import normalise_url, open_engine, probe_ti
 from agents.adapters.database.stored_data import StoredData
 from agents.adapters.services.programs import find_installed
 from agents.cli.screen import Screen
-from agents.cli.stored_data import without_bars
+from agents.cli.stored_data import too_old, without_bars
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
@@ -217,15 +217,18 @@ def _currency(settings: Settings) -> Finding:
 
 
 def _series(settings: Settings) -> Finding:
-    """Series and texts that no bar meets are read for nothing. Asks only a database that runs and is up to date."""
+    """Series and texts that no bar meets are read for nothing, and old values do not count. Asks only a database that
+    runs and is up to date."""
     services = services_of(settings)
     if settings.database_url is None and not services.status()[0].running:
         return Finding("series", True, "not looked at: the database does not run")
     connections = connect_to_read(settings, demo=False, say=lambda _line: None)
     try:
-        lonely = StoredData(connections.trader).series_without_bars()
+        stored = StoredData(connections.trader)
+        lonely, stale = stored.series_without_bars(), stored.stale_series()
     finally:
         connections.close()
+    wrong = [*([without_bars(lonely)] if lonely else []), *([too_old(stale)] if stale else [])]
     return Finding(
-        "series", not lonely, without_bars(lonely) if lonely else "all symbols of series and texts have bars"
+        "series", not wrong, "; ".join(wrong) or "all symbols of series and texts have bars, none is too old"
     )

@@ -47,6 +47,7 @@ def status(options: Namespace, screen: Screen) -> int:
         document["cash_flows"] = reader.rows("SELECT * FROM v_cash_flows WHERE state IN ('waiting', 'planned')")
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
+        document["stale_series"] = stored.stale_series()
         settings = load_settings(options.settings)
         document["kill_file"] = kill_file_of(settings).pulled()
         document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}

@@ -18,6 +18,7 @@ from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.ports import MarketCalendar
 from agents.core.settings import DataSettings, load_settings
+from agents.core.symbols import EVERY_SYMBOL
 from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections, connect_to_read
 
@@ -64,16 +65,23 @@ def _list(options: Namespace, screen: Screen, source: Source) -> int:
     if options.history:  # all of them do not fit into 80 columns
         columns = ["symbol", "bars", "suspect", "suspect_ever", "corrections", "corrections_ever"]
     document = {"symbols": rows, "series_without_bars": lonely, "refused_files": refused}
+    document["stale_series"] = stored.stale_series()
     screen.result(document, rows_table("Bars", shown, columns), *data_remarks(document))
     return 0
 
 
 def data_remarks(document: Row) -> list[Text]:
-    """What no desk reads: series that no bar meets, files that are refused; nothing where there are none."""
+    """What no desk reads: series that no bar meets, or whose newest value is too old, files that are refused; nothing
+    where there are none."""
     lonely, refused = document["series_without_bars"], document["refused_files"]
     count = f"{len(refused)} file{'s' if len(refused) > 1 else ''}"
     files = f"{count} of the folder cannot be read; see: quorum data quarantine"
-    return [*([Text(without_bars(lonely))] if lonely else []), *([Text(files)] if refused else [])]
+    stale = document["stale_series"]
+    return [
+        Text(words)
+        for words, given in ((without_bars(lonely), lonely), (too_old(stale), stale), (files, refused))
+        if given
+    ]
 
 
 def without_bars(symbols: Sequence[str]) -> str:
@@ -82,6 +90,16 @@ def without_bars(symbols: Sequence[str]) -> str:
         f"there are series or texts of {', '.join(symbols)}, but no bars under that name, so no agent sees them;"
         " if the desk calls it otherwise, say so in [data.aliases] and import them again"
     )
+
+
+def too_old(series: Sequence[Row]) -> str:
+    """The remark on series whose newest value does not count any more."""
+    ended = [
+        f"{row['name']}{'' if row['symbol'] == EVERY_SYMBOL else ' of ' + row['symbol']} (its newest value is of"
+        f" {row['newest']:%Y-%m-%d %H:%M} and counted until {row['until']:%Y-%m-%d %H:%M})"
+        for row in series
+    ]
+    return f"too old to count, so agents that read them have no opinion by them: {', '.join(ended)}"
 
 
 def _gaps(options: Namespace, screen: Screen, source: Source) -> int:

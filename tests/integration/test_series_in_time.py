@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,10 +11,15 @@ from sqlalchemy import text
 
 from agents.adapters.database import exogenous
 from agents.adapters.database.bars_store import BarsStore
+from agents.adapters.database.series_age import LAST_VALUES
 from agents.adapters.database.series_store import SeriesStore
+from agents.adapters.database.stored_data import StoredData
 from agents.adapters.files.series_files import SeriesFile, SeriesRows, read_texts
+from agents.cli.stored_data import too_old
 from agents.core.clock import SystemClock
 from agents.core.types import as_datetime
+from agents.pipeline.market import panel_of
+from agents.trading.sentiment_analyst import SentimentAnalyst
 from tests.market import batch_of, make_bars
 
 
@@ -88,6 +94,70 @@ def test_an_old_figure_that_comes_late_replaces_no_newer_one_wherever_the_window
         assert np.array_equal(part[0], whole[start], equal_nan=True)
 
 
+def daily(trader, name, days, symbol="*"):
+    """A series of one value a day, its number, known a day later."""
+    moments = [datetime(2001, 1, 1, tzinfo=UTC) + timedelta(days=d) for d in days]
+    rows = SeriesRows(
+        file="x", name=[name] * len(moments), symbol=[symbol] * len(moments), time=moments, item=[""] * len(moments),
+        available_at=[moment + timedelta(days=1) for moment in moments], value=[float(d) for d in days], left_out=0,
+    )  # fmt: skip
+    SeriesStore(trader).store(rows)
+
+
+def test_a_value_counts_for_twice_the_spacing_of_its_series_and_then_no_more(trader):
+    """Seen: the last value of fear and greed counted for ever after the series had ended."""
+    bars = make_bars(40, 2, 1)
+    made = BarsStore(trader)
+    made.load(batch_of(bars))
+    daily(trader, "fear_greed", range(10))
+    daily(trader, "market_cap", [0, 1, 2, 5, 6, 7, 8, 9, 12], "S0")
+    daily(trader, "constant", [0, 1])
+    series = made.window(until=as_datetime(bars.time[-1]), count=40).exogenous
+    day_of = [(as_datetime(t) - datetime(2001, 1, 1, tzinfo=UTC)).days for t in bars.time]
+    counted = {
+        name: [d for d, v in zip(day_of, grid[:, 0], strict=True) if np.isfinite(v)] for name, grid in series.items()
+    }
+    assert max(counted["fear_greed"]) == 11, "known on day 10, for two days; bars close in the evening"
+    assert max(counted["market_cap"]) == 18, "known on day 13; three days is its longest spacing, over a weekend"
+    assert max(counted["constant"]) == max(day_of), "of two values nobody knows a spacing"
+    stored = StoredData(trader)
+    assert [(row["name"], row["until"].day) for row in stored.stale_series()] == [
+        ("fear_greed", 12),
+        ("market_cap", 20),
+    ]
+    remark = too_old(stored.stale_series())
+    assert "fear_greed (its newest value is of 2001-01-10 00:00 and counted until 2001-01-13 00:00)" in remark
+
+
+def test_how_long_a_value_counts_hangs_on_nothing_later_and_not_on_where_the_window_begins(trader):
+    """A gap within a series makes it patient from then on, for as long as the gap is among its last values."""
+    rng = np.random.default_rng(5)
+    bars = make_bars(60, 2, 1)
+    made = BarsStore(trader)
+    made.load(batch_of(bars))
+    days = np.flatnonzero(rng.random(80) < 0.4).tolist()
+    daily(trader, "f", days[:3] + days[4:])
+    daily(trader, "f", [days[3]])
+    whole = made.window(until=as_datetime(bars.time[-1]), count=60).exogenous["f"][:, 0]
+    assert 5 < np.isnan(whole).sum() < 55
+    for start in range(1, 60):
+        part = made.after(as_datetime(bars.time[start - 1]), limit=1).exogenous["f"]
+        assert np.array_equal(part[0, :1], whole[start : start + 1], equal_nan=True), start
+
+
+def test_an_agent_has_no_opinion_by_a_series_that_ended(trader):
+    """Its own fallback, or none at all, takes the place of a number of long ago."""
+    bars = make_bars(300, 2, 1)
+    made = BarsStore(trader)
+    made.load(batch_of(bars))
+    daily(trader, "fear_greed", range(100))
+    window = made.window(until=as_datetime(bars.time[-1]), count=300)
+    without = SentimentAnalyst().signals(panel_of(replace(window, exogenous={})))
+    with_series = SentimentAnalyst().signals(panel_of(window))
+    assert not np.array_equal(with_series.strength[60], without.strength[60], equal_nan=True)
+    assert np.array_equal(with_series.strength[-1], without.strength[-1], equal_nan=True)
+
+
 @pytest.mark.slow
 def test_one_bar_reads_only_what_is_new(trader, monkeypatch):
     """50 symbols, five series each, 292,000 values: seen, 11 s for the series of one bar; now some milliseconds."""
@@ -120,5 +190,6 @@ def test_one_bar_reads_only_what_is_new(trader, monkeypatch):
         took.append(clock.monotonic_s() - started)
         assert series["market_cap"].shape == (1, symbols)
     print("seconds", took)
-    assert max(read) == 2 * len(names) * symbols, "one value from before and one that is new, of each"
+    longest = 2 * symbols + 3 * symbols * (LAST_VALUES + 1)
+    assert max(read) <= longest + 3 * symbols * LAST_VALUES, "the last values from before and one that is new, of each"
     assert min(took) < 0.5, "ten times what it takes on an idle machine"

@@ -1,4 +1,4 @@
-"""Exogenous series beside a stretch of bars: only what became known within it, and each series' last value before."""
+"""Exogenous series beside a stretch of bars: only what became known within it, and each series' last values before."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from agents.adapters.database.engine import driver_connection
+from agents.adapters.database.series_age import LAST_VALUES, counting
 from agents.core.types import Bars, Floats, Integers
 
 TEXT_SERIES = "news_"
-"""Series whose name begins like this count something since the bar before; all others hold their newest value."""
+"""Series whose name begins like this count something since the bar before; all others hold their newest value, while it
+counts (`series_age.py`)."""
 EVERY_SYMBOL = "*"
 DAY_US = 86_400_000_000
 """Texts of the day before the first bar of all count for it."""
@@ -32,7 +34,7 @@ CROSS JOIN LATERAL (
            (extract(epoch FROM time) * 1000000)::bigint AS described, value
     FROM exogenous WHERE name = k.name AND symbol = k.symbol AND time <= %s::timestamptz
         AND available_at <= %s::timestamptz
-    ORDER BY time DESC LIMIT 1) e
+    ORDER BY time DESC LIMIT %s) e
 """
 _KNOWN_WITHIN = """
 SELECT name, symbol, (extract(epoch FROM available_at) * 1000000)::bigint,
@@ -45,7 +47,7 @@ WHERE available_at > %s::timestamptz AND available_at <= %s::timestamptz AND tim
 
 def read_exogenous(connection: Connection, bars: Bars) -> dict[str, Floats]:
     """Each series as it was known at each bar's close, [T, S] by name: of the values available by then the one of the
-    newest time; of texts the sum since the bar before."""
+    newest time, NaN where that is too old; of texts the sum since the bar before."""
     with driver_connection(connection).cursor(binary=True) as cursor:
         keys = cursor.execute(_KEYS, (list(bars.symbols),)).fetchall()
         if not keys:
@@ -53,7 +55,7 @@ def read_exogenous(connection: Connection, bars: Bars) -> dict[str, Floats]:
         since_us = _bar_before(connection, bars)
         since, last = f"{np.datetime64(since_us, 'us')}Z", f"{bars.time[-1]}Z"
         names, symbols = ([key[k] for key in keys] for k in (0, 1))
-        rows = cursor.execute(_KNOWN_BEFORE, (names, symbols, since, since)).fetchall()
+        rows = cursor.execute(_KNOWN_BEFORE, (names, symbols, since, since, LAST_VALUES)).fetchall()
         rows += cursor.execute(_KNOWN_WITHIN, (since, last, last, list(bars.symbols))).fetchall()
     return exogenous_grids(rows, bars, since_us)
 
@@ -80,8 +82,7 @@ def exogenous_grids(rows: Sequence[Row], bars: Bars, since_us: int) -> dict[str,
         if name.startswith(TEXT_SERIES):
             aligned = _sums(stamps, since_us, known, values)
         else:
-            newer = described >= np.maximum.accumulate(described)  # an old figure that comes late replaces no newer one
-            aligned = _newest(stamps, known[newer], values[newer])
+            aligned = _newest(stamps, known, *counting(known, described, values))
         grid = series.setdefault(name, np.full((len(bars.time), len(bars.symbols)), np.nan))
         grid[:, slice(None) if symbol == EVERY_SYMBOL else column[symbol]] = (
             aligned[:, None] if symbol == EVERY_SYMBOL else aligned
@@ -89,10 +90,11 @@ def exogenous_grids(rows: Sequence[Row], bars: Bars, since_us: int) -> dict[str,
     return series
 
 
-def _newest(stamps: Integers, known: Integers, values: Floats) -> Floats:
-    """The newest value that is known at each of `stamps`; NaN before the first."""
+def _newest(stamps: Integers, known: Integers, values: Floats, until: Integers) -> Floats:
+    """The value that counts at each of `stamps`; NaN before the first, and after it is `until` which it counts."""
     place = np.searchsorted(known, stamps, side="right") - 1
-    return np.where(place >= 0, values[np.maximum(place, 0)], np.nan)
+    at = np.maximum(place, 0)
+    return np.where((place >= 0) & (stamps <= until[at]), values[at], np.nan)
 
 
 def _sums(stamps: Integers, since: int, known: Integers, values: Floats) -> Floats:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, text
 
 from agents.adapters.database.engine import Row, row_dicts, transaction
+from agents.adapters.database.exogenous import TEXT_SERIES
 from agents.adapters.database.gaps import find_gaps
 from agents.adapters.database.refusals import open_refusals
+from agents.adapters.database.series_age import COUNTS_FOR, LAST_VALUES, STALE, longest_spacing
 from agents.adapters.database.suspect_bars import suspect_symbols
 from agents.core.ports import MarketCalendar
 from agents.core.symbols import EVERY_SYMBOL
@@ -101,6 +103,19 @@ class StoredData:
     def series_without_bars(self) -> Sequence[str]:
         """Symbols of series and texts that no bar has; none where there are no bars at all."""
         return [row["symbol"] for row in self._rows(_LONELY, every=EVERY_SYMBOL)]
+
+    def stale_series(self) -> list[Row]:
+        """Series whose newest value is too old to count at the newest bar: their name, symbol ("*": every one), the
+        moment of that value, and until when it counted."""
+        stale = []
+        for row in self._rows(STALE, last=LAST_VALUES, texts=TEXT_SERIES):
+            spacing = longest_spacing(sorted(round(time.timestamp() * 1e6) for time in row["times"]))
+            if spacing is None:
+                continue
+            until = row["known"] + timedelta(microseconds=COUNTS_FOR * spacing)
+            if until < row["at"]:
+                stale.append({"name": row["name"], "symbol": row["symbol"], "newest": row["newest"], "until": until})
+        return stale
 
     def chosen(self, symbol: str, start: datetime | None, end: datetime | None) -> Row:
         """How many bars a symbol has from `start` to `end`, how many of them a decision can have used, and up to
