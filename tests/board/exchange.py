@@ -5,6 +5,8 @@ from tests.board.cases import answered_by
 
 _BROKER, _DESK = "tests/unit/adapters/test_ccxt_broker.py", "tests/integration/test_exchange_orders.py"
 _KEYS, _LIMITS = "tests/integration/test_keys.py", "tests/unit/pipeline/test_risk_limits.py"
+_PRICES, _STREAM = "tests/integration/test_live_prices.py", "tests/unit/adapters/test_candle_stream.py"
+_SCHEMA = "tests/integration/test_schema.py"
 _ACCOUNT = "tests/unit/adapters/test_fake_account.py"
 _LOST = f"{_DESK}::test_a_lost_answer_is_asked_about_and_never_sent_again"
 _PROVES = f"{_BROKER}::test_what_a_fault_at_placing_proves"
@@ -31,7 +33,11 @@ for _id, _fault, _expected, _tests in (
         "F06",
         "an exchange takes the same id twice",
         "never sent twice",
-        (f"{_ACCOUNT}::test_an_id_is_unique_among_open_orders_only", _LOST),
+        (
+            f"{_ACCOUNT}::test_an_id_is_unique_among_open_orders_only",
+            _LOST,
+            f"{_SCHEMA}::test_the_database_has_one_order_for_a_decision_and_a_symbol_and_each_fill_once",
+        ),
     ),
     (
         "F07",
@@ -117,6 +123,21 @@ for _id, _fault, _expected, _tests in (
         "the exchange's clock is 12 s off",
         "compared, then sent once",
         (f"{_BROKER}::test_a_wrong_clock_is_compared_and_the_order_sent_once",),
+    ),
+    (
+        "F25",
+        "our clock drifts away from the exchange's while the desk trades",
+        "an alarm, positions only shrink where that is enforced, and both end with it",
+        (f"{_DESK}::test_a_clock_that_drifts_lets_positions_only_shrink_where_that_is_enforced",),
+    ),
+    (
+        "F26",
+        "its stream of candles ends, is silent, loses a candle's last state, comes shuffled, is refused",
+        "asked for what does not come; the record is that of a desk that asks",
+        (
+            f"{_PRICES}::test_a_desk_that_listens_decides_what_one_that_asks_does",
+            f"{_STREAM}::test_what_is_not_pushed_is_asked_for",
+        ),
     ),
 ):
     answered_by(_id, 1, _fault, _expected, *_tests)

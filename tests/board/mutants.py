@@ -149,6 +149,41 @@ MUTANTS = (
         "if False:",
         ("F23",),
     ),
+    Mutant(
+        "a decision may have two orders of a symbol",
+        "migrations/versions/0022_kinds_of_orders.py",
+        'op.create_index("uq_orders_decision", "orders", columns, unique=True, postgresql_where=ours)',
+        'op.create_index("uq_orders_decision", "orders", columns, unique=False, postgresql_where=ours)',
+        ("F06",),
+    ),
+    Mutant(
+        "who wants the desk has it",
+        "agents/adapters/database/locked_session.py",
+        "SELECT pg_try_advisory_lock(%s), pg_backend_pid(), a.backend_start",
+        "SELECT %s::bigint IS NOT NULL, pg_backend_pid(), a.backend_start",
+        ("B02",),
+    ),
+    Mutant(
+        "no bar is too old to open a position",
+        "agents/orchestrator/daemon.py",
+        'return self._data.clock == "system" and closed < self._around.calendar.stale_before(now)',
+        "return False",
+        ("B01b",),
+    ),
+    Mutant(
+        "a clock that drifts is only told of",
+        "agents/wiring/daemon.py",
+        "only_shrink=drift.only_shrink,",
+        "",
+        ("F25",),
+    ),
+    Mutant(
+        "the last state that was pushed of a candle counts",
+        "agents/adapters/exchanges/candle_stream.py",
+        'if k["x"] is True:',
+        "if True:",
+        ("F26",),
+    ),
 )
 
 

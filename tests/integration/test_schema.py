@@ -303,6 +303,22 @@ ORDER = (
 )
 
 
+def test_the_database_has_one_order_for_a_decision_and_a_symbol_and_each_fill_once(trader):
+    """The last line: whatever the program believes, no second row of either."""
+    order = ORDER.replace("now()", "'2024-01-02Z'")
+    fill = (
+        "INSERT INTO fills (fill_id, client_order_id, time, symbol, side, quantity, price, fee, spread_cost, impact_cost)"
+        " VALUES ('f', 'x', '2024-01-03Z', 'A', 'buy', 1, 10, 0, 0, 0)"
+    )
+    with trader.begin() as connection:
+        for statement in (order, fill):
+            connection.execute(text(statement))
+    for again in (order, order.replace("'x'", "'y'"), fill):
+        with pytest.raises(IntegrityError) as caught, trader.begin() as connection:
+            connection.execute(text(again))
+        assert caught.value.orig.sqlstate == "23505"
+
+
 def test_roles_have_the_least_rights(database):
     engines = {
         role: open_engine(SERVICES.database_url(database, f"quorum_{role}")) for role in ("trader", "meta", "reader")
