@@ -25,8 +25,10 @@ from agents.tuning.alarms import desk_alarms
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.ramp import plan_ramp
+from tests.conftest import SERVICES
 from tests.daemons import HandClock, running, until
 from tests.exchange import KEY, SECRET, SYMBOLS, account_at, recorded
+from tests.faults import refused
 from tests.integration.test_live_prices import store_of
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
@@ -148,6 +150,23 @@ MANNERS = {
     "filled after it was taken back": Manners(parts=3, part_s=1500.0, fills_after_cancel=True),
     "fees in a third currency": Manners(parts=2, part_s=3.0, fee_in="third"),
 }
+
+
+@pytest.mark.parametrize("restarts", [(), (hour(2) + timedelta(minutes=1),)], ids=["goes on", "starts anew"])
+def test_fills_that_could_not_be_written_are_asked_for_again(tmp_path, restarts):
+    """Nothing is spooled: what the exchange filled while the database took no fills stands in the exchange's own list,
+    which is read again, also by a daemon that was started since."""
+    with trading(tmp_path, manners=Manners(parts=2, part_s=3.0)) as desk:
+        until(desk, hour(2) - timedelta(minutes=1))
+        before, traded = desk.scalar("SELECT count(*) FROM fills"), len(desk.account.trades)
+        with refused(SERVICES, desk.connections.owner.url.database, "fills"):
+            assert until(desk, hour(2) + timedelta(minutes=2), restarts=restarts) > 0, "each turn fails"
+            assert desk.scalar("SELECT count(*) FROM fills") == before
+            assert len(desk.account.trades) > before, "the exchange has filled what is not on record"
+        until(desk, hour(HOURS))
+        quiet(desk)
+        assert agrees(desk) > traded
+        assert desk.fake.asked[PLACE] <= left(desk), "nothing is sent twice"
 
 
 @pytest.mark.parametrize("case", MANNERS)
