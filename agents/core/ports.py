@@ -110,10 +110,6 @@ class Feed(Protocol):
         """Take in what is new and closed at `at`. DataError where the feed cannot be read."""
         ...
 
-    def close(self) -> None:
-        """Let go of what it holds: threads, connections."""
-        ...
-
 
 class MarketCalendar(Protocol):
     """When the bars of a market close."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 
@@ -47,6 +48,14 @@ class Desk:
     settle_limits: Callable[[datetime], None] = lambda _at: None
 
 
+class LiveFeed(Feed, Protocol):
+    """A feed that may hold threads and connections."""
+
+    def close(self) -> None:
+        """Let them go."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the daemon lives in. `open_desk` makes the desk of a universe, `is_new` says whether the desk has never
@@ -55,7 +64,7 @@ class Surroundings:
     what to do about errors; `kill` looks after the kill switch. `only_shrink` says whether positions may only shrink,
     whatever the bars say. `wake` is set where the next poll should not wait."""
 
-    feed: Feed
+    feed: LiveFeed
     bars: DeskBars
     calendar: MarketCalendar
     open_desk: Callable[[tuple[str, ...]], Desk]

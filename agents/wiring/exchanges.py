@@ -14,7 +14,6 @@ from agents.adapters.feeds.folder_feed import FolderFeed
 from agents.adapters.feeds.pushed_candles import SILENT_TIMES
 from agents.core.clock import Clock
 from agents.core.log import log_event
-from agents.core.ports import Feed
 from agents.core.settings import INTERVALS_S, Settings
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,9 @@ class Told:
     arrived: Callable[[], None]
 
 
-def feed_of(settings: Settings, store: BarsStore, warm_up_bars: int, clock: Clock, told: Told) -> Feed:
+def feed_of(
+    settings: Settings, store: BarsStore, warm_up_bars: int, clock: Clock, told: Told
+) -> FolderFeed | ExchangeFeed:
     """The feed that `data.feed` names: the folder, or an exchange that fills it, with `warm_up_bars` to begin with.
     It listens where `data.stream_wait_s` is not 0 and the exchange can be listened to, else it asks.
     UsageError where ccxt is missing or does not know the exchange."""
