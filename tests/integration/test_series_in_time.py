@@ -123,7 +123,7 @@ def test_a_value_counts_for_twice_the_spacing_of_its_series_and_then_no_more(tra
     assert max(counted["constant"]) == max(day_of), "of two values nobody knows a spacing"
     stored = StoredData(trader)
     assert [(row["name"], row["until"].day) for row in stored.stale_series()] == [
-        ("fear_greed", 12),
+        ("fear_greed", 13),
         ("market_cap", 20),
     ]
     remark = too_old(stored.stale_series())
