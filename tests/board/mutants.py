@@ -68,8 +68,12 @@ MUTANTS = (
     Mutant(
         "an order whose answer is lost is sent again",
         "agents/adapters/brokers/ccxt_broker.py",
-        'return _outcome(order, "unknown", str(error))',
-        "return self._place(order)",
+        """error=error
+            )
+            return _outcome(order, "unknown", str(error))""",
+        """error=error
+            )
+            return self._place(order)""",
         ("F01", "F05", "F06"),
     ),
     Mutant(
