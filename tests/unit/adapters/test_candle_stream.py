@@ -166,6 +166,18 @@ def test_what_was_missed_is_back_filled_at_once_and_only_then_listened_for(tmp_p
         assert_true_candles(desk)
 
 
+def test_behind_a_gap_nothing_is_taken(tmp_path):
+    """The first of two candles lost its last state, and nobody looked before the second was over."""
+    with listening(tmp_path, for_the_hour("late", 0)) as desk:
+        asked = desk.asked()
+        to_the_end_of_the_hour(desk, 0)
+        desk.heard_of(to_the_end_of_the_hour(desk, 1))
+        desk.feed.poll(desk.clock.now())
+        assert desk.shown.polls[-1] == (52, 52)
+        assert desk.asked() == asked + 2
+        assert_true_candles(desk)
+
+
 def test_a_storm_of_reconnects_grows_calm(tmp_path):
     """Each connection ends right after it subscribed: the pauses double, on the clock that the exchange lives by."""
     with listening(tmp_path, for_the_hour("lost", 0, hours=2.0)) as desk:
@@ -174,7 +186,7 @@ def test_a_storm_of_reconnects_grows_calm(tmp_path):
         clock = SystemClock()
         for _ in range(60):
             desk.clock.sleep_s(10.0)
-            clock.sleep_s(0.01)
+            clock.sleep_s(0.07)
         assert desk.fake.stream.accepted - before <= 8, "in ten minutes"
 
 
