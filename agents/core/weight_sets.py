@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,14 @@ def in_force(newest: WeightSet | None, agents: Sequence[str], stand_in: StandIn,
 def anchor_of(static: Mapping[str, float], agents: Sequence[str]) -> dict[str, float]:
     """The weights of `agents` while nothing is known of them: in proportion to the settings' `static` ones, equal where
     those name none of them. Whatever is compared with or goes back to the anchor takes it from here."""
-    chosen = {name: float(static.get(name, 0.0)) for name in agents}
+    return dict(_anchor_of(tuple(static.items()), tuple(agents)))
+
+
+@lru_cache(maxsize=16)
+def _anchor_of(static: tuple[tuple[str, float], ...], agents: tuple[str, ...]) -> dict[str, float]:
+    """Kept: every decision asks for the last one's."""
+    known = dict(static)
+    chosen = {name: float(known.get(name, 0.0)) for name in agents}
     if not sum(chosen.values()) > 0:
         chosen = dict.fromkeys(agents, 1.0)
     total = math.fsum(chosen.values())
@@ -132,7 +140,7 @@ def fitted(published: WeightSet, agents: Sequence[str], floor: float, at: dateti
     return replace(published, version=0, weights=weights, created_at=at, valid_until=None, reason=reason)
 
 
-def fitted_weights(published: Mapping[str, Decimal], agents: Sequence[str], floor: float) -> dict[str, Decimal]:
+def fitted_weights(published: Mapping[str, Decimal | float], agents: Sequence[str], floor: float) -> dict[str, Decimal]:
     """The weights of `fitted`."""
     staying = {name: float(published[name]) for name in agents if name in published}
     total, joining = math.fsum(staying.values()), len(agents) - len(staying)
@@ -144,7 +152,7 @@ def fitted_weights(published: Mapping[str, Decimal], agents: Sequence[str], floo
     return normalised(raw, agents)
 
 
-def vector_of(weights: Mapping[str, Decimal], agents: Sequence[str]) -> Floats:
+def vector_of(weights: Mapping[str, Decimal | float], agents: Sequence[str]) -> Floats:
     """The weights [A] of `agents`, 0 for those that have none."""
     return np.array([float(weights.get(name, 0)) for name in agents])
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.core.later import Later
 from agents.core.types import Floats
 from agents.quant.belief_state import SHARES, BeliefState
 from agents.quant.beliefs import (
@@ -102,7 +103,7 @@ def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outc
         gains, causes = _gains(problem, views, weights), _causes(problem, views, target, weights)
     elif problem.brought_in and status == "hold":
         status, reason = "apply", f"previous weights brought inside the limits; beyond that: {reason}"
-    beliefs = _beliefs(problem, state, views, weights)
+    beliefs, periods = _beliefs(problem, state, views, weights), int(state.clock[0])
     return Proposal(
         weights=weights,
         status=status,
@@ -110,7 +111,7 @@ def _proposal(problem: AllocationProblem, state: BeliefState, views: Views, outc
         expected_sharpe_improvement=gains[0],
         expected_return_improvement=gains[1],
         candidate=target,
-        evidence=_evidence(problem, state, beliefs, largest),
+        evidence=Later(lambda: _evidence(problem, periods, beliefs, largest)),
         causes=causes,
         beliefs=beliefs,
         state=state,
@@ -152,12 +153,12 @@ def _figures(
     return each, shares, (gain, active_risk(of_year, tilt), active_risk(of_year, anchor))
 
 
-def _evidence(problem: AllocationProblem, state: BeliefState, beliefs: Beliefs, largest: float) -> dict[str, object]:
+def _evidence(problem: AllocationProblem, periods: int, beliefs: Beliefs, largest: float) -> dict[str, object]:
     """Plain numbers and texts; docs/mathematics.md tells what each one is."""
     return {
         "method": problem.method,
         "agents": problem.agents,
-        "periods": int(state.clock[0]),
+        "periods": periods,
         **beliefs.as_plain(),
         "largest_wish": round(largest, 6),
         "no_trade_zone": round(no_trade_zone(problem.agents), 6),

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.core.later import Later
 from agents.core.life_types import LISTENED_TO, Life, LifeChange, lives_of
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, WeightDecision
@@ -98,7 +99,8 @@ def turn_of(
         if change.agent not in spoken_of and not (paused and change.actor == TUNER)
     ]
     lives = lives_of([*past, *first, *due]) if due else lives
-    figures = {name: told(life, adds.get(name), at, watched) for name in listed if (life := lives.get(name))}
+    known, years = {name: lives[name] for name in listed if name in lives}, (watched.rules, watched.per_year)
+    figures = Later(lambda: {name: told(life, adds.get(name), at, *years) for name, life in known.items()})
     return Turn((*first, *due), seating_of(lives, listed, watched.limits, watched.mute), figures)
 
 
@@ -137,21 +139,21 @@ def adds_of(desk: OptimizerDesk, watched: Watched, lives: Mapping[str, Life]) ->
     return {name: adds for name, adds in zip(days.agents, of_each, strict=True) if name in lives}
 
 
-def told(life: Life, adds: Adding | None, at: datetime, watched: Watched) -> dict[str, Any]:
+def told(life: Life, adds: Adding | None, at: datetime, rules: LifeRules, per_year: float) -> dict[str, Any]:
     """What is to be said of one agent: where it stands, what it adds, what it still has to show and about when."""
     figures: dict[str, Any] = {"state": life.state, "since": life.since.isoformat(), "days": (at - life.since).days}
     if adds is None:
         return figures
     if life.state in ("shadow", "probation"):
         figures |= figures_of(adds)
-        needed = hurdle(life, watched.rules) * (watched.rules.full_factor if life.state == "probation" else 1.0)
+        needed = hurdle(life, rules) * (rules.full_factor if life.state == "probation" else 1.0)
         bets = bets_to_go(adds.log_evidence, adds.bets, needed)
-        days = None if bets is None else math.ceil(bets * BET_PERIODS * 365.25 / watched.per_year)
+        days = None if bets is None else math.ceil(bets * BET_PERIODS * 365.25 / per_year)
         figures |= {"needed": round(needed, 4), "days_to_go": days}
     else:
         figures |= belief_of(adds)
     if life.state == "decaying":
-        figures["days_to_go"] = max(0, watched.rules.retire_after_days - figures["days"])
+        figures["days_to_go"] = max(0, rules.retire_after_days - figures["days"])
     return figures
 
 
@@ -162,22 +164,23 @@ def before_of(before: WeightSet, seating: Seating, limits: Limits, static: Mappi
     """The weights in force as the tuned agents see them: theirs alone, in proportion as far as their limits allow; as
     it is where they are all. Who had no weight, as a mute one, and is tuned now, begins at the floor like a new one."""
     floor = bounds(len(seating.tuned), limits)[0]
-    heard = {name: weight for name, weight in before.weights.items() if weight > 0}
+    before_them = {name: float(weight) for name, weight in before.weights.items()}
+    heard = {name: weight for name, weight in before_them.items() if weight > 0.0}
     if set(before.weights) == set(seating.tuned) and (floor == 0.0 or heard.keys() == before.weights.keys()):
         return before
-    known = heard if floor > 0.0 else before.weights
+    known = heard if floor > 0.0 else before_them
     return replace(before, weights=_allowed(tuple(known.items()), seating.tuned, limits, tuple(static.items())))
 
 
 @lru_cache(maxsize=16)
 def _allowed(
-    known: tuple[tuple[str, Decimal], ...],
+    known: tuple[tuple[str, float], ...],
     tuned: tuple[str, ...],
     limits: Limits,
     static: tuple[tuple[str, float], ...],
 ) -> Mapping[str, Decimal]:
     """The `known` weights as those of the tuned agents, inside their limits. Kept: most days change nothing."""
-    weights = dict(known)
+    weights: Mapping[str, Decimal | float] = dict(known)
     theirs = weights if weights.keys() == set(tuned) else fitted_weights(weights, tuned, bounds(len(tuned), limits)[0])
     box = box_of(limits, np.array(list(anchor_of(dict(static), tuned).values())))
     start, _ = feasible_start(vector_of(theirs, tuned), box)
@@ -197,8 +200,8 @@ def limits_of(limits: Limits, seating: Seating) -> Limits:
 def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn) -> WeightDecision:
     """The decision about the tuned agents' weights as one about everybody's: those on probation at the floor, the
     silent at 0. Where the set of agents changed, that is applied even where the tuned ones hold still."""
-    seating = turn.seating
-    evidence = {**decision.evidence, "life": {name: dict(told) for name, told in turn.figures.items()}}
+    seating, figures, own = turn.seating, turn.figures, decision.evidence
+    evidence = Later(lambda: {**own, "life": {name: dict(told) for name, told in figures.items()}})
     back = [name for name in seating.tuned if before.get(name) == 0 and decision.weights.get(name, 0) > 0]
     if set(before) == set(seating.tuned) and not seating.pinned and not seating.silent and not back:
         return replace(decision, evidence=evidence)
@@ -236,7 +239,7 @@ def for_all(decision: WeightDecision, before: Mapping[str, Decimal], turn: Turn)
         status=status,
         reason=reason,
         causes=causes,
-        evidence={**evidence, "seats": seating.as_plain()},
+        evidence=Later(lambda: {**evidence, "seats": seating.as_plain()}),
     )
 
 

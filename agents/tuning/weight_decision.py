@@ -8,59 +8,36 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.core.believed import named
+from agents.core.later import Later
 from agents.core.life_types import LifeChange
 from agents.core.log import log_event
 from agents.core.meta_ports import OptimizerDesk
 from agents.core.meta_types import AgentDays, DecisionStatus, KeptBeliefs, WeightDecision
 from agents.core.types import Floats, WeightSet
 from agents.core.weight_sets import anchor_of, normalised
-from agents.quant.allocation import Limits, Method, Proposal, Solver, propose
+from agents.quant.allocation import Method, Proposal, propose
 from agents.quant.scores import column_sums
-from agents.tuning.agent_life import LifeRules
 from agents.tuning.decision_outcome import outcome_of
-from agents.tuning.desk_beliefs import FILTER_VERSION, Known, kept_of, known_after, only_of, opinions
+from agents.tuning.desk_beliefs import Known, kept_of, known_after, only_of, opinions
 from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limits_of, turn_of
 from agents.tuning.mute import mute_agents
 from agents.tuning.past_changes import days_in_year, score_past
 from agents.tuning.tuning_pause import pause_of
+from agents.tuning.tuning_settings import Tuning as Tuning
+from agents.tuning.tuning_settings import tuning_digest
 
 logger = logging.getLogger(__name__)
 SEED = 20240118
 LEAST_STEP = 0.001  # less than this of a day's step is nothing left of it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """How weights are tuned: method, limits, days of history that a textbook method uses at least and at most, cost of
-    moving all of the book, after how many days a change is scored, days a year, the weights to hold while nothing is
-    known (none: equal ones), and how far the replayed past is believed."""
-
-    method: Method = "adaptive"
-    limits: Limits = field(default_factory=Limits)
-    look_back_days: int = 30
-    history_days: int = 2920
-    turnover_cost: float = 0.0005
-    score_after_days: int = 30
-    days_per_year: float = 252.0
-    anchor: Mapping[str, float] = field(default_factory=dict)
-    history_trust: float = 0.5
-    life: LifeRules = field(default_factory=LifeRules)
-    solver: Solver = field(default="reference", repr=False)
-    """Not part of a decision's inputs: the results do not depend on it."""
-
-    @cached_property
-    def text(self) -> str:
-        """What tells one tuning from another."""
-        return repr(self)
 
 
 class DecisionInputs(NamedTuple):
@@ -110,6 +87,17 @@ def decide_weights(
     Returns weights_updated, old_weights, new_weights, improvement (sharpe_improvement and return_improvement, expected
     and net of turnover, in the `units` beside them), decision, reason, version and method.
     """
+    return outcome_of(*decided(desk, tuning, at, decided_for, said))
+
+
+def decided(
+    desk: OptimizerDesk,
+    tuning: Tuning,
+    at: datetime,
+    decided_for: datetime | None = None,
+    said: LifeChange | None = None,
+) -> tuple[WeightDecision, int | None, WeightSet]:
+    """`decide_weights` for who wants no words: the decision, its version, and the weights in force before it."""
     whole = read_inputs(desk, tuning, at)
     turn = turn_of(desk, whole.watched(), at, said, paused=desk.tuning_record().paused_at is not None)
     grounds = grounds_of(seated(whole, turn.seating))
@@ -123,7 +111,7 @@ def decide_weights(
     _keep(desk, grounds, at)
     score_past(desk, whole.days, tuning.score_after_days, at)
     log_event(logger, "weights decided", status=decision.status, version=version, reason=decision.reason)
-    return outcome_of(decision, version, whole.before)
+    return decision, version, whole.before
 
 
 def try_method(desk: OptimizerDesk, tuning: Tuning, method: Method, at: datetime) -> tuple[Proposal, WeightDecision]:
@@ -206,7 +194,7 @@ def proposal_of(grounds: Grounds, trials: int) -> Proposal:
         seed=SEED,
         solver=tuning.solver,
         signals=column_sums(days.signals[_first_day(days, tuning) :]),
-        anchor=np.array(list(anchor_of(tuning.anchor, days.agents).values())),
+        anchor=_anchor(tuple(tuning.anchor.items()), days.agents),
         state=known.state if known else None,
     )
     if proposal.status != "apply" or left > LEAST_STEP:
@@ -215,6 +203,14 @@ def proposal_of(grounds: Grounds, trials: int) -> Proposal:
     return replace(
         proposal, status="hold", reason=reason, expected_sharpe_improvement=0.0, expected_return_improvement=0.0
     )
+
+
+@lru_cache(maxsize=16)
+def _anchor(static: tuple[tuple[str, float], ...], agents: tuple[str, ...]) -> Floats:
+    """The anchor [A] of `agents`, to be read only. Kept: every decision asks for the last one's."""
+    anchor = np.array(list(anchor_of(dict(static), agents).values()))
+    anchor.flags.writeable = False
+    return anchor
 
 
 def _window(days: AgentDays, tuning: Tuning) -> Floats:
@@ -239,7 +235,12 @@ def _decision(proposal: Proposal, grounds: Grounds, occasion: Occasion, status: 
     weights = dict(before.weights)
     if status in ("apply", "trial"):
         weights = normalised({name: float(w) for name, w in raw.items()}, days.agents)
-    candidate = dict(zip(days.agents, (round(float(w), 6) for w in proposal.candidate), strict=True))
+    own, candidate, agents = proposal.evidence, proposal.candidate, days.agents
+
+    def evidence() -> dict[str, Any]:
+        rounded = dict(zip(agents, (round(float(w), 6) for w in candidate), strict=True))
+        return {**named(own, agents), **spent, "tuning": tuning_digest(tuning), "candidate": rounded}
+
     return WeightDecision(
         at=occasion.at,
         decided_for=occasion.decided_for,
@@ -255,17 +256,12 @@ def _decision(proposal: Proposal, grounds: Grounds, occasion: Occasion, status: 
         sharpe_improvement=proposal.expected_sharpe_improvement,
         return_improvement=proposal.expected_return_improvement,
         causes=_causes(proposal, days.agents, weights, before.weights) if moved else {},
-        evidence={
-            **named(proposal.evidence, days.agents),
-            **spent,
-            "tuning": tuning_digest(tuning),
-            "candidate": candidate,
-        },
+        evidence=Later(evidence),
     )
 
 
 def _span_days(days: AgentDays, rows: int) -> int | None:
-    return int((days.date[-1] - days.date[-rows]) / np.timedelta64(1, "D")) + 1 if rows else None
+    return int((days.date[-1] - days.date[-rows]).astype("timedelta64[D]").astype(np.int64)) + 1 if rows else None
 
 
 def _causes(
@@ -282,17 +278,18 @@ def _causes(
     return result
 
 
-def tuning_digest(tuning: Tuning) -> str:
-    """Recognises the tuner's settings and the filter's arithmetic."""
-    return hashlib.sha256(f"({FILTER_VERSION}, {tuning.text})".encode()).hexdigest()[:12]
-
-
 def inputs_hash(grounds: Grounds) -> str:
     """A digest of everything that the decision was computed from: the same inputs give the same decision."""
     days, before, tuning, moved_today = grounds.inputs[:4]
     digest = hashlib.sha256(grounds.known.digest.encode() if grounds.known else grounds.returns.tobytes())
-    weights = sorted((n, f"{w:.6f}") for n, w in before.weights.items())
-    digest.update(f"({days.agents!r}, {weights!r}, {tuning.text}, {SEED})".encode())
+    digest.update(_what_was(days.agents, tuple((n, float(w)) for n, w in before.weights.items()), tuning.text))
     if moved_today:
         digest.update(f"{moved_today:.6f}".encode())
     return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=16)
+def _what_was(agents: tuple[str, ...], before: tuple[tuple[str, float], ...], tuning: str) -> bytes:
+    """The part of a decision's inputs beside its days. Kept: most days it is yesterday's."""
+    weights = sorted((name, f"{weight:.6f}") for name, weight in before)
+    return f"({agents!r}, {weights!r}, {tuning}, {SEED})".encode()

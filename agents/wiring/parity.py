@@ -31,8 +31,9 @@ from agents.replay.parity import RecordedBatch, compare_signals, compare_steps
 from agents.trading.guard import raw_forecasts
 from agents.trading.registry import AGENTS
 from agents.tuning.listened_to import Seating, Turn, for_all
+from agents.tuning.tuning_settings import Tuning, tuning_digest
 from agents.tuning.value_added import value_added
-from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, seated, tuning_digest
+from agents.tuning.weight_decision import DecisionInputs, Occasion, decide, seated
 from agents.wiring.desk import agents_of, plan_of
 
 BATCH_DECISIONS, MOST_BATCHES = 2000, 10

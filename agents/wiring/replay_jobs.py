@@ -20,7 +20,7 @@ from agents.tuning.recommendations import recommend
 from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import slot
 from agents.tuning.scorecards import Thresholds, update_scorecards
-from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.tuning.weight_decision import Tuning, decided
 from agents.wiring.job_words import headline
 
 VIEWED_WINDOWS = (30, 0)
@@ -124,7 +124,7 @@ class ArrayJobs:
             desk.publish(replace(last, at=at, decided_for=due_at))
             score_past(desk, days, self._tuning.score_after_days, at)
         else:
-            decide_weights(desk, self._tuning, at, due_at)
+            decided(desk, self._tuning, at, due_at)
             self._decided = inputs
         newest = desk.decisions[-1]
         return headline("weight_optimizer", {"decision": newest.status, "reason": newest.reason})

@@ -261,7 +261,7 @@ def _values(decision: WeightDecision) -> dict[str, Any]:
         "sharpe_improvement": decision.sharpe_improvement,
         "return_improvement": decision.return_improvement,
         "causes": json.dumps(decision.causes),
-        "evidence": json.dumps(decision.evidence),
+        "evidence": json.dumps(dict(decision.evidence)),
     }
 
 
