@@ -121,7 +121,10 @@ def _each_adding(
 def _measured(own: Floats, mix: Floats, counted: Booleans) -> tuple[float, int, float, int]:
     """(log of the evidence, bets made; over the newest two years the sum of what was made beyond the mix, in
     deviations, and in how many periods)."""
-    beyond = beyond_the_mix(own, mix)
+    first = 0  # of those that are read
+    while first < len(own) - BELIEF_PERIODS and not counted[first]:
+        first += 1
+    beyond = beyond_the_mix(own, mix, first)
     log_evidence, bets = _bet(beyond, counted)
     total, periods = 0.0, 0
     for value in beyond[-BELIEF_PERIODS:]:
@@ -132,9 +135,10 @@ def _measured(own: Floats, mix: Floats, counted: Booleans) -> tuple[float, int, 
 
 
 @compiled
-def beyond_the_mix(own: Floats, mix: Floats) -> Floats:
+def beyond_the_mix(own: Floats, mix: Floats, first: int = 0) -> Floats:
     """[T]: what the agent made beyond its share of the mix, in deviations; both are of the periods before, so nothing
-    can be expected of it where the agent adds nothing. NaN where either is silent, or too little was seen."""
+    can be expected of it where the agent adds nothing. NaN where either is silent, or too little was seen,
+    and before the period `first`, of which nobody asks."""
     keep = 0.5 ** (1.0 / MEMORY_PERIODS)
     beyond = np.full(len(own), np.nan)
     product, square, variance, weight, seen = 0.0, 0.0, 0.0, 0.0, 0
@@ -144,7 +148,7 @@ def beyond_the_mix(own: Floats, mix: Floats) -> Floats:
             continue
         share = product / square if square > 0.0 else 0.0
         rest = x - share * m
-        if seen >= FIRST_PERIODS and variance > 0.0:
+        if t >= first and seen >= FIRST_PERIODS and variance > 0.0:
             beyond[t] = rest / math.sqrt(variance / weight)
         product, square = keep * product + x * m, keep * square + m * m
         variance, weight = keep * variance + rest * rest, keep * weight + 1.0

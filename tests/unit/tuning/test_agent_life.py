@@ -242,6 +242,20 @@ def test_what_all_add_is_what_each_adds_from_where_it_is_looked_at():
         assert (adds.bets > 0) == (counted[a] < 900)
 
 
+@pytest.mark.parametrize("days", [300, 700, 1200])
+def test_what_is_believed_does_not_hang_on_which_days_are_evidence(days):
+    """What nobody asks of the days before is not computed."""
+    rng = np.random.default_rng(6)
+    returns, weights = 0.01 * rng.standard_normal((days, 3)), np.full((days, 3), 1.0 / 3.0)
+    first = np.zeros(3, dtype=np.int64)
+    every, late, none = (
+        adding_of_each(returns, weights, first, first + counted, 252.0) for counted in (0, days - 50, days)
+    )
+    assert [a[2:] for a in every] == [a[2:] for a in late] == [a[2:] for a in none]
+    assert {a.periods for a in none} == {min(days - 40, 504)}
+    assert [{a.bets for a in of_each} for of_each in (every, late, none)] == [{(days - 40) // 5}, {10}, {0}]
+
+
 def test_what_is_still_to_show_and_about_when():
     assert bets_to_go(math.log(4.0), 20, 16.0) == pytest.approx(20.0)
     assert bets_to_go(-0.1, 20, 16.0) is None
