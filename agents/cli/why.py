@@ -16,6 +16,9 @@ from agents.core.errors import UsageError
 from agents.core.types import NoTrade
 from agents.reports.formatting import exact, number, percent, quantity
 
+_KINDS = {"stop": "stop", "limit": "limit order", "chase": "limit order that chases"}
+"""What is no market order, in words."""
+
 
 def why(options: Namespace, screen: Screen) -> int:
     """One decision about a symbol, with every vote, the order and its fills."""
@@ -79,8 +82,9 @@ def _why_no_order(decision: Row) -> str:
 
 def _order_lines(decision: Row) -> list[str]:
     orders = [
-        f"{'stop' if order['kind'] == 'stop' else 'order'} {order['client_order_id']}:"
-        f" {order['side']} {exact(order['quantity'])} -> {order['state']}"
+        f"{_KINDS.get(order['kind'], 'order')} {order['client_order_id']}: {order['side']} {exact(order['quantity'])}"
+        + (f" at {exact(order['limit_price'])}" if order["limit_price"] else "")
+        + f" -> {order['state']}"
         + (f" ({order['reason']})" if order["reason"] else "")
         for order in decision["placed_orders"]
     ]

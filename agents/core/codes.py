@@ -110,3 +110,5 @@ class FillStatus(Code):
     STOPPED = 10, "expired: stopped out at the open"
     STOP_LOSS = 11, "stop-loss"
     TRAILING_STOP = 12, "trailing stop"
+    LOCKED = 13, "expired: the market was locked at its limit"
+    NOT_REACHED = 14, "expired: the market did not trade through its price"

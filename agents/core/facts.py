@@ -15,7 +15,7 @@ from agents.core.exposure import Exposure
 from agents.core.meta_types import Heartbeat, JobRun, OpenAlarm, Scorecard, WeightDecision
 from agents.core.regimes import ByRegime
 from agents.core.types import OrderState, RiskState, Trade, WeightsLevel
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart, SlippageOfKind
 
 Amount = Decimal | float  # money: exact on a desk, a float in a replay on arrays
 
@@ -287,6 +287,7 @@ class DeskFacts(RuleFacts):
     by_side: Sequence[ProfitPart] = ()
     older_rules: OlderRules = field(default_factory=OlderRules)
     yearly_costs: Sequence[CostsOfPeriod] = ()
+    slippage: Sequence[SlippageOfKind] = ()
     external: Sequence[str] = ()
     by_regime: ByRegime | None = None
     effective: Sequence[EffectiveWeight] = ()

@@ -47,16 +47,17 @@ NEXT_STATES: dict[OrderState, tuple[OrderState, ...]] = {
 """Forward only: what an answer may make of an order. "sending" is committed before an order leaves for a real venue, so
 an "intent" has never left; "unknown" is one whose answer was lost, and only the venue's own books resolve it."""
 Side = Literal["buy", "sell"]
-OrderKind = Literal["market", "stop", "adopted"]
-"""What a decision ordered, a stop that was reached, or what a person took over from others."""
+OrderKind = Literal["market", "limit", "chase", "stop", "adopted"]
+"""What a decision ordered: at the market, at the touch, or there first and then at the market; a stop that was reached;
+or what a person took over from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A market order for the next bar's open, or a stop that was reached, of a positive `quantity` of units. Desk,
-    decision, symbol and kind make its id.
+    """An order for the next bar, or a stop that was reached, of a positive `quantity` of units. Desk, decision, symbol
+    and kind make its id. One that rests (limit, chase) has the price at which it does.
 
-    ValueError where the quantity is not positive or `decision_time` is naive.
+    ValueError where the quantity is not positive, `decision_time` is naive, or a price is missing or of no use.
     """
 
     client_order_id: str
@@ -65,9 +66,17 @@ class Order:
     side: Side
     quantity: Decimal
     kind: OrderKind = "market"
+    limit_price: Decimal | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Whether it waits for its price; when within the bar that comes is not known."""
+        return self.kind in ("limit", "chase")
 
     def __post_init__(self) -> None:
         require_utc(self.decision_time, "decision_time")
+        if self.rests != (self.limit_price is not None):
+            raise ValueError(f"order {self.client_order_id} of kind {self.kind} has the limit price {self.limit_price}")
         if not self.quantity > 0:
             raise ValueError(f"order {self.client_order_id} has quantity {self.quantity}, must be positive")
 

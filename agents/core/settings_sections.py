@@ -213,6 +213,9 @@ class ExecutionSettings(Section):
     impact: NonNegative = 0.1
     participation: Annotated[float, Field(gt=0, le=1)] = 0.10
     leverage: Positive = 1.0
+    order_type: Literal["market", "limit", "chase"] = "market"
+    passive_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    locked_move: NonNegative = 0.0
 
 
 class TuningSettings(Section):

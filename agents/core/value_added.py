@@ -75,6 +75,21 @@ class CostsOfPeriod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlippageOfKind:
+    """What one kind of order cost over all it ordered: the share `filled`; in basis points what that was off the close
+    decided on, its fees, how far the market ran away from the rest, and all three over what was ordered. None where
+    nothing was filled, or all."""
+
+    kind: str
+    orders: int
+    filled: float | None
+    slippage_bps: float | None
+    fees_bps: float | None
+    missed_bps: float | None
+    shortfall_bps: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValueAdded:
     """The live book against one control: `money` more than it, the `difference` of their annual Sharpe ratios with its
     90 % interval (None before there are enough `days` on which they differed), and the verdict in words.

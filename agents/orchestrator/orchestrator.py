@@ -216,7 +216,7 @@ class Orchestrator:
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
         out.contribution[0, -1] += self._earned or -0.0  # which changes no bit
-        orders = orders_of(out, bar, plan.desk)
+        orders = orders_of(out, bar, plan.desk, plan.parameters.orders)
         stops = stop_orders(out, bar, plan.desk)
         traded = Traded(out=out, state=state, orders=orders, stops=stops, outcomes=[outcomes], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)

@@ -1,4 +1,4 @@
-"""The paper broker: a venue that fills at the next bar's open by the step's own matcher, on the desk's own account."""
+"""The paper broker: a venue that fills at the next bar by the step's own matcher, on the desk's own account."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from agents.core.killpoint import killpoint
 from agents.core.orders import CANCELLED
 from agents.core.ports import PaperVenue
 from agents.core.types import Bars, FillStatus, Order, OrderOutcome, as_datetime, to_decimal
-from agents.pipeline.bar import Book, Depth, MarketAtOpen, StopBar
+from agents.pipeline.bar import Book, Depth, MarketWithin
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions, move_marks
 from agents.pipeline.desk import Work, book_of, desk_of
 from agents.pipeline.fills import market_depth, match_orders
+from agents.pipeline.limit_orders import match_resting, rest
 from agents.pipeline.market import known_volume, tradable
-from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.parameters import DeskPlan, Parameters
 from agents.pipeline.record import meets_close, settle_order
 from agents.pipeline.state import State, copy_state
 from agents.pipeline.stop_orders import settle_stop, stop_order
 from agents.pipeline.stopped import has_stops
-from agents.pipeline.stops import drop_at_gaps, follow_actions, match_stops, note_entry
+from agents.pipeline.stops import drop_at_gaps, drop_behind_stops, follow_actions, match_stops, note_entry
 from agents.pipeline.suspect_prices import believed_opens, expire_at_doubt
 
 CASH = "cash"
@@ -39,7 +40,7 @@ class Matched(NamedTuple):
 
 
 class PaperBroker:
-    """Accepts orders for symbols it knows, and fills them at the open of the next bar that it is shown (`match`); the
+    """Accepts orders for symbols it knows, and fills them at the next bar that it is shown (`match`); the
     stops of the desk's positions rest there too.
 
     `account` gives the desk's state as of the last decision; it is read, never changed. `working` are orders that the
@@ -143,32 +144,45 @@ class PaperBroker:
         prices = np.where([symbol in late for symbol in self._symbols], bars.close[0], met_bar.open[0])
         believed = np.empty(len(prices))
         believed_opens(prices, bars.suspect[0], believed)
-        market = MarketAtOpen(believed, state.mark, depth)
+        market = MarketWithin(believed, bars.high[0], bars.low[0], bars.close[0], state.mark, depth)
         book = book_of(state, LIVE, float(state.equity[LIVE]))._replace(order=order)
-        stop_bar = StopBar(believed, bars.high[0], bars.low[0], state.mark, depth)
         if has_stops(parameters.stops):
             follow_actions(state.stops[LIVE], bars.split[0], bars.dividend[0])
-            drop_at_gaps(book, stop_bar, parameters.stops, work.dropped)
-        match_orders(book, market, parameters, work.fills, True)
+        _meet(book, market, parameters, work)
         expire_at_doubt(order, bars.suspect[0], work.fills)
         work.fills.status[work.dropped] = FillStatus.STOPPED
         answers = [
-            settle_order(o, work.fills, self._symbols.index(o.symbol), closed if o.symbol in late else opened)
+            settle_order(
+                o, work.fills, self._symbols.index(o.symbol), closed if o.rests or o.symbol in late else opened
+            )
             for o in orders
         ]
         for answer in answers:
             del self._working[answer.client_order_id]
         if has_stops(parameters.stops):
-            answers += self._stopped(book, stop_bar, work, met_bar)
+            answers += self._stopped(book, market, work, met_bar)
         self._matched = Matched(closed, tuple(answers))
 
-    def _stopped(self, book: Book, stop_bar: StopBar, work: Work, bar: Bars) -> list[OrderOutcome]:
+    def _stopped(self, book: Book, market: MarketWithin, work: Work, bar: Bars) -> list[OrderOutcome]:
         """What the stops of the desk's positions close, once the orders are filled; those of halted symbols nothing."""
         filled, price, closed = work.fills.quantity, work.fills.price, as_datetime(bar.time[0])
         for s in np.flatnonzero(filled):
             note_entry(book.stops[s], book.position[s], filled[s], price[s])
             book.position[s] += filled[s]
-        match_stops(book, stop_bar, filled, self._parameters, work.stop_fills)
+        match_stops(book, market, filled, self._parameters, work.stop_fills)
         reached = [s for s in np.flatnonzero(work.stop_fills.quantity) if self._symbols[s] not in self._halted]
         orders = [stop_order(self._desk, closed, self._symbols[s], float(work.stop_fills.wanted[s])) for s in reached]
         return [settle_stop(order, work.stop_fills, bar, int(s)) for order, s in zip(orders, reached, strict=True)]
+
+
+def _meet(book: Book, market: MarketWithin, parameters: Parameters, work: Work) -> None:
+    """The orders of a book at a bar, behind the stops that come before them."""
+    rests = rest(book, parameters.orders)
+    if has_stops(parameters.stops):
+        drop_at_gaps(book, market, parameters.stops, work.dropped)
+        if rests:
+            drop_behind_stops(book, market, parameters, work.dropped)
+    if rests:
+        match_resting(book, market, parameters, work.fills, work.filled_at)
+    else:
+        match_orders(book, market, parameters, work.fills, True)

@@ -51,18 +51,21 @@ class Depth(NamedTuple):
     """Impact of a fill over the square root of its units, as a fraction of the price."""
 
 
-class MarketAtOpen(NamedTuple):
-    """What a fill sees of the market, [S] each."""
+class MarketWithin(NamedTuple):
+    """What fills see of a bar, [S] each."""
 
-    price: Floats
-    """Open prices, NaN where there is no bar."""
+    open: Floats
+    """Prices at which orders are filled, NaN where there is no bar that is believed."""
+    high: Floats
+    low: Floats
+    close: Floats
     mark: Floats
     """The last closes before."""
     depth: Depth
 
 
 class BarFills(NamedTuple):
-    """Fills of one book at one bar's open, [S] each; where nothing was filled, only quantity and status are written."""
+    """Fills of one book's orders at one bar, [S] each; where there was none, only quantity and status are written."""
 
     quantity: Floats
     """Signed units."""
@@ -73,18 +76,6 @@ class BarFills(NamedTuple):
     impact_cost: Floats
     status: Integers
     """`FillStatus`."""
-
-
-class StopBar(NamedTuple):
-    """What a stop sees of a bar, [S] each."""
-
-    open: Floats
-    """Prices at which orders are filled, NaN where there is no bar that is believed."""
-    high: Floats
-    low: Floats
-    mark: Floats
-    """The last closes before."""
-    depth: Depth
 
 
 class StopFills(NamedTuple):

@@ -17,6 +17,7 @@ from agents.pipeline.breakers import breakers_reached, breaks, note_day, note_tr
 from agents.pipeline.combine import combine
 from agents.pipeline.desk import StepDesk, book_of
 from agents.pipeline.highs import drawdown_from, note_high, recent_high
+from agents.pipeline.limit_orders import rest, rests_at, touch
 from agents.pipeline.orders import decide_orders
 from agents.pipeline.risk import RECOVERY, control_risk_state, next_risk_state, ordered_at_least
 from agents.pipeline.rows import Span, copy_row, market_at_close, opinions_at
@@ -123,20 +124,22 @@ def _attribute(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, k: int) -> 
     opened, closed, mark, doubt = inputs.open[t], inputs.close[t], rows.mark_before[k], rows.doubt_before[k]
     before, filled, price, fee = work.before, out.fill_quantity[t], out.fill_price[t], out.fill_fee[t]
     contribution, agent_cost, realised = out.contribution[t], out.agent_cost[t], out.realised[t]
+    rests = rest(book_of(state, LIVE, 1.0), desk.parameters.orders)
     for s in range(len(before)):
         if not rows.has_bar[k, s] or (before[s] == 0.0 and filled[s] == 0.0):
             continue
         change = PositionChange(before[s], filled[s], price[s], fee[s])
         shares = Shares(state.asked[s], state.holding[s], state.pool[s], contribution, agent_cost, realised[s])
         counted = cautious_price(before[s], mark[s], doubt[s])
-        prices = BarPrices(counted, opened[s], closed[s])
+        moment = work.filled_at[s] if rests and filled[s] != 0.0 else opened[s]
+        prices = BarPrices(counted, moment, closed[s])
         if rows.suspect[k, s]:
             counts = cautious_price(state.position[LIVE, s], mark[s], closed[s])
             prices = BarPrices(counted, counts, counts)
         last = prices.close
         stopped = has_stops(desk.parameters.stops) and out.stop_quantity[t, s] != 0.0
         if stopped and not rows.suspect[k, s]:
-            prices = BarPrices(counted, opened[s], out.stop_at[t, s])
+            prices = BarPrices(counted, moment, out.stop_at[t, s])
         attribute_bar(change, prices, shares, work.shares)
         if stopped:
             attribute_stop(desk, out, t, s, BarPrices(prices.close, prices.close, last))
@@ -208,10 +211,14 @@ def _note_decision(desk: StepDesk, out: Outputs, t: int, k: int) -> None:
     copy_row(targets.weight, out.target_weight[t])
     copy_row(targets.clamps, out.clamps[t])
     copy_row(targets.no_trade, out.no_trade[t])
+    book = book_of(state, LIVE, 1.0)
+    rests = rest(book, desk.parameters.orders)
     for s in range(len(state.mark)):
         out.mark[t, s] = cautious_price(state.position[LIVE, s], rows.mark[k, s], rows.doubt[k, s])
         if rows.suspect[k, s] and targets.no_trade[s] != NoTrade.TRADED:
             out.no_trade[t, s] = NoTrade.SUSPECT
         waits = not rows.has_bar[k, s]  # it was decided at an earlier bar
         out.order[t, s] = 0.0 if waits else state.pending[LIVE, s]
+        if rests and out.order[t, s] != 0.0 and rests_at(book, s):
+            out.limit[t, s] = touch(rows.mark[k, s], out.order[t, s], desk.parameters.fill_model.half_spread)
     copy_row(state.position[LIVE], out.position[t])

@@ -26,6 +26,8 @@ class Work(NamedTuple):
     fills: BarFills
     filled: Floats
     """[S] units that the book's orders traded at the bar."""
+    filled_at: Floats
+    """[S] where the market stood when orders that rested were filled, NaN where none was."""
     dropped: Booleans
     """[S] its orders that a stop came before."""
     stop_fills: StopFills
@@ -60,13 +62,14 @@ def desk_of(state: State, parameters: Parameters, bars: int = 1) -> StepDesk:
 
 
 def _work_of(rows: int, agents: int, symbols: int, books: int) -> Work:
-    floats, integers = iter(np.zeros((17, symbols))), iter(np.zeros((4, symbols), dtype=np.int64))
+    floats, integers = iter(np.zeros((18, symbols))), iter(np.zeros((4, symbols), dtype=np.int64))
     fills = BarFills(next(floats), next(floats), next(floats), next(floats), next(floats), next(integers))
     at, status = next(floats), next(integers)
     return Work(
         before=next(floats),
         fills=fills,
         filled=next(floats),
+        filled_at=next(floats),
         dropped=np.zeros(symbols, dtype=np.bool_),
         stop_fills=StopFills(at, status, *(next(floats) for _ in range(6))),
         forecast=np.zeros((rows, symbols)),

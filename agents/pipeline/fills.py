@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from agents.core.types import FillStatus, Floats
-from agents.pipeline.bar import BarFills, Book, Depth, MarketAtOpen
+from agents.pipeline.bar import BarFills, Book, Depth, MarketWithin
 from agents.pipeline.orders import round_to_lot
-from agents.pipeline.parameters import Parameters
+from agents.pipeline.parameters import OrderRules, Parameters
 from agents.quant.compiled import compiled_inline
 
 MONEY_STEPS = 1e8
@@ -35,20 +35,20 @@ def market_depth(volume: Floats, volatility: Floats, parameters: Parameters, dep
 
 
 @compiled_inline
-def match_orders(book: Book, market: MarketAtOpen, parameters: Parameters, fills: BarFills, has_account: bool) -> bool:
+def match_orders(book: Book, market: MarketWithin, parameters: Parameters, fills: BarFills, has_account: bool) -> bool:
     """Fill the market orders of one book at one bar's open, into `fills`; False where there was no order at all.
 
     An order of a symbol without a bar is left alone: it works until that symbol's next bar. Quantity: at most what the
-    depth holds; the rest expires. Price: open x (1 +- (half spread + slope x sqrt(units))), by the square-root law of
-    market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity market impact", 2005). Fee: commission x
-    notional.
+    depth holds, nothing in a locked market (`is_locked`); the rest expires. Price: open x (1 +- (half spread + slope x
+    sqrt(units))), by the square-root law of market impact (Almgren, Thum, Hauptmann, Li, "Direct estimation of equity
+    market impact", 2005). Fee: commission x notional.
 
     With an account, prices are whole steps (`whole_price`), fees whole 1e-8 of money and at least the minimum
     commission, and buying power counts: where it does not hold all that opens or enlarges a position, each such part
     is filled at the same share of it, in whole lots. What closes a position is always filled.
     """
-    order, opened, model, symbols = book.order, market.price, parameters.fill_model, len(book.order)
-    first = _first_order(order)
+    order, opened, model, symbols = book.order, market.open, parameters.fill_model, len(book.order)
+    first = first_order(order)
     if first == symbols:
         return False
     for s in range(symbols):
@@ -59,6 +59,9 @@ def match_orders(book: Book, market: MarketAtOpen, parameters: Parameters, fills
     for s in range(first, symbols):
         wanted = order[s]
         if wanted == 0.0 or not math.isfinite(opened[s]):
+            continue
+        if is_locked(market, s, wanted, parameters.orders):
+            fills.status[s] = FillStatus.LOCKED
             continue
         filled = min(abs(wanted), available[s])
         if filled <= 0.0:
@@ -92,16 +95,31 @@ def closing_part(position: float, order: float, units: float) -> float:
 
 
 @compiled_inline
-def _payable_share(book: Book, market: MarketAtOpen, parameters: Parameters, first: int) -> float:
+def is_locked(market: MarketWithin, s: int, order: float, rules: OrderRules) -> bool:
+    """Whether nobody takes the other side of an order: the bar has one price, at the limit to which the exchange lets
+    it move in a day. A purchase finds no seller where that is up, a sale no buyer where it is down."""
+    if not (rules.locked_move < math.inf and market.high[s] == market.low[s]):
+        return False
+    moved: float = market.high[s] / market.mark[s] - 1.0
+    return moved * math.copysign(1.0, order) >= rules.locked_move
+
+
+@compiled_inline
+def _payable_share(book: Book, market: MarketWithin, parameters: Parameters, first: int) -> float:
     """Which share of all that opens or enlarges positions fits into the buying power, leverage x equity at the open,
     once everything that closes is closed and all costs are paid; the same whatever the order of symbols is."""
     model, depth = parameters.fill_model, market.depth
-    equity, gross = _account_at_open(book, market)
+    equity, gross = account_at_open(book, market)
     asked = 0.0
     for s in range(first, len(book.order)):
-        wanted, opened = book.order[s], market.price[s]
+        wanted, opened = book.order[s], market.open[s]
         filled = min(abs(wanted), depth.whole[s])
-        if wanted == 0.0 or filled <= 0.0 or not math.isfinite(opened):
+        if (
+            wanted == 0.0
+            or filled <= 0.0
+            or not math.isfinite(opened)
+            or is_locked(market, s, wanted, parameters.orders)
+        ):
             continue
         closing = closing_part(book.position[s], wanted, filled)
         cost = opened * (model.half_spread + depth.slope[s] * math.sqrt(filled))
@@ -116,7 +134,7 @@ def _payable_share(book: Book, market: MarketAtOpen, parameters: Parameters, fir
 
 
 @compiled_inline
-def _first_order(order: Floats) -> int:
+def first_order(order: Floats) -> int:
     """The first symbol with an order; their number where there is none."""
     first = 0
     while first < len(order) and order[first] == 0.0:
@@ -125,13 +143,13 @@ def _first_order(order: Floats) -> int:
 
 
 @compiled_inline
-def _account_at_open(book: Book, market: MarketAtOpen) -> tuple[float, float]:
+def account_at_open(book: Book, market: MarketWithin) -> tuple[float, float]:
     """Equity and gross exposure at the open; a symbol without a bar counts at its last close."""
     equity, gross = book.cash, 0.0
     for s in range(len(book.position)):
         held = book.position[s]
         if held != 0.0:
-            at = market.price[s] if math.isfinite(market.price[s]) else market.mark[s]
+            at = market.open[s] if math.isfinite(market.open[s]) else market.mark[s]
             equity += held * at
             gross += abs(held * at)
     return equity, gross

@@ -91,6 +91,19 @@ class StopRules(NamedTuple):
     """Decisions at which a symbol that was stopped out is not entered again."""
 
 
+class OrderRules(NamedTuple):
+    """How orders meet their bar (`limit_orders`)."""
+
+    passive: float = 0.0
+    """Part of the bar in which they rest at the touch; 0 are market orders at the open."""
+    crosses: bool = False
+    """Then the rest crosses the spread; else it expires at the bar's end."""
+    delayed: bool = False
+    """Data are published late: of a bar that had opened before, an order has the close only (`market.tradable`)."""
+    locked_move: float = math.inf
+    """A market of one price that is so far from the last close, as a fraction, is locked at its limit."""
+
+
 class FillModel(NamedTuple):
     """What a fill costs, as fractions of its notional, and how large it may be."""
 
@@ -117,6 +130,7 @@ class Parameters(NamedTuple):
     initial_cash: float
     """What every book starts with, and the constant capital of the shadow books."""
     stops: StopRules = StopRules()
+    orders: OrderRules = OrderRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

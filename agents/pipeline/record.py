@@ -38,17 +38,17 @@ from agents.pipeline.attribution import exact_shares
 from agents.pipeline.bar import BarFills
 from agents.pipeline.ledger import ZERO, Ledger, fold_fills
 from agents.pipeline.order_ids import client_order_id
-from agents.pipeline.parameters import DeskPlan
+from agents.pipeline.parameters import DeskPlan, OrderRules
 from agents.pipeline.saved_state import pack_state
 from agents.pipeline.state import BrokerFills, Outputs, State
 
 
-def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
+def orders_of(out: Outputs, bars: Bars, desk: str, rules: OrderRules) -> list[list[Order]]:
     """Orders decided at each of the n bars."""
     result: list[list[Order]] = [[] for _ in bars.time]
     for t, s in zip(*np.nonzero(out.order), strict=True):
         at = as_datetime(bars.time[t])
-        quantity = float(out.order[t, s])
+        quantity, limit = float(out.order[t, s]), float(out.limit[t, s])
         result[t].append(
             Order(
                 client_order_id=client_order_id(desk, at, bars.symbols[s]),
@@ -56,6 +56,8 @@ def orders_of(out: Outputs, bars: Bars, desk: str) -> list[list[Order]]:
                 symbol=bars.symbols[s],
                 side="buy" if quantity > 0 else "sell",
                 quantity=to_decimal(abs(quantity)),
+                kind=("chase" if rules.crosses else "limit") if limit else "market",
+                limit_price=to_price(limit) if limit else None,
             )
         )
     return result
@@ -89,7 +91,8 @@ def settle_order(order: Order, fills: BarFills, s: int, at: datetime) -> OrderOu
                 impact_cost=to_decimal(fills.impact_cost[s]),
             ),
         )
-    state, reason = _FATES.get(status, ("rejected", str(status)))
+    state, reason = _FATES.get(status, ("expired" if str(status).startswith("expired") else "rejected", str(status)))
+    reason += f", {order.limit_price.normalize():f}" if status == FillStatus.NOT_REACHED and order.limit_price else ""
     return OrderOutcome(client_order_id=order.client_order_id, state=state, reason=reason, fills=executed)
 
 
@@ -97,9 +100,6 @@ _FATES: dict[FillStatus, tuple[OrderState, str]] = {
     FillStatus.NONE: ("expired", "taken back, delisted, or rounded away by a split"),
     FillStatus.FILLED: ("filled", ""),
     FillStatus.PARTIAL: ("expired", "the rest expired: share of volume"),
-    FillStatus.NO_VOLUME: ("expired", str(FillStatus.NO_VOLUME)),
-    FillStatus.SUSPECT: ("expired", str(FillStatus.SUSPECT)),
-    FillStatus.STOPPED: ("expired", str(FillStatus.STOPPED)),
     FillStatus.PAID_PARTLY: ("expired", "the rest expired: not enough buying power"),
 }
 
@@ -125,7 +125,7 @@ def outcomes_of(
         opened, closed = as_datetime(bars.opened[t]), as_datetime(bars.time[t])
         met = np.isfinite(bars.open[t]) | np.isfinite(bars.delisting[t])
         settled = sorted((o for o in working if met[column[o.symbol]]), key=lambda order: order.symbol)
-        moments = [closed if meets_close(order, opened, delay_s) else opened for order in settled]
+        moments = [closed if order.rests or meets_close(order, opened, delay_s) else opened for order in settled]
         result.append([settle_order(o, fills, column[o.symbol], at) for o, at in zip(settled, moments, strict=True)])
         working = [*(order for order in working if not met[column[order.symbol]]), *decided]
     return result, list(working)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.core.types import Booleans, Floats, Integers
-from agents.pipeline.bar import Depth, MarketAtClose, MarketAtOpen, Opinions, StopBar
+from agents.pipeline.bar import Depth, MarketAtClose, MarketWithin, Opinions
 from agents.pipeline.parameters import FLATTEN
 from agents.pipeline.state import Inputs
 from agents.quant.compiled import compiled_inline
@@ -118,15 +118,10 @@ def depth_at(rows: Rows, k: int) -> Depth:
 
 
 @compiled_inline
-def market_at_open(rows: Rows, k: int) -> MarketAtOpen:
-    """Of one row."""
-    return MarketAtOpen(rows.open[k], rows.mark_before[k], depth_at(rows, k))
-
-
-@compiled_inline
-def stop_bar_at(rows: Rows, inputs: Inputs, t: int, k: int) -> StopBar:
+def market_within(rows: Rows, inputs: Inputs, t: int, k: int) -> MarketWithin:
     """Of one row, bar `t` of the inputs."""
-    return StopBar(rows.open[k], inputs.high[t], inputs.low[t], rows.mark_before[k], depth_at(rows, k))
+    depth, mark = depth_at(rows, k), rows.mark_before[k]
+    return MarketWithin(rows.open[k], inputs.high[t], inputs.low[t], inputs.close[t], mark, depth)
 
 
 @compiled_inline

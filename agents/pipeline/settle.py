@@ -1,15 +1,16 @@
-"""One book's orders at one bar's open: matched, or as a broker filled them, and what they make of position and cash."""
+"""One book's orders at one bar: matched, or as a broker filled them, and what they make of position and cash."""
 
 from __future__ import annotations
 
 import math
 
 from agents.core.books import FIRST_SHADOW, LIVE
-from agents.core.types import FillStatus
+from agents.core.types import FillStatus, Floats
 from agents.pipeline.bar import BarFills, Book
 from agents.pipeline.desk import StepDesk
 from agents.pipeline.fills import match_orders
-from agents.pipeline.rows import copy_row, market_at_open
+from agents.pipeline.limit_orders import match_resting, rest
+from agents.pipeline.rows import copy_row, market_within
 from agents.pipeline.state import Inputs, Outputs
 from agents.pipeline.stopped import has_stops
 from agents.pipeline.stops import keeps_stops, note_entry
@@ -27,11 +28,13 @@ def settle_orders(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, i
     state, work, rows, parameters = desk.state, desk.work, desk.rows, desk.parameters
     fills, agents = work.fills, len(inputs.weights)
     has_account = b < FIRST_SHADOW or b >= FIRST_SHADOW + agents
+    market, rests = market_within(rows, inputs, t, k), keeps_stops(b, agents) and rest(book, parameters.orders)
+    some = match_resting(book, market, parameters, fills, work.filled_at) if rests else False
     if b == LIVE and inputs.external:
-        copy_row(inputs.broker_fills.quantity[t], fills.quantity)
-        copy_row(inputs.broker_fills.price[t], fills.price)
-        copy_row(inputs.broker_fills.fee[t], fills.fee)
-    elif not match_orders(book, market_at_open(rows, k), parameters, fills, has_account):
+        _take_brokers(inputs, t, fills, work.filled_at, rests)
+    elif not rests:
+        some = match_orders(book, market, parameters, fills, has_account)
+    if not (some or (b == LIVE and inputs.external)):
         return False
     if rows.doubted[k]:
         expire_at_doubt(book.order, rows.suspect[k], fills)
@@ -50,6 +53,18 @@ def settle_orders(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, i
     state.cash[b] -= paid
     out.turnover[t, b] = traded / book.capital
     return True
+
+
+@compiled_inline
+def _take_brokers(inputs: Inputs, t: int, fills: BarFills, at: Floats, rests: bool) -> None:
+    """What a broker filled of the live book's orders. Where one rested and the bar's prices do not tell when it was
+    filled, the market stood `at` [S] its own price."""
+    copy_row(inputs.broker_fills.quantity[t], fills.quantity)
+    copy_row(inputs.broker_fills.price[t], fills.price)
+    copy_row(inputs.broker_fills.fee[t], fills.fee)
+    if rests:
+        for s in range(len(at)):
+            at[s] = fills.price[s] if not math.isfinite(at[s]) else at[s]
 
 
 @compiled_inline

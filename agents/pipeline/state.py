@@ -68,8 +68,7 @@ class State(NamedTuple):
     heard: Floats
     """[B, S] the forecast that a book last decided on, NaN before the first."""
     moves: Floats
-    """[B, S, 3] exponentially weighted means of these forecasts: squared change from one decision to the next, absolute
-    change, and square."""
+    """[B, S, 3] exponentially weighted means: the forecast's squared change, absolute change, and square."""
     wanted: Floats
     """[B, S] what a book's forecast asked for at the last decision, before any zone, in volatility targets."""
     followed: Floats
@@ -150,7 +149,8 @@ class Outputs(NamedTuple):
     no_trade: Integers
     """[n, S] `NoTrade`."""
     order: Floats
-    """[n, S] signed units for the next open."""
+    """[n, S] signed units for the next bar, and the price at which they rest, 0 for a market order."""
+    limit: Floats
     position: Floats
     """[n, S] signed units after the bar's fills."""
     mark: Floats

@@ -5,10 +5,11 @@ The rule, bar by bar, of the live book and all that trade with its limits (contr
 1. The stop-loss is `loss` below the average entry price of a long position (above that of a short one), the trailing
    stop `trailing` below the best price since the entry; of both the nearer one counts. Splits and dividends move both.
 2. A bar that opens beyond the stop closes the position at the open; the order that was to meet that open is dropped.
-3. Else the order is filled first. A bar whose low (high) reaches the stop closes what is then held at its price:
-   the low counts as if it came after the order and before the high, which raises a trailing stop for later bars only.
+3. Else the order is filled first (one that rests: see `drop_behind_stops`). A bar whose low (high) reaches the stop
+   closes what is then held at its price: the low counts as if it came after the order and before the high, which
+   raises a trailing stop for later bars only.
 4. It is a market order: half a spread, impact, commission, and no more than is left of the bar's share of volume. What
-   that leaves is closed at the next open.
+   that leaves is closed at the next open; a locked market (`fills.is_locked`) leaves all.
 5. A bar whose price is not believed reaches no stop. Positions that stood before stops were set count from that day.
 6. Then the symbol waits for `wait_bars` decisions at which it is not held, before it may be entered again.
 """
@@ -20,11 +21,12 @@ import math
 from agents.core.books import FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.core.types import Booleans, FillStatus, Floats
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar
-from agents.pipeline.bar import Book, StopBar, StopFills
+from agents.pipeline.bar import Book, MarketWithin, StopFills
 from agents.pipeline.desk import StepDesk, book_of
-from agents.pipeline.fills import fill_price, whole_money, whole_price
+from agents.pipeline.fills import fill_price, is_locked, whole_money, whole_price
+from agents.pipeline.limit_orders import rest, rests_at, touch
 from agents.pipeline.parameters import Parameters, StopRules
-from agents.pipeline.rows import stop_bar_at
+from agents.pipeline.rows import market_within
 from agents.pipeline.state import Inputs, Outputs
 from agents.pipeline.stopped import BEST, ENTRY, WAIT
 from agents.quant.compiled import compiled_inline, compiled_short_loops, compiled_within
@@ -76,7 +78,7 @@ def stop_price(held: float, stop: Floats, rules: StopRules) -> float:
 
 
 @compiled_short_loops
-def drop_at_gaps(book: Book, bar: StopBar, rules: StopRules, dropped: Booleans) -> None:
+def drop_at_gaps(book: Book, bar: MarketWithin, rules: StopRules, dropped: Booleans) -> None:
     """Before the open: a position without a known entry begins at its mark, and where the open is beyond a position's
     stop, its order is `dropped` [S]: the stop closes all of it."""
     for s in range(len(book.order)):
@@ -93,7 +95,25 @@ def drop_at_gaps(book: Book, bar: StopBar, rules: StopRules, dropped: Booleans) 
 
 
 @compiled_short_loops
-def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters, fills: StopFills) -> None:
+def drop_behind_stops(book: Book, bar: MarketWithin, parameters: Parameters, dropped: Booleans) -> None:
+    """Where a bar reaches a position's stop, an order that rests is `dropped` [S], too: which of them the bar met first
+    is not known, and the stop is the worse one. But one that enlarges the position at a price on the way to the stop
+    was met before it."""
+    for s in range(len(book.order)):
+        held, order = book.position[s], book.order[s]
+        if held == 0.0 or order == 0.0 or not rests_at(book, s):
+            continue
+        price, worst = stop_price(held, book.stops[s], parameters.stops), bar.low[s] if held > 0.0 else bar.high[s]
+        if not (math.isfinite(bar.open[s]) and (worst - price) * held <= 0.0):
+            continue
+        limit = touch(bar.mark[s], order, parameters.fill_model.half_spread)
+        if not (order * held > 0.0 and (limit - price) * held > 0.0):
+            dropped[s] = True
+            book.order[s] = 0.0
+
+
+@compiled_short_loops
+def match_stops(book: Book, bar: MarketWithin, filled: Floats, parameters: Parameters, fills: StopFills) -> None:
     """Close what the bar's stops close of a book after the open, at which `filled` [S] units were traded, into `fills`;
     nothing of the book is changed."""
     rules, model = parameters.stops, parameters.fill_model
@@ -111,7 +131,7 @@ def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters
         lost = book.stops[s, ENTRY] * (1.0 - math.copysign(rules.loss, held))
         fills.status[s] = FillStatus.STOP_LOSS if rules.loss > 0.0 and price == lost else FillStatus.TRAILING_STOP
         units = min(abs(held), bar.depth.whole[s] - abs(filled[s]))
-        if units <= 0.0:
+        if units <= 0.0 or is_locked(bar, s, -held, parameters.orders):
             continue
         moved = bar.depth.slope[s] * math.sqrt(units)
         at = fill_price(fills.at[s], model.half_spread + moved, -held)
@@ -126,8 +146,10 @@ def match_stops(book: Book, bar: StopBar, filled: Floats, parameters: Parameters
 def begin_stops(desk: StepDesk, inputs: Inputs, t: int, k: int, b: int) -> None:
     """Before the orders of book `b` are settled: see `drop_at_gaps`."""
     work = desk.work
-    bar = stop_bar_at(desk.rows, inputs, t, k)
-    drop_at_gaps(book_of(desk.state, b, 1.0), bar, desk.parameters.stops, work.dropped)
+    book, bar = book_of(desk.state, b, 1.0), market_within(desk.rows, inputs, t, k)
+    drop_at_gaps(book, bar, desk.parameters.stops, work.dropped)
+    if rest(book, desk.parameters.orders):
+        drop_behind_stops(book, bar, desk.parameters, work.dropped)
     for s in range(len(work.filled)):
         work.filled[s] = 0.0
 
@@ -138,7 +160,7 @@ def settle_stops(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, in
     t, k, b = at
     state, work, fills, model = desk.state, desk.work, desk.work.stop_fills, desk.parameters
     book = book_of(state, b, 1.0)
-    bar = stop_bar_at(desk.rows, inputs, t, k)
+    bar = market_within(desk.rows, inputs, t, k)
     match_stops(book, bar, work.filled, model, fills)
     external, paid, traded = b == LIVE and inputs.external, 0.0, 0.0
     for s in range(len(fills.at)):

@@ -162,7 +162,7 @@ def _run_segment(
     plan, agents = desk.plan, desk.agents
     state, ledger, working = before
     out = _traded(part, desk, prepared, state)
-    orders = orders_of(out, segment, plan.desk)
+    orders = orders_of(out, segment, plan.desk, plan.parameters.orders)
     outcomes, still = outcomes_of(out, segment, working, orders, plan.publication_delay_s)
     stops = stop_orders(out, segment, plan.desk)
     opinions = Opinions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agents.core.facts import DeskFacts, HeldPosition, RecordedRiskEvent
 from agents.core.meta_types import ReportSummary
 from agents.core.types import OrderState, Trade
-from agents.core.value_added import ProfitPart
+from agents.core.value_added import ProfitPart, SlippageOfKind
 from agents.reports.content import KeyFigure, PositionLine, ProfitLine, TradeLine
 from agents.reports.formatting import MISSING, interval, money, number, percent, quantity, signed_money
 
@@ -104,14 +104,24 @@ def profit_line(part: ProfitPart) -> ProfitLine:
 
 
 def costs_sentence(facts: DeskFacts) -> str:
-    """What trading has cost since the first day, as a share of equity a year."""
+    """What trading has cost since the first day, as a share of equity a year, and each kind of order."""
     row = next((row for row in facts.yearly_costs if row.period == "all"), None)
     if row is None or row.percent_of_equity_a_year is None:
         return ""
+    kinds = "".join(f" {_slippage_sentence(kind)}" for kind in facts.slippage)
     return (
         f"Costs took {percent(row.percent_of_equity_a_year / 100.0, 2)} of equity a year: fees {money(row.fees)},"
         f" spread {money(row.spread)}, impact {money(row.impact)}; the book turned over"
-        f" {number(row.turnover_a_year, 1)} times a year."
+        f" {number(row.turnover_a_year, 1)} times a year.{kinds}"
+    )
+
+
+def _slippage_sentence(kind: SlippageOfKind) -> str:
+    missed = "" if kind.missed_bps is None else f", the rest ran away by {number(kind.missed_bps, 1, sign=True)}"
+    return (
+        f"{kind.orders:,} {kind.kind} orders: {percent(kind.filled)} filled,"
+        f" {number(kind.slippage_bps, 1, sign=True)} basis points from the close decided on,"
+        f" fees {number(kind.fees_bps, 1)}{missed}; in all {number(kind.shortfall_bps, 1, sign=True)}."
     )
 
 

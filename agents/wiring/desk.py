@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 
@@ -12,7 +13,16 @@ from agents.core.risk_settings import Limit, RiskSettings
 from agents.core.settings import Settings
 from agents.core.types import Integers
 from agents.core.weight_sets import StandIn
-from agents.pipeline.parameters import DeskPlan, FillModel, Parameters, RiskLimits, Sizing, StopRules, Threshold
+from agents.pipeline.parameters import (
+    DeskPlan,
+    FillModel,
+    OrderRules,
+    Parameters,
+    RiskLimits,
+    Sizing,
+    StopRules,
+    Threshold,
+)
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
@@ -63,6 +73,18 @@ def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
         lots=np.array([execution.lot_sizes.get(symbol, execution.lot_size) for symbol in symbols]),
         initial_cash=settings.desk.initial_cash,
         stops=StopRules(risk.stop_loss, risk.trailing_stop, float(risk.stop_wait_bars)),
+        orders=_order_rules(settings),
+    )
+
+
+def _order_rules(settings: Settings) -> OrderRules:
+    execution = settings.execution
+    passive = {"market": 0.0, "limit": 1.0, "chase": execution.passive_share}
+    return OrderRules(
+        passive=passive[execution.order_type],
+        crosses=execution.order_type == "chase",
+        delayed=settings.data.publication_delay_s > 0.0,
+        locked_move=execution.locked_move or math.inf,
     )
 
 

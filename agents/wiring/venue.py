@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from agents.adapters.brokers.ccxt_broker import CcxtBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.stocks.alpaca_account import ALPACA
+from agents.core.books import LIVE
 from agents.core.clock import Clock
 from agents.core.errors import SettingsError
 from agents.core.ports import Broker
 from agents.core.settings import Settings
+from agents.core.settings_sections import INTERVALS_S
 from agents.core.symbols import currency_of, quote_of
+from agents.core.types import RiskState
 from agents.orchestrator.daemon import Desk
 from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
@@ -32,6 +36,7 @@ def desk_at_venue(
     account, symbols = account_of(settings, clock), orchestrator.plan.symbols
     record = PostgresBrokerRecord(journal, journal.writer.engine)
     last = journal.last()
+    passive = timedelta(seconds=settings.execution.passive_share * INTERVALS_S[settings.data.interval])
     venue = CcxtBroker(account, record, symbols, clock.now() if last is None else last.time, clock)
     reconciler = Reconciler(venue, record, symbols, clock)
     reconciled = ReconciledBroker(guarded(venue), reconciler, journal, clock)
@@ -39,6 +44,8 @@ def desk_at_venue(
 
     def reconcile() -> None:
         reconciler.look(journal, orchestrator.ledger())
+        if orchestrator.account().risk_state[LIVE] == RiskState.ACTIVE:
+            venue.chases.go_on(broker.place, passive)
 
     return Desk(orchestrator, broker, broker.note, reconcile), broker.edges
 
@@ -53,6 +60,10 @@ def require_tradable(settings: Settings) -> None:
     if not symbols or any(("/" in symbol) == stocks for symbol in symbols) or len(set(map(quote_of, symbols))) > 1:
         needed = 'stocks, such as ["AAPL", "MSFT"]' if stocks else 'one quote, such as ["BTC/USDT", "ETH/USDT"]'
         raise SettingsError(f"desk.broker = '{settings.desk.broker}' needs data.symbols of {needed}")
+    if stocks and settings.execution.order_type != "market":
+        raise SettingsError(
+            f"desk.broker = '{settings.desk.broker}' sends market orders only: execution.order_type = 'market'"
+        )
     if settings.risk.allow_short or settings.execution.leverage != 1.0:
         profile = "stocks" if stocks else "crypto-spot"
         raise SettingsError(

@@ -23,6 +23,7 @@ from agents.core.types import as_datetime
 from agents.core.weight_sets import StandIn
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.weights_in_force import DeskWeights
+from agents.pipeline.parameters import OrderRules
 from agents.pipeline.record import orders_of
 from agents.replay.record import RecordedDesk, record_history
 from agents.replay.timeline import SimulatedTime
@@ -177,7 +178,7 @@ def test_a_live_week_is_its_replay_row_by_row(owner, trader):
         for name in ("combined", "raw_weight", "target_weight"):
             theirs = getattr(out, name)[t, s]
             assert row[name] == (pytest.approx(theirs, rel=1e-9, abs=1e-12) if np.isfinite(theirs) else None)
-    orders = [order for day in orders_of(out, kept[0].bars, "demo") for order in day]
+    orders = [order for day in orders_of(out, kept[0].bars, "demo", OrderRules()) for order in day]
     stored = reader.rows("SELECT client_order_id, quantity FROM orders ORDER BY decision_time, symbol")
     assert [(r["client_order_id"], r["quantity"]) for r in stored] == [(o.client_order_id, o.quantity) for o in orders]
     fills = reader.rows(

@@ -41,6 +41,7 @@ VIEWS = (
     "v_pnl_by_symbol",
     "v_pnl_by_side",
     "v_costs",
+    "v_slippage",
     "v_agent_life",
     "v_against_holding",
     "v_agent_regimes",

@@ -1,4 +1,4 @@
-"""The broker of a real account, over ccxt: market orders, sent once, and an account's own books read back.
+"""The broker of a real account, over ccxt: orders at the market or the touch, sent once, and the account's books read.
 
 What an answer to an order says of its fills counts for nothing here: fills come from the account's list of executions,
 each by its own id, when a decision books them (`poll`). So a lost answer, one that comes twice and one that comes in
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from agents.adapters.brokers.chasing import Chases
 from agents.adapters.brokers.market_rules import MarketRules
-from agents.adapters.brokers.venue_books import Seen, VenueBooks, find, foreign_in
+from agents.adapters.brokers.venue_books import Seen, VenueBooks, as_order, crossing_id, find, foreign_in
 from agents.adapters.exchanges.account_rows import VenueOrder
 from agents.adapters.exchanges.private_account import (
     OrderFormError,
@@ -60,6 +62,7 @@ class CcxtBroker:
         self._clock = clock
         self._reading = VenueBooks(account, record)
         self._rules = MarketRules(account)
+        self.chases = Chases(account, record, clock)
         self._missing_since_s: dict[str, float] = {}
         self._taken_back: set[str] = set()
         self._since = since
@@ -109,12 +112,12 @@ class CcxtBroker:
         """Send it. One that is refused for its form is not there: where the exchange's rules have changed since they
         were asked for, it is sent as they are now, once. OrderRefusedError, OrderUnknownError."""
         try:
-            self._account.place(order, quantity)
+            self._account.place(self._rules.on_tick(order), quantity)
         except OrderFormError as error:
             again = self._rules.as_they_are_now(order, str(error))
             if again is None:
                 raise
-            self._account.place(order, again)
+            self._account.place(self._rules.on_tick(order), again)
         self._rules.clear(order.symbol)
 
     def cancel(self, client_order_ids: Sequence[str]) -> list[OrderOutcome]:
@@ -145,9 +148,9 @@ class CcxtBroker:
         self._since = max(since, self._since)  # a new desk asks for all that ever was
         working = self._record.open_orders()
         seen = self._books(working)
-        left = [order for order, _ in working if self._works(order, seen)]
-        for order in left:
-            self._take_back(order)
+        left = [(order, found) for order, _ in working for found in self._works(order, seen)]
+        for order, found in left:
+            self._take_back(replace(order, client_order_id=found.client_id or order.client_order_id))
         if left:
             seen = self._books(working)
         fills = self._reading.new_fills(seen)
@@ -200,7 +203,7 @@ class CcxtBroker:
 
     def open_orders(self) -> list[Order]:
         books = self._books([]).values()
-        return [_order_of(order) for seen in books for order in seen.orders.values() if order.status == "open"]
+        return [as_order(order) for seen in books for order in seen.orders.values() if order.status == "open"]
 
     def positions(self) -> dict[str, Decimal]:
         """Of spot: what the account holds of each symbol's base, the desk's or not."""
@@ -237,9 +240,9 @@ class CcxtBroker:
     def _books(self, working: Sequence[tuple[Order, OrderState]]) -> dict[str, Seen]:
         return self._reading.books(self._symbols, self._start_ms([order for order, _ in working]))
 
-    def _works(self, order: Order, seen: Mapping[str, Seen]) -> bool:
-        found = find(order, seen[order.symbol]) if order.symbol in seen else None
-        return found is not None and found.status == "open"
+    def _works(self, order: Order, seen: Mapping[str, Seen]) -> list[VenueOrder]:
+        found = find(order, seen[order.symbol]) if order.symbol in seen else []
+        return [one for one in found if one.status == "open"]
 
     def _standing(
         self, order: Order, state: OrderState, seen: Mapping[str, Seen], fills: dict[str, list[Fill]]
@@ -248,13 +251,14 @@ class CcxtBroker:
         that was filled is there: executions may be shown later than the order's end."""
         key = order.client_order_id
         own = tuple(fills.pop(key, ()))
-        found = find(order, seen[order.symbol]) if order.symbol in seen else None
-        if found is None:
+        found = find(order, seen[order.symbol]) if order.symbol in seen else []
+        if not found:
             return self._not_there(order, state)
         self._missing_since_s.pop(key, None)
-        shown = sum((t.quantity for t in seen[order.symbol].trades if t.order_id == found.venue_id), start=ZERO)
-        end = _ENDS.get(found.status)
-        if end is None or shown < found.filled:
+        ids = {one.venue_id for one in found}
+        shown = sum((t.quantity for t in seen[order.symbol].trades if t.order_id in ids), start=ZERO)
+        end = None if any(one.status == "open" for one in found) else _ENDS.get(found[-1].status)
+        if end is None or shown < sum(one.filled for one in found) or self._may_still_cross(order, found):
             return OrderOutcome(client_order_id=key, state="partial" if shown else "acked", fills=own)
         if end == "cancelled":
             by_person = key in self._taken_back
@@ -267,6 +271,11 @@ class CcxtBroker:
             )
         return OrderOutcome(client_order_id=key, state=end, fills=own)
 
+    def _may_still_cross(self, order: Order, found: Sequence[VenueOrder]) -> bool:
+        """Whether the market order that goes on for one that chased may be on its way."""
+        key, there = crossing_id(order.client_order_id), {one.client_id for one in found}
+        return key in self.chases.unanswered and key not in there and not self._long_missing(key)
+
     def _not_there(self, order: Order, state: OrderState) -> OrderOutcome | None:
         if state in ("acked", "partial"):
             return None  # it was there: an exchange that forgets it says nothing about its end
@@ -276,16 +285,6 @@ class CcxtBroker:
     def _long_missing(self, key: str) -> bool:
         now_s = self._clock.monotonic_s()
         return now_s - self._missing_since_s.setdefault(key, now_s) >= GRACE_S
-
-
-def _order_of(order: VenueOrder) -> Order:
-    return Order(
-        client_order_id=order.client_id or order.venue_id,
-        decision_time=datetime.fromtimestamp(order.time_ms / 1000, UTC),
-        symbol=order.symbol,
-        side="buy" if order.side == "buy" else "sell",
-        quantity=order.quantity,
-    )
 
 
 def _outcome(order: Order, state: OrderState, reason: str = "") -> OrderOutcome:

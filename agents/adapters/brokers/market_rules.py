@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from decimal import ROUND_DOWN, Decimal
+from dataclasses import replace
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from agents.adapters.exchanges.public_prices import Terms
 from agents.adapters.exchanges.trading_account import TradingAccount
@@ -51,6 +52,14 @@ class MarketRules:
             if price is not None and quantity * price < Decimal(str(terms.least_cost)):
                 return quantity, f"worth less than the exchange's least amount of {terms.least_cost}"
         return quantity, ""
+
+    def on_tick(self, order: Order) -> Order:
+        """An order at a price of the market's steps, on its own side of the market."""
+        step = self._account.terms(order.symbol).price_step
+        if order.limit_price is None or not step:
+            return order
+        tick, towards = Decimal(str(step)), ROUND_DOWN if order.side == "buy" else ROUND_UP
+        return replace(order, limit_price=(order.limit_price / tick).to_integral_value(towards) * tick)
 
     def as_they_are_now(self, order: Order, why: str) -> Decimal | None:
         """The quantity by the rules of now, of an order that was refused for its form; None where they are as they

@@ -18,6 +18,8 @@ from agents.core.venues import ForeignOrder, PlacedOrders, adopted_id
 
 logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
+CROSSING = "x"
+"""No id of a desk's order ends like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class VenueBooks:
                 self._gone.add(symbol)
                 continue
             self._gone.discard(symbol)
-            ids = [key for order in orders.values() for key in (order.client_id, adopted_id(order.venue_id))]
+            ids = [key for order in orders.values() for key in _keys_of(order)]
             books[symbol] = Seen(orders, trades, self._record.known(ids))
         return books
 
@@ -77,14 +79,24 @@ class VenueBooks:
         return f"{self._account.name}-{trade.symbol.replace('/', '')}-{trade.trade_id}"
 
 
+def crossing_id(client_order_id: str) -> str:
+    """The id at the exchange of the market order that goes on where one that chased did not get it all."""
+    return client_order_id + CROSSING
+
+
+def _keys_of(order: VenueOrder) -> tuple[str, ...]:
+    return order.client_id, order.client_id.removesuffix(CROSSING), adopted_id(order.venue_id)
+
+
 def key_of(order: VenueOrder, ours: frozenset[str]) -> str | None:
     """By which of its ids the record knows an order; None where it is not the desk's."""
-    return next((key for key in (order.client_id, adopted_id(order.venue_id)) if key in ours), None)
+    return next((key for key in _keys_of(order) if key in ours), None)
 
 
-def find(order: Order, books: Seen) -> VenueOrder | None:
-    """The desk's order in the account's books."""
-    return next((o for o in books.orders.values() if key_of(o, books.ours) == order.client_order_id), None)
+def find(order: Order, books: Seen) -> list[VenueOrder]:
+    """The desk's order in the account's books, and the one that went on for it, if any, behind it."""
+    found = (o for o in books.orders.values() if key_of(o, books.ours) == order.client_order_id)
+    return sorted(found, key=lambda o: o.client_id.endswith(CROSSING))
 
 
 def foreign_in(books: Seen) -> list[ForeignOrder]:
@@ -106,3 +118,14 @@ def foreign_in(books: Seen) -> list[ForeignOrder]:
                 )
             )
     return found
+
+
+def as_order(order: VenueOrder) -> Order:
+    """As the desk would have it on record."""
+    return Order(
+        client_order_id=order.client_id or order.venue_id,
+        decision_time=datetime.fromtimestamp(order.time_ms / 1000, UTC),
+        symbol=order.symbol,
+        side="buy" if order.side == "buy" else "sell",
+        quantity=order.quantity,
+    )

@@ -71,7 +71,9 @@ CHAINED = (
         0,
         later=1,
     ),
-    Chained("orders", ("client_order_id", "symbol", "side", "quantity", "kind"), 1, "decision_time", later=1),
+    Chained(
+        "orders", ("client_order_id", "symbol", "side", "quantity", "kind", "limit_price"), 1, "decision_time", later=2
+    ),
     Chained("signals", ("agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"), 2),
     Chained(
         "decision_details",
@@ -169,8 +171,14 @@ def _lines(converters: Sequence[Callable[[Any], object]], rows: Sequence[Row], l
     ]
     made: Iterable[Row] = zip(*columns, strict=True)
     if later:
-        made = (row if any(value is not None for value in row[-later:]) else row[:-later] for row in made)
+        made = (_without_silence(row, later) for row in made)
     return [ascii(row).encode() for row in made]
+
+
+def _without_silence(row: Row, later: int) -> Row:
+    while later and row[-1] is None:
+        row, later = row[:-1], later - 1
+    return row
 
 
 def _words(value: str | None) -> str | None:
@@ -186,9 +194,9 @@ def _money(value: Decimal) -> str:
     return format(WIDE.plus(value.quantize(MONEY_STEP, ROUND_HALF_UP, WIDE)), "f")
 
 
-def _exact(value: Decimal) -> str:
+def _exact(value: Decimal | None) -> str | None:
     """As NUMERIC without a scale keeps it, however many zeros it ends with."""
-    return format(WIDE.normalize(value), "f")
+    return None if value is None else format(WIDE.normalize(value), "f")
 
 
 def moment_text(value: datetime) -> str:

@@ -35,7 +35,7 @@ from agents.core.facts import (
 )
 from agents.core.meta_types import Alarm, JobRun, OpenAlarm, Scorecard
 from agents.core.types import Trade, WeightsLevel, state_of_order
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart, SlippageOfKind
 
 Read = Callable[[str], list[Row]]
 """The rows of one section of `_QUERIES`."""
@@ -74,6 +74,9 @@ _QUERIES = {
         SELECT side AS name, trades, gross, fees + spread + impact AS costs, net FROM v_pnl_by_side ORDER BY side""",
     "yearly_costs": """
         SELECT period, fees, spread, impact, percent_of_equity_a_year, turnover_a_year FROM v_costs ORDER BY period""",
+    "slippage": """
+        SELECT kind, orders, filled, slippage_bps, fees_bps, missed_bps, shortfall_bps FROM v_slippage
+        ORDER BY kind DESC""",
     "positions": """
         SELECT symbol, quantity, average_entry_price, mark, value, unrealised_pnl
         FROM v_positions ORDER BY abs(value) DESC NULLS LAST""",
@@ -223,6 +226,7 @@ def read_desk_facts(connection: Connection, period: Period, system: SystemState)
         by_symbol=[ProfitPart(**row) for row in read("by_symbol")],
         by_side=[ProfitPart(**row) for row in read("by_side")],
         yearly_costs=[CostsOfPeriod(**row) for row in read("yearly_costs")],
+        slippage=[SlippageOfKind(**row) for row in read("slippage")],
         acts_as_owner=any(row["owns"] for row in read("owner")),
         older_rules=OlderRules(**read("older_rules")[0]),
         effective=[EffectiveWeight(**row) for row in read("effective")],

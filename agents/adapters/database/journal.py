@@ -49,8 +49,8 @@ WHERE time <= %s AND NOT abstained AND time >= (
     SELECT min(time) FROM (SELECT time FROM decisions WHERE time <= %s ORDER BY time DESC LIMIT %s) d)
 """
 _OPEN_ORDERS = """
-SELECT client_order_id, decision_time, symbol, side, quantity, coalesce(kind, 'market') AS kind, state FROM orders
-WHERE state <> ALL(:final) ORDER BY decision_time, symbol, kind
+SELECT client_order_id, decision_time, symbol, side, quantity, coalesce(kind, 'market') AS kind, limit_price, state
+FROM orders WHERE state <> ALL(:final) ORDER BY decision_time, symbol, kind
 """
 _RISK_EVENT = """
 INSERT INTO risk_events (time, from_state, to_state, reason, actor, applied_at)
@@ -170,6 +170,7 @@ class PostgresJournal:
                     side=row.side,
                     quantity=row.quantity,
                     kind=row.kind,
+                    limit_price=row.limit_price,
                 ),
                 row.state,
             )

@@ -28,7 +28,17 @@ _DECISION_COLUMNS = (
     "data_version",
     "regime",
 )
-_ORDER_COLUMNS = ("client_order_id", "decision_time", "symbol", "side", "quantity", "kind", "state", "reason")
+_ORDER_COLUMNS = (
+    "client_order_id",
+    "decision_time",
+    "symbol",
+    "side",
+    "quantity",
+    "kind",
+    "limit_price",
+    "state",
+    "reason",
+)
 _ACTION_COLUMNS = ("time", "symbol", "kind", "ratio", "quantity_change", "cash")
 _TRADE_COLUMNS = (
     "trade_id",
@@ -90,7 +100,8 @@ def decision_rows(cycle: CycleRecord) -> list[TableRows]:
             )
         )
     orders = [
-        (o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, o.kind, "intent", "") for o in cycle.orders
+        (o.client_order_id, o.decision_time, o.symbol, o.side, o.quantity, o.kind, o.limit_price, "intent", "")
+        for o in cycle.orders
     ]
     return [TableRows("decisions", _DECISION_COLUMNS, decisions), TableRows("orders", _ORDER_COLUMNS, orders)]
 

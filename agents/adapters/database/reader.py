@@ -59,7 +59,7 @@ JOIN signals s ON s.agent_name = mute.name AND s.time = (SELECT max(time) FROM d
 GROUP BY s.agent_name ORDER BY s.agent_name
 """
 _ORDERS = """
-SELECT client_order_id, side, quantity, coalesce(kind, 'market') AS kind, state, reason FROM orders
+SELECT client_order_id, side, quantity, coalesce(kind, 'market') AS kind, limit_price, state, reason FROM orders
 WHERE decision_time = :time AND symbol = :symbol ORDER BY kind DESC
 """
 _FILLS = """

@@ -152,13 +152,15 @@ class PrivateAccount(PublicPrices):
     # ------------------------------------------------------------ orders
 
     def place(self, order: Order, quantity: Decimal) -> VenueOrder:
-        """Send a market order, once. OrderRefusedError, OrderUnknownError."""
+        """Send an order, once: at its price where it has one, else at the market. OrderRefusedError,
+        OrderUnknownError."""
+        price = None if order.limit_price is None else f"{order.limit_price:f}"
         arguments = (
             order.symbol,
-            "market",
+            "market" if price is None else "limit",
             order.side,
             f"{quantity:f}",
-            None,
+            price,
             {"clientOrderId": order.client_order_id},
         )
         placed = self._sent(self._exchange.create_order, *arguments)

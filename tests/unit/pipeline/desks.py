@@ -189,4 +189,18 @@ DESKS: dict[str, dict[str, Any]] = {
         "turns": (250,),
         "suspect": 0.02,
     },
+    "orders that chase": {
+        "seed": 9,
+        "bars": 400,
+        "symbols": 3,
+        "agents": 2,
+        "gaps": 0.05,
+        "actions": True,
+        "suspect": 0.02,
+        "stops": (0.04, 0.05, 2),
+        "beside": True,
+        "risk": {"allow_short": True, **TIGHT},
+        "execution": {**CHEAP, "order_type": "chase", "passive_share": 0.3, "locked_move": 0.02},
+        "turns": (150,),
+    },
 }

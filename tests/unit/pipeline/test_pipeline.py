@@ -18,7 +18,7 @@ from agents.pipeline.attribution import (
     exact_shares,
     split_position,
 )
-from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketAtOpen, Targets, opinions_of
+from agents.pipeline.bar import BarFills, Book, CombinedSignal, Depth, MarketAtClose, MarketWithin, Targets, opinions_of
 from agents.pipeline.combine import PRIOR_MEAN_STRENGTH, PRIOR_VOTES, STEPS, combine, note_opinions, scale_forecasts
 from agents.pipeline.fills import market_depth, match_orders
 from agents.pipeline.orders import decide_orders, order_quantities, round_to_lot, target_positions, unit_weights
@@ -379,7 +379,8 @@ def match(order, *, position=None, cash=1e6, open_=None, volume=None, model=FREE
     parameters = Parameters(sizing=SIZING, limits=LIMITS, fill_model=model, lots=floats(n, 1.0), initial_cash=cash)
     depth = Depth(floats(n), floats(n), floats(n))
     market_depth(column(volume, 1e9), floats(n, 0.02), parameters, depth)
-    market = MarketAtOpen(column(open_, 100.0), column(open_, 100.0), depth)
+    opened = column(open_, 100.0)
+    market = MarketWithin(opened, opened, opened, opened, opened, depth)
     fills = BarFills(floats(n), floats(n), floats(n), floats(n), floats(n), codes(n))
     book = Book(column(position, 0.0), column(order, 0.0), cash, cash, ACTIVE, *NOTHING_HEARD)
     match_orders(book, market, parameters, fills, True)

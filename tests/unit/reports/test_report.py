@@ -38,7 +38,7 @@ from agents.core.meta_types import (
     WeightDecision,
 )
 from agents.core.types import RiskState, Trade, WeightsLevel
-from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart
+from agents.core.value_added import AgentValueAdded, CostsOfPeriod, OlderRules, ProfitPart, SlippageOfKind
 from agents.reports import charts, formatting
 from agents.reports.life_section import TWO_WINDOWS
 from agents.reports.mail_message import message
@@ -463,6 +463,26 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
         by_side=[ProfitPart(name="long", trades=20, gross=900.0, costs=100.0, net=800.0)],
         by_symbol=[ProfitPart(name="AAPL", trades=20, gross=900.0, costs=100.0, net=800.0)],
         yearly_costs=[costs],
+        slippage=[
+            SlippageOfKind(
+                kind="market",
+                orders=9,
+                filled=1.0,
+                slippage_bps=5.04,
+                fees_bps=1.0,
+                missed_bps=None,
+                shortfall_bps=6.04,
+            ),
+            SlippageOfKind(
+                kind="limit",
+                orders=1200,
+                filled=0.924,
+                slippage_bps=-5.0,
+                fees_bps=1.0,
+                missed_bps=141.6,
+                shortfall_bps=7.1,
+            ),
+        ],
         scorecards=[replace(card("TrendFollower"), measured="long-only books"), card("MeanReversion")],
     )
     pages = rendered(facts)
@@ -472,6 +492,14 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
         assert "nothing to judge yet" in words
         assert "shadow books (long-only books)" in words
         assert "Costs took 0.85 % of equity a year: fees 100" in words
+        assert (
+            "9 market orders: 100.0 % filled, +5.0 basis points from the close decided on, fees 1.0; in all +6.0."
+            in words
+        )
+        assert (
+            "1,200 limit orders: 92.4 % filled, −5.0 basis points from the close decided on, fees 1.0, the rest ran away"
+            " by +141.6; in all +7.1." in words
+        )
         assert re.search(r"TrendFollower 17 (trades gross )?\+951 (costs )?112 (net )?\+839", words)
         assert "long" in words and "AAPL" in words and "+800" in words and "+900" in words
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, Table, Text, func, text
+from sqlalchemy import Column, ForeignKey, Index, Numeric, Table, Text, func, text
 
 from agents.adapters.database.tables.columns import (
     MOMENT,
@@ -29,8 +29,12 @@ orders = Table(
     recorded_at(),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
     Column(
-        "kind", Text, comment="market, stop, or adopted (placed by others); empty before version 0022 of the schema"
+        "kind",
+        Text,
+        comment="market, limit, chase (rests, then crosses), stop, or adopted (placed by others); empty before version"
+        " 0022 of the schema",
     ),
+    Column("limit_price", Numeric, comment="at which a limit or chase order rests"),
     check("side_known", "side IN ('buy', 'sell')"),
     check("quantity_positive", "quantity > 0"),
     check(
@@ -38,14 +42,15 @@ orders = Table(
         "state IN ('intent', 'sending', 'unknown', 'acked', 'partial', 'filled', 'cancelled', 'expired', 'rejected',"
         " 'not_placed')",
     ),
-    check("kind_known", "kind IN ('market', 'stop', 'adopted')"),
+    check("kind_known", "kind IN ('market', 'limit', 'chase', 'stop', 'adopted')"),
+    check("limit_price_fits", "(limit_price IS NOT NULL) = (coalesce(kind, '') IN ('limit', 'chase'))"),
     Index("ix_orders_state", "state"),
     Index(
         "uq_orders_decision",
         "decision_time",
         "symbol",
         unique=True,
-        postgresql_where=text("kind IS NULL OR kind = 'market'"),
+        postgresql_where=text("kind IS NULL OR kind IN ('market', 'limit', 'chase')"),
     ),
     Index("uq_orders_stop", "decision_time", "symbol", unique=True, postgresql_where=text("kind = 'stop'")),
 )
