@@ -37,6 +37,8 @@ class AlpacaServer:
         self.by_worth = set()
         """Client ids of orders of so much money, which name no quantity."""
         self.thaw = threading.Event()
+        self.others = []
+        """Rows of its activities that are no executions: (day, activity, amount, symbol)."""
 
     def __enter__(self):
         server = self
@@ -76,6 +78,8 @@ class AlpacaServer:
                 return 200, {"timestamp": _moment(at_ms), "is_open": True}
             if path == "/v2/account/activities/FILL":
                 return 200, self._fills(query, at_ms)
+            if path == "/v2/account/activities":
+                return 200, self._others(query)
             if path == "/v2/orders" and method == "GET":
                 return 200, self._orders(query, at_ms)
             if path == "/v2/orders":
@@ -155,6 +159,20 @@ class AlpacaServer:
             }
             for trade in found[: int(query.get("page_size", 100))]
         ]
+
+    def pay(self, activity, amount, symbol=""):
+        """Money comes, or goes where it is negative, today."""
+        self.account.move("USD", Decimal(amount))
+        self.others.append((f"{self.clock.now():%Y-%m-%d}", activity, amount, symbol))
+
+    def _others(self, query):
+        rows = [
+            {"id": f"{day}::{k:04d}", "activity_type": activity, "date": day, "net_amount": amount, "symbol": symbol}
+            for k, (day, activity, amount, symbol) in enumerate(self.others)
+            if activity in query["activity_types"].split(",") and day >= query["after"][:10]
+        ]
+        rows = [row for row in rows if row["id"] > query.get("page_token", "")]
+        return rows[: int(query["page_size"])]
 
     def _shown(self, order):
         return {

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol, get_args
 
-FlowKind = Literal["deposit", "withdrawal", "ramp", "interest", "borrow", "funding", "dividend"]
+FlowKind = Literal["deposit", "withdrawal", "ramp", "interest", "borrow", "funding", "dividend", "fee"]
 FlowSource = Literal["person", "exchange", "rule"]
 FLOW_KINDS: tuple[FlowKind, ...] = get_args(FlowKind)
 CAPITAL: tuple[FlowKind, ...] = ("deposit", "withdrawal", "ramp")

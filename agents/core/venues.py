@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, Protocol
 
-from agents.core.cash_flows import NewFlow
+from agents.core.cash_flows import FlowKind, NewFlow
 from agents.core.orders import Fill, Order, OrderState, Side
 from agents.core.ports import Broker
 
@@ -47,13 +47,22 @@ class Holdings:
 
 
 class MoneyMove(NamedTuple):
-    """A finished deposit (positive) or withdrawal of a currency, by the venue's own id, as the venue tells of it; what
-    a withdrawal cost is in it."""
+    """A finished deposit (positive) or withdrawal of a currency, what it cost in it, or interest or a fee, by the
+    venue's own id, as the venue tells of it."""
 
     key: str
+    kind: FlowKind
     currency: str
     amount: Decimal
     at: datetime
+
+
+class Dividends(NamedTuple):
+    """Of one stock: all the cash, how many times it came, and when last."""
+
+    cash: Decimal
+    times: int
+    newest: datetime
 
 
 class VenueBroker(Broker, Protocol):
@@ -70,6 +79,10 @@ class VenueBroker(Broker, Protocol):
 
     def moves(self, currency: str, since: datetime) -> Sequence[MoneyMove]:
         """Deposits and withdrawals of a currency since then, oldest first; none where the venue tells of none."""
+        ...
+
+    def dividends(self, since: datetime) -> Mapping[str, Decimal]:
+        """What the venue has paid of them since then, by symbol; empty where it tells of none."""
         ...
 
     def resolved(self) -> Sequence[tuple[Order, OrderState]]:
@@ -121,6 +134,10 @@ class Reconciliation(Protocol):
     def told_until(self) -> datetime:
         """Deposits and withdrawals up to then are in the books, or are not the desk's: the first look, or the newest
         word of a person about the desk's cash. Only after a first look."""
+        ...
+
+    def dividends(self, since: datetime) -> Mapping[str, Dividends]:
+        """Those in the desk's books since then, each from the day on which it went ex, by symbol."""
         ...
 
     def book(self, flows: Sequence[NewFlow]) -> int:

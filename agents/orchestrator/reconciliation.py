@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from agents.core.cash_flows import NewFlow
@@ -30,6 +30,9 @@ WHOLE_EVERY_S = 900.0
 ATTEMPTS = 3
 NOTHING = Decimal("0.00000100")
 """Amounts of a currency so small are rounding: exchanges keep eight decimals, and round each product."""
+CENT = Decimal("0.01")
+PAID_WITHIN = timedelta(days=60)
+"""A dividend that is not paid so long after it went ex is a difference."""
 ZERO = Decimal(0)
 Found = dict[tuple[BreakKind, str], tuple[Decimal, Decimal]]
 
@@ -90,7 +93,7 @@ class Reconciler:
             log_event(logger, "order resolved", order=order.client_order_id, state=state)
             journal.record_outcomes(at, [answer])
         working = journal.open_orders()
-        holdings = None if working else self._at_a_glance(ledger)
+        holdings = None if working else self._at_a_glance(ledger, at)
         if holdings is None:
             holdings = next((seen for _ in range(ATTEMPTS) if (seen := self._venue.holdings()) is not None), None)
             self._whole_at_s = self._clock.monotonic_s()
@@ -98,7 +101,7 @@ class Reconciler:
             raise ServiceError("the account changes while it is looked at")
         if self._record.outside() is None:
             self._begin(holdings, ledger, at)
-        found = self._differences(holdings, ledger)
+        found = self._differences(holdings, ledger, at)
         told = self._book_told(found, at)
         self._record.note(found, at)
         asked = [b for b in self._record.breaks() if b.asked is not None and (b.kind, b.name) in found]
@@ -110,6 +113,23 @@ class Reconciler:
         self._standing = _Standing(True, frozenset(name for _, name in found), frozenset(unresolved))
         return told or bool(asked)
 
+    def _allow_for_dividends(self, found: Found, at: datetime) -> None:
+        """Count dividends that are on their way as there: the books have them from the day they go ex, the venue when
+        it pays them, in whole cents."""
+        difference, since = found.get(("cash", self._quote)), self._record.told_until()
+        if difference is None or not (booked := self._record.dividends(since)):
+            return
+        paid, owed = self._venue.dividends(since), ZERO
+        for symbol, of_stock in booked.items():
+            missing = of_stock.cash - paid.get(symbol, ZERO)
+            on_its_way = missing > 0 and at - of_stock.newest < PAID_WITHIN
+            owed += missing if on_its_way or abs(missing) <= CENT * of_stock.times else ZERO
+        ours, theirs = difference
+        if abs(theirs + owed - ours) <= NOTHING:
+            del found["cash", self._quote]
+        else:
+            found["cash", self._quote] = ours, theirs + owed
+
     def _book_told(self, found: Found, at: datetime) -> bool:
         """Where cash differs, book what the venue tells was deposited or withdrawn, and take it off the difference (the
         desk takes it before its next bar); whether there was any."""
@@ -117,7 +137,10 @@ class Reconciler:
         if difference is None:
             return False
         told = self._venue.moves(self._quote, self._record.told_until())
-        flows = [self._flow(move.amount, f"told by the exchange: {move.key}", move.key, move.at) for move in told]
+        flows = [
+            replace(self._flow(move.amount, f"told by the exchange: {move.key}", move.key, move.at), kind=move.kind)
+            for move in told
+        ]
         if not flows or not self._record.book(flows):
             return False
         ours, theirs = difference
@@ -140,13 +163,13 @@ class Reconciler:
             key=key,
         )
 
-    def _at_a_glance(self, ledger: Ledger) -> Holdings | None:
+    def _at_a_glance(self, ledger: Ledger, at: datetime) -> Holdings | None:
         """The account's totals alone, where they are what the books say and orders of others were looked for lately."""
         recent = self._whole_at_s is not None and self._clock.monotonic_s() - self._whole_at_s < WHOLE_EVERY_S
         if not recent or not self._standing.ready or self._standing.blocked or self._record.outside() is None:
             return None
         holdings = Holdings(totals=self._venue.balances(), unbooked=(), foreign=())
-        return None if self._differences(holdings, ledger) else holdings
+        return None if self._differences(holdings, ledger, at) else holdings
 
     def _begin(self, holdings: Holdings, ledger: Ledger, at: datetime) -> None:
         """The first look: whatever the account holds beyond the desk's is not the desk's."""
@@ -182,7 +205,7 @@ class Reconciler:
                 amounts[currency] -= amount
         return amounts
 
-    def _differences(self, holdings: Holdings, ledger: Ledger) -> Found:
+    def _differences(self, holdings: Holdings, ledger: Ledger, at: datetime) -> Found:
         """By kind and name: (ours, theirs)."""
         found: Found = {}
         expected = self._expected(holdings, ledger, self._record.outside() or {})
@@ -195,6 +218,7 @@ class Reconciler:
         for order in holdings.foreign:
             if order.works:
                 found["order", order.symbol] = ZERO, order.quantity
+        self._allow_for_dividends(found, at)
         return found
 
     def _settle(self, broken: Break, holdings: Holdings, at: datetime) -> None:

@@ -12,7 +12,7 @@ depends_on = None
 
 MOMENT = sa.DateTime(timezone=True)
 MONEY = sa.Numeric(28, 8)
-KINDS = ("deposit", "withdrawal", "ramp", "interest", "borrow", "funding", "dividend")
+KINDS = ("deposit", "withdrawal", "ramp", "interest", "borrow", "funding", "dividend", "fee")
 MAY_CHANGE = ("taken_at", "obeyed_after", "units", "refused")
 V_UNITS = """
     WITH known AS (

@@ -22,7 +22,7 @@ from agents.core.ports import Arrival
 from agents.core.settings import Settings, load_settings
 from agents.wiring.venue import require_tradable
 from tests.alpaca_server import AlpacaServer
-from tests.daemons import HandClock, day, line, moment, running, walk
+from tests.daemons import HEAD, HandClock, day, line, moment, running, walk
 from tests.exchange import KEY, SECRET, recorded
 from tests.program import call
 from tests.terminal import Terminal
@@ -65,17 +65,22 @@ def trading(folder, *faults):
             yield desk
 
 
-def bars(desk, first, last):
+def bars(desk, first, last, dividend=0.0):
+    """Days from `first` to before `last`; on the last one all shares go without the next dividend."""
     for symbol in SYMBOLS:
-        desk.write(f"{symbol}.csv", "".join(line(symbol, day(t), PRICES[symbol][t]) for t in range(first, last)))
+        path = desk.folder / f"{symbol}.csv"
+        rows = [f"{line(symbol, day(t), PRICES[symbol][t]).rstrip()},0\n" for t in range(first, last)]
+        rows[-1] = rows[-1][:-2] + f"{dividend}\n"
+        text = path.read_text() if path.exists() else HEAD.rstrip() + ",dividend\n"
+        path.write_text(text + "".join(rows))
 
 
-def trade(desk, restart_at=None):
-    """Day by day, each bar at its close; how many turns failed."""
+def trade(desk, restart_at=None, each_day=lambda _t: 0.0):
+    """Day by day, each bar at its close, with the dividend that `each_day` says; how many turns failed."""
     failed = 0
     for t in range(WARM_UP - 1, WARM_UP + DAYS):
         desk.clock.sleep_s((moment(t, 21, 1) - desk.clock.now()).total_seconds())
-        bars(desk, 0 if t == WARM_UP - 1 else t, t + 1)
+        bars(desk, 0 if t == WARM_UP - 1 else t, t + 1, each_day(t))
         for _ in range(8):
             try:
                 desk.turn(40.0)
@@ -147,6 +152,23 @@ def test_the_desk_and_alpaca_agree(tmp_path, case):
         end(desk)
         assert agrees(desk) > 1
         assert met >= sum(fault.count for fault in faults), "there was something to survive"
+
+
+def test_dividends_and_fees_are_no_difference_and_hold_no_purchase_up(tmp_path):
+    """Seen: from the day a dividend goes ex until Alpaca pays it nothing could be bought."""
+    with trading(tmp_path) as desk:
+        booked = "SELECT sum(cash) FROM corporate_actions WHERE kind = 'dividend'"
+
+        def each_day(t):
+            if t == WARM_UP + 10:
+                desk.server.pay("DIV", f"{desk.scalar(booked):.2f}", "MSFT")  # in whole cents
+                desk.server.pay("FEE", "-0.03")
+            return 0.123 if t == WARM_UP + 8 else 0.0
+
+        trade(desk, each_day=each_day)
+        assert desk.scalar(booked) % Decimal("0.01") != 0, "cents are not all of it"
+        assert desk.rows("SELECT name FROM reconciliation_breaks") == []
+        assert desk.rows("SELECT kind, amount FROM cash_flows") == [("fee", Decimal("-0.03"))]
 
 
 def test_an_account_is_connected_with_a_key_that_is_typed(tmp_path):

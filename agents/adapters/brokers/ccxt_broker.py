@@ -220,16 +220,20 @@ class CcxtBroker:
         except (DataError, ServiceError, SettingsError) as error:  # a key may not be allowed to ask: a break stays one
             log_event(logger, "deposits are not told", level=logging.WARNING, why=error)
             return []
-        names = {True: "deposit", False: "withdrawal"}
+        kinds = [move.kind or ("deposit" if move.amount > 0 else "withdrawal") for move in found]
         return [
             MoneyMove(
-                key=f"{self._account.name}-{names[move.amount > 0]}-{move.move_id}",
+                key=f"{self._account.name}-{kind}-{move.move_id}",
+                kind=kind,
                 currency=move.currency,
                 amount=move.amount,
                 at=datetime.fromtimestamp(move.time_ms / 1000, UTC),
             )
-            for move in found
+            for kind, move in zip(kinds, found, strict=True)
         ]
+
+    def dividends(self, since: datetime) -> dict[str, Decimal]:
+        return self._account.dividends(round(since.timestamp() * 1000))
 
     # ------------------------------------------------------------ inside
 

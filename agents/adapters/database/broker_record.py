@@ -15,7 +15,7 @@ from agents.adapters.database.journal import PostgresJournal
 from agents.core.cash_flows import NewFlow
 from agents.core.clock import require_utc
 from agents.core.orders import Order, OrderState
-from agents.core.venues import Break, BreakKind, ForeignOrder, adopted_id
+from agents.core.venues import Break, BreakKind, Dividends, ForeignOrder, adopted_id
 
 _BREAKS = "SELECT id, kind, name, ours, theirs, asked, coalesce(reason, '') FROM reconciliation_breaks"
 _NOTE = """
@@ -36,6 +36,10 @@ WHERE p.currency <> split_part(f.symbol, '/', 1) GROUP BY 1, 2
 _TOLD_UNTIL = """
 SELECT greatest(max(updated_at), (SELECT max(time) FROM cash_flows WHERE source = 'person' AND key LIKE 'adopted-%'))
 FROM broker_outside
+"""
+_DIVIDENDS = """
+SELECT symbol, sum(cash) AS cash, count(*) AS times, max(time) AS newest FROM corporate_actions
+WHERE kind = 'dividend' AND time > :since GROUP BY symbol
 """
 _RESERVED = """
 SELECT coalesce(-sum(amount), 0) FROM cash_flows WHERE kind = 'ramp' AND taken_at IS NOT NULL AND refused IS NULL
@@ -87,6 +91,11 @@ class PostgresBrokerRecord:
     def told_until(self) -> datetime:
         with transaction(self._engine) as connection:
             return require_utc(connection.execute(text(_TOLD_UNTIL)).scalar_one(), "told_until")
+
+    def dividends(self, since: datetime) -> Mapping[str, Dividends]:
+        with transaction(self._engine) as connection:
+            rows = connection.execute(text(_DIVIDENDS), {"since": since}).all()
+        return {row.symbol: Dividends(row.cash, row.times, require_utc(row.newest, "dividends")) for row in rows}
 
     def book(self, flows: Sequence[NewFlow]) -> int:
         with self._journal.writer.transaction() as connection:

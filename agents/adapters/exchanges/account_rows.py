@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from agents.core.cash_flows import FlowKind
+
 
 class VenueOrder(NamedTuple):
     """An order as the exchange shows it; `status` as ccxt says: open, closed, canceled, expired, rejected."""
@@ -35,12 +37,13 @@ class VenueTrade(NamedTuple):
 
 
 class VenueMove(NamedTuple):
-    """A deposit (positive) or a withdrawal, with its cost, that the exchange says is done."""
+    """A deposit (positive) or a withdrawal, with its cost, that the exchange says is done; or what `kind` says."""
 
     move_id: str
     currency: str
     amount: Decimal
     time_ms: int
+    kind: FlowKind | None = None
 
 
 def move_of(row: Mapping[str, Any], *, withdrawn: bool) -> VenueMove | None:

@@ -103,6 +103,10 @@ class PrivateAccount(PublicPrices):
         known = {move.move_id: move for move in found if move.currency == currency and move.time_ms > since_ms}
         return sorted(known.values(), key=lambda move: (move.time_ms, move.move_id))
 
+    def dividends(self, _since_ms: int) -> dict[str, Decimal]:
+        """Coins pay none."""
+        return {}
+
     def orders(self, symbol: str, since_ms: int) -> list[VenueOrder]:
         """Orders placed since then, each once, and all that still work."""
         has = self._exchange.has

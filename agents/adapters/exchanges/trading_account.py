@@ -35,6 +35,10 @@ class TradingAccount(Protocol):
         """Deposits and withdrawals since then that are done, oldest first, as far as the venue tells of them."""
         ...
 
+    def dividends(self, since_ms: int, /) -> dict[str, Decimal]:
+        """What was paid since then, by stock; empty where the venue tells of none."""
+        ...
+
     def orders(self, symbol: str, since_ms: int) -> Sequence[VenueOrder]:
         """Orders placed since then, each once, and all that still work. DataError where the symbol is gone."""
         ...

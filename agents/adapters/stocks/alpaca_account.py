@@ -6,10 +6,10 @@ are refused when they come twice; the other's client talks to a program with a w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.adapters.exchanges.account_keys import AccountKey
 from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade
@@ -17,6 +17,7 @@ from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.private_account import OrderRefusedError, OrderUnknownError
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, Terms
 from agents.adapters.stocks.alpaca_requests import AlpacaRequests
+from agents.core.cash_flows import FlowKind
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.orders import Order
@@ -33,6 +34,19 @@ ENDS: Mapping[str, str] = {
     "rejected": "rejected",
 }
 """Alpaca's words for how an order ended -> those of `VenueOrder`; in every other state it may still be filled."""
+MOVES: Mapping[str, FlowKind] = {"FEE": "fee", "INT": "interest"}
+DIVIDENDS = ("DIV", "DIVCGL", "DIVCGS", "DIVNRA", "DIVROC", "DIVTXEX", "DIVFT")
+"""Its words for money that comes and goes; the parts of a dividend, taxes on it among them."""
+
+
+class _Activity(NamedTuple):
+    """Money that came (positive) or went on a day, whose beginning in UTC is `day_ms`."""
+
+    id: str
+    activity: str
+    symbol: str
+    amount: Decimal
+    day_ms: int
 
 
 class AlpacaAccount:
@@ -56,9 +70,35 @@ class AlpacaAccount:
         held = self._requests.ask(lambda rows: {r["symbol"]: Decimal(r["qty"]) for r in rows}, "/positions")
         return {CURRENCY: self._requests.ask(lambda row: Decimal(row["cash"]), "/account"), **held}
 
-    def moves(self, _currency: str, _since_ms: int) -> list[VenueMove]:
-        """Nothing is asked here: what comes and goes at the broker is a difference that a person settles."""
-        return []
+    def moves(self, currency: str, since_ms: int) -> list[VenueMove]:
+        """Money that came or went otherwise than by orders and dividends, oldest first. Alpaca names the day only: that
+        of the last look is not told again, as it may have been in it."""
+        return [
+            VenueMove(
+                move_id=row.id, currency=currency, amount=row.amount, time_ms=row.day_ms, kind=MOVES.get(row.activity)
+            )
+            for row in self._activities(("CSD", "CSW", "JNLC", *MOVES), since_ms)
+        ]
+
+    def dividends(self, since_ms: int) -> dict[str, Decimal]:
+        """What was paid since then, by stock, taxes taken off."""
+        paid: dict[str, Decimal] = {}
+        for row in self._activities(DIVIDENDS, since_ms):
+            paid[row.symbol] = paid.get(row.symbol, Decimal(0)) + row.amount
+        return paid
+
+    def _activities(self, activities: Sequence[str], since_ms: int) -> list[_Activity]:
+        """Those of days after the one that `since_ms` is in, each once, oldest first."""
+        found: dict[str, _Activity] = {}
+        asked: dict[str, object] = {"activity_types": ",".join(activities), "after": _moment(since_ms)}
+        asked |= {"direction": "asc", "page_size": FILLS_PAGE}
+        for _ in range(MOST_PAGES):
+            page = self._requests.ask(_activity_rows, "/account/activities", asked)
+            found |= {row.id: row for row in page if row.day_ms > since_ms}
+            if len(page) < FILLS_PAGE:
+                return sorted(found.values(), key=lambda row: (row.day_ms, row.id))
+            asked["page_token"] = page[-1].id
+        raise ExchangeAwayError(f"alpaca has more than {MOST_PAGES * FILLS_PAGE} rows since {asked['after']}")
 
     def orders(self, symbol: str, since_ms: int) -> list[VenueOrder]:
         """Orders placed since then, each once, and all that still work."""
@@ -213,6 +253,19 @@ def _trades(rows: Any) -> list[VenueTrade]:
             fee=Decimal(0),  # of orders there is none; what authorities ask for is taken at the day's end
             fee_currency=CURRENCY,
             time_ms=_ms(row["transaction_time"]),
+        )
+        for row in rows
+    ]
+
+
+def _activity_rows(rows: Any) -> list[_Activity]:
+    return [
+        _Activity(
+            id=str(row["id"]),
+            activity=str(row["activity_type"]),
+            symbol=str(row.get("symbol") or ""),
+            amount=Decimal(row["net_amount"]),
+            day_ms=_ms(f"{row['date']}T00:00:00+00:00"),
         )
         for row in rows
     ]

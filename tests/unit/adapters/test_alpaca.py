@@ -205,6 +205,29 @@ def test_books_of_many_pages_are_read_whole(monkeypatch):
         assert (it.held(), len(it.record.fills)) == (11, 11)
 
 
+def test_money_that_came_or_went_is_told_and_dividends_by_stock(monkeypatch):
+    monkeypatch.setattr(alpaca_account, "FILLS_PAGE", 2)
+    with desk() as it:
+        it.server.pay("CSD", "100")  # on the day of the last look: it may have been seen
+        since = it.clock.now()
+        it.clock.sleep_s(86_400.0)
+        for row in (
+            ("DIV", "8.88", "AAPL"),
+            ("DIVNRA", "-1.33", "AAPL"),
+            ("FEE", "-0.03"),
+            ("CSW", "-50"),
+            ("INT", "0.4"),
+        ):
+            it.server.pay(*row)
+        it.clock.sleep_s(86_400.0)
+        it.server.pay("DIV", "2", "MSFT")
+        assert it.broker.dividends(since) == {"AAPL": D("7.55"), "MSFT": D(2)}
+        told = it.broker.moves("USD", since)
+        kinds = [(move.kind, move.amount) for move in told]
+        assert kinds == [("fee", D("-0.03")), ("withdrawal", D(-50)), ("interest", D("0.4"))]
+        assert len({move.key for move in told}) == 3
+
+
 def test_what_the_account_may_do_is_told():
     with desk() as it:
         assert it.venue.rights() == (True, None)
