@@ -127,6 +127,9 @@ class AlpacaServer:
             "quantity": wanted["qty"],
             "newClientOrderId": wanted["client_order_id"],
         }
+        assert (wanted["type"] == "limit") == ("limit_price" in wanted)
+        if "limit_price" in wanted:
+            asked["price"] = wanted["limit_price"]
         return self.account.place(asked, at_ms)
 
     def _orders(self, query, at_ms):
@@ -184,7 +187,7 @@ class AlpacaServer:
             "qty": None if order.client_id in self.by_worth else f"{order.quantity:f}",
             "filled_qty": f"{order.executed:f}",
             "side": order.side.lower(),
-            "type": "market",
+            "type": "market" if order.price is None else "limit",
             "time_in_force": "day",
             "status": STATUSES[order.status],
         }

@@ -186,16 +186,18 @@ class AlpacaAccount:
     # ------------------------------------------------------------ orders
 
     def place(self, order: Order, quantity: Decimal) -> VenueOrder:
-        """Send a market order, for the session that is open or else the next one, once. OrderRefusedError,
-        OrderUnknownError."""
+        """Send an order, at the market or at its limit, for the session that is open or else the next one, once.
+        OrderRefusedError, OrderUnknownError."""
         wanted = {
             "symbol": order.symbol,
             "qty": f"{quantity:f}",
             "side": order.side,
-            "type": "market",
+            "type": "market" if order.limit_price is None else "limit",
             "time_in_force": "day",
             "client_order_id": order.client_order_id,
         }
+        if order.limit_price is not None:
+            wanted["limit_price"] = f"{order.limit_price:f}"
         placed = self._requests.send(_order, "/orders", wanted)
         if placed.client_id != order.client_order_id:
             raise OrderUnknownError("alpaca answers with another order")

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import ROUND_DOWN
 from decimal import Decimal as D
 
 import pytest
@@ -154,6 +155,19 @@ def test_a_stock_of_whole_shares_is_ordered_in_whole_shares():
         assert [placed.quantity for placed in it.account.orders.values()] == [D(2)]
         assert [trade.symbol for trade in it.venue.trades("MSFT", 0)] == ["MSFT"]
         assert it.venue.trades(STOCK, 0) == []
+
+
+def test_an_order_at_a_limit_waits_for_its_price_and_is_taken_back():
+    """Seen: sent at the market."""
+    with desk() as it:
+        price = (it.venue.last_price(STOCK) * D("0.5")).quantize(D("0.001"))
+        order = replace(it.order("3"), kind="limit", limit_price=price)
+        it.record.orders[order.client_order_id] = order, "sending"
+        it.record.take(it.broker.place([order]))
+        (placed,) = it.account.orders.values()
+        assert (placed.price, placed.works) == (price.quantize(D("0.01"), ROUND_DOWN), True)
+        it.poll(60.0)
+        assert (it.state(), it.held()) == ("expired", 0)
 
 
 def test_a_stock_that_is_not_tradable_or_not_known_takes_no_order():
