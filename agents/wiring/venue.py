@@ -60,9 +60,9 @@ def require_tradable(settings: Settings) -> None:
     if not symbols or any(("/" in symbol) == stocks for symbol in symbols) or len(set(map(quote_of, symbols))) > 1:
         needed = 'stocks, such as ["AAPL", "MSFT"]' if stocks else 'one quote, such as ["BTC/USDT", "ETH/USDT"]'
         raise SettingsError(f"desk.broker = '{settings.desk.broker}' needs data.symbols of {needed}")
-    if stocks and settings.execution.order_type != "market":
+    if stocks and settings.execution.order_type == "chase":  # it would be taken back before a session opens
         raise SettingsError(
-            f"desk.broker = '{settings.desk.broker}' sends market orders only: execution.order_type = 'market'"
+            f"desk.broker = '{settings.desk.broker}' chases nothing: execution.order_type = 'market' or 'limit'"
         )
     if settings.risk.allow_short or settings.execution.leverage != 1.0:
         profile = "stocks" if stocks else "crypto-spot"

@@ -205,6 +205,7 @@ def test_an_account_is_connected_with_a_key_that_is_typed(tmp_path):
 
 WRONG = {
     "a pair": ({"data": {"symbols": ("BTC/USDT",)}}, "stocks, such as"),
+    "a chase": ({"data": {"symbols": ("AAPL",)}, "execution": {"order_type": "chase"}}, "'market' or 'limit'"),
     "short sales": ({"data": {"symbols": ("AAPL",)}, "risk": {"allow_short": True}}, "desk.profile = 'stocks'"),
 }
 
@@ -212,13 +213,8 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_alpaca_does_not_trade_is_refused_at_the_start(case):
     sections, words = WRONG[case]
-    settings = Settings(**{"desk": {"broker": "alpaca"}, "risk": {"allow_short": False}} | sections)
-    require_tradable(replace_symbols(settings))
+    usual = {"desk": {"broker": "alpaca"}, "risk": {"allow_short": False}, "data": {"symbols": ("AAPL",)}}
+    require_tradable(Settings(**usual, execution={"order_type": "limit"}))
+    settings = Settings(**usual | sections)
     with pytest.raises(SettingsError, match=words):
         require_tradable(settings)
-
-
-def replace_symbols(settings):
-    """The same with what it trades."""
-    data = settings.data.model_copy(update={"symbols": ("AAPL",)})
-    return settings.model_copy(update={"data": data, "risk": settings.risk.model_copy(update={"allow_short": False})})
