@@ -25,7 +25,7 @@ from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
 from agents.core.profiles import OURS
 from agents.core.settings import DataSettings, Settings, load_settings
-from agents.core.symbols import currency_of
+from agents.core.symbols import UNSAID, currency_of
 from agents.trading.names import chosen_names
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import connect_to_read, services_of
@@ -211,7 +211,9 @@ def _calendar(settings: Settings) -> Finding:
 def _currency(settings: Settings) -> Finding:
     """A desk's money is in one currency; symbols of two would end the daemon at its start."""
     try:
-        return Finding("currency", True, f"all prices are in {currency_of(settings.data.symbols)}")
+        currency = currency_of(settings.data.symbols)
+        unsaid = "no symbol names a currency; all prices are taken to be in the same one"
+        return Finding("currency", True, unsaid if currency == UNSAID else f"all prices are in {currency}")
     except ValueError as error:
         return Finding("currency", False, f"data.symbols: {error}")
 

@@ -11,6 +11,8 @@ EURUSD=X, BTC/USD@kraken. None of them means anything in SQL, HTML, JSON, a Redi
 none but ^ comes first, so that no spreadsheet takes a symbol for a formula and no program for an option."""
 EVERY_SYMBOL = "*"
 """Stands for every symbol in a series that is about the whole market."""
+UNSAID = "cash"
+"""The currency of symbols that name none."""
 _SYMBOL = re.compile(SYMBOL_PATTERN.removesuffix("$"))
 
 
@@ -45,7 +47,7 @@ def desk_symbol(text: str, aliases: Mapping[str, str]) -> str:
 
 
 def currency_of(symbols: Iterable[str]) -> str:
-    """The one currency that these are priced in, by the pairs among them; "cash" where none says it. ValueError where
+    """The one currency that these are priced in, by the pairs among them; `UNSAID` where none says it. ValueError where
     they say several: a desk's money, its limits and its returns are in one."""
     quotes: dict[str, str] = {}
     for symbol in symbols:
@@ -58,4 +60,4 @@ def currency_of(symbols: Iterable[str]) -> str:
             f"{first} is priced in {one} and {second} in {other}; a desk has one currency: take one of them out of its"
             " symbols, or make a desk of its own for it (quorum desk new NAME)"
         )
-    return next(iter(quotes), "cash")
+    return next(iter(quotes), UNSAID)

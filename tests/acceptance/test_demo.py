@@ -331,6 +331,7 @@ def test_services_and_doctor(folder, demo):
     assert {check["check"] for check in checks} == {
         "python",
         "settings",
+        "currency",
         "disk",
         "clock",
         "programs",
