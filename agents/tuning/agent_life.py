@@ -181,12 +181,19 @@ def changes_due(
     for name in sorted({*lives, *listed}):
         life = lives.get(name) or Life(agent=name, state="candidate", since=at, listed="none", actor="")
         case = Case(life, listed.get(name, "none"), adds.get(name), at, rules)
-        rule = next((r for r in _FROM.get(life.state, ()) if r.holds(case)), None)
+        rule = _first_that_holds(case)
         if rule is None or (rule.who == TUNER and rule.after == "retired" and trading <= LEAST_LEFT):
             continue
         trading -= rule.after == "retired" and life.state in LISTENED_TO
         changes.append(_change(case, rule.after, rule.words(rules), rule.who))
     return changes
+
+
+def _first_that_holds(case: Case) -> Rule | None:
+    for rule in _FROM.get(case.life.state, ()):
+        if rule.holds(case):
+            return rule
+    return None
 
 
 def persons_change(

@@ -260,7 +260,7 @@ def test_causes_sum_to_the_change_and_evidence_is_plain():
     for before, after, parts in zip(previous, made.weights, made.causes, strict=True):
         assert tuple(parts) == CAUSES
         assert sum(parts.values()) == pytest.approx(after - before, abs=1e-12)
-    told = json.loads(json.dumps(made.evidence))
+    told = json.loads(json.dumps(dict(made.evidence)))
     assert [set(one) for one in told["beliefs"]] == [{"mean", "low", "high", "better"}] * 5
     assert {"share_differing", "expected_gain", "active_risk", "price", "from_replay", "largest_wish"} <= set(told)
     assert all(one.low <= one.high for one in made.beliefs.agents)
