@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from agents.adapters.brokers.ccxt_broker import CcxtBroker
+from agents.adapters.brokers.account_broker import AccountBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.stocks.alpaca_account import ALPACA
@@ -37,7 +37,7 @@ def desk_at_venue(
     record = PostgresBrokerRecord(journal, journal.writer.engine)
     last = journal.last()
     passive = timedelta(seconds=settings.execution.passive_share * INTERVALS_S[settings.data.interval])
-    venue = CcxtBroker(account, record, symbols, clock.now() if last is None else last.time, clock)
+    venue = AccountBroker(account, record, symbols, clock.now() if last is None else last.time, clock)
     reconciler = Reconciler(venue, record, symbols, clock)
     reconciled = ReconciledBroker(guarded(venue), reconciler, journal, clock)
     broker = PriceDistance(reconciled, settings.risk.limits.price_distance, account.last_price)

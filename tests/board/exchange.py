@@ -3,7 +3,7 @@ daemon, TimescaleDB and ccxt's class are real."""
 
 from tests.board.cases import answered_by
 
-_BROKER, _DESK = "tests/unit/adapters/test_ccxt_broker.py", "tests/integration/test_exchange_orders.py"
+_BROKER, _DESK = "tests/unit/adapters/test_account_broker.py", "tests/integration/test_exchange_orders.py"
 _KEYS, _LIMITS = "tests/integration/test_keys.py", "tests/unit/pipeline/test_risk_limits.py"
 _PRICES, _STREAM = "tests/integration/test_live_prices.py", "tests/unit/adapters/test_candle_stream.py"
 _SCHEMA = "tests/integration/test_schema.py"

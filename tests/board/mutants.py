@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "an order whose answer is lost is sent again",
-        "agents/adapters/brokers/ccxt_broker.py",
+        "agents/adapters/brokers/account_broker.py",
         """error=error
             )
             return _outcome(order, "unknown", str(error))""",
@@ -85,7 +85,7 @@ MUTANTS = (
     ),
     Mutant(
         "an order that the exchange does not know yet was never placed",
-        "agents/adapters/brokers/ccxt_broker.py",
+        "agents/adapters/brokers/account_broker.py",
         "return now_s - self._missing_since_s.setdefault(key, now_s) >= GRACE_S",
         "return True",
         ("F03",),
@@ -141,7 +141,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer to a cancel counts as a cancel",
-        "agents/adapters/brokers/ccxt_broker.py",
+        "agents/adapters/brokers/account_broker.py",
         'raise ServiceError(f"whether {order.client_order_id} was taken back is not known: {error}") from None',
         "return True",
         ("F09",),

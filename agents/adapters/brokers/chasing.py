@@ -16,7 +16,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from agents.adapters.brokers.venue_books import crossing_id
-from agents.adapters.exchanges.private_account import OrderLimitedError, OrderRefusedError
+from agents.adapters.exchanges.order_errors import OrderLimitedError, OrderRefusedError
 from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.clock import Clock
 from agents.core.errors import ServiceError

@@ -15,6 +15,12 @@ from typing import Any
 from agents.adapters.exchanges.account_keys import AccountKey
 from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade, move_of, order_of, trade_of
 from agents.adapters.exchanges.key_rights import QUESTIONS, KeyRights
+from agents.adapters.exchanges.order_errors import (
+    OrderFormError,
+    OrderLimitedError,
+    OrderRefusedError,
+    OrderUnknownError,
+)
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, words_of
 from agents.core.clock import Clock
 from agents.core.errors import ServiceError, SettingsError
@@ -22,22 +28,6 @@ from agents.core.orders import Order
 
 PAGE_ROWS = 500
 MOST_PAGES = 200
-
-
-class OrderRefusedError(ServiceError):
-    """The exchange says that it did not take the order, and why."""
-
-
-class OrderFormError(OrderRefusedError):
-    """It did not take it for its form: steps, least amounts, a market that is closed. These may have changed."""
-
-
-class OrderLimitedError(OrderRefusedError):
-    """It asks to be left alone for a while, and has not looked at the order."""
-
-
-class OrderUnknownError(ServiceError):
-    """Nobody knows whether the exchange took the order."""
 
 
 class PrivateAccount(PublicPrices):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from agents.adapters.exchanges.account_keys import AccountKey
 from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade
 from agents.adapters.exchanges.key_rights import KeyRights
-from agents.adapters.exchanges.private_account import OrderRefusedError, OrderUnknownError
+from agents.adapters.exchanges.order_errors import OrderRefusedError, OrderUnknownError
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, Terms
 from agents.adapters.stocks.alpaca_requests import AlpacaRequests
 from agents.core.cash_flows import FlowKind

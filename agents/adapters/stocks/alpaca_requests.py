@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from agents.adapters.exchanges.account_keys import AccountKey
-from agents.adapters.exchanges.private_account import (
+from agents.adapters.exchanges.order_errors import (
     OrderFormError,
     OrderLimitedError,
     OrderRefusedError,

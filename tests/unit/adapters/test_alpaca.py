@@ -12,12 +12,12 @@ from decimal import Decimal as D
 
 import pytest
 
-from agents.adapters.brokers.ccxt_broker import GRACE_S, CcxtBroker
+from agents.adapters.brokers.account_broker import GRACE_S, AccountBroker
 from agents.adapters.exchanges.account_keys import AccountKey
 from agents.adapters.exchanges.fake_account import FakeAccount
 from agents.adapters.exchanges.fake_orders import Manners
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
-from agents.adapters.exchanges.private_account import OrderRefusedError
+from agents.adapters.exchanges.order_errors import OrderRefusedError
 from agents.adapters.exchanges.public_prices import ExchangeAwayError
 from agents.adapters.stocks import alpaca_account, alpaca_requests
 from agents.adapters.stocks.alpaca_account import AlpacaAccount
@@ -26,7 +26,7 @@ from agents.core.orders import Order
 from tests.alpaca_server import AlpacaServer
 from tests.daemons import HandClock
 from tests.exchange import KEY, SECRET, recorded
-from tests.unit.adapters.test_ccxt_broker import Record
+from tests.unit.adapters.test_account_broker import Record
 
 NOW = datetime(2026, 3, 4, 15, 24, tzinfo=UTC)
 STOCK, PLACE = "AAPL", "POST /v2/orders"
@@ -77,7 +77,7 @@ def desk(*faults, manners=None, share=0.0, seed=0, key=KEY):
     account = FakeAccount(market, KEY, SECRET, {"USD": D(100_000)}, manners=manners or plain, seed=seed)
     with AlpacaServer(account, clock, FaultScript(faults, share=share, seed=seed)) as server:
         venue = AlpacaAccount(AccountKey(key, SECRET), clock, sandbox=True, url=server.url)
-        yield Desk(CcxtBroker(venue, record, (STOCK, "MSFT"), NOW, clock), venue, record, server, clock)
+        yield Desk(AccountBroker(venue, record, (STOCK, "MSFT"), NOW, clock), venue, record, server, clock)
         venue.close()
 
 

@@ -9,12 +9,12 @@ from decimal import Decimal as D
 
 import pytest
 
-from agents.adapters.brokers.ccxt_broker import GRACE_S, CcxtBroker
+from agents.adapters.brokers.account_broker import GRACE_S, AccountBroker
 from agents.adapters.exchanges.fake_orders import Manners
 from agents.adapters.exchanges.fault_script import Fault
 from agents.core.orders import OrderOutcome
 from agents.core.types import Order
-from tests.unit.adapters.test_ccxt_broker import NOW, PAIR, PLACE, desk
+from tests.unit.adapters.test_account_broker import NOW, PAIR, PLACE, desk
 
 PASSIVE = timedelta(minutes=30)
 CANCEL, LOOK = "DELETE /api/v3/order", "GET /api/v3/order"
@@ -30,7 +30,7 @@ class Chasing:
     def take_up(self):
         """As a process that starts."""
         broker = self.it.broker
-        self.it.broker = CcxtBroker(broker._account, self.it.record, (PAIR,), NOW, self.it.clock)
+        self.it.broker = AccountBroker(broker._account, self.it.record, (PAIR,), NOW, self.it.clock)
 
     def last(self):
         return self.it.account._last(PAIR, round(self.it.clock.now().timestamp() * 1000))

@@ -9,7 +9,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from agents.adapters.brokers.ccxt_broker import GRACE_S, CcxtBroker
+from agents.adapters.brokers.account_broker import GRACE_S, AccountBroker
 from agents.adapters.exchanges.account_keys import AccountKey, key_of
 from agents.adapters.exchanges.fake_account import THIRD, THIRD_PRICE
 from agents.adapters.exchanges.fake_exchange import FakeExchange
@@ -96,7 +96,7 @@ def desk(*faults, manners=None, share=0.0, seed=0):
         fake.accounts = [account]
         venue = PrivateAccount("binance", AccountKey(KEY, SECRET), clock, sandbox=False, url=fake.url)
         venue._exchange.timeout = 3000
-        yield Desk(CcxtBroker(venue, record, (PAIR,), NOW, clock), record, account, fake, clock)
+        yield Desk(AccountBroker(venue, record, (PAIR,), NOW, clock), record, account, fake, clock)
         venue.close()
 
 

@@ -1,4 +1,4 @@
-"""The broker of a real account, over ccxt: orders at the market or the touch, sent once, and the account's books read.
+"""The broker of a real account, at an exchange or of stocks: orders are sent once, the account's own books are read.
 
 What an answer to an order says of its fills counts for nothing here: fills come from the account's list of executions,
 each by its own id, when a decision books them (`poll`). So a lost answer, one that comes twice and one that comes in
@@ -17,7 +17,7 @@ from agents.adapters.brokers.chasing import Chases
 from agents.adapters.brokers.market_rules import MarketRules
 from agents.adapters.brokers.venue_books import Seen, VenueBooks, as_order, crossing_id, find, foreign_in
 from agents.adapters.exchanges.account_rows import VenueOrder
-from agents.adapters.exchanges.private_account import (
+from agents.adapters.exchanges.order_errors import (
     OrderFormError,
     OrderLimitedError,
     OrderRefusedError,
@@ -49,7 +49,7 @@ _ENDS: Mapping[str, OrderState] = {
 ZERO = Decimal(0)
 
 
-class CcxtBroker:
+class AccountBroker:
     """One account; `symbols` are the desk's, all with the same quote. `record` is what the desk knows of its orders,
     whose last decision was at `since`."""
 
