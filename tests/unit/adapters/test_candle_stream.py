@@ -186,8 +186,8 @@ def test_a_storm_of_reconnects_grows_calm(tmp_path):
         clock = SystemClock()
         for _ in range(60):
             desk.clock.sleep_s(10.0)
-            clock.sleep_s(0.07)
-        assert desk.fake.stream.accepted - before <= 8, "in ten minutes"
+            clock.sleep_s(0.2)
+        assert desk.fake.stream.accepted - before <= 10, "in ten minutes; 22 where they do not grow"
 
 
 def test_the_thread_ends_when_it_is_told_to_also_where_nobody_answers(tmp_path):
