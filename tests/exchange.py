@@ -45,11 +45,12 @@ class LiveClock(HandClock):
                 now_ms = round(self.now().timestamp() * 1000)
                 eventually(lambda: self.fake.stream.ticked_ms >= now_ms)  # noqa: B023
                 if self.fake.stream._fault(now_ms) is None:
-                    eventually(self._has_heard)
+                    eventually(self._has_heard, 3.0)
 
     def _has_heard(self) -> bool:
-        heard_s = None if self.stream() is None else self.stream()._heard_s
-        return heard_s is None or heard_s >= self.monotonic_s()
+        """Or nobody listens; who connects again is given some time."""
+        stream = self.stream()
+        return stream is None or (stream._heard_s is not None and stream._heard_s >= self.monotonic_s())
 
 
 def eventually(is_so, within_s: float = 10.0) -> None:

@@ -20,7 +20,7 @@ from agents.wiring.desk import stand_in_of
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from tests.daemons import HandClock, running, until
-from tests.exchange import SYMBOLS, LiveClock, recorded
+from tests.exchange import SYMBOLS, LiveClock, eventually, recorded
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
 WARM_UP, HOURS = 600, 4
@@ -152,6 +152,8 @@ def test_a_desk_that_listens_decides_what_one_that_asks_does(tmp_path, undisturb
     clock = LiveClock(NOW)
     with trading(tmp_path, FaultScript(faults), clock=clock, stream_wait_s=60.0) as desk:
         clock.fake, clock.stream = desk.fake, lambda: desk.daemon._around.feed._stream
+        desk.turn(5.0)
+        eventually(lambda: desk.fake.stream.accepted, 120.0)  # what it listens with is loaded meanwhile
         until(desk, NOW + timedelta(hours=HOURS), restarts=restarts)
         assert outcome(desk) == undisturbed
         assert desk.fake.stream.accepted > 1
