@@ -53,7 +53,7 @@ class LiveClock(HandClock):
         return stream is None or (stream._heard_s is not None and stream._heard_s >= self.monotonic_s())
 
 
-def eventually(is_so, within_s: float = 10.0) -> None:
+def eventually(is_so, within_s: float = 60.0) -> None:
     """Waits until it is so, or for so long."""
     clock = SystemClock()
     ends_s = clock.monotonic_s() + within_s
