@@ -155,9 +155,9 @@ MUTANTS = (
     ),
     Mutant(
         "a decision may have two orders of a symbol",
-        "migrations/versions/0022_kinds_of_orders.py",
-        'op.create_index("uq_orders_decision", "orders", columns, unique=True, postgresql_where=ours)',
-        'op.create_index("uq_orders_decision", "orders", columns, unique=False, postgresql_where=ours)',
+        "migrations/versions/0027_orders_that_rest.py",
+        '"uq_orders_decision", "orders", ["decision_time", "symbol"], unique=True, postgresql_where=sa.text(ours)',
+        '"uq_orders_decision", "orders", ["decision_time", "symbol"], unique=False, postgresql_where=sa.text(ours)',
         ("F06",),
     ),
     Mutant(
