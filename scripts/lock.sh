@@ -2,8 +2,8 @@
 # Rewrites the lock files from pyproject.toml (for maintainers; needs `pip install uv`). Pins stay unless asked:
 #   scripts/lock.sh [--upgrade]
 # requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, -exchanges what prices from
-# exchanges need, -stocks what Yahoo's and Alpaca need, and -dev the tools: each holds those before it. A lock names every package with its hashes, so pip
-# installs it without looking for dependencies (--no-deps).
+# exchanges need, -stocks what Yahoo's and Alpaca need, and -dev the tools: each holds those before it. A lock names every
+# package with its hashes, so pip installs it without looking for dependencies (--no-deps).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
