@@ -11,7 +11,8 @@ from typing import Any
 
 from agents.core.meta_ports import OptimizerDesk
 from agents.meta import start_command
-from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import decide_weights
 from agents.wiring.meta import meta_plane_of_settings
 
 

@@ -32,8 +32,7 @@ from agents.tuning.listened_to import Seating, Watched, before_of, for_all, limi
 from agents.tuning.mute import mute_agents
 from agents.tuning.past_changes import days_in_year, score_past
 from agents.tuning.tuning_pause import pause_of
-from agents.tuning.tuning_settings import Tuning as Tuning
-from agents.tuning.tuning_settings import tuning_digest
+from agents.tuning.tuning_settings import Tuning, tuning_digest
 
 logger = logging.getLogger(__name__)
 SEED = 20240118

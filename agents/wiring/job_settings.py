@@ -15,7 +15,7 @@ from agents.quant.allocation import Limits
 from agents.trading.registry import AGENTS, agent_names
 from agents.tuning.agent_life import LifeRules
 from agents.tuning.scorecards import Thresholds
-from agents.tuning.weight_decision import Tuning
+from agents.tuning.tuning_settings import Tuning
 from agents.wiring.calendar import bars_per_year
 
 LEXICON = "vader_lexicon.txt"

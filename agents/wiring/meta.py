@@ -38,7 +38,8 @@ from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
 from agents.tuning.delivery import deliver
 from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds, update_scorecards
-from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import decide_weights
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings

@@ -20,7 +20,8 @@ from agents.tuning.recommendations import recommend
 from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import slot
 from agents.tuning.scorecards import Thresholds, update_scorecards
-from agents.tuning.weight_decision import Tuning, decided
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import decided
 from agents.wiring.job_words import headline
 
 VIEWED_WINDOWS = (30, 0)

@@ -14,7 +14,8 @@ from agents.core.meta_types import WeightDecision
 from agents.core.weight_sets import StandIn
 from agents.quant.limits import Limits
 from agents.replay.array_desk import ArrayDesk
-from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import decide_weights
 from tests.unit.tuning.test_tuning_pause import BEGIN, NAMES, Days
 
 TUNING = Tuning(limits=Limits(cap=0.55))

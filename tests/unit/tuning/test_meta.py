@@ -20,7 +20,8 @@ from agents.tuning.past_changes import realised
 from agents.tuning.rule_cards import cards_for_rules
 from agents.tuning.schedule import ATTEMPTS, EPOCH, due, lateness, slot
 from agents.tuning.scorecards import Thresholds, analyze, verdict
-from agents.tuning.weight_decision import DecisionInputs, Occasion, Tuning, decide, grounds_of, inputs_hash
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import DecisionInputs, Occasion, decide, grounds_of, inputs_hash
 from agents.wiring.jobs_between_bars import JobsBetweenBars
 
 NOW = datetime(2024, 6, 14, 12, 0, tzinfo=UTC)

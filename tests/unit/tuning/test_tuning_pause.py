@@ -15,7 +15,8 @@ from agents.core.weights_over_time import WeightsOverTime
 from agents.quant.limits import Limits
 from agents.replay.array_desk import ArrayDesk
 from agents.tuning.tuning_pause import resumed, seen_by_the_bet
-from agents.tuning.weight_decision import Tuning, decide_weights
+from agents.tuning.tuning_settings import Tuning
+from agents.tuning.weight_decision import decide_weights
 
 NAMES = ("Right", "Wrong", "Other")
 START = np.datetime64("2020-01-01", "D")
