@@ -15,6 +15,18 @@ from agents.core.errors import SettingsError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+EXPECTED = {
+    "float_": "must be a number",
+    "int_": "must be a whole number",
+    "bool_": "must be true or false",
+    "string_type": 'must be text, in quotes: "..."',
+    "string_pattern": "is not written as it must be (quorum.toml.example shows how)",
+    "tuple_": 'must be a list, such as ["A", "B"]',
+    "dict_": "must be a table of keys",
+    "model_": "must be a table of keys",
+}
+"""What is expected, by the beginning of pydantic's name of the error; its own words name Python's types."""
+
 
 def read_toml(path: Path, *, must_exist: bool) -> dict[str, Any]:
     """The tables of a settings file, empty where there is none; SettingsError for a missing one that must exist, and
@@ -61,7 +73,7 @@ def explain(settings: type[BaseModel], error: ValidationError, source_of: Callab
             lines.append(f"{source}: unknown key '{key}'{hint}; allowed here: {', '.join(allowed)}")
         else:
             shown = "" if "url" in key else f", got {item.get('input')!r}"
-            lines.append(f"{source}: key '{key}': {item['msg']}{shown}")
+            lines.append(f"{source}: key '{key}': {_expected(item)}{shown}")
     return "\n".join(lines)
 
 
@@ -73,7 +85,16 @@ def change_problem(settings: type[BaseModel], section: str, item: ErrorDetails) 
         near = _nearest(path[-1], allowed)
         hint = f" (did you mean {near}?)" if near else f"; allowed: {', '.join(allowed)}"
         return f"unknown key '{'.'.join(path)}'{hint}"
-    return f"key '{'.'.join(path)}': {item['msg']}, got {item.get('input')!r}"
+    return f"key '{'.'.join(path)}': {_expected(item)}, got {item.get('input')!r}"
+
+
+def _expected(item: ErrorDetails) -> str:
+    """What a key's value must be, in the words of a settings file."""
+    kind = item["type"]
+    for start, words in EXPECTED.items():
+        if kind.startswith(start):
+            return words
+    return item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _nearest(word: str, known: list[str]) -> str | None:

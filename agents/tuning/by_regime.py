@@ -18,10 +18,14 @@ from agents.quant.returns import periods_per_year
 
 def by_regime(days: AgentDays, began: Mapping[str, str], now: str | None) -> ByRegime:
     """Skill by regime of agents whose days began in these regimes, by ISO date; a day that is not there began in an
-    unknown one. `now` is the newest decision's. Who had no result on any such day is left out."""
+    unknown one. `now` is the newest decision's. Who had no result on any such day, or never said anything on one, is
+    left out: the book of a mute agent is still, which is no skill of 0."""
     regime = np.array([number_of(began.get(str(day))) for day in days.date], dtype=np.int64)
-    if not (regime != UNKNOWN).any():
+    known = regime != UNKNOWN
+    spoke = np.isfinite(days.returns[known]).any(axis=0) & (days.signals[known] > 0).any(axis=0)
+    if not spoke.any():
         return ByRegime(now, {}, {}, ())
+    days = days.of_agents([name for name, one in zip(days.agents, spoke, strict=True) if one])
     per_year = periods_per_year(days.date.astype("datetime64[us]"))
     skills = {
         kind: regime_skill(days.returns, _state(regime, kind), len(states), per_year, len(KINDS))
@@ -33,8 +37,7 @@ def by_regime(days: AgentDays, began: Mapping[str, str], now: str | None) -> ByR
         for k, state in enumerate(states)
     }
     share = {kind: skill.share for kind, skill in skills.items()}
-    spoke = np.isfinite(days.returns[regime != UNKNOWN]).any(axis=0)
-    return ByRegime(now, counts, share, [_of_agent(n, a, skills) for a, n in enumerate(days.agents) if spoke[a]])
+    return ByRegime(now, counts, share, [_of_agent(n, a, skills) for a, n in enumerate(days.agents)])
 
 
 def _state(regime: Integers, kind: str) -> Integers:

@@ -33,17 +33,21 @@ WRONG = [
         r"unknown key 'risk.gross_capp' \(did you mean gross_cap\?\); allowed here: allow_short",
     ),
     ("[riks]\ngross_cap = 1", r"unknown key 'riks' \(did you mean risk\?\)"),
-    ("[risk]\ngross_cap = -1", r"key 'risk.gross_cap': Input should be greater than 0, got -1"),
+    ("[risk]\ngross_cap = -1", r"key 'risk.gross_cap': must be greater than 0, got -1"),
     ("[risk]\ngross_cap = nan", r"key 'risk.gross_cap'"),
     (
         "[risk]\nreduce_drawdown = 0.5\nhalt_drawdown = 0.4",
         r"halt_drawdown \(0.4\) must be above reduce_drawdown \(0.5\)",
     ),
-    ("[data]\ninterval = '7m'", r"key 'data.interval': Input should be '1m', '5m'"),
-    ("[data]\ntimezone = 'Mars/Olympus'", r"'Mars/Olympus' is not an IANA time zone"),
+    ("[data]\ninterval = '7m'", r"key 'data.interval': must be '1m', '5m'"),
+    ("[data]\ntimezone = 'Mars/Olympus'", r"key 'data.timezone': 'Mars/Olympus' is not an IANA time zone"),
     ("[data]\nsymbols = ['A B']", r"key 'data.symbols.0'"),
-    ("[desk]\nbroker = 'binance'", r"key 'desk.broker': String should match pattern"),
+    ("[desk]\nbroker = 'binance'", r"key 'desk.broker': is not written as it must be"),
     ("[desk\n", r"not valid TOML"),
+    ("risk = 3", r"key 'risk': must be a table of keys, got 3"),
+    ("[risk.groups]\ntech = 'AAPL'", r"key 'risk.groups.tech': must be a list"),
+    ("[risk]\nsymbol_cap = 'x'", r"key 'risk.symbol_cap': must be a number, got 'x'"),
+    ("[agents]\nbreaker_failures = 1.5", r"key 'agents.breaker_failures': must be a whole number, got 1.5"),
     ("[agents]\ntimeout_s = 'long'", r"key 'agents.timeout_s'"),
 ]
 
@@ -88,7 +92,7 @@ def test_a_section_of_the_environment_comes_before_its_keys(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("QUORUM_DATA__SYMBOLS", "AA,B", "key 'data.symbols': Input should be a valid tuple, got 'AA,B'"),
+        ("QUORUM_DATA__SYMBOLS", "AA,B", r"""key 'data.symbols': must be a list, such as \["A", "B"\], got 'AA,B'"""),
         ("QUORUM_RISK__GROSS_CAPP", "1", r"unknown key 'risk.gross_capp' \(did you mean gross_cap\?\)"),
         ("QUORUM_LOG_LEVEL__X", "1", "key 'log_level'"),
     ],

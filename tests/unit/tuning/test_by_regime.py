@@ -16,13 +16,21 @@ DAYS = 1500
 
 
 def agent_days(returns: np.ndarray) -> AgentDays:
-    """Days of 2001 and later, of which nothing but the returns matters here."""
+    """Days of 2001 and later, on each of which every agent speaks; else nothing but the returns matters."""
     days, agents = returns.shape
     empty: dict[str, Any] = {
         field.name: np.zeros((days, agents)) for field in fields(AgentDays) if field.name not in ("date", "agents")
     }
     date = np.datetime64("2001-01-01") + np.arange(days).astype("timedelta64[D]")
-    return AgentDays(**empty | {"date": date, "agents": ("A", "B", "C")[:agents], "returns": returns})
+    return AgentDays(
+        **empty
+        | {
+            "date": date,
+            "agents": ("A", "B", "C")[:agents],
+            "returns": returns,
+            "signals": np.ones((days, agents), np.int64),
+        }
+    )
 
 
 def market(seed: int) -> tuple[np.ndarray, dict[str, str], np.ndarray]:
@@ -43,6 +51,17 @@ def test_a_day_counts_for_the_states_that_it_began_in() -> None:
     assert sum(found.days[state] for state in KINDS["trend"]) == DAYS - 100
     assert [one.agent for one in found.agents] == ["A", "B", "C"]
     assert not any(sure for one in found.agents for sure in one.shown.values())
+
+
+def test_a_mute_agent_is_left_out_and_changes_nothing_of_the_others() -> None:
+    """Seen: OnChainAnalyst, which never spoke, stood in the table with a skill of 0.0 and the greatest doubt of all."""
+    returns, began, _ = market(2)
+    two = by_regime(agent_days(returns[:, :2]), began, None)
+    days = agent_days(np.column_stack([returns[:, :2], np.zeros(DAYS)]))
+    days.signals[:, 2] = 0
+    assert by_regime(days, began, None) == two
+    days.signals[:] = 0
+    assert not by_regime(days, began, None).agents
 
 
 def test_an_agent_that_lives_on_turbulence_is_named_by_volatility_only() -> None:
