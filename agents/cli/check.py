@@ -65,8 +65,9 @@ def check(options: Namespace, screen: Screen) -> int:
     if settings.from_profile:
         document |= {"profile": settings.desk.profile, "set_by_profile": settings.from_profile}
     table = new_table(f"With these settings, {run.time[0]!s:.10} to {run.time[-1]!s:.10}, as if for a year")
-    for name in ("book", "weight", "turned over", "trades", "costs, of equity", "alone it would turn over"):
-        table.add_column(name, justify="left" if name == "book" else "right")
+    table.add_column("book", no_wrap=True, min_width=max(len(name) for name in costs.agents) + 2)
+    for name in ("weight", "turned over", "trades", "costs, of equity", "alone it would turn over"):
+        table.add_column(name, justify="right")
     turned = f"{number(costs.turnover)} x"
     table.add_row("the desk", "", turned, f"{costs.trades:,.0f}", percent(costs.share, 2))
     for name, part in costs.agents.items():
@@ -109,9 +110,9 @@ def sentence_of(costs: RunningCosts) -> str:
     few = f" That is from {costs.days:.0f} days only." if costs.days < FEW_DAYS else ""
     if costs.trades == 0.0:
         return f"Nothing was traded: no opinion was worth its costs, or none was there.{few}"
-    if costs.share < LITTLE:
+    if round(costs.share, 4) < LITTLE:
         return f"Costs take less than {percent(LITTLE, 2)} of equity a year.{few}"
     name, part = max(costs.agents.items(), key=lambda item: item[1].costs)
     share = part.costs / costs.share
     whose = f"{'half' if 0.45 <= share <= 0.55 else percent(share, 0)} of it by {name}"
-    return f"Costs take {percent(costs.share)} of equity a year; {whose if share >= WHOSE else NOBODY}.{few}"
+    return f"Costs take {percent(costs.share, 2)} of equity a year; {whose if share >= WHOSE else NOBODY}.{few}"

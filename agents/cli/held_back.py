@@ -24,6 +24,9 @@ LIFTED: dict[str, Mapping[str, Any]] = {
     "execution.buffer_by_cost": {"execution.buffer_by_cost": False},
 }
 """Limits by the key that a user would change, and the settings under which each holds nothing back."""
+SIZE = "execution.participation"
+"""Not lifted but outgrown: a share of the volume holds no desk that is small beside it, so the desk is made small."""
+SMALLER = 10_000.0
 CAPS, ALL = "risk.symbol_cap and risk.gross_cap", "all of them"
 TOGETHER: dict[str, Mapping[str, Any]] = {
     CAPS: {**LIFTED["risk.symbol_cap"], **LIFTED["risk.gross_cap"]},
@@ -36,6 +39,7 @@ WORDS = {
     "risk.allow_short": "that it may not sell short",
     "risk.reduce_drawdown": "what its drawdown took off",
     "execution.buffer_by_cost": "the no-trade zone: trades that were not worth their costs",
+    SIZE: "the share of a bar's volume that it may take: it is large for what is traded there",
     CAPS: "the caps on positions",
     ALL: "several limits",
 }
@@ -50,8 +54,21 @@ def volatility_of(run: Run) -> float:
 def without_each(settings: Settings, trade: Callable[[Settings], Run]) -> dict[str, float]:
     """The volatility that the desk would have had without each limit, and without some together; `trade` replays its
     bars under some settings."""
-    lifted = {key: with_changes(settings, changes) for key, changes in (LIFTED | TOGETHER).items()}
+    small = _small(settings)
+    every = LIFTED | {SIZE: small} | TOGETHER | {ALL: {**TOGETHER[ALL], **small}}
+    lifted = {key: with_changes(settings, changes) for key, changes in every.items()}
     return {key: volatility_of(trade(other)) for key, other in lifted.items() if other != settings}
+
+
+def _small(settings: Settings) -> dict[str, Any]:
+    """The same desk in small, lots and all, so that nothing but its part of the volume differs."""
+    trading = settings.execution
+    return {
+        "desk.initial_cash": settings.desk.initial_cash / SMALLER,
+        "execution.lot_size": trading.lot_size / SMALLER,
+        "execution.lot_sizes": {symbol: lot / SMALLER for symbol, lot in trading.lot_sizes.items()},
+        "execution.minimum_commission": trading.minimum_commission / SMALLER,
+    }
 
 
 def sentence_of(volatility: float, target: float, without: Mapping[str, float]) -> str:
@@ -59,7 +76,7 @@ def sentence_of(volatility: float, target: float, without: Mapping[str, float]) 
     said = f"Its volatility was {percent(volatility)} a year, {percent(target)} is aimed at"
     if volatility >= NEAR * target:
         return f"{said}."
-    alone = sorted((key for key in without if key in LIFTED), key=lambda key: without[key])
+    alone = sorted((key for key in without if key in LIFTED or key == SIZE), key=lambda key: without[key])
     for key in (*alone[-1:], CAPS, ALL):
         if without.get(key, 0.0) >= volatility + MATTERS * target:
             return f"{said}; most is held back by {WORDS[key]} ({key}): without that {percent(without[key])}."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
 
 from agents.cli.check import YEAR, document_of, last_year_of, least_of, sentence_of
-from agents.cli.held_back import ALL, CAPS, LIFTED, volatility_of, without_each
+from agents.cli.held_back import ALL, CAPS, LIFTED, SIZE, volatility_of, without_each
 from agents.cli.held_back import sentence_of as said_of_volatility
 from agents.core.errors import DataError
 from agents.core.settings import AgentsSettings, Settings, with_changes
@@ -49,9 +50,11 @@ def test_costs_are_those_of_the_fills_and_each_agents_are_those_that_it_caused()
 def test_the_sentence():
     parts = {"A": AgentCosts(0.5, 9.0, 0.0155), "B": AgentCosts(0.5, 9.0, 0.0155)}
     costs = RunningCosts(365.0, 20.0, 300.0, 0.031, parts)
-    assert sentence_of(costs) == "Costs take 3.1 % of equity a year; half of it by A."
+    assert sentence_of(costs) == "Costs take 3.10 % of equity a year; half of it by A."
     little = costs._replace(share=0.0004, agents={"A": AgentCosts(1.0, 168.0, 0.0004)})
     assert sentence_of(little) == "Costs take less than 0.05 % of equity a year.", "seen: 100 % of 0.0 % by MarketHold"
+    edge = costs._replace(share=0.00048)
+    assert sentence_of(edge).startswith("Costs take 0.05 % of"), "seen: less than 0.05 % beside 0.05 % in the table"
     many = {str(k): AgentCosts(0.1, 9.0, 0.0031) for k in range(10)}
     assert sentence_of(costs._replace(agents=many)).endswith("; no agent alone causes much of it.")
     assert sentence_of(costs._replace(trades=0.0)).startswith("Nothing was traded")
@@ -89,10 +92,28 @@ def test_what_holds_a_desk_below_its_volatility_is_found_by_lifting_it():
     volatility, target = volatility_of(trade(held)), held.combine.volatility_target
     assert 0.0 < volatility < 0.2 * target
     without = without_each(held, trade)
-    assert set(without) == {*LIFTED, CAPS, ALL} - {"risk.allow_short", "execution.buffer_by_cost"}, "those do nothing"
+    nothing = {"risk.allow_short", "execution.buffer_by_cost"}
+    assert set(without) == {*LIFTED, SIZE, CAPS, ALL} - nothing, "those do nothing"
+    assert without[SIZE] == pytest.approx(volatility, rel=0.02), "its size holds nothing here"
     free = with_changes(held, {"risk.gross_cap": 10.0, "execution.leverage": 10.0})
     assert without["risk.gross_cap"] == volatility_of(trade(free)) > 3.0 * volatility
     assert without["risk.reduce_drawdown"] == volatility
+
+
+def test_a_desk_that_is_too_large_for_its_market_is_told_so():
+    """Seen: a million bitcoin on coins of which some twenty are traded in a bar, and no limit held it."""
+    large = with_changes(SETTINGS, {"desk.initial_cash": 1e9, "execution.buffer_by_cost": False})
+    thin = BARS.__class__(**{f.name: getattr(BARS, f.name) for f in fields(BARS)} | {"volume": BARS.volume * 1e-3})
+    history = last_year_of(history_of(thin))
+
+    def trade(under):
+        return replay_history(history, ReplayRequest(settings=under, tuning=False)).run
+
+    volatility, target = volatility_of(trade(large)), large.combine.volatility_target
+    without = without_each(large, trade)
+    assert volatility < 0.2 * target < without[SIZE]
+    assert max(without, key=lambda key: without[key] if key in LIFTED or key == SIZE else 0.0) == SIZE
+    assert "the share of a bar's volume" in said_of_volatility(volatility, target, without)
 
 
 def test_the_sentence_on_volatility():
