@@ -36,9 +36,11 @@ def alarms_and_daemons(reader: DeskReader, table: HeartbeatTable, at: datetime) 
     }
 
 
-def alarm_tables(document: dict[str, Any]) -> list[Table | Text]:
-    """Of `alarms_and_daemons`: what is wrong, and who was heard of when."""
+def alarm_tables(document: dict[str, Any], *, demo: bool = False) -> list[Table | Text]:
+    """Of `alarms_and_daemons`: what is wrong, and who was heard of when; a demo has no daemons."""
     alarms = document["alarms"]
+    if demo and not alarms:
+        return [Text("Alarms: none (the demo is a replay: no daemon runs, none is missed)")]
     rows = [{"severity": a["severity"], "alarm": named(a["kind"], a["subject"]), "detail": a["detail"]} for a in alarms]
     shown = ("daemon", "state", "heard", "detail")
     return [

@@ -14,7 +14,7 @@ from agents.reports.regime_section import regime_lines, regime_sentence
 from agents.wiring.connections import connect_to_read
 from agents.wiring.regimes import by_regime_of
 
-COLUMNS = {"by_volatility": "differs by volatility", "by_trend": "differs by trend"}
+COLUMNS = {"by_volatility": "by vol.", "by_trend": "by trend"}
 NOTHING = "no day began in a known regime yet: the market's is known half a year of bars after the first"
 
 
@@ -34,5 +34,8 @@ def regimes(options: Namespace, screen: Screen) -> None:
         screen.result(document, NOTHING)
         return
     lines = [{COLUMNS.get(name, name): value for name, value in line._asdict().items()} for line in regime_lines(found)]
-    title = "Sharpe above the average agent: by how much it is believed to be another one in such a market"
+    title = (
+        "Sharpe above the average agent: by how much it is believed to be another one in such a market; by vol., by"
+        " trend: how probable it is that the agent differs by it at all"
+    )
     screen.result(document, rows_table(title, lines, tuple(lines[0])), Text(regime_sentence(found)))

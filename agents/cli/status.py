@@ -35,6 +35,8 @@ from agents.trading.names import chosen_names
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
 
+NO_ANSWER = " (too little is known yet, or the method has no solution)"
+
 
 def status(options: Namespace, screen: Screen) -> int:
     """Figures of every book, agents, positions and health."""
@@ -54,7 +56,7 @@ def status(options: Namespace, screen: Screen) -> int:
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
-        *alarm_tables(document),
+        *alarm_tables(document, demo=options.demo),
         *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
         *_command_tables(document["waiting_commands"]),
         *account_lines(document["account"]),
@@ -122,9 +124,11 @@ def summary_tables(document: Row) -> list[Table | Text]:
         return [Text("no decisions yet")]
     counts = document["counts"]
     won = percent(counts["winning_trades"])
+    at_work = f", {counts['open_orders']:,} open" if counts["open_orders"] else ""
     line = (
-        f"{counts['decisions']:,} decisions, {counts['orders']:,} orders ({counts['unfilled_orders']:,} not filled), "
-        f"{counts['fills']:,} fills, {counts['trades']:,} trades ({won} won); "
+        f"{counts['decisions']:,} decisions,"
+        f" {counts['orders']:,} orders ({counts['unfilled_orders']:,} not filled{at_work}),"
+        f" {counts['fills']:,} fills, {counts['trades']:,} trades ({won} won); "
         f"fees {money(counts['fees'])}, spread and impact {money(counts['slippage'])}"
     )
     held = [
@@ -226,6 +230,6 @@ def tuning_line(tuning: Row) -> Text:
         return Text("the optimizer has not decided anything yet")
     line = (
         f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds,"
-        f" {tuning['fallbacks']:,} without an answer"
+        f" {tuning['fallbacks']:,} without an answer{NO_ANSWER if tuning['fallbacks'] else ''}"
     )
     return Text(line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -31,8 +32,12 @@ HISTORY_ROWS = 20
 MOVES_NAMED, MOVE_LEAST = 3, 0.0005
 CAUSES_TITLE = (
     "Changes in points, by cause (mean, volatility, correlation, cap: what each moves the target away from the anchor;"
-    " step: from there to what was done)"
+    " step: from there to what was done; agents: who came or went)"
 )
+CAUSES = ("mean", "volatility", "correlation", "cap", "step", "agents")
+"""In the order in which they are told; others (of textbook methods) follow."""
+STILL = 0.00005
+"""A cause that moved no weight by so much is not shown."""
 HISTORY = (
     "SELECT version, timestamp, status, method, agent_weights, previous_weights, sharpe_improvement,"
     " realised_improvement, sample_size, trials, reason, evidence FROM weight_history ORDER BY version DESC LIMIT :n"
@@ -205,10 +210,12 @@ def why_tables(decision: Row) -> list[Table | Text]:
         {"agent": name, "before": percent(previous.get(name)), "after": percent(weight)} | believed_cells(belief, name)
         for name, weight in weights
     ]
+    moved = {cause for own in causes.values() for cause, part in own.items() if abs(part) >= STILL}
+    told = [*(cause for cause in CAUSES if cause in moved), *sorted(moved - {*CAUSES})]
     parts = [
-        {"agent": name, **{cause: number(100 * part, sign=True) for cause, part in causes[name].items()}}
+        {"agent": name, **{cause: number(100 * causes[name].get(cause, math.nan), sign=True) for cause in told}}
         for name, _ in weights
-        if name in causes
+        if told and name in causes
     ]
     tables: list[Table | Text] = [
         rows_table("Weights, and the Sharpe ratio believed above the average agent", rows, tuple(rows[0]))

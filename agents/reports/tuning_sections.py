@@ -47,7 +47,9 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
                 change=percent(change, sign=True) if change else "",
                 why=_mute(weight)
                 if name in mute
-                else f"{_in_effect(facts, name)} {_believed(belief, name, paused=paused) or _parts(parts)}".strip(),
+                else "; ".join(
+                    filter(None, (_in_effect(facts, name), _believed(belief, name, paused=paused) or _parts(parts)))
+                ),
             )
         )
     return lines
@@ -56,7 +58,7 @@ def weight_lines(facts: DeskFacts) -> list[WeightLine]:
 def _in_effect(facts: DeskFacts, name: str) -> str:
     """What the desk listened to at its newest decision, where that is not what was earned, and why."""
     own = next((one for one in facts.effective if one.agent_name == name), None)
-    return f"in effect {percent(own.effective)} ({own.why})." if own is not None and own.why else ""
+    return f"in effect {percent(own.effective)}: {own.why}" if own is not None and own.why else ""
 
 
 def _mute(weight: float) -> str:
@@ -143,7 +145,7 @@ def tuner_sentence(facts: DeskFacts) -> str:
         f" {totals.fallbacks:,} without an answer, {totals.reverts:,} reverted."
     )
     if scored.count:
-        expected, realised = (number(value, sign=True) for value in (scored.expected, scored.realised))
+        expected, realised = (number(value, 3, sign=True) for value in (scored.expected, scored.realised))
         sentence += (
             f" The effect of {scored.count:,} changes has been measured: {scored.gained:,} gained."
             f" On average a Sharpe ratio of {expected} was expected of a change, and {realised} came."

@@ -150,7 +150,9 @@ class ArrayJobs:
         return self._to_do()
 
     def _to_do(self) -> str:
-        return f"{len(self._open)} things to do; in a replay only the rules of a report run, no page is written"
+        count = len(self._open)
+        found = f"{count} thing{'' if count == 1 else 's'} to do"
+        return f"{found}; in a replay only the rules of a report run, no page is written"
 
 
 class _Runs(Sequence[JobRun]):

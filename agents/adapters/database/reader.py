@@ -22,6 +22,8 @@ SELECT (SELECT count(*) FROM decisions) AS decisions,
        (SELECT count(*) FROM orders) AS orders,
        (SELECT count(*) FROM orders o WHERE state IN ('rejected', 'cancelled', 'expired', 'not_placed')
            AND NOT EXISTS (SELECT 1 FROM fills f WHERE f.client_order_id = o.client_order_id)) AS unfilled_orders,
+       (SELECT count(*) FROM orders
+        WHERE state NOT IN ('filled', 'rejected', 'cancelled', 'expired', 'not_placed')) AS open_orders,
        (SELECT count(*) FROM fills) AS fills,
        (SELECT count(*) FROM trades) AS trades,
        (SELECT count(*) FILTER (WHERE pnl > 0)::float8 / NULLIF(count(*), 0) FROM trades) AS winning_trades,

@@ -63,6 +63,7 @@ DOCUMENT = {
         "decisions": 1,
         "orders": 1,
         "unfilled_orders": 0,
+        "open_orders": 0,
         "fills": 1,
         "trades": 1,
         "winning_trades": 0.5,
