@@ -77,6 +77,7 @@ class Clamp(Code):
     GROUP_CAP = 256, "group cap"
     ORDER_SIZE = 512, "order size"
     STOPPED = 1024, "stopped out"
+    DOUBT = 2048, "price in doubt"
 
     @staticmethod
     def words_of(bits: int, separator: str = ", ") -> str:

@@ -86,8 +86,8 @@ class NewestDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuspectSymbol:
-    """A symbol whose newest bar, of `time`, is not believed; `price` is its close, `accepted` that of the last bar that
-    is, `bars` how many are not believed since, or since a person's last "no"; `word` is that person's on the newest."""
+    """A symbol whose newest bar is not believed; `price` is its close, `accepted` that of the last bar that is, `bars`
+    how many are not since, or since a person's last "no"; `word` is that person's on the newest, `held` the position."""
 
     symbol: str
     time: datetime
@@ -96,6 +96,12 @@ class SuspectSymbol:
     accepted: float
     bars: int
     word: str = ""
+    held: float = 0.0
+
+    @property
+    def feared(self) -> float:
+        """What the position has lost if the price is true; 0 where it has gained."""
+        return max(0.0, self.held * (self.accepted - self.price))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

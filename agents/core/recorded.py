@@ -62,8 +62,8 @@ class Recorded:
     False.
 
     `strength`, `confidence` and `abstained` are [T, A, S], `forecast` [T, S, A], `weights` [T, A]. `order`, `position`,
-    `target` and the texts `clamps` and `no_trade` are [T, S]; `equity` and `units` (1 until money came or went) [T],
-    and the words of `risk_state` and `regime`.
+    `target`, `mark` (at which a position counted) and the texts `clamps` and `no_trade` are [T, S]; `equity` and
+    `units` (1 until money came or went) [T], and the words of `risk_state` and `regime`.
     `failed` [T, A] marks agents that did not answer, `on_desk` [T, A] those that the desk had. `fills` are those of
     orders that may have worked then, some of them settled before; `commands` maps a place on the axis `time` to the
     commands that a person ordered, in their order, and this decision was the first to be under; `flows` maps it to the
@@ -83,6 +83,7 @@ class Recorded:
     order: Floats
     position: Floats
     target: Floats
+    mark: Floats
     clamps: np.ndarray[Any, np.dtype[np.object_]]
     no_trade: np.ndarray[Any, np.dtype[np.object_]]
     equity: Floats

@@ -131,9 +131,9 @@ class PaperBroker:
             return
         state, parameters = copy_state(self._account()), self._parameters
         work, depth = desk_of(state, parameters, 1).work, Depth(*np.zeros((3, len(self._symbols))))
-        nothing = np.zeros(len(self._symbols))
+        nothing, undoubted = np.zeros(len(self._symbols)), np.full(len(self._symbols), np.nan)
         nowhere = ActionEffects(nothing, nothing.copy(), work.shares, np.zeros_like(state.pool))
-        actions = Actions(bars.split[0], bars.dividend[0], bars.delisting[0], state.mark, state.doubt, parameters.lots)
+        actions = Actions(bars.split[0], bars.dividend[0], bars.delisting[0], state.mark, undoubted, parameters.lots)
         if move_marks(state, actions.split, actions.dividend, actions.delisting):
             apply_actions(state, LIVE, actions, nowhere)
         mine = {order.symbol for order in orders}

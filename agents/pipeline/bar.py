@@ -107,6 +107,8 @@ class MarketAtClose(NamedTuple):
     """The symbol is taken out of the universe: positions are closed."""
     flatten: bool = False
     """A person closes every position of a halted desk."""
+    waits: bool = False
+    """Were a suspect price true, the book would be reduced or halted: positions may only shrink."""
 
 
 class CombinedSignal(NamedTuple):

@@ -11,7 +11,7 @@ import math
 from agents.core.books import EQUAL, FIRST, FIRST_BENCHMARK, FIRST_SHADOW, HOLD, INVERSE_VOLATILITY, LIVE
 from agents.core.types import NoTrade, RiskState
 from agents.pipeline.attribution import BarPrices, PositionChange, Shares, attribute_bar, remember_asked
-from agents.pipeline.bar import CombinedSignal
+from agents.pipeline.bar import CombinedSignal, MarketAtClose
 from agents.pipeline.benchmark import decide_benchmark
 from agents.pipeline.breakers import breakers_reached, breaks, note_day, note_trades, sizes_reached
 from agents.pipeline.combine import combine
@@ -68,7 +68,7 @@ def trade_book(desk: StepDesk, inputs: Inputs, out: Outputs, span: Span, b: int)
             learn_worth(desk, inputs, t, k, b)
         if b == LIVE:
             _attribute(desk, inputs, out, t, k)
-        value_book(state, rows, k, b)
+        feared = value_book(state, rows, k, b)
         out.equity[t, b], out.cash[t, b] = state.equity[b], state.cash[b]
         if is_benchmark:
             decide_benchmark(desk, inputs, out, at, t == span.first)
@@ -77,7 +77,7 @@ def trade_book(desk: StepDesk, inputs: Inputs, out: Outputs, span: Span, b: int)
             decide_shadow(desk, inputs, t, k, b - FIRST_SHADOW)
         else:
             _judge_risk(desk, inputs, out, at, last_equity)
-            _decide(desk, inputs, out, at)
+            _decide(desk, inputs, out, at, _waits_in_doubt(desk, at, feared))
 
 
 @compiled_inline
@@ -134,7 +134,7 @@ def _attribute(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, k: int) -> 
         moment = work.filled_at[s] if rests and filled[s] != 0.0 else opened[s]
         prices = BarPrices(counted, moment, closed[s])
         if rows.suspect[k, s]:
-            counts = cautious_price(state.position[LIVE, s], mark[s], closed[s])
+            counts = cautious_price(state.position[LIVE, s], mark[s], rows.doubt[k, s])
             prices = BarPrices(counted, counts, counts)
         last = prices.close
         stopped = has_stops(desk.parameters.stops) and out.stop_quantity[t, s] != 0.0
@@ -184,8 +184,27 @@ def _note_breakers(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, 
 
 
 @compiled_inline
-def _decide(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int]) -> None:
-    """What a book hears `at` a close (bar, row, book) to its orders."""
+def _waits_in_doubt(desk: StepDesk, at: tuple[int, int, int], feared: float) -> bool:
+    """Whether a book may not grow `at` a close (bar, row, book): were suspect prices true it were worth `feared`, and
+    that would reduce or halt it. Controls wait with the live book, as they halt with it."""
+    _, k, b = at
+    state, limits, waiting = desk.state, desk.parameters.limits, desk.work.waiting
+    waits = False
+    if feared < state.equity[b]:
+        recent = drawdown_from(recent_high(state.highs[b], limits.reduce_months, state.peak[b]), feared)
+        drawdown = drawdown_from(state.peak[b], feared)
+        waits = next_risk_state(state.risk_state[b], drawdown, recent, limits) > state.risk_state[b]
+        if b == LIVE and limits.daily_loss.enforced:
+            waits = waits or drawdown_from(state.today[1], feared) >= limits.daily_loss.at
+    if b == LIVE:
+        waiting[k] = waits
+    result: bool = waits or waiting[k]
+    return result
+
+
+@compiled_inline
+def _decide(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int], waits: bool) -> None:
+    """What a book hears `at` a close (bar, row, book) to its orders; where it `waits`, positions may only shrink."""
     t, k, b = at
     state, work, rows, parameters, targets = desk.state, desk.work, desk.rows, desk.parameters, desk.work.targets
     signal = CombinedSignal(work.forecast[k], work.multiplier[k], rows.unit_weight[k], rows.cost_band[k])
@@ -194,7 +213,8 @@ def _decide(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, in
         for s in range(len(signal.forecast)):
             signal.forecast[s] = math.nan
         capital = parameters.initial_cash
-    market = market_at_close(rows, inputs, state.ordered[0], t, k)
+    seen = market_at_close(rows, inputs, state.ordered[0], t, k)
+    market = MarketAtClose(seen.price, seen.has_bar, seen.stale, seen.leaving, seen.flatten, waits)
     decide_orders(signal, market, book_of(state, b, capital), parameters, targets)
     if b == LIVE:
         _note_decision(desk, out, t, k)

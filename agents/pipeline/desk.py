@@ -39,6 +39,8 @@ class Work(NamedTuple):
     """[A] with which the book combines forecasts."""
     shares: Floats
     """[A+1] for attribution to write on."""
+    waiting: Booleans
+    """[K] the live book may not grow while a price is in doubt."""
     twin: Integers
     """[B] the book of the same past, see `twins`."""
 
@@ -77,6 +79,7 @@ def _work_of(rows: int, agents: int, symbols: int, books: int) -> Work:
         targets=Targets(next(floats), next(floats), next(floats), next(integers), next(integers)),
         weights=np.zeros(agents),
         shares=np.zeros(agents + 1),
+        waiting=np.zeros(rows, dtype=np.bool_),
         twin=np.zeros(books, dtype=np.int64),
     )
 

@@ -175,7 +175,8 @@ def order_quantities(targets: Targets, market: MarketAtClose, book: Book, parame
     lots, smallest = parameters.lots, parameters.sizing.minimum_trade * book.capital
     for s in range(len(weight)):
         if not market.has_bar[s]:
-            if order[s] != 0.0 and (market.stale[s] or market.leaving[s] or book.risk_state == RiskState.HALTED):
+            only_shrinks = market.waits or market.stale[s] or market.leaving[s]
+            if order[s] != 0.0 and (only_shrinks or book.risk_state == RiskState.HALTED):
                 closing = min(abs(order[s]), abs(position[s])) if order[s] * position[s] < 0.0 else 0.0
                 order[s] = math.copysign(closing, order[s]) if closing > 0.0 else 0.0
             continue

@@ -24,7 +24,8 @@ def read_rows(state: State, parameters: Parameters, inputs: Inputs, rows: Rows, 
         rows.doubted[k] = _note_bars(inputs, rows, t, k)
         rows.acts[k] = move_marks(state, inputs.split[t], inputs.dividend[t], inputs.delisting[t])
         copy_row(state.mark, rows.mark_before[k])
-        copy_row(state.doubt, rows.doubt_before[k])
+        for s in range(len(state.doubt)):
+            rows.doubt_before[k, s] = state.doubt[s] if inputs.doubt_counts[t] else math.nan
         copy_row(inputs.open[t], rows.open[k])
         if rows.doubted[k]:
             believed_opens(inputs.open[t], rows.suspect[k], rows.open[k])
@@ -78,7 +79,9 @@ def _move_marks(state: State, inputs: Inputs, rows: Rows, t: int, k: int) -> Non
             doubt[s] = closed[s]
         elif rows.has_bar[k, s]:
             mark[s], doubt[s] = closed[s], math.nan
-        rows.mark[k, s], rows.doubt[k, s] = mark[s], doubt[s]
+        counts = inputs.doubt_counts[t]
+        rows.mark[k, s] = mark[s]
+        rows.doubt[k, s], rows.feared[k, s] = doubt[s] if counts else math.nan, math.nan if counts else doubt[s]
 
 
 @compiled_inline

@@ -20,10 +20,10 @@ GROSS_TOLERANCE = 1e-12
 def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limits: RiskLimits) -> None:
     """Shrink the target weights [S] in place; their `clamps` get the bits of the limits that did it.
 
-    REDUCING scales both caps. HALTED, and stale symbols in any state, let a weight only lie between zero and the
-    current one; that of a symbol which leaves the universe is zero, as are all where a person flattens. Limits look at
-    the weights that the desk would hold, traded or not, so a position that drifted over its cap is cut back even when
-    nobody has a new opinion.
+    REDUCING scales both caps. HALTED, a book that waits, and stale symbols in any state, let a weight only lie between
+    zero and the current one; that of a symbol which leaves the universe is zero, as are all where a person flattens.
+    Limits look at the weights that the desk would hold, traded or not, so a position that drifted over its cap is cut
+    back even when nobody has a new opinion.
     """
     weight, current, clamps = targets.weight, targets.current, targets.clamps
     halted, reducing = risk_state == RiskState.HALTED, risk_state == RiskState.REDUCING
@@ -49,11 +49,11 @@ def apply_limits(targets: Targets, market: MarketAtClose, risk_state: int, limit
         elif halted and market.flatten:
             clamps[s] |= Clamp.FLATTENED if weight[s] != 0.0 else 0
             weight[s] = 0.0
-        elif halted or market.stale[s]:
+        elif halted or market.stale[s] or market.waits:
             low, high = min(0.0, current[s]), max(0.0, current[s])
             if weight[s] < low or weight[s] > high:
                 weight[s] = min(high, max(low, weight[s]))
-                clamps[s] |= Clamp.HALTED if halted else Clamp.STALE
+                clamps[s] |= Clamp.HALTED if halted else Clamp.STALE if market.stale[s] else Clamp.DOUBT
     if limits.group.enforced:
         _limit_groups(targets, limits, scale)
     for s in range(len(weight)):

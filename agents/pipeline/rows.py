@@ -43,9 +43,12 @@ class Rows(NamedTuple):
     mark_before: Floats
     """The last believed close before the bar, splits of the bar included."""
     doubt_before: Floats
+    """The suspect price after that one where it counts (`Inputs.doubt_counts`), NaN for none."""
     mark: Floats
     """The same after the bar."""
     doubt: Floats
+    feared: Floats
+    """The suspect price after the last believed one where it does not count, NaN for none."""
     depth: Depth
     overnight: Floats
     """Return from the last close to the bar's open with dividends, NaN where there is no believed bar."""
@@ -71,7 +74,7 @@ class Rows(NamedTuple):
 
 def rows_of(agents: int, symbols: int, rows: int) -> Rows:
     """Room for so many rows."""
-    floats = iter(np.zeros((14, rows, symbols)))
+    floats = iter(np.zeros((15, rows, symbols)))
     truths = iter(np.zeros((3, rows, symbols), dtype=np.bool_))
     flags = iter(np.zeros((4, rows), dtype=np.bool_))
     spoken, voted = np.zeros((2, rows, agents, symbols))
@@ -88,6 +91,7 @@ def rows_of(agents: int, symbols: int, rows: int) -> Rows:
         doubt_before=next(floats),
         mark=next(floats),
         doubt=next(floats),
+        feared=next(floats),
         depth=Depth(next(floats), next(floats), next(floats)),
         overnight=next(floats),
         intraday=next(floats),

@@ -124,6 +124,8 @@ class Inputs(NamedTuple):
     """[n, S] the bar is too old to trade on: positions may only shrink."""
     suspect: Booleans
     """[n, S] the bar's price is not believed."""
+    doubt_counts: Booleans
+    """[n] a suspect price counts where it is the worse one, as it did in decisions of older versions."""
     leaving: Booleans
     """[n, S] the symbol is taken out of the universe: positions are closed."""
     external: bool
@@ -154,7 +156,7 @@ class Outputs(NamedTuple):
     position: Floats
     """[n, S] signed units after the bar's fills."""
     mark: Floats
-    """[n, S] last close as traded; while a later price is suspect, the more cautious of both."""
+    """[n, S] last believed close as traded; see `Inputs.doubt_counts`."""
     fill_quantity: Floats
     """[n, S] signed units, 0 for none."""
     fill_price: Floats
@@ -239,15 +241,11 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
     """Bars, none of them stale, whose orders the step's own matcher fills; the other arguments as in `Inputs`."""
     none = np.zeros(bars.open.shape)
+    same = ("open", "close", "high", "low", "split", "dividend", "delisting", "suspect")
+    as_traded: dict[str, Any] = {name: getattr(bars, name) for name in same}
     return Inputs(
-        open=bars.open,
-        close=bars.close,
-        high=bars.high,
-        low=bars.low,
+        **as_traded,
         volume=known_volume(bars),
-        split=bars.split,
-        dividend=bars.dividend,
-        delisting=bars.delisting,
         volatility=volatility,
         forecast=forecast,
         correlation=correlation,
@@ -257,7 +255,7 @@ def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation
         month=months_of(bars.time),
         day=days_of(bars.time),
         stale=np.zeros(bars.open.shape, dtype=bool),
-        suspect=bars.suspect,
+        doubt_counts=np.zeros(len(bars.time), dtype=bool),
         leaving=np.zeros(bars.open.shape, dtype=bool),
         external=False,
         broker_fills=BrokerFills(none, none, none),

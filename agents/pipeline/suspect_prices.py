@@ -1,4 +1,9 @@
-"""A bar whose price is not believed: what a position is worth meanwhile, and that no order is filled at it."""
+"""A bar whose price is not believed: nothing is filled at it, and positions count at the last believed close.
+
+A wrong print then moves no curve and halts nothing. What a book would be worth were the print true is looked at all the
+same (`books._waits_in_doubt`): where that would reduce or halt it, nothing may grow until the price is believed, which
+counts the whole loss at once, or refused.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,9 @@ from agents.quant.compiled import compiled_inline
 def cautious_price(position: float, mark: float, doubt: float) -> float:
     """What one unit of a position counts: of the last believed close and the suspect price (NaN: none) the lower one
     for a long position, the higher one for a short one, but at most twice the believed one: a short position then has
-    lost its whole value, as a long one at a price of 0. Without that bound one wrong print could halt the desk."""
+    lost its whole value, as a long one at a price of 0.
+
+    It is what is feared, and what decisions of older versions counted (`Inputs.doubt_counts`)."""
     if position == 0.0 or not math.isfinite(doubt):
         return mark
     return min(mark, doubt) if position > 0.0 else min(max(mark, doubt), 2.0 * mark)

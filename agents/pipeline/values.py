@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from agents.pipeline.corporate_actions import ActionEffects, Actions, apply_actions
 from agents.pipeline.desk import StepDesk
 from agents.pipeline.rows import Rows
@@ -25,11 +27,16 @@ def act(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int]) 
 
 
 @compiled_inline
-def value_book(state: State, rows: Rows, k: int, b: int) -> None:
-    """Mark book `b` to the close of row `k`."""
-    position, mark, doubt, value = state.position[b], rows.mark[k], rows.doubt[k], state.cash[b]
+def value_book(state: State, rows: Rows, k: int, b: int) -> float:
+    """Mark book `b` to the close of row `k`, at believed prices; returns what it would be worth at most, were the
+    suspect ones true (`cautious_price`)."""
+    position, mark, doubt, value, lost = state.position[b], rows.mark[k], rows.doubt[k], state.cash[b], 0.0
     for s in range(len(mark)):
         if position[s] != 0.0:
             value += position[s] * cautious_price(position[s], mark[s], doubt[s])
+            if math.isfinite(rows.feared[k, s]):
+                lost += position[s] * (mark[s] - cautious_price(position[s], mark[s], rows.feared[k, s]))
     state.equity[b] = value
     state.peak[b] = max(state.peak[b], value)
+    feared: float = value - lost
+    return feared

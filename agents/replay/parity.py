@@ -120,6 +120,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Rec
         day=days_of(bars.time[memory:]),
         stale=stale,
         suspect=bars.suspect[memory:],
+        doubt_counts=np.zeros(rows, dtype=bool),
         leaving=leaving,
         external=True,
         broker_fills=_broker_fills(fills.orders),
@@ -163,10 +164,19 @@ def _run_again(
         taken_back = list(recorded.taken_back.get(t, ()))
         state.pending[LIVE, taken_back] = 0.0
         state.pending[first_beside:, taken_back] = 0.0
+        inputs.doubt_counts[t] = _doubt_counted(recorded, inputs, state, t)
         now = inputs._replace(weights=recorded.weights[t], beside=leave_one_out(recorded.weights[t], floor))
         run_rows(desk._replace(state=copy_state(state)), now._replace(external=False), model, t, t + 1)
         run_rows(desk, now, out, t, t + 1)
     return out, model
+
+
+def _doubt_counted(recorded: Recorded, inputs: Inputs, state: State, t: int) -> bool:
+    """Whether decision `t`, after `state`, valued a position at a suspect price, as older versions did: its mark on
+    record is not the last believed close."""
+    doubted = inputs.suspect[t] | (np.isfinite(state.doubt) & ~np.isfinite(inputs.close[t]))
+    believed = state.mark / inputs.split[t]
+    return bool((doubted & (recorded.position[t] != 0.0) & ~_alike(recorded.mark[t], believed, 1e-12)).any())
 
 
 def _scaled(window: Floats, plan: DeskPlan) -> tuple[Floats, Floats]:

@@ -100,9 +100,11 @@ def _refused_recipients(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Ala
 
 def _suspect_prices(facts: AlarmFacts, _limits: AlarmLimits) -> Iterator[Alarm]:
     for suspect in facts.suspects:
+        loss = f"; if it is true, the position has lost {suspect.feared:,.0f}, which equity leaves out so far"
+        loss = loss if suspect.feared >= 1.0 else ""
         detail = (
             f"{suspect.price:g} of {suspect.time:%Y-%m-%d %H:%M} does not fit {suspect.accepted:g} before, so it is not"
-            f" traded; look, then `quorum bars accept {suspect.symbol}` or reject"
+            f" traded{loss}; look, then `quorum bars accept {suspect.symbol}` or reject"
         )
         severity: Severity = "high"
         if suspect.word == "rejected":  # a person knows, and has said what they think

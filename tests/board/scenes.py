@@ -65,7 +65,7 @@ def same_but_for_unsent(run: Run, deaths: int = 1, **changes: str) -> None:
     run.proof(f"orders of {len(lost)} decision were never placed")
 
 
-def final_equity(record: dict[str, list[tuple[object, ...]]]) -> float:
-    """The live book's equity after the last bar of a record: the last row of its book in `equity`."""
-    rows = [row for row in record["equity"] if "paper" in row]
-    return next(float(value) for value in max(rows, key=lambda row: str(row[0])) if isinstance(value, float))
+def equities(record: dict[str, list[tuple[object, ...]]]) -> list[float]:
+    """The live book's equity bar by bar: the rows of its book in `equity`, of which it is the first number."""
+    rows = sorted((row for row in record["equity"] if "paper" in row), key=lambda row: str(row[0]))
+    return [next(float(value) for value in row if isinstance(value, float)) for row in rows]

@@ -45,7 +45,7 @@ _SIGNALS = """
 SELECT time, agent_name, symbol, strength, confidence, abstained, forecast FROM signals WHERE time > %s AND time <= %s
 """
 _DETAILS = """
-SELECT time, symbol, order_quantity, position, target_weight, clamps, no_trade FROM decision_details
+SELECT time, symbol, order_quantity, position, target_weight, mark, clamps, no_trade FROM decision_details
 WHERE time > %s AND time <= %s
 """
 _FAILURES = "SELECT time, agent_name FROM agent_work_log WHERE NOT ok AND time > %s AND time <= %s"
@@ -68,9 +68,8 @@ SELECT id, to_state, obeyed_at FROM (
     FROM risk_events e WHERE e.actor = 'person' AND e.applied_at IS NOT NULL) c
 WHERE obeyed_at > :since AND obeyed_at <= :until ORDER BY id
 """
-"""A person's command counts from the decision after the one that it was obeyed after. On old records it was obeyed by
-the first decision recorded after it was seen, of the bars that were closed then; on a simulated clock, which
-`recorded_at` does not follow, by the last of those bars."""
+"""A person's command counts from the decision after the one that it was obeyed after. On old records: from the first
+recorded after it was seen, of bars closed then; on a simulated clock (no `recorded_at`) from the last of those bars."""
 _TAKEN_BACK = """
 SELECT symbol, settled_at FROM (
     SELECT o.symbol, (SELECT min(d.time) FROM decisions d WHERE d.time > o.decision_time) AS settled_at
@@ -275,13 +274,14 @@ class _DetailGrids(NamedTuple):
     order: Floats
     position: Floats
     target: Floats
+    mark: Floats
     clamps: Words
     no_trade: Words
 
 
 def _details(rows: Cells, place: _Place) -> _DetailGrids:
     shape = (len(place.time), len(place.symbol))
-    numbers = (np.full(shape, np.nan) for _ in range(3))
+    numbers = (np.full(shape, np.nan) for _ in range(4))
     words = (np.full(shape, "", dtype=object) for _ in range(2))
     grids = _DetailGrids(*numbers, *words)
     for time, symbol, *values in rows:

@@ -25,6 +25,7 @@ words AS (SELECT DISTINCT ON (symbol, time) symbol, time, kind FROM market_actio
 _SUSPECT = """
 WITH {words}
 SELECT s.symbol, b.time, b.close AS price, a.time AS accepted_at, a.close AS accepted, coalesce(w.kind, '') AS word,
+       coalesce((SELECT quantity FROM positions p WHERE p.symbol = s.symbol), 0)::float8 AS held,
        (SELECT count(*) FROM bars c WHERE c.symbol = s.symbol AND c.suspect AND c.time > a.time AND c.time >= coalesce(
             (SELECT max(time) FROM words x WHERE x.symbol = s.symbol AND x.kind <> 'accepted'), a.time)) AS bars
 FROM unnest(CAST(:symbols AS text[])) AS s(symbol)

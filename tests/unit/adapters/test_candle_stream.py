@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
+from agents.adapters.exchanges import candle_stream
 from agents.adapters.exchanges.candle_stream import OVER, CandleStream, can_listen
 from agents.adapters.exchanges.fake_exchange import FakeExchange
 from agents.adapters.exchanges.fault_script import Fault, FaultScript
@@ -178,16 +181,40 @@ def test_behind_a_gap_nothing_is_taken(tmp_path):
         assert_true_candles(desk)
 
 
-def test_a_storm_of_reconnects_grows_calm(tmp_path):
+class TimePassesInPauses:
+    """asyncio for the stream's thread: a second of the exchange's clock passes at each of its looks between connections,
+    and none while one is made, however long a busy machine takes for that."""
+
+    def __init__(self, clock) -> None:
+        self.clock, self.passes = clock, False
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, _duration_s: float) -> None:
+        if self.passes:
+            self.clock.sleep_s(1.0)
+        await asyncio.sleep(0.001)
+
+
+def test_a_storm_of_reconnects_grows_calm(tmp_path, monkeypatch):
     """Each connection ends right after it subscribed: the pauses double, on the clock that the exchange lives by."""
+    began_s = []
     with listening(tmp_path, for_the_hour("lost", 0, hours=2.0)) as desk:
         to_the_end_of_the_hour(desk, 0)
-        before = desk.fake.stream.accepted
-        clock = SystemClock()
-        for _ in range(60):
-            desk.clock.sleep_s(10.0)
-            clock.sleep_s(0.2)
-        assert desk.fake.stream.accepted - before <= 10, "in ten minutes; 22 where they do not grow"
+        usual, time = CandleStream._while_heard, TimePassesInPauses(desk.clock)
+
+        def while_heard(stream, exchange):
+            began_s.append(desk.clock.monotonic_s())
+            return usual(stream, exchange)
+
+        monkeypatch.setattr(candle_stream, "asyncio", time)
+        monkeypatch.setattr(CandleStream, "_while_heard", while_heard)
+        time.passes = True
+        eventually(lambda: len(began_s) > 5)
+        time.passes = False
+    pauses = [round(after - before) for before, after in pairwise(began_s[:6])]
+    assert pauses == [pauses[0] * 2**k for k in range(5)]
 
 
 def test_the_thread_ends_when_it_is_told_to_also_where_nobody_answers(tmp_path):

@@ -130,6 +130,21 @@ def test_each_trouble_has_its_alarm(change, kind, severity):
     assert alarm.detail
 
 
+@pytest.mark.parametrize(
+    ("price", "held", "said"),
+    [
+        (30.0, 200.0, "the position has lost 14,000"),
+        (130.0, -200.0, "the position has lost 6,000"),
+        (130.0, 200.0, ""),
+        (30.0, 0.0, ""),
+    ],
+)
+def test_a_suspect_price_says_what_the_position_has_lost_if_it_is_true(price, held, said):
+    suspect = SuspectSymbol(symbol="A", time=NOW, price=price, accepted_at=NOW, accepted=100.0, bars=1, held=held)
+    (alarm,) = desk_alarms(replace(HEALTHY, suspects=[suspect]), LIMITS)
+    assert said in alarm.detail and ("has lost" in alarm.detail) == bool(said)
+
+
 def test_a_daemon_that_was_stopped_is_told_with_its_time_and_what_waits_for_it():
     """Somebody has stopped it and knows; only what then fails to happen (`decision_late`) is critical."""
     (stopped,) = desk_alarms(replace(HEALTHY, heartbeats=[heartbeat(timedelta(hours=3), state="stopped")]), LIMITS)
