@@ -87,7 +87,7 @@ class NewestDecision:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuspectSymbol:
     """A symbol whose newest bar is not believed; `price` is its close, `accepted` that of the last bar that is, `bars`
-    how many are not since, or since a person's last "no"; `word` is that person's on the newest, `held` the position."""
+    how many are not since, or since a person's last "no"; `word`: that person's on the newest; `held`: the position."""
 
     symbol: str
     time: datetime

@@ -55,6 +55,8 @@ class MoneyMove(NamedTuple):
     currency: str
     amount: Decimal
     at: datetime
+    symbol: str | None = None
+    """Whose interest or fee it is, where it is one's."""
 
 
 class Dividends(NamedTuple):

@@ -137,10 +137,10 @@ class Reconciler:
         if difference is None:
             return False
         told = self._venue.moves(self._quote, self._record.told_until())
-        flows = [
-            replace(self._flow(move.amount, f"told by the exchange: {move.key}", move.key, move.at), kind=move.kind)
-            for move in told
-        ]
+        flows = []
+        for move in told:
+            flow = self._flow(move.amount, f"told by the exchange: {move.key}", move.key, move.at)
+            flows.append(replace(flow, kind=move.kind, symbol=move.symbol))
         if not flows or not self._record.book(flows):
             return False
         ours, theirs = difference

@@ -155,20 +155,25 @@ def test_the_desk_and_alpaca_agree(tmp_path, case):
 
 
 def test_dividends_and_fees_are_no_difference_and_hold_no_purchase_up(tmp_path):
-    """Seen: from the day a dividend goes ex until Alpaca pays it nothing could be bought."""
+    """Seen: from the day a dividend goes ex until Alpaca pays it nothing could be bought; and after it was paid less a
+    tax, until a person adopted the difference."""
+    tax = Decimal("-1.33")
     with trading(tmp_path) as desk:
         booked = "SELECT sum(cash) FROM corporate_actions WHERE kind = 'dividend'"
 
         def each_day(t):
             if t == WARM_UP + 10:
                 desk.server.pay("DIV", f"{desk.scalar(booked):.2f}", "MSFT")  # in whole cents
+                desk.server.pay("DIVNRA", str(tax), "MSFT")
                 desk.server.pay("FEE", "-0.03")
             return 0.123 if t == WARM_UP + 8 else 0.0
 
         trade(desk, each_day=each_day)
         assert desk.scalar(booked) % Decimal("0.01") != 0, "cents are not all of it"
         assert desk.rows("SELECT name FROM reconciliation_breaks") == []
-        assert desk.rows("SELECT kind, amount FROM cash_flows") == [("fee", Decimal("-0.03"))]
+        flows = desk.rows("SELECT kind, amount, symbol FROM cash_flows ORDER BY id")
+        assert flows == [("fee", tax, "MSFT"), ("fee", Decimal("-0.03"), None)], "each by its id, once"
+        assert len(desk.rows("SELECT 1 FROM cash_flows WHERE taken_at IS NOT NULL AND refused IS NULL")) == 2
 
 
 def test_an_account_is_connected_with_a_key_that_is_typed(tmp_path):

@@ -228,6 +228,7 @@ class AccountBroker:
                 currency=move.currency,
                 amount=move.amount,
                 at=datetime.fromtimestamp(move.time_ms / 1000, UTC),
+                symbol=move.symbol,
             )
             for kind, move in zip(kinds, found, strict=True)
         ]

@@ -44,6 +44,8 @@ class VenueMove(NamedTuple):
     amount: Decimal
     time_ms: int
     kind: FlowKind | None = None
+    symbol: str | None = None
+    """Whose fee, tax or interest it is."""
 
 
 def move_of(row: Mapping[str, Any], *, withdrawn: bool) -> VenueMove | None:

@@ -34,9 +34,11 @@ ENDS: Mapping[str, str] = {
     "rejected": "rejected",
 }
 """Alpaca's words for how an order ended -> those of `VenueOrder`; in every other state it may still be filled."""
-MOVES: Mapping[str, FlowKind] = {"FEE": "fee", "INT": "interest"}
-DIVIDENDS = ("DIV", "DIVCGL", "DIVCGS", "DIVNRA", "DIVROC", "DIVTXEX", "DIVFT")
-"""Its words for money that comes and goes; the parts of a dividend, taxes on it among them."""
+TAKEN_OFF = ("FEE", "DIVFEE", "DIVFT", "DIVNRA", "DIVTW", "DIVWH", "WH")
+MOVES: Mapping[str, FlowKind] = dict.fromkeys(TAKEN_OFF, "fee") | dict.fromkeys(("INT", "INTNRA", "INTTW"), "interest")
+DIVIDENDS = ("DIV", "DIVCGL", "DIVCGS", "DIVROC", "DIVTXEX")
+"""Its words for money that comes and goes: fees and taxes, those withheld of a dividend (DIV...) among them, interest;
+and for dividends, before taxes, as the desk's books have them."""
 
 
 class _Activity(NamedTuple):
@@ -75,13 +77,18 @@ class AlpacaAccount:
         of the last look is not told again, as it may have been in it."""
         return [
             VenueMove(
-                move_id=row.id, currency=currency, amount=row.amount, time_ms=row.day_ms, kind=MOVES.get(row.activity)
+                move_id=row.id,
+                currency=currency,
+                amount=row.amount,
+                time_ms=row.day_ms,
+                kind=MOVES.get(row.activity),
+                symbol=row.symbol or None,
             )
             for row in self._activities(("CSD", "CSW", "JNLC", *MOVES), since_ms)
         ]
 
     def dividends(self, since_ms: int) -> dict[str, Decimal]:
-        """What was paid since then, by stock, taxes taken off."""
+        """What was paid since then, by stock; what was taken off for taxes is one of `moves`."""
         paid: dict[str, Decimal] = {}
         for row in self._activities(DIVIDENDS, since_ms):
             paid[row.symbol] = paid.get(row.symbol, Decimal(0)) + row.amount

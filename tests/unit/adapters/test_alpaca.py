@@ -235,11 +235,16 @@ def test_money_that_came_or_went_is_told_and_dividends_by_stock(monkeypatch):
             it.server.pay(*row)
         it.clock.sleep_s(86_400.0)
         it.server.pay("DIV", "2", "MSFT")
-        assert it.broker.dividends(since) == {"AAPL": D("7.55"), "MSFT": D(2)}
+        assert it.broker.dividends(since) == {"AAPL": D("8.88"), "MSFT": D(2)}, "before taxes, as the books have them"
         told = it.broker.moves("USD", since)
-        kinds = [(move.kind, move.amount) for move in told]
-        assert kinds == [("fee", D("-0.03")), ("withdrawal", D(-50)), ("interest", D("0.4"))]
-        assert len({move.key for move in told}) == 3
+        kinds = [(move.kind, move.amount, move.symbol) for move in told]
+        assert kinds == [
+            ("fee", D("-1.33"), "AAPL"),
+            ("fee", D("-0.03"), None),
+            ("withdrawal", D(-50), None),
+            ("interest", D("0.4"), None),
+        ]
+        assert len({move.key for move in told}) == 4
 
 
 def test_what_the_account_may_do_is_told():
