@@ -77,8 +77,8 @@ class CostsOfPeriod:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlippageOfKind:
     """What one kind of order cost over all it ordered: the share `filled`; in basis points what that was off the close
-    decided on, its fees, how far the market ran away from the rest, and all three over what was ordered. None where
-    nothing was filled, or all."""
+    decided on, its fees, how far the market ran away from the rest, and all three over what was ordered, and of the
+    median order. None where nothing was filled, or all. Besides, `doubted` orders met a price that was not believed."""
 
     kind: str
     orders: int
@@ -87,6 +87,8 @@ class SlippageOfKind:
     fees_bps: float | None
     missed_bps: float | None
     shortfall_bps: float | None
+    median_bps: float | None
+    doubted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

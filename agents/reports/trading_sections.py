@@ -117,11 +117,15 @@ def costs_sentence(facts: DeskFacts) -> str:
 
 
 def _slippage_sentence(kind: SlippageOfKind) -> str:
+    doubted = f" {kind.doubted:,} more met a price that was not believed." if kind.doubted else ""
+    if not kind.orders:
+        return f"Of {kind.kind} orders{doubted.replace(' more', '')}"
     missed = "" if kind.missed_bps is None else f", the rest ran away by {number(kind.missed_bps, 1, sign=True)}"
     return (
         f"{kind.orders:,} {kind.kind} orders: {percent(kind.filled)} filled,"
         f" {number(kind.slippage_bps, 1, sign=True)} basis points from the close decided on,"
-        f" fees {number(kind.fees_bps, 1)}{missed}; in all {number(kind.shortfall_bps, 1, sign=True)}."
+        f" fees {number(kind.fees_bps, 1)}{missed}; in all {number(kind.shortfall_bps, 1, sign=True)},"
+        f" the median order {number(kind.median_bps, 1, sign=True)}.{doubted}"
     )
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from agents.adapters.database.reader import DeskReader
 from agents.cli.why import _order_lines
@@ -49,6 +50,9 @@ def test_a_desk_whose_orders_rest_is_reproduced_and_its_slippage_told(kind, owne
     assert sum(order["kind"] == kind for order in orders) > 40
     assert all((order["limit_price"] is not None) == (order["kind"] == kind) for order in orders)
     slippage_is_that_of_the_orders(orders, {row["kind"]: row for row in rows("SELECT * FROM v_slippage")})
+    wrong = next((o["symbol"], bars_met(o)[0]) for o in orders if o["kind"] == kind and o["state"] == "expired")
+    doubt(owner, wrong[0], as_datetime(BARS.time[wrong[1]]))
+    slippage_is_that_of_the_orders(orders, {row["kind"]: row for row in rows("SELECT * FROM v_slippage")}, wrong)
     newest = next(order for order in orders if order["kind"] == kind)
     shown = DeskReader(owner).why(newest["symbol"], newest["decision_time"])
     (line, *_) = _order_lines(shown)
@@ -56,14 +60,35 @@ def test_a_desk_whose_orders_rest_is_reproduced_and_its_slippage_told(kind, owne
     assert f" at {newest['limit_price'].normalize():f}" in line
 
 
-def slippage_is_that_of_the_orders(orders, told):
-    """By hand: against the close decided on, which splits move, and with what was missed until the bar's close."""
+def decided_at(order):
+    """The bar of its decision."""
+    return int(np.searchsorted(BARS.time, np.datetime64(order["decision_time"].replace(tzinfo=None))))
+
+
+def bars_met(order):
+    """Bars of its symbol after its decision."""
+    s = BARS.symbols.index(order["symbol"])
+    return [k for k in range(decided_at(order) + 1, LAST) if math.isfinite(BARS.close[k, s])]
+
+
+def doubt(owner, symbol, time):
+    """The bar's price is ten times too high, and not believed."""
+    with owner.begin() as connection:
+        wrong = "UPDATE bars SET suspect = true, close = 10 * close, high = 10 * high WHERE symbol = :s AND time = :t"
+        assert connection.execute(text(wrong), {"s": symbol, "t": time}).rowcount == 1
+
+
+def slippage_is_that_of_the_orders(orders, told, wrong=(None, None)):
+    """By hand: against the close decided on, which splits move, and with what was missed until the bar's close; without
+    those that met a bar that is not believed."""
     parts: dict[str, list[list[float]]] = {}
+    doubted: dict[str, int] = {}
     for order in orders:
-        s = BARS.symbols.index(order["symbol"])
-        t = int(np.searchsorted(BARS.time, np.datetime64(order["decision_time"].replace(tzinfo=None))))
-        later = [k for k in range(t + 1, LAST) if math.isfinite(BARS.close[k, s])]
+        s, t, later = BARS.symbols.index(order["symbol"]), decided_at(order), bars_met(order)
         if order["state"] not in ("filled", "expired", "cancelled") or not later:
+            continue
+        if (order["symbol"], later[0]) == wrong:
+            doubted[order["kind"]] = doubted.get(order["kind"], 0) + 1
             continue
         ratio = float(np.prod(BARS.split[t + 1 : later[0] + 1, s]))
         way, mark, filled = 1 if order["side"] == "buy" else -1, order["mark"], order["filled"] / ratio
@@ -79,10 +104,13 @@ def slippage_is_that_of_the_orders(orders, told):
             ]
         )
     assert set(told) == set(parts)
+    assert bool(doubted) == (wrong[0] is not None)
     for kind, rows in parts.items():
         ordered, done, missed, slipped, fees, away = np.sum(rows, axis=0)
         row = told[kind]
-        assert row["orders"] == len(rows)
+        assert (row["orders"], row["doubted"]) == (len(rows), doubted.get(kind, 0))
+        each = np.array(rows)
+        assert row["median_bps"] == pytest.approx(np.median(1e4 * each[:, 3:].sum(axis=1) / each[:, 0]))
         assert row["ordered"] == pytest.approx(ordered)
         assert row["filled"] == pytest.approx(done / ordered)
         assert row["slippage_bps"] == pytest.approx(1e4 * slipped / done)

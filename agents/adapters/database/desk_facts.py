@@ -75,8 +75,8 @@ _QUERIES = {
     "yearly_costs": """
         SELECT period, fees, spread, impact, percent_of_equity_a_year, turnover_a_year FROM v_costs ORDER BY period""",
     "slippage": """
-        SELECT kind, orders, filled, slippage_bps, fees_bps, missed_bps, shortfall_bps FROM v_slippage
-        ORDER BY kind DESC""",
+        SELECT kind, orders, filled, slippage_bps, fees_bps, missed_bps, shortfall_bps, median_bps, doubted
+        FROM v_slippage ORDER BY kind DESC""",
     "positions": """
         SELECT symbol, quantity, average_entry_price, mark, value, unrealised_pnl
         FROM v_positions ORDER BY abs(value) DESC NULLS LAST""",

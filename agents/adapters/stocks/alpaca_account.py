@@ -34,8 +34,9 @@ ENDS: Mapping[str, str] = {
     "rejected": "rejected",
 }
 """Alpaca's words for how an order ended -> those of `VenueOrder`; in every other state it may still be filled."""
-TAKEN_OFF = ("FEE", "DIVFEE", "DIVFT", "DIVNRA", "DIVTW", "DIVWH", "WH")
-MOVES: Mapping[str, FlowKind] = dict.fromkeys(TAKEN_OFF, "fee") | dict.fromkeys(("INT", "INTNRA", "INTTW"), "interest")
+FEE: FlowKind = "fee"
+TAKEN_OFF = dict.fromkeys(("FEE", "DIVFEE", "DIVFT", "DIVNRA", "DIVTW", "DIVWH", "WH"), FEE)
+MOVES: Mapping[str, FlowKind] = {**TAKEN_OFF, "INT": "interest", "INTNRA": "interest"}
 DIVIDENDS = ("DIV", "DIVCGL", "DIVCGS", "DIVROC", "DIVTXEX")
 """Its words for money that comes and goes: fees and taxes, those withheld of a dividend (DIV...) among them, interest;
 and for dividends, before taxes, as the desk's books have them."""

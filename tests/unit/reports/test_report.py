@@ -472,6 +472,8 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
                 fees_bps=1.0,
                 missed_bps=None,
                 shortfall_bps=6.04,
+                median_bps=5.5,
+                doubted=0,
             ),
             SlippageOfKind(
                 kind="limit",
@@ -481,6 +483,8 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
                 fees_bps=1.0,
                 missed_bps=141.6,
                 shortfall_bps=7.1,
+                median_bps=-4.0,
+                doubted=2,
             ),
         ],
         scorecards=[replace(card("TrendFollower"), measured="long-only books"), card("MeanReversion")],
@@ -493,12 +497,12 @@ def test_the_report_says_what_agents_add_what_it_cost_and_where_it_was_earned():
         assert "shadow books (long-only books)" in words
         assert "Costs took 0.85 % of equity a year: fees 100" in words
         assert (
-            "9 market orders: 100.0 % filled, +5.0 basis points from the close decided on, fees 1.0; in all +6.0."
-            in words
+            "9 market orders: 100.0 % filled, +5.0 basis points from the close decided on, fees 1.0; in all +6.0,"
+            " the median order +5.5." in words
         )
         assert (
             "1,200 limit orders: 92.4 % filled, −5.0 basis points from the close decided on, fees 1.0, the rest ran away"
-            " by +141.6; in all +7.1." in words
+            " by +141.6; in all +7.1, the median order −4.0. 2 more met a price that was not believed." in words
         )
         assert re.search(r"TrendFollower 17 (trades gross )?\+951 (costs )?112 (net )?\+839", words)
         assert "long" in words and "AAPL" in words and "+800" in words and "+900" in words
