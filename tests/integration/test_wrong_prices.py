@@ -8,6 +8,7 @@ import pytest
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.suspect_bars import SuspectBars
 from agents.core.clock import SystemClock
+from agents.orchestrator import orchestrator
 from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import check_parity
 from tests.daemons import HandClock, day, moment, running, walk
@@ -107,6 +108,23 @@ def test_wrong_prices_leave_the_desks_money_sane(world):
         assert np.abs(astray).max() < 0.02, name
         assert len(wrong.reasons) == len(changes), name
         assert wrong.parity["examples"] == [], name
+
+
+@pytest.mark.slow
+def test_decisions_of_an_older_version_are_recomputed_by_its_rule(world, monkeypatch):
+    """It counted a suspect price where that was the worse one; its marks on record tell."""
+    control, usual = world(), orchestrator.matched_inputs
+
+    def of_old(*arguments):
+        return usual(*arguments)._replace(doubt_counts=np.ones(1, dtype=bool))
+
+    monkeypatch.setattr(orchestrator, "matched_inputs", of_old)
+    dips = []
+    for raw in (0.1, 10.0):
+        old = world({t: {"raw": raw, "adjusted": raw} for t in (FIRST, FIRST + 1)})
+        dips.append((old.equity / control.equity - 1.0)[FIRST - WARM_UP])
+        assert old.parity["examples"] == []
+    assert min(dips) < -0.02, "one of both was against the position"
 
 
 def halved(first: int, said: int) -> dict:

@@ -3,6 +3,7 @@ they stand, what crosses, and that nothing is bought twice, whatever answer is l
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal as D
@@ -183,6 +184,37 @@ def test_a_second_order_that_comes_after_the_next_look_is_waited_for():
         assert answer.state == "acked"
         it.it.poll(55.0)
         assert (it.it.state(), it.it.held(), it.bought()) == ("filled", D(1), D(1))
+
+
+def test_an_order_that_still_works_after_the_cancel_was_taken_is_waited_for(monkeypatch):
+    """Some exchanges only note the wish: what it is filled until it has ended would be bought twice."""
+    with chasing() as it:
+        it.order(far(it))
+        it.wait()
+        account = it.it.broker._account
+        looks, ask = iter(("open", "open")), account.order
+
+        def order(symbol, key):
+            seen = ask(symbol, key)
+            return seen._replace(status=next(looks, seen.status))
+
+        monkeypatch.setattr(account, "order", order)
+        it.turns(2)
+        assert it.orders() == [("limit", D(1), D(0))]
+        it.turns(1)
+        assert it.orders() == [("limit", D(1), D(0)), ("market", D(1), D(1))]
+
+
+def test_an_order_that_was_filled_while_it_was_taken_back_leaves_nothing_to_cross(monkeypatch, caplog):
+    with chasing() as it, caplog.at_level(logging.INFO):
+        it.order(far(it))
+        it.wait()
+        account = it.it.broker._account
+        ask = account.order
+        monkeypatch.setattr(account, "order", lambda symbol, key: ask(symbol, key)._replace(filled=D(1)))
+        it.turns(2)
+        assert it.orders() == [("limit", D(1), D(0))]
+        assert "an order chases" not in caplog.text
 
 
 def test_a_fill_after_the_cancel_counts():

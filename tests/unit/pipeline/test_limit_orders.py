@@ -54,6 +54,13 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
         {},
         {1: (500, 97.97, FILLED)},
     ),
+    "opens at it and does not trade through": (
+        [flat(100), [99, 101, 99, 100]],
+        ONCE,
+        LIMIT,
+        {},
+        {1: (0, 0, NOT_REACHED)},
+    ),
     "opens just beyond it: no worse than its price": (
         [flat(100), [98.5, 99, 96, 98]],
         ONCE,
