@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from datetime import UTC
 
 from rich.table import Table
@@ -15,8 +16,10 @@ from agents.cli.screen import Screen, rows_table
 from agents.core.errors import UsageError
 from agents.core.settings import load_settings
 from agents.core.venues import Remedy
+from agents.reports.formatting import quantity
 from agents.wiring.connections import connect_to_read
 
+STANDS = {"sending": "is being set", "resting": "rests at the exchange", "reached": "was reached"}
 COLUMNS = ("kind", "name", "ours", "theirs", "difference", "asked")
 DOES = {
     "adopt": "takes what others did on the account for its own: executions are booked with the next decision, a"
@@ -41,6 +44,23 @@ def reconcile(options: Namespace, screen: Screen) -> int:
     tables = [rows_table("Differences", rows, COLUMNS)] if rows else []
     screen.result(rows, *tables, words)
     return 1 if rows else 0
+
+
+def stop_lines(rows: Sequence[Row], *, are_set: bool) -> list[Text]:
+    """One line for each position of a desk at an exchange that has stops, and for each that still rests there."""
+    lines = []
+    for row in rows:
+        if row["state"] == "unset":
+            words = "its stop does not rest at the exchange yet" if are_set else ""
+        elif row["state"] in ("none", "refused"):
+            words = f"no stop rests at the exchange for {quantity(row['quantity'])}: {row['reason']}"
+        else:
+            words = (
+                f"a stop for {quantity(row['quantity'])} at {row['stop_price'].normalize():f} {STANDS[row['state']]}"
+            )
+        if words:
+            lines.append(Text(f"{row['symbol']}: {words}"))
+    return lines
 
 
 def account_lines(account: Row | None) -> list[Text]:

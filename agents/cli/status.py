@@ -21,7 +21,7 @@ from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
 from agents.cli.cash import waiting_lines
 from agents.cli.performance import added_words, effective_lines, summary
-from agents.cli.reconcile import account_lines, break_tables
+from agents.cli.reconcile import account_lines, break_tables, stop_lines
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
 from agents.core.clock import SystemClock
@@ -46,6 +46,7 @@ def status(options: Namespace, screen: Screen) -> int:
         document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
         document["waiting_commands"] = reader.waiting_commands()
         document |= {"breaks": open_breaks(connections.trader), "account": account_on_record(connections.trader)}
+        document["resting_stops"] = reader.rows("SELECT * FROM v_resting_stops ORDER BY symbol")
         document["cash_flows"] = reader.rows("SELECT * FROM v_cash_flows WHERE state IN ('waiting', 'planned')")
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
@@ -53,6 +54,7 @@ def status(options: Namespace, screen: Screen) -> int:
         settings = load_settings(options.settings)
         document["kill_file"] = kill_file_of(settings).pulled()
         document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}
+    stops_rest = bool(settings.desk.venue and (settings.risk.stop_loss or settings.risk.trailing_stop))
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
@@ -67,6 +69,7 @@ def status(options: Namespace, screen: Screen) -> int:
         Text(document["profile"]["words"]),
         *summary_tables(document),
         _positions_table(document["positions"]),
+        *stop_lines(document["resting_stops"], are_set=stops_rest),
         rows_table("Health", health, ("what", "value")),
     )
     return 0

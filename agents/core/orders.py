@@ -27,6 +27,8 @@ UNRECONCILED = "the exchange and the record differ about it (quorum reconcile)"
 UNRESOLVED = "the outcome of an earlier order is not known yet"
 UNANSWERED = "the exchange did not answer the order before it"
 LIMITED = "the exchange asked to be left alone for a while"
+STOPPED_MEANWHILE = "its stop at the exchange has sold it"
+STOP_UNKNOWN = "whether its stop still rests at the exchange is not known"
 TOO_FAR = "its price is further from the last trusted one than risk.limits.price_distance allows"
 OrderState = Literal[
     "intent", "sending", "unknown", "acked", "partial", "filled", "cancelled", "expired", "rejected", "not_placed"
@@ -55,7 +57,8 @@ or what a person took over from others."""
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """An order for the next bar, or a stop that was reached, of a positive `quantity` of units. Desk, decision, symbol
-    and kind make its id. One that rests (limit, chase) has the price at which it does.
+    and kind make its id. One that rests (limit, chase) has the price at which it does; a stop that is to rest at a
+    venue has the price at which it is reached, one without is reached.
 
     ValueError where the quantity is not positive, `decision_time` is naive, or a price is missing or of no use.
     """
@@ -67,6 +70,7 @@ class Order:
     quantity: Decimal
     kind: OrderKind = "market"
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
 
     @property
     def rests(self) -> bool:
@@ -77,6 +81,8 @@ class Order:
         require_utc(self.decision_time, "decision_time")
         if self.rests != (self.limit_price is not None):
             raise ValueError(f"order {self.client_order_id} of kind {self.kind} has the limit price {self.limit_price}")
+        if self.stop_price is not None and self.kind != "stop":
+            raise ValueError(f"order {self.client_order_id} of kind {self.kind} has the stop price {self.stop_price}")
         if not self.quantity > 0:
             raise ValueError(f"order {self.client_order_id} has quantity {self.quantity}, must be positive")
 
@@ -115,12 +121,14 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderOutcome:
-    """A broker's answer about one order, as a value; `reason` says why nothing or not all was filled."""
+    """A broker's answer about one order, as a value; `reason` says why nothing or not all was filled. `of_stop`: these
+    are fills of a stop that rested at the venue, which the decision that books them makes an order of."""
 
     client_order_id: str
     state: OrderState
     reason: str = ""
     fills: tuple[Fill, ...] = ()
+    of_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

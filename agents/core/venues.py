@@ -92,6 +92,66 @@ class VenueBroker(Broker, Protocol):
         ...
 
 
+StopState = Literal["sending", "resting", "reached", "none", "refused", "ended"]
+"""Of a stop on record: it may be on its way; the venue has it; it was reached, and not all of that is in the desk's
+books; none can rest there; the venue would not have it; or it is over."""
+
+
+class WantedStop(NamedTuple):
+    """Closes all that is `held` (positive) of a symbol where its price reaches `price`."""
+
+    side: Side
+    held: Decimal
+    price: Decimal
+
+
+class StopPlan(Protocol):
+    """What a desk wants to rest at its venue, as of its last decision."""
+
+    def wanted(self, unbooked: Mapping[str, Sequence[Fill]], /) -> Mapping[str, WantedStop]:
+        """By symbol, given the fills that no decision has booked yet."""
+        ...
+
+    def held(self, symbol: str, /) -> Decimal:
+        """The position in the desk's books, signed."""
+        ...
+
+    def order_of(self, symbol: str, number: int, /) -> tuple[str, datetime]:
+        """The id of the stop that the last decision sets for a symbol, the first being number 0, and its time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestingStop:
+    """A stop that is to rest at a venue: the order (`kind` "stop") that closes `quantity` of a position where its price
+    reaches `stop_price`, set at a decision; `reason` says why it is as it is."""
+
+    order: Order
+    stop_price: Decimal
+    state: StopState
+    reason: str = ""
+
+
+class StopRecord(Protocol):
+    """What a desk has on record of its stops at a venue."""
+
+    def known(self, client_order_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these orders are such stops."""
+        ...
+
+    def standing(self) -> Sequence[RestingStop]:
+        """Those that have not ended."""
+        ...
+
+    def set_by(self, decision: datetime, symbol: str) -> int:
+        """How many a decision has set for a symbol that were not refused."""
+        ...
+
+    def note(self, stop: RestingStop) -> None:
+        """Put it on record as it is now, by its order's id."""
+        ...
+
+
 class PlacedOrders(Protocol):
     """What a desk has on record of its orders."""
 

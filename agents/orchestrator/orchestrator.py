@@ -50,7 +50,7 @@ from agents.pipeline.record import Opinions, Traded, broker_fills_of, build_cycl
 from agents.pipeline.saved_state import unpack_state
 from agents.pipeline.state import State, copy_state, matched_inputs, new_outputs, new_state
 from agents.pipeline.step import run_bars
-from agents.pipeline.stop_orders import parted, stop_orders
+from agents.pipeline.stop_orders import closed_by, parted, stop_orders
 from agents.quant.indicators import LONGEST_GAP_BARS
 from agents.quant.regimes import REGIME_BARS
 from agents.trading.guard import AgentPanel, raw_forecasts
@@ -73,7 +73,7 @@ class Orchestrator:
         self._ledger = Ledger(cash=to_decimal(plan.parameters.initial_cash))
         self._history: Floats = np.empty((0, len(agents.names), len(plan.symbols)))
         self._volatility_bars = plan.volatility_window_bars + LONGEST_GAP_BARS + 1
-        self._at = self._decided_at = BEFORE_ALL
+        self._at = self.decided_at = BEFORE_ALL  # the second: the bar of the last decision
         self._pinned: WeightSet | None = None
         self.data_version: int | None = None
         """What the last decision knew of bars, splits and dividends; None before the first."""
@@ -113,9 +113,9 @@ class Orchestrator:
             self._ledger = Ledger(cash=Decimal(cash), positions=dict(last.positions))
             require_agreement(self._ledger, self._state, self.plan.symbols)
             self._history = self._journal.forecasts(names, self.plan.symbols, until=last.time, count=count)
-            self._decided_at, self.data_version = last.time, last.data_version
-            obey_again(self._journal, self._state, self.plan.symbols, self._decided_at)
-            self._between(lambda account: flows_taken(self._journal, account, self._decided_at))
+            self.decided_at, self.data_version = last.time, last.data_version
+            obey_again(self._journal, self._state, self.plan.symbols, self.decided_at)
+            self._between(lambda account: flows_taken(self._journal, account, self.decided_at))
             self._resolve_orders(broker, at)
             return last.time
         self._between(lambda account: flows_taken(self._journal, account, BEFORE_ALL))
@@ -140,7 +140,7 @@ class Orchestrator:
             sent, self._unsent = self._unsent, None
             return sent
         pinned = self._pinned = self._weights.current(at)
-        outcomes = list(broker.poll(self._decided_at))
+        outcomes = list(broker.poll(self.decided_at))
         view = self._view(window, pinned, at)
         commands: Sequence[Command] = ()
         for _ in range(COMMANDS_WHILE_DECIDING):
@@ -159,8 +159,8 @@ class Orchestrator:
     def obey_commands(self, broker: Broker, at: datetime) -> None:
         """Between two decisions: be what a person ordered (a desk without one obeys with its first), and take the cash
         that came or went."""
-        pause = Pause(after=self._decided_at, at=at)
-        if self._decided_at != BEFORE_ALL:
+        pause = Pause(after=self.decided_at, at=at)
+        if self.decided_at != BEFORE_ALL:
             self._state = obey_waiting(self._journal, broker, self._state, self.plan.symbols, pause)
         self._between(lambda account: take_waiting(self._journal, account, pause))
 
@@ -191,7 +191,7 @@ class Orchestrator:
             work_log=work_log,
         )
         volatility = bar_volatility(recent, plan.volatility_window_bars)[-1:]
-        note = volume_note(window) if self._decided_at == BEFORE_ALL else ""
+        note = volume_note(window) if self.decided_at == BEFORE_ALL else ""
         return View(opinions, raw, correlation, volatility, note)
 
     def _decide(
@@ -204,7 +204,7 @@ class Orchestrator:
         for command in commands:
             obey(state, command.state, flatten=command.flatten)
         obeyed = RiskState(state.risk_state[LIVE])
-        ordered, stopped = parted(outcomes, plan.desk, as_datetime(bar.time[0]), plan.symbols)
+        ordered, stopped = parted(outcomes, plan.desk, bar)
         inputs = matched_inputs(bar, view.volatility, view.opinions.forecast, view.correlation, vector)._replace(
             counted=plan.counted(names),
             stale=np.full(bar.open.shape, stale),
@@ -216,11 +216,11 @@ class Orchestrator:
         out = new_outputs(1, len(names), len(plan.symbols))
         run_bars(state, inputs, plan.parameters, out)
         out.contribution[0, -1] += self._earned or -0.0  # which changes no bit
-        orders = orders_of(out, bar, plan.desk, plan.parameters.orders)
-        stops = stop_orders(out, bar, plan.desk)
-        traded = Traded(out=out, state=state, orders=orders, stops=stops, outcomes=[outcomes], note=view.note)
+        orders, stops = orders_of(out, bar, plan.desk, plan.parameters.orders), stop_orders(out, bar, plan.desk)
+        known = [*ordered, *closed_by(stopped, stops[0])]
+        traded = Traded(out=out, state=state, orders=orders, stops=stops, outcomes=[known], note=view.note)
         cycle, ledger = build_cycle(plan, bar, view.opinions, traded, self._ledger)
-        if self._decided_at == BEFORE_ALL:
+        if self.decided_at == BEFORE_ALL:
             cycle = replace(cycle, warm_up=WarmUp(names, plan.symbols, self._history))
         return Decision(cycle, state, ledger, obeyed, orders[0])
 
@@ -233,7 +233,7 @@ class Orchestrator:
         note_risk(self._journal, decision, self._state, self.plan.parameters.limits)
         self._state, self._ledger, self._history = decision.state, decision.ledger, view.history
         self._earned = 0.0
-        self._decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
+        self.decided_at, self.data_version = as_datetime(decision.cycle.time[-1]), decision.cycle.data_version
         return True
 
     def _weights_of_cycle(self) -> Mapping[str, Decimal]:

@@ -7,7 +7,9 @@ fill, at the decision that first knows that it was reached.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 
@@ -94,10 +96,38 @@ def with_stops(
     return result
 
 
-def parted(
-    outcomes: Iterable[OrderOutcome], desk: str, at: datetime, symbols: tuple[str, ...]
-) -> tuple[list[OrderOutcome], list[OrderOutcome]]:
-    """Outcomes known at one decision: those of orders, and those of stops."""
-    ids = {stop_id(desk, at, symbol) for symbol in symbols}
-    known = list(outcomes)
-    return [o for o in known if o.client_order_id not in ids], [o for o in known if o.client_order_id in ids]
+def parted(outcomes: Iterable[OrderOutcome], desk: str, bar: Bars) -> tuple[list[OrderOutcome], list[OrderOutcome]]:
+    """Outcomes known at the decision on one bar (of one row): those of orders, and those of stops. Fills of stops that
+    rested at a real venue become those of one order for each symbol, which this decision makes; where the symbol has no
+    bar they wait for a decision that has one, as no bar's P&L could be split by them."""
+    at = as_datetime(bar.time[0])
+    ids = {stop_id(desk, at, symbol) for symbol in bar.symbols}
+    ordered: list[OrderOutcome] = []
+    stopped: list[OrderOutcome] = []
+    resting: dict[str, tuple[Fill, ...]] = {}
+    for outcome in outcomes:
+        if outcome.of_stop:
+            symbol = outcome.fills[0].symbol
+            resting[symbol] = (*resting.get(symbol, ()), *outcome.fills)
+        else:
+            (stopped if outcome.client_order_id in ids else ordered).append(outcome)
+    for symbol, fills in resting.items():
+        if np.isfinite(bar.open[0, bar.symbols.index(symbol)]):
+            key = stop_id(desk, at, symbol)
+            own = tuple(replace(fill, client_order_id=key) for fill in fills)
+            stopped.append(OrderOutcome(client_order_id=key, state="filled", fills=own, of_stop=True))
+    return ordered, stopped
+
+
+def closed_by(stopped: Iterable[OrderOutcome], stops: Sequence[Order]) -> list[OrderOutcome]:
+    """What stops closed, with how each ended: one at a real venue that closed less than it was to has expired for the
+    record, as the decision that books it orders the rest."""
+    wanted = {order.client_order_id: order.quantity for order in stops}
+    answers = []
+    for outcome in stopped:
+        filled = sum((fill.quantity for fill in outcome.fills), start=Decimal(0))
+        if outcome.of_stop and filled < wanted.get(outcome.client_order_id, filled):
+            answers.append(replace(outcome, state="expired", reason="filled at the exchange; the rest is ordered"))
+        else:
+            answers.append(replace(outcome, reason="filled at the exchange") if outcome.of_stop else outcome)
+    return answers

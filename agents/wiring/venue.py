@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from agents.adapters.brokers.account_broker import AccountBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
 from agents.adapters.database.journal import PostgresJournal
+from agents.adapters.database.resting_stops import PostgresStopRecord
+from agents.adapters.exchanges.stop_support import StopKind
+from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.adapters.stocks.alpaca_account import ALPACA
 from agents.core.books import LIVE
 from agents.core.clock import Clock
-from agents.core.errors import SettingsError
+from agents.core.errors import ServiceError, SettingsError
+from agents.core.log import log_event
+from agents.core.orders import KILLED, Order
 from agents.core.ports import Broker
 from agents.core.settings import Settings
 from agents.core.settings_sections import INTERVALS_S
@@ -22,7 +28,18 @@ from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.price_distance import PriceDistance
 from agents.orchestrator.reconciliation import ReconciledBroker, Reconciler
+from agents.orchestrator.stop_plan import DeskStopPlan
+from agents.pipeline.stopped import has_stops
 from agents.wiring.account import account_of
+from agents.wiring.desk_record import kill_file_of
+
+logger = logging.getLogger(__name__)
+WHERE_STOPS_REST: dict[StopKind, str] = {
+    "market": "rest at the exchange",
+    "limit": "rest at the exchange, which sells them at a limit 5 % behind",
+    "watch": "the exchange takes none: watched while the desk runs",
+    "bar": "none rest there: looked at when a bar is over",
+}
 
 
 def desk_at_venue(
@@ -39,15 +56,35 @@ def desk_at_venue(
     passive = timedelta(seconds=settings.execution.passive_share * INTERVALS_S[settings.data.interval])
     venue = AccountBroker(account, record, symbols, clock.now() if last is None else last.time, clock)
     reconciler = Reconciler(venue, record, symbols, clock)
+    switch = kill_file_of(settings)
+
+    def why_not(order: Order) -> str:
+        return KILLED if switch.pulled() is not None else reconciler.why_not(order)
+
+    stops = venue.keep_stops(PostgresStopRecord(journal.writer, clock), DeskStopPlan(orchestrator), why_not)
     reconciled = ReconciledBroker(guarded(venue), reconciler, journal, clock)
     broker = PriceDistance(reconciled, settings.risk.limits.price_distance, account.last_price)
 
     def reconcile() -> None:
         reconciler.look(journal, orchestrator.ledger())
+        stops.keep(broker.place)
         if orchestrator.account().risk_state[LIVE] == RiskState.ACTIVE:
             venue.chases.go_on(broker.place, passive)
 
+    if has_stops(orchestrator.plan.parameters.stops):
+        _tell_where_stops_rest(account, symbols)
     return Desk(orchestrator, broker, broker.note, reconcile), broker.edges
+
+
+def _tell_where_stops_rest(account: TradingAccount, symbols: Sequence[str]) -> None:
+    words: dict[str, list[str]] = {}
+    for symbol in symbols:
+        try:
+            words.setdefault(WHERE_STOPS_REST[account.stop_kind(symbol)], []).append(symbol)
+        except ServiceError:  # the exchange is away, and says so elsewhere
+            return
+    for where, names in words.items():
+        log_event(logger, "stops", where=where, symbols=",".join(names))
 
 
 def require_tradable(settings: Settings) -> None:

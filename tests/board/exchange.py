@@ -4,6 +4,7 @@ daemon, TimescaleDB and ccxt's class are real."""
 from tests.board.cases import answered_by
 
 _BROKER, _DESK = "tests/unit/adapters/test_account_broker.py", "tests/integration/test_exchange_orders.py"
+_RESTING, _STOPS = "tests/unit/adapters/test_resting_stops.py", "tests/integration/test_resting_stops.py"
 _KEYS, _LIMITS = "tests/integration/test_keys.py", "tests/unit/pipeline/test_risk_limits.py"
 _PRICES, _STREAM = "tests/integration/test_live_prices.py", "tests/unit/adapters/test_candle_stream.py"
 _SCHEMA = "tests/integration/test_schema.py"
@@ -138,6 +139,38 @@ for _id, _fault, _expected, _tests in (
             f"{_PRICES}::test_a_desk_that_listens_decides_what_one_that_asks_does",
             f"{_STREAM}::test_what_is_not_pushed_is_asked_for",
         ),
+    ),
+    (
+        "F31",
+        "a stop is reached while the desk is dead, or without its database",
+        "sold at the exchange, booked once by the next decision",
+        (f"{_STOPS}::test_a_stop_is_hit_and_the_next_decision_books_it",),
+    ),
+    (
+        "F32",
+        "a stop is reached between a decision and its sale",
+        "sold once, a person's own coins untouched",
+        (
+            f"{_STOPS}::test_hit_as_the_decision_is_made_nothing_is_sold_twice",
+            f"{_RESTING}::test_a_stop_that_was_filled_in_part_leaves_the_rest_to_the_sale",
+        ),
+    ),
+    (
+        "F33",
+        "the answer about a stop that is set or taken back is lost",
+        "one stop for each position in the end, never of more than is held",
+        (
+            f"{_STOPS}::test_an_answer_about_a_stop_that_is_lost_leaves_one_for_each_position",
+            f"{_RESTING}::test_an_answer_lost_when_it_is_set_makes_no_second_one",
+            f"{_RESTING}::test_an_answer_lost_when_it_is_taken_back_leaves_one_stop_in_the_end",
+            f"{_RESTING}::test_a_sale_whose_stop_cannot_be_taken_back_for_certain_sells_once_or_not_at_all",
+        ),
+    ),
+    (
+        "F34",
+        "the desk dies while it sets or takes back a stop",
+        "the next one finds it, or sets it; no second one",
+        (f"{_STOPS}::test_whatever_it_dies_of_there_is_one_stop_for_each_position_afterwards",),
     ),
 ):
     answered_by(_id, 1, _fault, _expected, *_tests)

@@ -42,6 +42,7 @@ VIEWS = (
     "v_pnl_by_side",
     "v_costs",
     "v_slippage",
+    "v_resting_stops",
     "v_agent_life",
     "v_against_holding",
     "v_agent_regimes",

@@ -8,14 +8,16 @@ another order all end in the same record. An order works until the next decision
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from agents.adapters.brokers.chasing import Chases
 from agents.adapters.brokers.market_rules import MarketRules
-from agents.adapters.brokers.venue_books import Seen, VenueBooks, as_order, crossing_id, find, foreign_in
+from agents.adapters.brokers.resting_stops import RestingStops
+from agents.adapters.brokers.stop_books import StopBooks
+from agents.adapters.brokers.venue_books import Seen, VenueBooks, as_order, crossing_id, find, foreign_in, money_moves
 from agents.adapters.exchanges.account_rows import VenueOrder
 from agents.adapters.exchanges.order_errors import (
     OrderFormError,
@@ -25,11 +27,11 @@ from agents.adapters.exchanges.order_errors import (
 )
 from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.core.clock import Clock
-from agents.core.errors import DataError, ServiceError, SettingsError
+from agents.core.errors import DataError, ServiceError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
 from agents.core.orders import CANCELLED, LIMITED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
-from agents.core.venues import Holdings, MoneyMove, PlacedOrders
+from agents.core.venues import Holdings, MoneyMove, PlacedOrders, StopPlan, StopRecord
 
 logger = logging.getLogger(__name__)
 LOOK_BACK = timedelta(days=2)
@@ -66,6 +68,14 @@ class AccountBroker:
         self._missing_since_s: dict[str, float] = {}
         self._taken_back: set[str] = set()
         self._since = since
+        self.stops: RestingStops | None = None
+
+    def keep_stops(self, stops: StopRecord, plan: StopPlan, why_not: Callable[[Order], str]) -> RestingStops:
+        """From now on let the stops of a desk rest at the exchange: see `RestingStops`."""
+        self._reading.stops = stops
+        books = StopBooks(self._reading, self._record, stops, self._clock, self.chases.unanswered)
+        self.stops = RestingStops(self._account, books, plan, why_not, self._clock)
+        return self.stops
 
     # ------------------------------------------------------------ orders
 
@@ -94,6 +104,10 @@ class AccountBroker:
             return _outcome(order, "not_placed", str(error))
         if problem:
             return _outcome(order, "rejected", problem)
+        if self.stops is not None:
+            quantity, problem = self.stops.make_room(order, quantity)
+            if problem:
+                return _outcome(order, "not_placed", problem)
         try:
             self._send(order, quantity)
         except OrderLimitedError:
@@ -114,7 +128,7 @@ class AccountBroker:
         try:
             self._account.place(self._rules.on_tick(order), quantity)
         except OrderFormError as error:
-            again = self._rules.as_they_are_now(order, str(error))
+            again = None if order.kind == "stop" else self._rules.as_they_are_now(order, str(error))
             if again is None:
                 raise
             self._account.place(self._rules.on_tick(order), again)
@@ -154,11 +168,13 @@ class AccountBroker:
         if left:
             seen = self._books(working)
         fills = self._reading.new_fills(seen)
+        reached = [] if self.stops is None else self.stops.books.at_decision(seen, fills)
         answers = [self._standing(order, state, seen, fills) for order, state in working]
         late = [fill for own in fills.values() for fill in own]
         for fill in late:  # of orders that had ended
             log_event(logger, "ALARM", level=logging.ERROR, kind="late_fill", subject=fill.symbol, fill=fill.fill_id)
         return [
+            *reached,
             *(answer for answer in answers if answer is not None),
             *(
                 OrderOutcome(client_order_id=key, state="partial", reason="a late fill", fills=tuple(own))
@@ -215,23 +231,7 @@ class AccountBroker:
         return self._account.totals()
 
     def moves(self, currency: str, since: datetime) -> list[MoneyMove]:
-        try:
-            found = self._account.moves(currency, round(since.timestamp() * 1000))
-        except (DataError, ServiceError, SettingsError) as error:  # a key may not be allowed to ask: a break stays one
-            log_event(logger, "deposits are not told", level=logging.WARNING, why=error)
-            return []
-        kinds = [move.kind or ("deposit" if move.amount > 0 else "withdrawal") for move in found]
-        return [
-            MoneyMove(
-                key=f"{self._account.name}-{kind}-{move.move_id}",
-                kind=kind,
-                currency=move.currency,
-                amount=move.amount,
-                at=datetime.fromtimestamp(move.time_ms / 1000, UTC),
-                symbol=move.symbol,
-            )
-            for kind, move in zip(kinds, found, strict=True)
-        ]
+        return money_moves(self._account, currency, since)
 
     def dividends(self, since: datetime) -> dict[str, Decimal]:
         return self._account.dividends(round(since.timestamp() * 1000))

@@ -11,10 +11,10 @@ from decimal import Decimal
 from agents.adapters.brokers.venue_fills import FeeWorth, fill_of, moved_by
 from agents.adapters.exchanges.account_rows import VenueOrder, VenueTrade
 from agents.adapters.exchanges.trading_account import TradingAccount
-from agents.core.errors import DataError
+from agents.core.errors import DataError, ServiceError, SettingsError
 from agents.core.log import log_event
 from agents.core.orders import Fill, Order
-from agents.core.venues import ForeignOrder, PlacedOrders, adopted_id
+from agents.core.venues import ForeignOrder, MoneyMove, PlacedOrders, StopRecord, adopted_id
 
 logger = logging.getLogger(__name__)
 ZERO = Decimal(0)
@@ -24,12 +24,13 @@ CROSSING = "x"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The account's books in one symbol: orders by the exchange's id, executions, and the ids among them that the
-    record knows."""
+    """The account's books in one symbol: orders by the exchange's id, executions, the ids among them that the record
+    knows, and those of stops among these."""
 
     orders: Mapping[str, VenueOrder]
     trades: Sequence[VenueTrade]
     ours: frozenset[str]
+    stops: frozenset[str] = frozenset()
 
 
 class VenueBooks:
@@ -39,6 +40,8 @@ class VenueBooks:
         self._account = account
         self._record = record
         self._worth = FeeWorth(account)
+        self.stops: StopRecord | None = None
+        """The desk's stops that rest there, where it keeps such."""
         self._gone: set[str] = set()
 
     def books(self, symbols: Sequence[str], start_ms: int) -> dict[str, Seen]:
@@ -48,7 +51,8 @@ class VenueBooks:
         for symbol in symbols:
             try:
                 trades = self._account.trades(symbol, start_ms)
-                orders = {order.venue_id: order for order in self._account.orders(symbol, start_ms)}
+                listed = self._account.orders(symbol, start_ms)
+                orders = {order.venue_id: order for order in (*listed, *self._older_stops(symbol, listed))}
             except DataError as error:
                 if symbol not in self._gone:
                     log_event(logger, "ALARM", level=logging.ERROR, kind="market_gone", subject=symbol, why=error)
@@ -56,8 +60,19 @@ class VenueBooks:
                 continue
             self._gone.discard(symbol)
             ids = [key for order in orders.values() for key in _keys_of(order)]
-            books[symbol] = Seen(orders, trades, self._record.known(ids))
+            stops = frozenset() if self.stops is None else self.stops.known(ids)
+            books[symbol] = Seen(orders, trades, self._record.known(ids) | stops, stops)
         return books
+
+    def _older_stops(self, symbol: str, listed: Sequence[VenueOrder]) -> list[VenueOrder]:
+        """Stops that were set before the time that was asked for and may have been reached since, by their ids."""
+        there = {order.client_id for order in listed}
+        standing = () if self.stops is None else self.stops.standing()
+        asked = [s for s in standing if s.order.symbol == symbol and s.state in ("sending", "resting", "reached")]
+        found = [
+            self._account.order(symbol, s.order.client_order_id) for s in asked if s.order.client_order_id not in there
+        ]
+        return [order for order in found if order is not None]
 
     def new_fills(self, seen: Mapping[str, Seen]) -> dict[str, list[Fill]]:
         """Fills of the desk's orders that are in no book yet, by the order's id."""
@@ -118,6 +133,27 @@ def foreign_in(books: Seen) -> list[ForeignOrder]:
                 )
             )
     return found
+
+
+def money_moves(account: TradingAccount, currency: str, since: datetime) -> list[MoneyMove]:
+    """What the account tells of money that came or went since then; none where it does not tell."""
+    try:
+        found = account.moves(currency, round(since.timestamp() * 1000))
+    except (DataError, ServiceError, SettingsError) as error:  # a key may not be allowed to ask: a break stays one
+        log_event(logger, "deposits are not told", level=logging.WARNING, why=error)
+        return []
+    kinds = [move.kind or ("deposit" if move.amount > 0 else "withdrawal") for move in found]
+    return [
+        MoneyMove(
+            key=f"{account.name}-{kind}-{move.move_id}",
+            kind=kind,
+            currency=move.currency,
+            amount=move.amount,
+            at=datetime.fromtimestamp(move.time_ms / 1000, UTC),
+            symbol=move.symbol,
+        )
+        for kind, move in zip(kinds, found, strict=True)
+    ]
 
 
 def as_order(order: VenueOrder) -> Order:

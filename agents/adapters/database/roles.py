@@ -37,6 +37,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "broker_accounts": ADD,
         "broker_outside": KEEP,
         "reconciliation_breaks": KEEP,
+        "resting_stops": KEEP,
         "positions": "INSERT, DELETE",
         "desk_state": "INSERT, UPDATE (time, state)",
         "heartbeats": KEEP,

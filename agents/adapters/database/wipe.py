@@ -17,6 +17,7 @@ JOURNAL_TABLES = (
     "trades",
     "fill_fees",
     "broker_outside",
+    "resting_stops",
     "reconciliation_breaks",
     "cash_flows",
     "fills",

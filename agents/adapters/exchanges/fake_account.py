@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from agents.adapters.exchanges.fake_orders import ZERO, FakeMove, FakeOrder, FakeTrade, Manners, RefusedError
+from agents.adapters.exchanges.fake_stops import checked_stop, trigger_of
 from agents.adapters.exchanges.recorded_market import CLOSE, HIGH, LEAST_COST, LOT, LOW, OPENED, TICK, RecordedMarket
 
 STEP, PRICE_STEP = Decimal(repr(LOT)).normalize(), Decimal(repr(TICK))
@@ -151,7 +152,8 @@ class FakeAccount:
         if price is not None and price % PRICE_STEP:
             raise RefusedError(-1013, "Filter failure: PRICE_FILTER")
         side: Literal["BUY", "SELL"] = "BUY" if wanted["side"] == "BUY" else "SELL"
-        worth = quantity * (price or self._touch(symbol, side, at_ms))
+        stop = checked_stop(wanted, self.market, self._last(symbol, at_ms))
+        worth = quantity * (price or stop or self._touch(symbol, side, at_ms))
         if worth < Decimal(str(LEAST_COST)):
             raise RefusedError(-1013, "Filter failure: NOTIONAL")
         base, _, quote = symbol.partition("/")
@@ -165,6 +167,7 @@ class FakeAccount:
             side=side,
             quantity=quantity,
             price=price,
+            stop=stop,
             created_ms=at_ms,
             updated_ms=at_ms,
             parts=max(1, min(self.manners.parts, int(quantity / STEP))),
@@ -182,15 +185,30 @@ class FakeAccount:
         """The parts that are due; of a limit order those that the market has traded through."""
         while order.filled < order.parts:
             wait_s = self.manners.first_s + order.filled * self.manners.part_s
-            due_ms = order.created_ms + round(wait_s * 1000)
+            if order.stop is not None and not self._wakes(order, at_ms):
+                return
+            due_ms = (order.woken_ms or order.created_ms) + round(wait_s * 1000)
             if due_ms > at_ms:
                 return
-            if order.price is not None and not self._traded_through(order, at_ms):
+            if order.price is not None and not (self._crosses(order) or self._traded_through(order, at_ms)):
                 return
             self._trade(order, due_ms if order.price is None else at_ms)
             if order.ghost:
                 order.ghost = False
                 return
+
+    def _wakes(self, order: FakeOrder, at_ms: int) -> bool:
+        """Whether the market has reached its stop by now."""
+        if order.woken_ms is None:
+            woken = trigger_of(order, self.market, at_ms, self._last(order.symbol, at_ms))
+            if woken is not None:
+                order.woken_ms, order.woken_price = woken
+        return order.woken_ms is not None
+
+    def _crosses(self, order: FakeOrder) -> bool:
+        """Whether its limit let it trade at once when it woke."""
+        woken, limit = order.woken_price, order.price
+        return woken is not None and limit is not None and (woken >= limit if order.side == "SELL" else woken <= limit)
 
     def _traded_through(self, order: FakeOrder, at_ms: int) -> bool:
         assert order.price is not None
@@ -208,7 +226,8 @@ class FakeAccount:
         quantity = order.quantity - order.executed
         if order.filled < order.parts:
             quantity = (order.quantity / order.parts).quantize(STEP, ROUND_DOWN)
-        price = order.price or self._touch(order.symbol, order.side, time_ms)
+        at_once = order.woken_price if order.price is None or self._crosses(order) else None
+        price = at_once or order.price or self._touch(order.symbol, order.side, time_ms)
         base, _, quote = order.symbol.partition("/")
         sign = 1 if order.side == "BUY" else -1
         fee, currency = self._fee(order, quantity, price)

@@ -38,7 +38,8 @@ class Manners:
 
 @dataclass(slots=True, kw_only=True)
 class FakeOrder:
-    """An order as the exchange keeps it; a market order has no `price`. Of `parts` the first `filled` are done."""
+    """An order as the exchange keeps it; a market order has no `price`. Of `parts` the first `filled` are done. One
+    with a `stop` sleeps until the market reaches that, at `woken_ms`, where it gets `woken_price`."""
 
     order_id: int
     client_id: str
@@ -49,6 +50,9 @@ class FakeOrder:
     created_ms: int
     updated_ms: int
     parts: int
+    stop: Decimal | None = None
+    woken_ms: int | None = None
+    woken_price: Decimal | None = None
     filled: int = 0
     executed: Decimal = ZERO
     paid: Decimal = ZERO

@@ -163,14 +163,21 @@ def _order(order: FakeOrder) -> Answer:
         "cummulativeQuoteQty": f"{order.paid:.8f}",
         "status": order.status,
         "timeInForce": "GTC",
-        "type": "MARKET" if order.price is None else "LIMIT",
+        "type": _type_of(order),
+        "stopPrice": f"{order.stop or 0:.8f}",
         "side": order.side,
         "time": order.created_ms,
         "transactTime": order.created_ms,
         "updateTime": order.updated_ms,
-        "isWorking": order.works,
+        "isWorking": order.works and (order.stop is None or order.woken_ms is not None),
         "fills": [],
     }
+
+
+def _type_of(order: FakeOrder) -> str:
+    if order.stop is not None:
+        return "STOP_LOSS" if order.price is None else "STOP_LOSS_LIMIT"
+    return "MARKET" if order.price is None else "LIMIT"
 
 
 def _move(move: FakeMove) -> Answer:

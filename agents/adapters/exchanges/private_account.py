@@ -22,6 +22,7 @@ from agents.adapters.exchanges.order_errors import (
     OrderUnknownError,
 )
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, words_of
+from agents.adapters.exchanges.stop_support import StopKind, order_arguments, stop_kind
 from agents.core.clock import Clock
 from agents.core.errors import ServiceError, SettingsError
 from agents.core.orders import Order
@@ -127,6 +128,11 @@ class PrivateAccount(PublicPrices):
         """Ask again what orders must keep to: an exchange changes that, and closes markets. ServiceError."""
         self._ask(self._exchange.load_markets, True)
 
+    def stop_kind(self, symbol: str) -> StopKind:
+        """What becomes of a stop in it."""
+        market = self.markets().get(symbol)
+        return "bar" if market is None else stop_kind(self._exchange, market)
+
     def last_price(self, symbol: str) -> Decimal | None:
         """What was paid last; None where nothing was."""
         last = self._ask(self._exchange.fetch_ticker, symbol).get("last")
@@ -146,18 +152,10 @@ class PrivateAccount(PublicPrices):
     # ------------------------------------------------------------ orders
 
     def place(self, order: Order, quantity: Decimal) -> VenueOrder:
-        """Send an order, once: at its price where it has one, else at the market. OrderRefusedError,
-        OrderUnknownError."""
-        price = None if order.limit_price is None else f"{order.limit_price:f}"
-        arguments = (
-            order.symbol,
-            "market" if price is None else "limit",
-            order.side,
-            f"{quantity:f}",
-            price,
-            {"clientOrderId": order.client_order_id},
-        )
-        placed = self._sent(self._exchange.create_order, *arguments)
+        """Send an order, once: at its price where it has one, asleep until its stop is reached, else at the market.
+        OrderRefusedError, OrderUnknownError."""
+        kind, tick = self.stop_kind(order.symbol), self.terms(order.symbol).price_step
+        placed = self._sent(self._exchange.create_order, *order_arguments(order, quantity, kind, tick))
         if placed.client_id != order.client_order_id:
             raise OrderUnknownError(f"{self.name} answers with another order")
         return placed

@@ -34,6 +34,10 @@ class RecordedMarket:
     closed: set[str] = field(default_factory=set)
     """Symbols that take no orders at the moment; and those that it does not know any more."""
     gone: set[str] = field(default_factory=set)
+    order_types: list[str] = field(
+        default_factory=lambda: ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"]
+    )
+    """What orders it takes; may change while it trades."""
     moved: dict[str, float] = field(default_factory=dict)
     """By what factor the last price that is told is another than the true one, by symbol."""
 
@@ -66,7 +70,10 @@ class RecordedMarket:
 
     def information(self, at_ms: int) -> Answer:
         """`exchangeInfo`: every market with its steps."""
-        markets = [_market(s, self.lots.get(s, LOT), closed=s in self.closed) for s in self.known()]
+        markets = [
+            _market(s, self.lots.get(s, LOT), closed=s in self.closed) | {"orderTypes": list(self.order_types)}
+            for s in self.known()
+        ]
         return {"timezone": "UTC", "serverTime": at_ms, "symbols": markets}
 
     def klines(self, symbol: str, at_ms: int, *, start_ms: int | None, limit: int) -> Answer:
@@ -115,7 +122,7 @@ class RecordedMarket:
         return {"lastUpdateId": at_ms, **sides}
 
 
-def _market(symbol: str, lot: float, *, closed: bool) -> Answer:
+def _market(symbol: str, lot: float, *, closed: bool) -> dict[str, Any]:
     base, _, quote = symbol.partition("/")
     return {
         "symbol": base + quote,
@@ -124,7 +131,6 @@ def _market(symbol: str, lot: float, *, closed: bool) -> Answer:
         "quoteAsset": quote,
         "baseAssetPrecision": 8,
         "quoteAssetPrecision": 8,
-        "orderTypes": ["LIMIT", "MARKET"],
         "isSpotTradingAllowed": True,
         "permissionSets": [["SPOT"]],
         "filters": [

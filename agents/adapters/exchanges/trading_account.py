@@ -9,6 +9,7 @@ from typing import Protocol
 from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueTrade
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.public_prices import Terms
+from agents.adapters.exchanges.stop_support import StopKind
 from agents.core.orders import Order
 
 
@@ -65,6 +66,10 @@ class TradingAccount(Protocol):
 
     def terms_anew(self) -> None:
         """Ask again what orders must keep to: a venue changes that, and closes markets."""
+        ...
+
+    def stop_kind(self, symbol: str) -> StopKind:
+        """What becomes of a stop in it."""
         ...
 
     def last_price(self, symbol: str) -> Decimal | None:

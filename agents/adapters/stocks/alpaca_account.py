@@ -16,6 +16,7 @@ from agents.adapters.exchanges.account_rows import VenueMove, VenueOrder, VenueT
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.order_errors import OrderRefusedError, OrderUnknownError
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, Terms
+from agents.adapters.exchanges.stop_support import StopKind
 from agents.adapters.stocks.alpaca_requests import AlpacaRequests
 from agents.core.cash_flows import FlowKind
 from agents.core.clock import Clock
@@ -170,6 +171,10 @@ class AlpacaAccount:
     def terms_anew(self) -> None:
         """Ask again, when it is next needed, what orders must keep to."""
         self._assets.clear()
+
+    def stop_kind(self, _symbol: str) -> StopKind:
+        """None rests there: Alpaca's stops are of whole shares only, and none is watched outside a session."""
+        return "bar"
 
     def last_price(self, symbol: str) -> Decimal | None:
         """What was paid last on IEX, whose prices need no subscription; None where nothing was."""

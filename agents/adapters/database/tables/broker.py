@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Table, Text, text
+from sqlalchemy import BigInteger, Column, Identity, Index, Numeric, Table, Text, text
 
 from agents.adapters.database.tables.columns import MOMENT, check, metadata, moment, money, recorded_at, words
 
@@ -18,6 +18,26 @@ broker_accounts = Table(
     recorded_at(),
     check("mode_known", "mode IN ('sandbox', 'live')"),
     comment="the newest row is the account that this desk trades on",
+)
+
+resting_stops = Table(
+    "resting_stops",
+    metadata,
+    Column("client_order_id", Text, primary_key=True),
+    moment("decision_time"),
+    words("symbol"),
+    words("side"),
+    money("quantity"),
+    Column("stop_price", Numeric, nullable=False, comment="at which the step would close the position"),
+    words("state"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("updated_at", MOMENT, nullable=False, server_default=text("now()")),
+    check("quantity_positive", "quantity > 0 AND quantity <> 'NaN'"),
+    check("stop_price_positive", "stop_price > 0 AND stop_price <> 'NaN'"),
+    check("side_known", "side IN ('buy', 'sell')"),
+    check("state_known", "state IN ('sending', 'resting', 'reached', 'none', 'refused', 'ended')"),
+    Index("ix_resting_stops_standing", "symbol", postgresql_where=text("state <> 'ended'")),
+    comment="stops that rest at the exchange; their fills are those of an order of the decision that booked them",
 )
 
 broker_outside = Table(
