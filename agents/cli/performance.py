@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 
 import numpy as np
 from rich.text import Text
@@ -25,8 +26,9 @@ from agents.quant.returns import (
 from agents.reports.formatting import number, percent
 
 
-def summary(reader: DeskReader) -> Row:
-    """Everything that `demo` and `status` show about a desk's performance."""
+def summary(reader: DeskReader, fresh_since: datetime | None = None) -> Row:
+    """Everything that `demo` and `status` show about a desk's performance; nobody is heard without a bar since
+    `fresh_since`."""
     curves = reader.curves()
     books = {
         book: _performance(values, curves.time[len(curves.time) - len(values) :], curves.units[book])
@@ -45,7 +47,8 @@ def summary(reader: DeskReader) -> Row:
         "mute": reader.mute(),
         "retired": reader.retired(),
         "effective": {
-            name: one._asdict() | {"why": one.why} for name, one in sorted(reader.effective_weights().items())
+            name: one._asdict() | {"why": one.why}
+            for name, one in sorted(reader.effective_weights(fresh_since).items())
         },
     }
 

@@ -32,6 +32,7 @@ from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import REMAINDER
 from agents.reports.formatting import money, number, percent, quantity, signed_money
 from agents.trading.names import chosen_names
+from agents.wiring.alarm_limits import fresh_since
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
 
@@ -43,7 +44,9 @@ def status(options: Namespace, screen: Screen) -> int:
     with connected(options, screen) as connections:
         reader = DeskReader(connections.trader)
         now = alarms_and_daemons(reader, HeartbeatTable(connections.trader), SystemClock().now())
-        document = summary(reader) | {"health": reader.health(), "positions": reader.positions()} | now
+        settings = load_settings(options.settings)
+        fresh = None if options.demo else fresh_since(settings, SystemClock().now())
+        document = summary(reader, fresh) | {"health": reader.health(), "positions": reader.positions()} | now
         document["waiting_commands"] = reader.waiting_commands()
         document |= {"breaks": open_breaks(connections.trader), "account": account_on_record(connections.trader)}
         document["resting_stops"] = reader.rows("SELECT * FROM v_resting_stops ORDER BY symbol")
@@ -51,7 +54,6 @@ def status(options: Namespace, screen: Screen) -> int:
         stored = StoredData(connections.trader)
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
         document["stale_series"] = stored.stale_series()
-        settings = load_settings(options.settings)
         document["kill_file"] = kill_file_of(settings).pulled()
         document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}
     stops_rest = bool(settings.desk.venue and (settings.risk.stop_loss or settings.risk.trailing_stop))

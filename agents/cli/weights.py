@@ -25,6 +25,7 @@ from agents.core.settings import Settings, load_settings
 from agents.reports.belief_words import bounds, mark, moved, skill, whole_sentence
 from agents.reports.external_words import advice_sentences
 from agents.reports.formatting import number, percent
+from agents.wiring.alarm_limits import fresh_since
 from agents.wiring.connections import Connections, connect_to_read
 
 Advice = Callable[[datetime], Sequence[ExternalAdvice]]
@@ -73,7 +74,8 @@ def weights(options: Namespace, screen: Screen) -> int:
     try:
         reader = DeskReader(connections.meta)
         if options.action == "show":
-            _show(reader, screen, external)
+            fresh = None if options.demo else fresh_since(settings, SystemClock().now())
+            _show(reader, screen, external, fresh)
         elif options.action == "history":
             _history(reader, screen)
         else:
@@ -92,12 +94,12 @@ def _external(settings: Settings, connections: Connections, at: datetime) -> Seq
     return MetaPlane(settings, connections, SystemClock()).external_advice(at)
 
 
-def _show(reader: DeskReader, screen: Screen, external: Advice) -> None:
+def _show(reader: DeskReader, screen: Screen, external: Advice, fresh: datetime | None) -> None:
     rows = reader.weights()
     if not rows:
         screen.result(rows, "no weights yet: no decision was made")
         return
-    one, belief, effective = rows[0], newest_belief(reader), reader.effective_weights()
+    one, belief, effective = rows[0], newest_belief(reader), reader.effective_weights(fresh)
     since = _minute(one["timestamp"])
     weights = [
         {"agent": row["agent_name"], "weight": percent(row["weight"])}

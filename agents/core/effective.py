@@ -6,6 +6,8 @@ symbol's mix, averaged over the symbols on which anybody was heard. It is derive
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 WORTH_SAYING = 0.005
@@ -50,3 +52,13 @@ class EffectiveWeight(NamedTuple):
             streak = f" for {self.silent_decisions}{' or more' if more else ''} decisions"
             return f"silent{where}{streak if self.silent_decisions >= STREAK else ''}{reason}"
         return "on some symbols others are silent too"
+
+
+def heard_now(
+    effective: Iterable[EffectiveWeight], newest: datetime | None, fresh_since: datetime
+) -> list[EffectiveWeight]:
+    """What the desk listens to at a moment after its newest decision: nobody, where its `newest` bar is older than what
+    counts as fresh. Then nothing is decided, and the newest decision alone would say that all is well."""
+    if newest is None or newest >= fresh_since:
+        return list(effective)
+    return [own._replace(effective=0.0, symbols=max(1, own.symbols), stale=max(1, own.symbols)) for own in effective]

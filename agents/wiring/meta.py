@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from agents.adapters.database.report_store import ReportStore, forget_old_metric
 from agents.adapters.mail.mailer import SmtpMailer
 from agents.adapters.mail.ping import Pinger
 from agents.adapters.twins.in_memory import MemoryWeightCache
-from agents.core.alarm_types import AlarmLimits
 from agents.core.clock import Clock, SystemClock
 from agents.core.errors import UsageError
 from agents.core.external import ExternalAdvice
@@ -31,7 +30,7 @@ from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_types import Alarm
 from agents.core.regimes import ByRegime
-from agents.core.settings import INTERVALS_S, Settings, load_settings
+from agents.core.settings import Settings, load_settings
 from agents.reports.external_words import advice_sentences
 from agents.trading.registry import agent_names
 from agents.tuning.alarms import desk_alarms, job_alarms, worst_first
@@ -40,7 +39,8 @@ from agents.tuning.job_runner import JOBS
 from agents.tuning.scorecards import Thresholds, update_scorecards
 from agents.tuning.tuning_settings import Tuning
 from agents.tuning.weight_decision import decide_weights
-from agents.wiring.calendar import bars_per_year, calendar_of
+from agents.wiring.alarm_limits import alarm_limits, fresh_since
+from agents.wiring.calendar import calendar_of
 from agents.wiring.connections import Connections, Say, connect
 from agents.wiring.demo_desk import demo_settings
 from agents.wiring.desk import stand_in_of
@@ -56,10 +56,6 @@ from agents.wiring.weights import weight_cache
 
 logger = logging.getLogger(__name__)
 GRAVE = ("critical", "high")
-DECIDE_WITHIN = timedelta(minutes=15)
-"""A bar that has been known for longer and is not decided on is an alarm."""
-NEVER = datetime(1900, 1, 1, tzinfo=UTC)
-"""No bar of a desk in its bars' time is older, so none is stale."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +139,7 @@ class MetaPlane:
             with_pictures=self.with_pictures,
             external=external,
             by_regime=self.by_regime,
+            fresh_since=partial(fresh_since, self.settings),
         )
 
     def by_regime(self, at: datetime) -> ByRegime:
@@ -231,25 +228,6 @@ def log_alarms(opened: Sequence[Alarm], closed: Sequence[Alarm]) -> None:
         log_event(logger, "ALARM", level=level, kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
     for alarm in closed:
         log_event(logger, "alarm is over", kind=alarm.kind, subject=alarm.subject)
-
-
-def alarm_limits(settings: Settings, at: datetime) -> AlarmLimits:
-    """What counts as late on this desk at `at`."""
-    if settings.data.clock == "bars":
-        return AlarmLimits(stale_after=at - NEVER, decide_within=DECIDE_WITHIN)
-    stale = timedelta(seconds=INTERVALS_S[settings.data.interval] * max(2.0, settings.data.stale_after_intervals))
-    return AlarmLimits(
-        stale_after=_trading_gap(settings, stale, at),
-        decide_within=DECIDE_WITHIN + timedelta(seconds=settings.data.publication_delay_s),
-    )
-
-
-def _trading_gap(settings: Settings, stale: timedelta, at: datetime) -> timedelta:
-    """Sessions pause over nights, weekends and holidays, as a calendar knows; a market that never closes does not."""
-    if settings.data.calendar:
-        return at - calendar_of(settings.data).stale_before(at)
-    around_the_clock = bars_per_year(settings.data.model_copy(update={"interval": "1d"})) > 300
-    return stale if around_the_clock else max(stale, timedelta(days=4, hours=12))
 
 
 @contextmanager

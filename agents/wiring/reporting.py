@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from agents.core.effective import heard_now
 from agents.core.facts import Period
 from agents.core.log import log_event
 from agents.core.meta_ports import LastMail, NewMail, Outbox, ReportDesk
@@ -35,8 +36,8 @@ BEING_SENT = "another mail is being sent; the next report tells of this period t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
     """How reports are made: the desk's name, the usual period, whether pictures are drawn, the machine's time at which
-    they are posted, where that is not their own, a line about each strategy that trades elsewhere, and agents' skill
-    by regime at a time."""
+    they are posted, where that is not their own, a line about each strategy that trades elsewhere, agents' skill by
+    regime at a time, and since when a desk must have had a bar by then, or nobody is heard."""
 
     desk: str = "desk"
     period: timedelta = timedelta(hours=2)
@@ -44,6 +45,7 @@ class Reporting:
     posted_at: datetime | None = None
     external: tuple[str, ...] = ()
     by_regime: Callable[[datetime], ByRegime] | None = None
+    fresh_since: Callable[[datetime], datetime] | None = None
 
 
 class Composed(NamedTuple):
@@ -79,6 +81,10 @@ def compose_report(
     is what is wrong at its end, where nobody has brought the alarms on record up to date."""
     regimes = reporting.by_regime(period.end) if reporting.by_regime else None
     facts = replace(desk.facts(period), external=reporting.external, by_regime=regimes)
+    if reporting.fresh_since is not None:
+        newest = max((bar for bar in facts.freshness.values() if bar is not None), default=None)
+        fresh = reporting.fresh_since(period.end)
+        facts = replace(facts, effective=heard_now(facts.effective, newest, fresh))
     if wrong is not None:
         since = {(known.alarm.kind, known.alarm.subject): known.opened_at for known in facts.alarms}
         open_now = [OpenAlarm(alarm=a, opened_at=since.get((a.kind, a.subject), period.end)) for a in wrong]

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from agents.adapters.database.engine import Row, row_dicts, transaction
-from agents.core.effective import EffectiveWeight
+from agents.core.effective import EffectiveWeight, heard_now
 from agents.core.types import REMAINDER, Floats, RiskState, Times, state_of_order
 
 _CURVES = """
@@ -156,10 +156,13 @@ class DeskReader:
         """The current weights, largest first."""
         return self.rows("SELECT * FROM v_weights_current ORDER BY weight DESC, agent_name")
 
-    def effective_weights(self) -> dict[str, EffectiveWeight]:
-        """What the desk in effect listened to at its newest decision, by agent; empty before the first."""
-        rows = self.rows("SELECT * FROM v_effective_weights")
-        return {row["agent_name"]: EffectiveWeight(**row) for row in rows}
+    def effective_weights(self, fresh_since: datetime | None = None) -> dict[str, EffectiveWeight]:
+        """What the desk in effect listened to at its newest decision, by agent; empty before the first. Nobody, where
+        it has had no bar since `fresh_since`."""
+        found = [EffectiveWeight(**row) for row in self.rows("SELECT * FROM v_effective_weights")]
+        if fresh_since is not None:
+            found = heard_now(found, self.health()["newest_bar"], fresh_since)
+        return {own.agent_name: own for own in found}
 
     def symbols(self) -> list[str]:
         """Symbols that were ever decided upon."""

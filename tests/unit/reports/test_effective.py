@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from agents.core.effective import EffectiveWeight
+from agents.core.effective import EffectiveWeight, heard_now
 
 FULL = EffectiveWeight("A", 0.2, 0.2, 5, 5, 0, "", "", 0)
 WORDS = {
@@ -30,6 +32,15 @@ WORDS = {
     ),
     "mixed": (FULL._replace(effective=0.19), "on some symbols others are silent too"),
 }
+
+
+def test_without_a_fresh_bar_nobody_is_heard_and_the_earned_weights_stay():
+    at = datetime(2026, 3, 4, tzinfo=UTC)
+    agents = [FULL, FULL._replace(agent_name="B", effective=0.0, symbols=0, spoke=0)]
+    assert heard_now(agents, at, at) == agents == heard_now(agents, None, at)
+    stale = heard_now(agents, at - timedelta(seconds=1), at)
+    assert [(own.earned, own.effective) for own in stale] == [(0.2, 0.0)] * 2
+    assert {own.why for own in stale} == {"the bars of all symbols are stale: positions may only shrink"}
 
 
 @pytest.mark.parametrize("case", WORDS)
