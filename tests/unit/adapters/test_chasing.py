@@ -36,9 +36,9 @@ class Chasing:
     def last(self):
         return self.it.account._last(PAIR, round(self.it.clock.now().timestamp() * 1000))
 
-    def order(self, price, *, quantity="1", side="buy", kind="chase"):
+    def order(self, price, *, quantity="1", side="buy", kind="chase", key="t-1"):
         order = Order(
-            client_order_id="t-1",
+            client_order_id=key,
             decision_time=NOW,
             symbol=PAIR,
             side=side,
@@ -46,7 +46,7 @@ class Chasing:
             kind=kind,
             limit_price=D(price),
         )
-        self.it.record.orders["t-1"] = order, "sending"
+        self.it.record.orders[key] = order, "sending"
         (answer,) = self.it.broker.place([order])
         self.it.record.take([answer])
         return answer.state
@@ -184,6 +184,27 @@ def test_a_second_order_that_comes_after_the_next_look_is_waited_for():
         assert answer.state == "acked"
         it.it.poll(55.0)
         assert (it.it.state(), it.it.held(), it.bought()) == ("filled", D(1), D(1))
+
+
+def test_one_that_cannot_be_taken_back_holds_no_other_up():
+    with chasing(Fault(kind="unheard", path=CANCEL)) as it:
+        it.order(far(it))
+        it.order(far(it), key="t-2")
+        it.wait()
+        it.turns(1)
+        assert [kind for kind, _, _ in it.orders()] == ["limit", "limit", "market"]
+        it.turns(1)
+        assert it.bought() == 2
+
+
+def test_a_second_order_that_is_refused_ends_the_first_at_once():
+    """Nobody waits for an answer that has come."""
+    with chasing(Fault(kind="limited", path=PLACE, after=1)) as it:
+        it.order(far(it))
+        it.wait()
+        it.turns(1, every_s=61.0)
+        (answer,) = it.it.poll()
+        assert (answer.state, it.bought()) == ("expired", 0)
 
 
 def test_an_order_that_still_works_after_the_cancel_was_taken_is_waited_for(monkeypatch):

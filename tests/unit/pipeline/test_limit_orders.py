@@ -138,6 +138,13 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
         {"volume": [1e9, 0]},
         {1: (0, 0, FillStatus.NO_VOLUME)},
     ),
+    "what is closed at its price pays for what is opened there": (
+        [flat(100), [100, 101.01, 99, 100], [104, 105, 98.9, 100]],
+        [-1, 2, math.nan],
+        LIMIT,
+        {"execution": {"leverage": 1.0}},
+        {1: (-500, 101, FILLED), 2: (1005 + 500, 99, FILLED)},
+    ),
     "a stop beyond the limit: it was met before": (
         [flat(100), [100, 101, 98, 100], [100, 100, 94, 96]],
         [1, 1.5, math.nan],
@@ -354,6 +361,7 @@ def test_what_is_bought_can_be_paid(orders):
         desk = Resting(prices, orders, np.round(np.abs(rng.normal(2.0, 1.0, 150)), 1), execution=costs)
         out = desk.run()
         assert out.cash[:, 0].min() > -1e-6
+        shares_are_exact(out)
         paid_partly += np.count_nonzero(out.fill_status == FillStatus.PAID_PARTLY)
     assert paid_partly > 10
 
