@@ -4,6 +4,7 @@ the desk's say the same, and no decision has two orders there."""
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,14 +23,19 @@ from agents.adapters.twins.in_memory import MemoryWeightCache
 from agents.core.alarm_types import AlarmLimits
 from agents.core.orders import TOO_FAR
 from agents.tuning.alarms import desk_alarms
+from agents.wiring import backup as wiring
+from agents.wiring.backup import backup
 from agents.wiring.job_settings import tuning_of
+from agents.wiring.meta import MetaPlane
 from agents.wiring.parity import CheckedDesk, check_parity
 from agents.wiring.ramp import plan_ramp
 from tests.conftest import SERVICES
 from tests.daemons import HandClock, running, until
 from tests.exchange import KEY, SECRET, SYMBOLS, account_at, recorded
 from tests.faults import refused
+from tests.integration.test_backup import occasion
 from tests.integration.test_live_prices import store_of
+from tests.integration.test_secrets import CommandLines
 
 NOW = datetime(2026, 3, 4, 10, 24, tzinfo=UTC)
 WARM_UP, HOURS = 600, 5
@@ -382,18 +388,44 @@ def test_a_clock_that_drifts_lets_positions_only_shrink_where_that_is_enforced(t
         assert desk.rows(EDGES.format("clock drift")) == both
 
 
-def test_no_log_row_or_file_has_the_key_whatever_an_exchange_quotes(tmp_path, caplog):
+def test_no_log_row_report_backup_or_command_line_has_the_key_whatever_an_exchange_quotes(tmp_path, caplog):
     """Seen: the exchange's words about a request, the key in them, in the log and in orders.reason."""
     caplog.set_level(logging.DEBUG)
     faults = [Fault(kind="quoted", path=path, after=n) for path in ("POST", "myTrades", "account") for n in (1, 4)]
-    with trading(tmp_path, *faults, Fault(kind="lost", path=PLACE, after=2)) as desk:
+    with (
+        CommandLines(KEY, SECRET) as lines,
+        trading(tmp_path, *faults, Fault(kind="lost", path=PLACE, after=2)) as desk,
+    ):
         until(desk, hour(HOURS))
         assert desk.fake.script.met["quoted"] >= 4
+        (tmp_path / "report.txt").write_text(report_of(desk))
+        (tmp_path / "backup.sql").write_text(dumped(desk, tmp_path / "backup.dump"))
         said = caplog.text + "".join(str(getattr(record, "facts", "")) for record in caplog.records)
         tables = [name for (name,) in desk.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         kept = [row for table in tables for (row,) in desk.rows(f"SELECT t::text FROM {table} t")]
-        written = [path.read_bytes().decode() for path in tmp_path.rglob("*") if path.is_file()]
+        written = [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
         for secret in (KEY, SECRET):
             assert secret not in said
             assert not [row for row in (*kept, *written) if secret in row]
         assert [row for row in kept if "***" in row]
+        assert "***" in (tmp_path / "backup.sql").read_text(), "the dump has what the exchange quoted"
+    assert lines.found == set()
+    assert any(b"pg_dump" in line for line in lines.seen), "the programs that were started were looked at"
+
+
+def report_of(desk):
+    """The report's page and text, with all that went wrong."""
+    plane = MetaPlane(desk.settings, desk.connections, desk.clock, with_pictures=False)
+    try:
+        report = plane.report(desk.clock.now(), keep=False).report
+        return report.subject + report.html + report.text
+    finally:
+        plane.cache.close()
+
+
+def dumped(desk, file):
+    """A backup of the desk's database, in words."""
+    name = desk.connections.owner.url.database
+    backup(occasion(name), file, verify=False)
+    program = wiring._server(occasion(name).settings, False)[0]._program("pg_restore")
+    return subprocess.run([program, "-f", "-", file], capture_output=True, text=True, check=True).stdout

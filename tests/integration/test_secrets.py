@@ -59,10 +59,11 @@ def environment(database, redis_url, tmp_path, owner):
 
 
 class CommandLines(threading.Thread):
-    """Looks at the command line of every process of the machine, all the time."""
+    """Looks for secrets in the command line of every process of the machine, all the time."""
 
-    def __init__(self):
+    def __init__(self, *secrets):
         super().__init__(daemon=True)
+        self.secrets = [secret.encode() for secret in secrets or (CANARY,)]
         self.seen, self.found, self.ended = set(), set(), threading.Event()
 
     def run(self):
@@ -73,7 +74,7 @@ class CommandLines(threading.Thread):
                 except OSError:
                     continue
                 self.seen.add(line)
-                if CANARY.encode() in line:
+                if any(secret in line for secret in self.secrets):
                     self.found.add(line)
 
     def __enter__(self):

@@ -145,6 +145,13 @@ SCENARIOS: dict[str, tuple[Any, ...]] = {
         {"execution": {"leverage": 1.0}},
         {1: (-500, 101, FILLED), 2: (1005 + 500, 99, FILLED)},
     ),
+    "not even one can be paid": (
+        [flat(100), [100, 101, 98.99, 100]],
+        ONCE,
+        LIMIT,
+        {"execution": {"leverage": 0.0005}},
+        {1: (0, 0, FillStatus.NO_CASH)},
+    ),
     "a stop beyond the limit: it was met before": (
         [flat(100), [100, 101, 98, 100], [100, 100, 94, 96]],
         [1, 1.5, math.nan],
