@@ -13,11 +13,8 @@ from agents.cli.screen import Screen, new_table
 from agents.cli.status import connected, mute_words
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
-from agents.core.types import NoTrade
-from agents.reports.formatting import exact, number, percent, quantity
-
-_KINDS = {"stop": "stop", "limit": "limit order", "chase": "limit order that chases"}
-"""What is no market order, in words."""
+from agents.reports.formatting import number, percent
+from agents.reports.why_words import decision_lines, order_lines
 
 
 def why(options: Namespace, screen: Screen) -> int:
@@ -54,43 +51,4 @@ def _why_tables(decision: Row) -> list[Table | Text]:
             "" if silent else number(vote["forecast"], sign=True),
             vote["reason"],
         )
-    return [table, *(Text(line) for line in (*_decision_lines(decision), *_order_lines(decision)))]
-
-
-def _decision_lines(decision: Row) -> list[str]:
-    limits = f" (limited by: {decision['clamps']})" if decision["clamps"] else ""
-    lines = [
-        f"combined forecast {number(decision['combined'], sign=True)}"
-        f" (diversification x{number(decision['multiplier'])}),"
-        f" weights version {decision['weights_version']} from {decision['weights_level']},"
-        f" risk state {decision['risk_state']}",
-        f"asked for {percent(decision['raw_weight'])} of equity, after buffer and limits"
-        f" {percent(decision['target_weight'])}{limits}; held {quantity(decision['position'])}",
-    ]
-    return [*lines, f"no order: {_why_no_order(decision)}"] if decision["no_trade"] else lines
-
-
-def _why_no_order(decision: Row) -> str:
-    """Its recorded reason, where that says it."""
-    reason: str = decision["no_trade"]
-    if reason == str(NoTrade.STOPPED) or decision["target_weight"] or decision["position"]:
-        return reason
-    if reason == str(NoTrade.BUFFER) and decision["raw_weight"] and not decision["clamps"]:
-        return "inside the no-trade zone: what is asked for is not worth what its trades would cost"
-    return "the target is no position, and there is none"
-
-
-def _order_lines(decision: Row) -> list[str]:
-    orders = [
-        f"{_KINDS.get(order['kind'], 'order')} {order['client_order_id']}: {order['side']} {exact(order['quantity'])}"
-        + (f" at {exact(order['limit_price'])}" if order["limit_price"] else "")
-        + f" -> {order['state']}"
-        + (f" ({order['reason']})" if order["reason"] else "")
-        for order in decision["placed_orders"]
-    ]
-    fills = [
-        f"fill {fill['time']:%Y-%m-%d %H:%M}: {exact(fill['quantity'])} at {exact(fill['price'])},"
-        f" fee {exact(fill['fee'])}, spread {exact(fill['spread_cost'])}, impact {exact(fill['impact_cost'])}"
-        for fill in decision["fills"]
-    ]
-    return orders + fills
+    return [table, *(Text(line) for line in (*decision_lines(decision), *order_lines(decision)))]

@@ -151,7 +151,7 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
         headline=verdict.headline,
         sentence=verdict.sentence,
         period=f"{period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC",
-        alarms=_cut(_alarm_lines(facts), rows, command="quorum status"),
+        alarms=_cut(alarm_lines(facts), rows, command="quorum status"),
         kpis=key_figures(summary),
         happened=what_happened(facts, summary),
         recommendations=_sections(suggestions, max(rows, SUGGESTIONS_SHOWN)),
@@ -187,7 +187,8 @@ def _content(facts: DeskFacts, summary: ReportSummary, suggestions: Sequence[Sug
     )
 
 
-def _alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
+def alarm_lines(facts: DeskFacts) -> list[AlarmLine]:
+    """The open alarms, worst first."""
     return [
         AlarmLine(
             severity=open_alarm.alarm.severity,

@@ -116,10 +116,13 @@ def _with_worth(reason: str, belief: Believed | None) -> str:
 
 def change_lines(facts: DeskFacts) -> list[ChangeLine]:
     """Changes of weights, newest first: the largest moves, what was expected and what came."""
-    return [_change(recorded) for recorded in facts.weight_history if recorded.decision.status in ("apply", "revert")]
+    return [
+        change_line(recorded) for recorded in facts.weight_history if recorded.decision.status in ("apply", "revert")
+    ]
 
 
-def _change(recorded: RecordedDecision) -> ChangeLine:
+def change_line(recorded: RecordedDecision) -> ChangeLine:
+    """A change of weights: the largest moves, what was expected and what came."""
     decision = recorded.decision
     before = decision.previous or {}
     moves = [(name, float(weight) - float(before.get(name, 0))) for name, weight in decision.weights.items()]
