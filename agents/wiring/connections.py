@@ -22,6 +22,7 @@ from agents.adapters.database.engine import (
     transaction,
 )
 from agents.adapters.database.migrate import is_current, upgrade
+from agents.adapters.database.reading_role import open_to_read
 from agents.adapters.database.roles import META, OWNER, READER, TRADER, grant_missing_rights, require_roles
 from agents.adapters.services.embedded import EmbeddedServices
 from agents.core.errors import ServiceError, SilentServiceError
@@ -119,6 +120,20 @@ def connect_to_read(settings: Settings, *, demo: bool, say: Say) -> Connections:
         pass  # it does not run or does not exist yet: `connect` mends that, or says what is wrong
     owner.dispose()
     return connect(settings, demo=demo, say=say)
+
+
+def open_reader(settings: Settings, *, demo: bool, say: Say) -> Engine:
+    """The desk's database for whoever only looks, as `quorum_reader`; on a server of the user's that lets nobody act as
+    that, as its owner. Read-only in any case. Errors as `connect_to_read`."""
+    connections = connect_to_read(settings, demo=demo, say=say)
+    connections.close()
+    if settings.database_url is None:
+        url = services_of(settings).database_url(embedded_name(settings, demo), READER)
+        return open_to_read(url, application="quorum-web")
+    acts = require_roles(connections.owner, allow_owner=settings.database.allow_owner)
+    connections.close()
+    url = _with_password(_owner_url(settings, demo))
+    return open_to_read(url, role=READER if acts else None, application="quorum-web")
 
 
 def connect_as_it_is(settings: Settings) -> Connections:
