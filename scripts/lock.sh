@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Rewrites the lock files from pyproject.toml (for maintainers; needs `pip install uv`). Pins stay unless asked:
 #   scripts/lock.sh [--upgrade]
-# requirements.lock is what the desk needs; -search adds to it what `quorum search` needs, -exchanges what prices from
-# exchanges need, -stocks what Yahoo's and Alpaca need, and -dev the tools: each holds those before it. A lock names every
+# requirements.lock is what the desk needs; -web adds to it what the dashboard needs, -search what `quorum search` needs,
+# -exchanges what prices from exchanges need, -stocks what Yahoo's and Alpaca need, and -dev the tools: each holds those before it. A lock names every
 # package with its hashes, so pip installs it without looking for dependencies (--no-deps).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +16,8 @@ unused_but_in_dev="joblib requests setuptools"
 unused_by_prices="aiohttp-fast-zlib zlib-ng uvloop winloop orjson coincurve cffi pycparser"
 # What a development tool holds back: PyPortfolioOpt 1.6 reads a private name that SciPy 1.18 no longer has.
 held_back="scipy<1.18"
+# ccxt asks for this very version, so the dashboard, whose lock comes first, has it too.
+as_ccxt="idna==3.18"
 
 compile() {  # LOCK "WITHOUT..." [OPTIONS]
     local lock="$1" without="$2"
@@ -34,12 +36,13 @@ compile_addition() {  # LOCK "BASES..." "WITHOUT..." [OPTIONS]: of the bases, ea
 }
 
 compile requirements.lock "$unused $unused_but_in_dev" --constraints <(echo "$held_back") "$@"
-desk=requirements.lock search=requirements-search.lock exchanges=requirements-exchanges.lock
+desk=requirements.lock web=requirements-web.lock search=requirements-search.lock exchanges=requirements-exchanges.lock
 stocks=requirements-stocks.lock
-compile_addition "$search" "$desk" "$unused $unused_but_in_dev" --extra search "$@"
-compile_addition "$exchanges" "$desk $search" "$unused joblib setuptools $unused_by_prices" --extra search \
-    --extra exchanges "$@"
-compile_addition "$stocks" "$desk $search $exchanges" "$unused joblib setuptools $unused_by_prices" --extra search \
-    --extra exchanges --extra stocks "$@"
-compile_addition requirements-dev.lock "$desk $search $exchanges $stocks" "$unused $unused_by_prices" --extra search \
-    --extra exchanges --extra stocks --extra dev "$@"
+compile_addition "$web" "$desk" "$unused $unused_but_in_dev" --extra web --constraints <(echo "$as_ccxt") "$@"
+compile_addition "$search" "$desk $web" "$unused $unused_but_in_dev" --extra web --extra search "$@"
+compile_addition "$exchanges" "$desk $web $search" "$unused joblib setuptools $unused_by_prices" --extra web \
+    --extra search --extra exchanges "$@"
+compile_addition "$stocks" "$desk $web $search $exchanges" "$unused joblib setuptools $unused_by_prices" --extra web \
+    --extra search --extra exchanges --extra stocks "$@"
+compile_addition requirements-dev.lock "$desk $web $search $exchanges $stocks" "$unused $unused_by_prices" --extra web \
+    --extra search --extra exchanges --extra stocks --extra dev "$@"

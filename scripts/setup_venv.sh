@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv and installs the locked, hash-checked packages; does nothing where that is done already.
-#   scripts/setup_venv.sh LOCK     requirements.lock; those with -search, -exchanges, -stocks and -dev in their names add to it
+#   scripts/setup_venv.sh LOCK     requirements.lock; those with -web, -search, -exchanges, -stocks and -dev add to it
 # An environment is built beside the one in use and takes its place when it is complete, so neither a failure nor an
 # interruption breaks what worked. Only the packages that a second lock adds are installed in place.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-locks=(requirements.lock requirements-search.lock requirements-exchanges.lock requirements-stocks.lock
+locks=(requirements.lock requirements-web.lock requirements-search.lock requirements-exchanges.lock requirements-stocks.lock
     requirements-dev.lock)  # each holds those before it
 venv=.venv
 fresh=.venv.new

@@ -28,6 +28,7 @@ class Extra:
 SEARCH = Extra("optuna", "requirements-search.lock", "a search", 12)
 EXCHANGES = Extra("ccxt", "requirements-exchanges.lock", "an exchange", 12)
 STOCKS = Extra("yfinance", "requirements-stocks.lock", "Yahoo's prices", 25)
+WEB = Extra("fastapi", "requirements-web.lock", "the dashboard", 2)
 ALPACA = Extra("alpaca", "requirements-stocks.lock", "Alpaca", 25)
 
 
