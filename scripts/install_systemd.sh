@@ -3,12 +3,14 @@
 #   scripts/install_systemd.sh user             for you alone (systemctl --user); no root needed
 #   scripts/install_systemd.sh system [USER]    for the machine, as USER (default: quorum); needs root
 #   scripts/install_systemd.sh print user|system [USER]   show the units, install nothing
+#   --web          before these: the dashboard too, on loopback (docs/dashboard.md)
 #   --desk NAME    before these: another desk, desks/NAME.toml, as quorum-trading@NAME and quorum-meta@NAME
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root="$PWD"
 fail() { printf 'quorum: %s\n' "$*" >&2; exit 1; }
-desk=""
+desk="" web=no
+if [ "${1:-}" = --web ]; then web=yes; shift; fi
 if [ "${1:-}" = --desk ]; then
     desk="${2:-}"
     [ -f "desks/$desk.toml" ] || fail "there is no desks/$desk.toml; make it: quorum desk new NAME"
@@ -21,7 +23,7 @@ account="${2:-quorum}"
 case "$kind" in
     user) folder="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"; target=default.target; control=(systemctl --user) ;;
     system) folder=/etc/systemd/system; target=multi-user.target; control=(systemctl) ;;
-    *) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 
 unit() {  # NAME DESCRIPTION COMMAND
@@ -142,6 +144,8 @@ write_units() {  # FOLDER
     services >"$1/quorum-services.service"
     unit quorum-trading "the trading daemon" trade >"$1/quorum-trading.service"
     unit quorum-meta "analyzer, optimizer, reports" meta >"$1/quorum-meta.service"
+    unit quorum-web "the dashboard" web >"$1/quorum-web.service"
+    unit quorum-web@ "the dashboard of desk %i" "web --desk %i" >"$1/quorum-web@.service"
     unit quorum-trading@ "the trading daemon of desk %i" "trade --desk %i" >"$1/quorum-trading@.service"
     unit quorum-meta@ "analyzer, optimizer, reports of desk %i" "meta --desk %i" >"$1/quorum-meta@.service"
 }
@@ -156,11 +160,13 @@ if [ "$kind" = system ]; then
     id "$account" >/dev/null 2>&1 || fail "there is no user '$account'; make one: useradd --system --create-home $account"
 fi
 [ -x .venv/bin/quorum ] || ./scripts/setup_venv.sh requirements.lock
+[ "$web" = no ] || ./scripts/setup_venv.sh requirements-web.lock
 mkdir -p "$folder"
 if [ "$kind" = system ]; then install -d -o "$account" logs bars reports state; fi
 write_units "$folder"
 "${control[@]}" daemon-reload
 daemons=("quorum-trading${desk:+@$desk}" "quorum-meta${desk:+@$desk}")
+[ "$web" = no ] || daemons+=("quorum-web${desk:+@$desk}")
 "${control[@]}" enable --now quorum-services.service "${daemons[@]/%/.service}"
 echo "installed in $folder; look with: ${control[*]} status ${daemons[*]}"
 [ "$kind" = user ] && echo "to run without you being logged in: loginctl enable-linger $USER" || true

@@ -33,6 +33,7 @@ TOGETHER = {
     "tests/acceptance/test_demo.py",
     "tests/integration/test_replay_tables.py",
     "tests/integration/test_seed_queries.py",
+    "tests/integration/test_web.py",
 }
 """Modules with an expensive fixture that all their tests use: it is made once."""
 SERVERS = Servers(state_dir())

@@ -17,6 +17,7 @@ from agents.cli.options import (
     moment,
     moment_after,
     nothing,
+    port,
     symbol,
 )
 
@@ -39,6 +40,13 @@ def services(parser: ArgumentParser) -> None:
     """`quorum services`."""
     text = "start, stop or show; run: start them, stay, and start again what dies (for a supervisor)"
     parser.add_argument("action", choices=("up", "down", "status", "run"), help=text)
+
+
+def web(parser: ArgumentParser) -> None:
+    """`quorum web`."""
+    add_demo(parser)
+    text = "where it listens on this machine (default: web.port, 8420)"
+    completed_by(parser.add_argument("--port", type=port, metavar="N", help=text), nothing)
 
 
 def import_bars(parser: ArgumentParser) -> None:

@@ -193,6 +193,14 @@ LOOKING = (
         arguments.todo,
         ("quorum todo", "quorum todo accept 3", "quorum todo add 'rotate the keys' --priority high"),
     ),
+    Command(
+        "web",
+        "web",
+        "the dashboard: pages for a browser on this machine",
+        arguments.web,
+        ("quorum web", "quorum web --demo", "quorum web --port 9000"),
+        "\nIt prints its address and where the token for the login is; Ctrl-C ends it. It changes nothing.\n",
+    ),
     Command("jobs", "jobs", "what ran, what is due, what failed", add_demo, ("quorum jobs", "quorum jobs --json")),
     Command(
         "psql",

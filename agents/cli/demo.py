@@ -61,7 +61,8 @@ def demo(options: Namespace, screen: Screen) -> int:
         *(Text(line) for line in document["weight_changes"]),
         Text(HINDSIGHT),
         f"look around:\n  {psql}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
-        f"  {program} status --demo\nthe report, as it would be mailed: {done.report}",
+        f"  {program} status --demo\nin a browser: {program} web --demo\n"
+        f"the report, as it would be mailed: {done.report}",
     )
     return 0
 

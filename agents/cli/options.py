@@ -80,6 +80,13 @@ def days(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port of this machine."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ArgumentTypeError(f"'{text}' is no port from 1 to 65535")
+    return int(text)
+
+
 def amount(text: str) -> float:
     """A positive amount of money."""
     try:

@@ -31,6 +31,7 @@ from agents.core.settings_sections import (
     MetaSettings,
     Section,
     TuningSettings,
+    WebSettings,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     tuning: TuningSettings = TuningSettings()
     meta: MetaSettings = MetaSettings()
+    web: WebSettings = WebSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     state_dir: Path | None = None
     log_folder: Path = Path("logs")

@@ -267,3 +267,20 @@ class MetaSettings(Section):
         if value.get_secret_value() and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise ValueError("expected an address such as https://hc-ping.com/...")
         return value
+
+
+class WebSettings(Section):
+    """Where the dashboard listens, and by which names it is opened there."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8420
+    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")], ...] = ()
+    certificate: str = ""
+    """A file, as `certificate_key` is; beyond loopback nobody listens without."""
+    certificate_key: str = ""
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> WebSettings:
+        if bool(self.certificate) != bool(self.certificate_key):
+            raise ValueError("certificate and certificate_key are files that belong together; set both or none")
+        return self

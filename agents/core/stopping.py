@@ -51,6 +51,16 @@ def stop_in_time(
         signal.signal(signal.SIGHUP, handle)
 
 
+def end_now() -> None:
+    """End this process with 0 and take nothing down: for one that has closed what it had, when to clear its memory
+    would only take seconds."""
+    for handler in logging.getLogger("agents").handlers:
+        handler.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
 def _arm(grace_s: float, farewell: Callable[[], None]) -> None:
     """Both clocks run until the process has really ended, also while its threads and connections are taken down."""
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - it must stay open until the end
