@@ -21,7 +21,7 @@ from agents.core.types import Clamp, NoTrade, RiskState
 from agents.quant.leave_one_out import Added
 from agents.quant.replay_summary import ReplaySummary
 from agents.replay.simulate import ChunkResult
-from agents.reports.formatting import money, number, percent
+from agents.reports.formatting import money, number, percent, signed_money
 from agents.reports.tear_sheet import tear_sheet
 
 ROWS_AT_ONCE = 20_000
@@ -137,7 +137,8 @@ def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
         summary.verdict[0].upper() + summary.verdict[1:] + ".",
         f"{changed:,} changes of weights, {held:,} holds; {spent.fills:,.0f} fills, fees {money(spent.fees)}, "
         f"spread and impact {money(spent.spread + spent.impact)}, turnover {number(spent.turnover_a_year, 1)} a year;"
-        f" costs {percent(spent.of_equity_a_year, 2)} of equity a year",
+        f" costs {percent(spent.of_equity_a_year, 2)} of equity a year"
+        + (f"; funding {signed_money(-spent.funding)}" if spent.funding else ""),
         f"{summary.symbol_bars:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
     ]
     return [_books_table(summary), _benchmark_table(summary), _agents_table(summary), "\n".join(lines)]

@@ -24,8 +24,10 @@ class Bars:
     open (1 = none), `dividend` the cash for each share that goes ex before this bar's open (0 = none). `exogenous` maps
     a name to a series known at each bar's close. `delisting` is the price at which a symbol was taken off the market
     before this bar's open (NaN = it was not, as where it is left out). `suspect` marks bars whose price is not believed
-    (none, where it is left out). `version` is the newest read of files that they come from, 0 where reads are not
-    numbered. ValueError where an array has another shape or time does not rise.
+    (none, where it is left out). `funding` is the cash for each unit of a perpetual future that was settled since the
+    close before and up to this bar's open, `funding_within` that of what is settled after that and before its close
+    (negative: longs pay; 0 = none, as where they are left out). `version` is the newest read of files that they come
+    from, 0 where reads are not numbered. ValueError where an array has another shape or time does not rise.
     """
 
     time: Times
@@ -42,6 +44,8 @@ class Bars:
     exogenous: Mapping[str, Floats] = field(default_factory=dict)
     suspect: Booleans = field(default_factory=lambda: _NOT_GIVEN)
     delisting: Floats = field(default_factory=lambda: _NO_PRICES)
+    funding: Floats = field(default_factory=lambda: _NO_PRICES)
+    funding_within: Floats = field(default_factory=lambda: _NO_PRICES)
     version: int = 0
 
     def __post_init__(self) -> None:
@@ -51,7 +55,10 @@ class Bars:
         _check_axis(self.time, len(self.symbols), self.adjustment, self.split, self.dividend, *self.exogenous.values())
         if self.delisting is _NO_PRICES:
             object.__setattr__(self, "delisting", np.full(self.open.shape, np.nan))
-        _check_axis(self.time, len(self.symbols), self.suspect, self.delisting)
+        for name in ("funding", "funding_within"):
+            if getattr(self, name) is _NO_PRICES:
+                object.__setattr__(self, name, np.zeros(self.open.shape))
+        _check_axis(self.time, len(self.symbols), self.suspect, self.delisting, self.funding, self.funding_within)
 
     def believed(self) -> Bars:
         """The same without the suspect bars: there is none in their places."""
@@ -88,7 +95,7 @@ class Bars:
 
 
 _PRICES = ("open", "high", "low", "close", "volume", "adjustment")
-_BAR_ARRAYS = ("time", "opened", *_PRICES, "split", "dividend", "suspect", "delisting")
+_BAR_ARRAYS = ("time", "opened", *_PRICES, "split", "dividend", "suspect", "delisting", "funding", "funding_within")
 
 
 class PriceLimits(NamedTuple):
@@ -116,6 +123,24 @@ class MarketAction(NamedTuple):
     factor: float
     source: str
     read_id: int = 0
+
+
+class FundingRate(NamedTuple):
+    """A settlement of a perpetual future at `time` (datetime64[us], the start of its minute): who holds it long then
+    pays `rate` of `price`, the mark price of that moment, for each unit, who holds it short gets that; the other way
+    round where the rate is negative. `read_id` is the read of files after which it was known."""
+
+    symbol: str
+    time: np.datetime64
+    rate: float
+    price: float
+    source: str
+    read_id: int = 0
+
+    @property
+    def cash(self) -> float:
+        """Of one unit that is held long."""
+        return -self.rate * self.price
 
 
 @dataclass(frozen=True, slots=True)

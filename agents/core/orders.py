@@ -133,12 +133,13 @@ class OrderOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorporateAction:
-    """A split, dividend or delisting as it changed the live book: by `quantity_change` units and `cash`, which a split
-    pays for fractions, a delisting for all. `ratio` is new units for each old one, 1 where nothing was split."""
+    """A split, dividend, delisting or funding as it changed the live book: by `quantity_change` units and `cash`, which
+    a split pays for fractions, a delisting for all. `ratio` is new units for each old one, 1 where nothing was split.
+    """
 
     time: datetime
     symbol: str
-    kind: Literal["split", "dividend", "delisting"]
+    kind: Literal["split", "dividend", "delisting", "funding"]
     ratio: Decimal
     quantity_change: Decimal
     cash: Decimal

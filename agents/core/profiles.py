@@ -63,6 +63,21 @@ PROFILES: dict[str, Profile] = {
         },
         {"calendar": "24/7", "timezone": "UTC", "session_open": "00:00", "session_close": "24:00"},
     ),
+    # Commission: 5 basis points, what Binance asks of takers of USD-M futures without a rebate (price list, 2019 to
+    # 2025). Half spread: assumed; below 0.5 for BTC and ETH, 2 and more for others. Gross exposure is what
+    # `risk.gross_cap` and `execution.leverage` both allow. Funding comes with the data (docs/futures.md).
+    "crypto-perp": Profile(
+        {
+            "risk.allow_short": True,
+            "execution.commission_bps": 5.0,
+            "execution.minimum_commission": 0.0,
+            "execution.half_spread_bps": 1.0,
+            "execution.impact": 0.1,
+            "execution.buffer": 0.10,
+            "execution.lot_size": 0.001,
+        },
+        {"calendar": "24/7", "timezone": "UTC", "session_open": "00:00", "session_close": "24:00"},
+    ),
     # Commission: for an E-mini S&P 500 $0.85 to the broker, $1.38 to the CME and $0.02 to the NFA (Interactive Brokers,
     # price lists of 2025), $2.25 of $300,000 (the index at 6,000), 0.08 basis points; for the micro $0.25, $0.35 and
     # $0.02 of $30,000, 0.21. Half spread: half a tick, of the E-mini $6.25, 0.21 basis points; up to 1 for the less

@@ -50,7 +50,7 @@ class Run:
     `books` name the columns of `equity`, `cash` and `turnover`; `agents` those of `weights`, `shadow_return` and,
     with the remainder last, of `contribution` and `agent_cost` (money). `gross` and `net` are exposures as
     fractions of live equity. `fills` are the first half million or so; `fill_count` and `costs` (notional, fee, spread,
-    impact, delay, in money) are of all.
+    impact, delay, funding paid, in money) are of all.
     """
 
     time: Times

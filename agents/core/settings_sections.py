@@ -36,7 +36,7 @@ class DeskSettings(Section):
     """Who trades, with what."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,16}$")] = "desk"
-    profile: Literal["stocks", "crypto-spot", "futures"] = "stocks"
+    profile: Literal["stocks", "crypto-spot", "crypto-perp", "futures"] = "stocks"
     initial_cash: Positive = 1_000_000.0
     broker: Annotated[str, Field(pattern=r"^(paper|alpaca|ccxt:[a-z0-9_]{1,40})$")] = "paper"
     broker_mode: Literal["sandbox", "live"] = "sandbox"

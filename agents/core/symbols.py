@@ -37,8 +37,14 @@ def base_of(symbol: str) -> str:
 
 
 def quote_of(symbol: str) -> str:
-    """The currency that it is paid in: USDT of BTC/USDT; a stock's is dollars, as of all that a broker here sells."""
-    return symbol.partition("/")[2] or "USD"
+    """The currency that it is paid in: USDT of BTC/USDT and of BTC/USDT:USDT; a stock's is dollars, as of all that a
+    broker here sells."""
+    return symbol.partition("/")[2].partition(":")[0] or "USD"
+
+
+def is_perpetual(symbol: str) -> bool:
+    """Whether it is a perpetual future, as ccxt names them: BTC/USDT:USDT, settled in what follows the colon."""
+    return ":" in symbol.partition("/")[2]
 
 
 def desk_symbol(text: str, aliases: Mapping[str, str]) -> str:

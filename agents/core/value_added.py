@@ -72,6 +72,8 @@ class CostsOfPeriod:
     impact: float
     percent_of_equity_a_year: float | None
     turnover_a_year: float | None
+    funding: float = 0.0
+    """Of perpetual futures: received, or paid where it is negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,15 @@ class Dividends(NamedTuple):
     newest: datetime
 
 
+class FundingBooked(NamedTuple):
+    """Funding of perpetual futures in the desk's books: all the cash, how many times it came; and the moment from which
+    on what is settled is booked by the next decision."""
+
+    cash: Decimal
+    times: int
+    next_from: datetime
+
+
 class VenueBroker(Broker, Protocol):
     """A broker on a real account, whose own books can be compared with the desk's."""
 
@@ -200,6 +209,10 @@ class Reconciliation(Protocol):
 
     def dividends(self, since: datetime) -> Mapping[str, Dividends]:
         """Those in the desk's books since then, each from the day on which it went ex, by symbol."""
+        ...
+
+    def funding(self, since: datetime) -> FundingBooked:
+        """What was settled and booked since then."""
         ...
 
     def book(self, flows: Sequence[NewFlow]) -> int:

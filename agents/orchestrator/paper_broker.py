@@ -131,11 +131,7 @@ class PaperBroker:
             return
         state, parameters = copy_state(self._account()), self._parameters
         work, depth = desk_of(state, parameters, 1).work, Depth(*np.zeros((3, len(self._symbols))))
-        nothing, undoubted = np.zeros(len(self._symbols)), np.full(len(self._symbols), np.nan)
-        nowhere = ActionEffects(nothing, nothing.copy(), work.shares, np.zeros_like(state.pool))
-        actions = Actions(bars.split[0], bars.dividend[0], bars.delisting[0], state.mark, undoubted, parameters.lots)
-        if move_marks(state, actions.split, actions.dividend, actions.delisting):
-            apply_actions(state, LIVE, actions, nowhere)
+        _act(state, bars, parameters, work)
         mine = {order.symbol for order in orders}
         order = np.where([symbol in mine for symbol in self._symbols], state.pending[LIVE], 0.0)
         market_depth(known_volume(bars)[0], state.volatility, parameters, depth)
@@ -173,6 +169,24 @@ class PaperBroker:
         reached = [s for s in np.flatnonzero(work.stop_fills.quantity) if self._symbols[s] not in self._halted]
         orders = [stop_order(self._desk, closed, self._symbols[s], float(work.stop_fills.wanted[s])) for s in reached]
         return [settle_stop(order, work.stop_fills, bar, int(s)) for order, s in zip(orders, reached, strict=True)]
+
+
+def _act(state: State, bars: Bars, parameters: Parameters, work: Work) -> None:
+    """Corporate actions and funding before the open of a bar."""
+    undoubted = np.full(len(bars.symbols), np.nan)
+    actions = Actions(
+        bars.split[0],
+        bars.dividend[0],
+        bars.delisting[0],
+        bars.funding[0],
+        state.mark,
+        undoubted,
+        parameters.lots,
+    )
+    units, cash, funding = np.zeros((3, len(bars.symbols)))
+    nowhere = ActionEffects(units, cash, funding, work.shares, np.zeros_like(state.pool))
+    if move_marks(state, actions.split, actions.dividend, actions.delisting) or actions.funding.any():
+        apply_actions(state, LIVE, actions, nowhere)
 
 
 def _meet(book: Book, market: MarketWithin, parameters: Parameters, work: Work) -> None:

@@ -78,6 +78,14 @@ class BarFills(NamedTuple):
     """`FillStatus`."""
 
 
+class BrokerFills(NamedTuple):
+    """What a broker filled of the live book's orders, [n, S] each: signed units, mean price, fee in money."""
+
+    quantity: Floats
+    price: Floats
+    fee: Floats
+
+
 class StopFills(NamedTuple):
     """What one bar's stops closed of one book, [S] each; where there was none, only the first four are written."""
 

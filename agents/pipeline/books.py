@@ -16,6 +16,7 @@ from agents.pipeline.benchmark import decide_benchmark
 from agents.pipeline.breakers import breakers_reached, breaks, note_day, note_trades, sizes_reached
 from agents.pipeline.combine import combine
 from agents.pipeline.desk import StepDesk, book_of
+from agents.pipeline.funding import fund_within
 from agents.pipeline.highs import drawdown_from, note_high, recent_high
 from agents.pipeline.limit_orders import rest, rests_at, touch
 from agents.pipeline.orders import decide_orders
@@ -68,6 +69,8 @@ def trade_book(desk: StepDesk, inputs: Inputs, out: Outputs, span: Span, b: int)
             learn_worth(desk, inputs, t, k, b)
         if b == LIVE:
             _attribute(desk, inputs, out, t, k)
+        if rows.funds[k]:
+            fund_within(state, inputs, out, t, b)
         feared = value_book(state, rows, k, b)
         out.equity[t, b], out.cash[t, b] = state.equity[b], state.cash[b]
         if is_benchmark:

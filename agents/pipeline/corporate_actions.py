@@ -1,4 +1,5 @@
-"""splits, dividends, delistings -> positions, orders, marks and cash of a book, before the open at which they apply."""
+"""splits, dividends, delistings, funding -> positions, orders, marks and cash of a book, before the open at which
+they apply."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from agents.core.books import FIRST_SHADOW, LIVE
 from agents.core.types import Floats
 from agents.pipeline.attribution import attribute_cash
+from agents.pipeline.funding import pay_funding
 from agents.pipeline.orders import round_to_lot
 from agents.pipeline.state import State
 from agents.pipeline.suspect_prices import cautious_price
@@ -26,6 +28,8 @@ class Actions(NamedTuple):
     """Cash for each share, 0 for none."""
     delisting: Floats
     """Price at which it was taken off the market, NaN for none."""
+    funding: Floats
+    """Cash for each unit, 0 for none."""
     mark: Floats
     doubt: Floats
     lots: Floats
@@ -38,8 +42,10 @@ class ActionEffects(NamedTuple):
     """[S] units that a split added or took, or a delisting."""
     cash: Floats
     """[S] dividends, cash in lieu of fractions, the price of what was delisted."""
+    funding: Floats
+    """[S]"""
     contribution: Floats
-    """[A+1] dividends, and what a delisting earned, by agent."""
+    """[A+1] dividends, funding, and what a delisting earned, by agent."""
     realised: Floats
     """[S, A+1] what positions had earned that became a mere fraction and were paid out."""
 
@@ -59,13 +65,15 @@ def move_marks(state: State, split: Floats, dividend: Floats, delisting: Floats)
 
 @compiled_short_loops
 def apply_actions(state: State, b: int, actions: Actions, effects: ActionEffects) -> None:
-    """Splits change position and working orders of book `b`, and the live book's holdings; dividends are paid on what
-    was held.
+    """Splits change position and working orders of book `b`, and the live book's holdings; funding and dividends are
+    paid on what was held.
 
     A delisting closes the symbol. Fractions of a lot that a split makes are paid out at the mark (books with lots
     only).
     """
     for s in range(len(actions.split)):
+        if actions.funding[s] != 0.0:
+            pay_funding(state, (b, s), actions.funding[s], effects.funding, effects.contribution)
         if actions.dividend[s] != 0.0:
             _pay_dividend(state, b, s, actions.dividend[s], effects)
         if actions.split[s] != 1.0 and actions.split[s] > 0.0:

@@ -23,6 +23,7 @@ def read_rows(state: State, parameters: Parameters, inputs: Inputs, rows: Rows, 
         k = t - span.first
         rows.doubted[k] = _note_bars(inputs, rows, t, k)
         rows.acts[k] = move_marks(state, inputs.split[t], inputs.dividend[t], inputs.delisting[t])
+        _note_funding(inputs, rows, t, k)
         copy_row(state.mark, rows.mark_before[k])
         for s in range(len(state.doubt)):
             rows.doubt_before[k, s] = state.doubt[s] if inputs.doubt_counts[t] else math.nan
@@ -53,9 +54,21 @@ def _note_bars(inputs: Inputs, rows: Rows, t: int, k: int) -> bool:
 
 
 @compiled_inline
+def _note_funding(inputs: Inputs, rows: Rows, t: int, k: int) -> None:
+    """Whether there is any before the open, and within the bar."""
+    before, within, acts, funds = inputs.funding[t], inputs.funding_within[t], False, False
+    for s in range(len(before)):
+        acts = acts or before[s] != 0.0
+        funds = funds or within[s] != 0.0
+    rows.acts[k] = rows.acts[k] or acts
+    rows.funds[k] = funds
+
+
+@compiled_inline
 def _note_returns(inputs: Inputs, rows: Rows, t: int, k: int) -> None:
     """What a position earns until the bar's open, and from there on; nothing at a price that is not believed."""
     opened, closed, dividend, delisting = inputs.open[t], inputs.close[t], inputs.dividend[t], inputs.delisting[t]
+    before, within = inputs.funding[t], inputs.funding_within[t]
     mark, overnight, intraday = rows.mark_before[k], rows.overnight[k], rows.intraday[k]
     for s in range(len(opened)):
         overnight[s] = math.nan
@@ -64,10 +77,10 @@ def _note_returns(inputs: Inputs, rows: Rows, t: int, k: int) -> None:
             overnight[s] = delisting[s] / mark[s] - 1.0 if mark[s] > 0.0 else 0.0
         elif rows.has_bar[k, s] and not rows.suspect[k, s]:
             overnight[s] = 0.0
-            intraday[s] = closed[s] / opened[s] - 1.0
+            intraday[s] = (closed[s] + within[s]) / opened[s] - 1.0
             if mark[s] > 0.0:
                 paid = dividend[s] / inputs.split[t, s] if dividend[s] != 0.0 else 0.0
-                overnight[s] = (opened[s] + paid) / mark[s] - 1.0
+                overnight[s] = (opened[s] + (paid + before[s])) / mark[s] - 1.0
 
 
 @compiled_inline

@@ -6,16 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
 
 import numpy as np
 
 from agents.core.books import book_names
 from agents.core.types import (
-    REMAINDER,
     Bars,
-    Contribution,
-    CorporateAction,
     CycleRecord,
     Fill,
     FillStatus,
@@ -26,7 +22,6 @@ from agents.core.types import (
     OrderOutcome,
     OrderState,
     Signals,
-    Trade,
     WeightSet,
     WorkLogEntry,
     as_datetime,
@@ -34,13 +29,13 @@ from agents.core.types import (
     to_float,
     to_price,
 )
-from agents.pipeline.attribution import exact_shares
-from agents.pipeline.bar import BarFills
-from agents.pipeline.ledger import ZERO, Ledger, fold_fills
+from agents.pipeline.bar import BarFills, BrokerFills
+from agents.pipeline.booking import book_bars
+from agents.pipeline.ledger import Ledger
 from agents.pipeline.order_ids import client_order_id
 from agents.pipeline.parameters import DeskPlan, OrderRules
 from agents.pipeline.saved_state import pack_state
-from agents.pipeline.state import BrokerFills, Outputs, State
+from agents.pipeline.state import Outputs, State
 
 
 def orders_of(out: Outputs, bars: Bars, desk: str, rules: OrderRules) -> list[list[Order]]:
@@ -184,7 +179,7 @@ def build_cycle(
 ) -> tuple[CycleRecord, Ledger]:
     """The record of n bars, and the ledger after them; `ledger` is the one before."""
     out, agents = traded.out, opinions.agents
-    ledger, booked = _book(bars, traded, agents, ledger)
+    ledger, booked = book_bars(bars, out, (traded.outcomes, traded.stops), agents, ledger)
     cycle = CycleRecord(
         time=bars.time,
         symbols=bars.symbols,
@@ -225,62 +220,6 @@ def build_cycle(
         data_version=bars.version,
     )
     return cycle, ledger
-
-
-class _Booked(NamedTuple):
-    actions: list[CorporateAction]
-    trades: list[Trade]
-    contributions: list[Contribution]
-
-
-def _book(bars: Bars, traded: Traded, agents: tuple[str, ...], ledger: Ledger) -> tuple[Ledger, _Booked]:
-    """The ledger after n bars and what it booked: of each bar first the corporate actions, then the fills of orders,
-    then those of stops."""
-    booked, out = _Booked([], [], []), traded.out
-    for t in range(len(bars.time)):
-        actions, stops = _actions_of(out, bars, t), {order.client_order_id for order in traded.stops[t]}
-        booked.actions.extend(actions)
-        ordered: list[Fill | CorporateAction] = [*actions]
-        stopped: list[Fill | CorporateAction] = []
-        for fill in (fill for outcome in traded.outcomes[t] for fill in outcome.fills):
-            (stopped if fill.client_order_id in stops else ordered).append(fill)
-        for events, realised in ((ordered, out.realised[t]), (stopped, out.stop_realised[t])):
-            ledger, closed = fold_fills(ledger, events)
-            booked.trades.extend(closed)
-            for trade in closed:
-                shares = realised[bars.symbols.index(trade.symbol)]
-                booked.contributions.extend(_contributions_of(trade, shares, agents))
-    return ledger, booked
-
-
-def _actions_of(out: Outputs, bars: Bars, t: int) -> list[CorporateAction]:
-    actions: list[CorporateAction] = []
-    opened = as_datetime(bars.opened[t])
-    for s in np.nonzero((out.split_change[t] != 0.0) | (out.action_cash[t] != 0.0))[0]:
-        kind: Literal["split", "dividend", "delisting"] = "split" if out.split_change[t, s] != 0.0 else "dividend"
-        kind = "delisting" if np.isfinite(bars.delisting[t, s]) else kind
-        actions.append(
-            CorporateAction(
-                time=opened,
-                symbol=bars.symbols[s],
-                kind=kind,
-                ratio=to_decimal(float(bars.split[t, s])),
-                quantity_change=to_decimal(float(out.split_change[t, s])),
-                cash=to_decimal(float(out.action_cash[t, s])),
-            )
-        )
-    return actions
-
-
-def _contributions_of(trade: Trade, realised: Floats, agents: tuple[str, ...]) -> list[Contribution]:
-    """Agents' shares as money; the remainder row takes what is left of the trade's P&L, so the sum is exact."""
-    shares = exact_shares(float(trade.pnl), realised)
-    rows = [
-        Contribution(trade_id=trade.trade_id, agent_name=name, contribution=to_decimal(float(share)))
-        for name, share in zip(agents, shares[:-1], strict=True)
-    ]
-    rest = trade.pnl - sum((row.contribution for row in rows), start=ZERO)
-    return [*rows, Contribution(trade_id=trade.trade_id, agent_name=REMAINDER, contribution=rest)]
 
 
 def _reasons(out: Outputs, note: str) -> tuple[str, ...]:

@@ -37,7 +37,9 @@ class Rows(NamedTuple):
     doubted: Booleans
     """[K] any bar is suspect."""
     acts: Booleans
-    """[K] any symbol has a split, a dividend or is taken off the market."""
+    """[K] any symbol has a split, a dividend, funding before the open, or is taken off the market."""
+    funds: Booleans
+    """[K] any symbol has funding within the bar."""
     open: Floats
     """Prices at which orders may be filled."""
     mark_before: Floats
@@ -51,9 +53,9 @@ class Rows(NamedTuple):
     """The suspect price after the last believed one where it does not count, NaN for none."""
     depth: Depth
     overnight: Floats
-    """Return from the last close to the bar's open with dividends, NaN where there is no believed bar."""
+    """Return from the last close to the bar's open with dividends and funding, NaN where there is no believed bar."""
     intraday: Floats
-    """Return from the bar's open to its close, 0 where there is none."""
+    """Return from the bar's open to its close with funding, 0 where there is none."""
     unit_weight: Floats
     cost_band: Floats
     opinions: Opinions
@@ -76,7 +78,7 @@ def rows_of(agents: int, symbols: int, rows: int) -> Rows:
     """Room for so many rows."""
     floats = iter(np.zeros((15, rows, symbols)))
     truths = iter(np.zeros((3, rows, symbols), dtype=np.bool_))
-    flags = iter(np.zeros((4, rows), dtype=np.bool_))
+    flags = iter(np.zeros((5, rows), dtype=np.bool_))
     spoken, voted = np.zeros((2, rows, agents, symbols))
     alike, voters = np.zeros((2, rows, symbols), dtype=np.int64)
     variance, variance_weight = np.zeros((2, rows, agents))
@@ -86,6 +88,7 @@ def rows_of(agents: int, symbols: int, rows: int) -> Rows:
         may_only_shrink=next(truths),
         doubted=next(flags),
         acts=next(flags),
+        funds=next(flags),
         open=next(floats),
         mark_before=next(floats),
         doubt_before=next(floats),

@@ -12,6 +12,7 @@ import numpy as np
 
 from agents.core.books import FIRST_SHADOW
 from agents.core.types import Bars, Booleans, Floats, Integers, RiskState
+from agents.pipeline.bar import BrokerFills
 from agents.pipeline.highs import begun_highs
 from agents.pipeline.market import days_of, known_volume, months_of
 
@@ -80,14 +81,6 @@ class State(NamedTuple):
     """[B, S, 3] average entry price, best price since, decisions to wait after a stop; 0 where none is set."""
 
 
-class BrokerFills(NamedTuple):
-    """What a broker filled of the live book's orders, [n, S] each: signed units, mean price, fee in money."""
-
-    quantity: Floats
-    price: Floats
-    fee: Floats
-
-
 class Inputs(NamedTuple):
     """n bars as traded, what the agents said in the common unit, and the fills of a broker where there is one."""
 
@@ -102,6 +95,9 @@ class Inputs(NamedTuple):
     """[n, S] new shares for each old one before the open, 1 for none."""
     dividend: Floats
     """[n, S] cash for each share before the open, 0 for none."""
+    funding: Floats
+    """[n, S] cash for each unit before the open, and within the bar; 0 for none."""
+    funding_within: Floats
     delisting: Floats
     """[n, S] the price at which the symbol was taken off the market before the open, NaN for none."""
     volatility: Floats
@@ -132,7 +128,7 @@ class Inputs(NamedTuple):
     """The live book's fills are those of a broker, not the matcher's."""
     broker_fills: BrokerFills
     broker_stops: BrokerFills
-    """What a broker filled of the live book's stops."""
+    """[n, S] each."""
 
 
 class Outputs(NamedTuple):
@@ -180,7 +176,9 @@ class Outputs(NamedTuple):
     split_change: Floats
     """[n, S] units that a split added or took."""
     action_cash: Floats
-    """[n, S] dividends and cash in lieu of fractions."""
+    """[n, S] dividends and cash in lieu of fractions; then the cash of funding before the open, and within the bar."""
+    funding: Floats
+    funding_within: Floats
     contribution: Floats
     """[n, A+1] the bar's P&L in money, by who earned it."""
     agent_cost: Floats
@@ -241,7 +239,7 @@ def new_state(agents: int, symbols: int, initial_cash: float, beside: int = 0) -
 def matched_inputs(bars: Bars, volatility: Floats, forecast: Floats, correlation: Floats, weights: Floats) -> Inputs:
     """Bars, none of them stale, whose orders the step's own matcher fills; the other arguments as in `Inputs`."""
     none = np.zeros(bars.open.shape)
-    same = ("open", "close", "high", "low", "split", "dividend", "delisting", "suspect")
+    same = ("open", "close", "high", "low", "split", "dividend", "funding", "funding_within", "delisting", "suspect")
     as_traded: dict[str, Any] = {name: getattr(bars, name) for name in same}
     return Inputs(
         **as_traded,

@@ -14,15 +14,22 @@ from agents.quant.compiled import compiled_inline
 
 @compiled_inline
 def act(desk: StepDesk, inputs: Inputs, out: Outputs, at: tuple[int, int, int]) -> None:
-    """Apply corporate actions to a book `at` (bar, row, book), where there are any."""
+    """Apply corporate actions and funding to a book `at` (bar, row, book), where there are any."""
     t, k, b = at
     rows = desk.rows
     if rows.acts[k]:
-        prices = rows.mark_before[k], rows.doubt_before[k]
         actions = Actions(
-            inputs.split[t], inputs.dividend[t], inputs.delisting[t], prices[0], prices[1], desk.parameters.lots
+            inputs.split[t],
+            inputs.dividend[t],
+            inputs.delisting[t],
+            inputs.funding[t],
+            rows.mark_before[k],
+            rows.doubt_before[k],
+            desk.parameters.lots,
         )
-        effects = ActionEffects(out.split_change[t], out.action_cash[t], out.contribution[t], out.realised[t])
+        effects = ActionEffects(
+            out.split_change[t], out.action_cash[t], out.funding[t], out.contribution[t], out.realised[t]
+        )
         apply_actions(desk.state, b, actions, effects)
 
 

@@ -54,6 +54,8 @@ class TradingCosts:
     spread: float
     impact: float
     delay: float
+    funding: float
+    """Paid of perpetual futures; negative where more was received. It is no cost of trading."""
     turnover_a_year: float
     tuning_turnover_a_year: float
     of_equity_a_year: float
@@ -165,6 +167,7 @@ def trading_costs(run: Run, daily: Daily) -> TradingCosts:
         spread=run.costs["spread"],
         impact=run.costs["impact"],
         delay=run.costs["delay"],
+        funding=run.costs["funding"],
         turnover_a_year=float(run.turnover[:, LIVE].sum()) / years,
         tuning_turnover_a_year=weights_moved / years,
         of_equity_a_year=sum(run.costs[name] for name in ("fee", "spread", "impact"))

@@ -27,13 +27,14 @@ from agents.core.types import (
     as_datetime,
 )
 from agents.core.value_added import AgentBooks
+from agents.pipeline.bar import BrokerFills
 from agents.pipeline.cash_flows import take_flow
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.commands import obey
 from agents.pipeline.desk import desk_of
 from agents.pipeline.market import bar_volatility, days_of, known_volume, months_of, panel_of, tradable
 from agents.pipeline.parameters import DeskPlan
-from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, copy_state, new_outputs
+from agents.pipeline.state import Inputs, Outputs, State, copy_state, new_outputs
 from agents.pipeline.step import run_rows
 from agents.quant.leave_one_out import leave_one_out
 from agents.quant.regimes import regimes_of
@@ -104,7 +105,7 @@ def _inputs_of(batch: RecordedBatch, plan: DeskPlan, there: Booleans, fills: Rec
     bars = tradable(bars, plan.publication_delay_s)
     grid = {
         name: getattr(bars, name)[memory:]
-        for name in ("open", "high", "low", "close", "split", "dividend", "delisting")
+        for name in ("open", "high", "low", "close", "split", "dividend", "delisting", "funding", "funding_within")
     }
     grid["open"], grid["close"] = (np.where(there, grid[name], np.nan) for name in ("open", "close"))
     return Inputs(

@@ -32,6 +32,7 @@ class ProfitSums:
         stopped = out.stop_quantity[new]
         paid += np.where(stopped != 0.0, stopped * out.stop_price[new] + out.stop_fee[new], 0.0)
         earned = value - before - paid + out.action_cash[new]
+        earned += out.funding[new] + out.funding_within[new]
         moved = np.where(position != 0.0, position * (out.mark[new] - bars.open[new]), 0.0)
         late = np.where((filled != 0.0) & np.isfinite(moved), moved, 0.0)  # of the position after the fill
         costs = out.fill_fee[new] + out.fill_spread[new] + out.fill_impact[new]

@@ -22,6 +22,7 @@ class RunRows:
 
     _BOOKS = ("equity", "cash", "turnover")
     _COSTS = ("notional", "fee", "spread", "impact", "delay")
+    """And the funding that was paid."""
 
     def __init__(self, plan: DeskPlan, agents: tuple[str, ...], total_bars: int, beside: int = 0) -> None:
         self._plan, self._agents, self._width = plan, agents, FIRST_SHADOW + len(agents)
@@ -40,7 +41,7 @@ class RunRows:
         self._rows["time"] = np.empty(total_bars, dtype="datetime64[us]")
         self._fills: list[Fills] = []
         self._kept = self._count = self.bars = self._symbol_bars = 0
-        self._costs = dict.fromkeys(self._COSTS, 0.0)
+        self._costs = dict.fromkeys((*self._COSTS, "funding"), 0.0)
         self._mark = np.full(len(plan.symbols), np.nan)
         self._profit = ProfitSums(len(plan.symbols))
 
@@ -66,6 +67,7 @@ class RunRows:
         self._costs["notional"] += float(np.abs(fills.quantity * fills.price).sum())
         for name in self._COSTS[1:]:
             self._costs[name] += float(getattr(fills, name).sum())
+        self._costs["funding"] -= float(out.funding[lead:].sum() + out.funding_within[lead:].sum())
         if self._kept < FILLS_KEPT:
             self._fills.append(fills)
             self._kept += len(fills.bar)

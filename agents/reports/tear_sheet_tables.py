@@ -163,8 +163,12 @@ def _costs(costs: TradingCosts) -> Table:
     paid = costs.fees + costs.spread + costs.impact
     amounts = (costs.notional, costs.fees, costs.spread, costs.impact, costs.delay)
     share = f"{1e4 * paid / costs.notional:.1f} bp" if costs.notional else MISSING
-    columns = ("fills", "notional", "fees", "spread", "impact", "delay", "together, of notional", "of equity a year")
-    return Table(columns, [[f"{costs.fills:,.0f}", *map(money, amounts), share, percent(costs.of_equity_a_year, 2)]])
+    columns = ["fills", "notional", "fees", "spread", "impact", "delay", "together, of notional", "of equity a year"]
+    row = [f"{costs.fills:,.0f}", *map(money, amounts), share, percent(costs.of_equity_a_year, 2)]
+    if costs.funding:  # of perpetual futures only
+        columns.append("funding")
+        row.append(signed_money(-costs.funding))
+    return Table(tuple(columns), [row])
 
 
 def _profits(what: str, parts: Mapping[str, Profit]) -> Table:

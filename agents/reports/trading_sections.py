@@ -108,7 +108,8 @@ def costs_sentence(facts: DeskFacts) -> str:
     row = next((row for row in facts.yearly_costs if row.period == "all"), None)
     if row is None or row.percent_of_equity_a_year is None:
         return ""
-    kinds = "".join(f" {_slippage_sentence(kind)}" for kind in facts.slippage)
+    held = f" Funding of what was held came to {signed_money(row.funding)}." if row.funding else ""
+    kinds = held + "".join(f" {_slippage_sentence(kind)}" for kind in facts.slippage)
     return (
         f"Costs took {percent(row.percent_of_equity_a_year / 100.0, 2)} of equity a year: fees {money(row.fees)},"
         f" spread {money(row.spread)}, impact {money(row.impact)}; the book turned over"

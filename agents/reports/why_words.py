@@ -37,7 +37,7 @@ def _why_no_order(decision: Mapping[str, Any]) -> str:
 
 
 def order_lines(decision: Mapping[str, Any]) -> list[str]:
-    """Its orders and what became of them."""
+    """Its orders and what became of them, and the funding of its bar."""
     orders = [
         f"{_KINDS.get(order['kind'], 'order')} {order['client_order_id']}: {order['side']} {exact(order['quantity'])}"
         + (f" at {exact(order['limit_price'])}" if order["limit_price"] else "")
@@ -50,4 +50,5 @@ def order_lines(decision: Mapping[str, Any]) -> list[str]:
         f" fee {exact(fill['fee'])}, spread {exact(fill['spread_cost'])}, impact {exact(fill['impact_cost'])}"
         for fill in decision["fills"]
     ]
-    return orders + fills
+    funding = [f"funding {paid['time']:%Y-%m-%d %H:%M}: {exact(paid['cash'])}" for paid in decision.get("funding", ())]
+    return orders + fills + funding

@@ -26,6 +26,7 @@ from agents.pipeline.parameters import (
 from agents.trading.guard import AgentPanel
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
+from agents.wiring.margin import require_margin
 from agents.wiring.seats import seats_of
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,10 @@ logger = logging.getLogger(__name__)
 
 
 def parameters_of(settings: Settings, symbols: tuple[str, ...]) -> Parameters:
-    """The step's numbers: rates as fractions, volatility for one bar, lots for each symbol."""
+    """The step's numbers: rates as fractions, volatility for one bar, lots for each symbol. SettingsError where what
+    they allow could be liquidated (`margin.py`)."""
     combine, risk, execution = settings.combine, settings.risk, settings.execution
+    require_margin(settings, symbols)
     return Parameters(
         sizing=Sizing(
             forecast_cap=combine.forecast_cap,

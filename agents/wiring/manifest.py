@@ -39,6 +39,8 @@ class DataDigest:
             name: getattr(bars, name)
             for name in ("open", "high", "low", "close", "volume", "adjustment", "split", "dividend")
         }
+        if any(grid.any() for grid in (bars.funding, bars.funding_within)):  # of spot and stocks the digest stays
+            grids |= {"funding": bars.funding, "funding_within": bars.funding_within}
         for name, grid in {"time": bars.time, "opened": bars.opened, **grids, **bars.exogenous}.items():
             self._parts.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(grid[first:]))
         self._parts.setdefault("symbols", hashlib.sha256("|".join(bars.symbols).encode()))

@@ -69,7 +69,7 @@ def load_batch(connection: Connection, batch: BarBatch, file: FileRead | None = 
     copy_block(connection, "bars", COLUMNS, copy_blocks(batch, ~known, read_id))
     record_corrections(connection, batch, corrections, read_id)
     record_judgement(connection, batch, judgement, read_id)
-    _quarantine(connection, report)
+    quarantine(connection, report)
     return report
 
 
@@ -85,7 +85,8 @@ def copy_blocks(batch: BarBatch, chosen: Booleans, read_id: int) -> list[bytes]:
     return blocks
 
 
-def _quarantine(connection: Connection, report: LoadReport) -> None:
+def quarantine(connection: Connection, report: LoadReport) -> None:
+    """Keep the rows that were refused, each once."""
     rows = [
         {
             "file": report.file,

@@ -16,9 +16,11 @@ from agents.adapters.database.bar_reads import FileRead, newest_read
 from agents.adapters.database.bounded import PATIENCE_S
 from agents.adapters.database.engine import REFUSED, binary_rows, copy_block, driver_connection, first_line, transaction
 from agents.adapters.database.exogenous import read_exogenous
+from agents.adapters.database.funding_store import Settled, load_funding, read_funding, record_funding
 from agents.adapters.database.late_bars import first_unseen, note_late
 from agents.adapters.database.market_facts import newest_version, read_actions, record_actions
 from agents.adapters.files.bar_rows import GRIDS, BarBatch
+from agents.adapters.files.funding_files import NOTHING_LATE, FundingRows, funding_in, with_funding
 from agents.adapters.files.market_actions import Decided, actions_in, with_actions
 from agents.core.errors import DataError
 from agents.core.ports import LateBar
@@ -54,7 +56,10 @@ _READS = """
 SELECT read_id, min(time) FROM (
     SELECT read_id, time FROM bars WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)
     UNION ALL
-    SELECT read_id, time FROM market_actions WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)) r
+    SELECT read_id, time FROM market_actions WHERE read_id > :since AND time <= :until AND symbol = ANY(:symbols)
+    UNION ALL  -- what is settled at a bar's close is the next one's
+    SELECT read_id, time + interval '1 microsecond' FROM funding_rates
+    WHERE read_id > :since AND time < :until AND symbol = ANY(:symbols)) r
 GROUP BY read_id
 """
 
@@ -91,6 +96,11 @@ class BarsStore:
             except REFUSED as error:
                 raise DataError(f"{batch.file}: the database refuses a row: {first_line(error)}") from None
 
+    def load_funding(self, rows: FundingRows, file: FileRead) -> LoadReport:
+        """`load_funding` in one transaction."""
+        with transaction(self._engine, patience_s=PATIENCE_S) as connection:
+            return load_funding(connection, rows, file)
+
     def newest_read(self, file: str) -> FileRead | None:
         """How far the file of this name was read last; None for one that is not known."""
         with transaction(self._engine) as connection:
@@ -110,9 +120,10 @@ class BarsStore:
             return int(connection.execute(text(_COUNT), bounds).scalar_one())
 
     def put(self, bars: Bars, source: str) -> None:
-        """Store bars that are known to be good, into a table without them, with their splits and dividends."""
+        """Store bars that are known to be good, into a table without them, with their splits, dividends and funding."""
         with transaction(self._engine) as connection:
             record_actions(connection, actions_in(bars, source), 0)
+            record_funding(connection, funding_in(bars, source), 0)
             for s, symbol in enumerate(bars.symbols):
                 rows = np.nonzero(np.isfinite(bars.close[:, s]))[0]
                 if not len(rows):
@@ -136,21 +147,23 @@ class BarsStore:
             version = self._known_version(connection)
             bounds = {"until": until, "count": count, "symbols": list(self.symbols()), "version": version}
             start = connection.execute(text(_WINDOW_START), bounds).scalar()
-            return self._read(connection, version, "time >= %s AND time <= %s", (start, until))
+            bars = self._read(connection, version, "time >= %s AND time <= %s", (start, until))
+            return self._funded(connection, bars)
 
     def after(self, time: datetime | None, *, limit: int, known: int | None = None) -> Bars:
         """At most `limit` bar times later than `time` (None: from the first).
 
-        `known` is the data version of the decision at `time`: splits and dividends of before that it did not know take
-        effect at the first bar. None: all of them are taken where they belong.
+        `known` is the data version of the decision at `time`: splits, dividends and funding of before that it did not
+        know take effect at the first bar. None: all of them are taken where they belong.
         """
         since = time or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
         with transaction(self._engine) as connection:
             version = self._known_version(connection)
             bounds = {"since": since, "limit": limit, "symbols": list(self.symbols()), "version": version}
             last = connection.execute(text(_LAST_AFTER), bounds).scalar()
-            decided = None if time is None or known is None else Decided(as_stamp(time), known)
-            return self._read(connection, version, "time > %s AND time <= %s", (since, last), decided)
+            bounds_of = "time > %s AND time <= %s"
+            bars = self._read(connection, version, bounds_of, (since, last), _decided(time, known))
+            return self._funded(connection, bars, _decided(time, NOTHING_LATE if known is None else known))
 
     def changed(self, version: int, until: datetime) -> bool:
         """Whether bars up to `until`, as they were known at a data version, look different by now."""
@@ -175,13 +188,22 @@ class BarsStore:
         return count
 
     def taken_by(self, bars: Bars, first: int, since: Decided | None) -> Bars:
-        """The same bars with splits and dividends where decisions from row `first` on took them; `since` is the one
-        before."""
+        """The same bars with splits, dividends and funding where decisions from row `first` on took them; `since` is
+        the one before."""
         if not bars.version:
             return bars
         with transaction(self._engine) as connection:
+            bars = self._funded(connection, bars, since, first)
             actions = read_actions(connection, bars.symbols, bars.version)
         return with_actions(bars, actions, first=first, since=since)
+
+    def _funded(self, connection: Connection, bars: Bars, since: Decided | None = None, first: int = 0) -> Bars:
+        """The bars with what was settled in them from row `first` on; see `with_funding`."""
+        if not len(bars.time):
+            return bars
+        start = Decided(bars.opened[first], NOTHING_LATE) if since is None else since
+        asked = Settled(bars.version, bars.time[-1], start.time, start.version)
+        return with_funding(bars, read_funding(connection, bars.symbols, asked), first=first, since=since)
 
     def _known_version(self, connection: Connection) -> int:
         return newest_version(connection) if self._version is None else self._version
@@ -201,3 +223,7 @@ class BarsStore:
         if version:
             bars = with_actions(bars, read_actions(connection, symbols, version), since=since)
         return replace(bars, exogenous=read_exogenous(connection, bars)) if len(bars.time) else bars
+
+
+def _decided(time: datetime | None, known: int | None) -> Decided | None:
+    return None if time is None or known is None else Decided(as_stamp(time), known)

@@ -15,7 +15,7 @@ from agents.adapters.database.journal import PostgresJournal
 from agents.core.cash_flows import NewFlow
 from agents.core.clock import require_utc
 from agents.core.orders import Order, OrderState
-from agents.core.venues import Break, BreakKind, Dividends, ForeignOrder, adopted_id
+from agents.core.venues import Break, BreakKind, Dividends, ForeignOrder, FundingBooked, adopted_id
 
 _BREAKS = "SELECT id, kind, name, ours, theirs, asked, coalesce(reason, '') FROM reconciliation_breaks"
 _NOTE = """
@@ -40,6 +40,11 @@ FROM broker_outside
 _DIVIDENDS = """
 SELECT symbol, sum(cash) AS cash, count(*) AS times, max(time) AS newest FROM corporate_actions
 WHERE kind = 'dividend' AND time > :since GROUP BY symbol
+"""
+_FUNDING = """
+SELECT coalesce(sum(cash), 0) AS cash, count(*) AS times,
+       coalesce((SELECT max(time) FROM decisions), :since) AS next_from
+FROM corporate_actions WHERE kind = 'funding' AND time >= :since
 """
 _RESERVED = """
 SELECT coalesce(-sum(amount), 0) FROM cash_flows WHERE kind = 'ramp' AND taken_at IS NOT NULL AND refused IS NULL
@@ -96,6 +101,11 @@ class PostgresBrokerRecord:
         with transaction(self._engine) as connection:
             rows = connection.execute(text(_DIVIDENDS), {"since": since}).all()
         return {row.symbol: Dividends(row.cash, row.times, require_utc(row.newest, "dividends")) for row in rows}
+
+    def funding(self, since: datetime) -> FundingBooked:
+        with transaction(self._engine) as connection:
+            row = connection.execute(text(_FUNDING), {"since": since}).one()
+        return FundingBooked(Decimal(row.cash), row.times, require_utc(row.next_from, "funding"))
 
     def book(self, flows: Sequence[NewFlow]) -> int:
         with self._journal.writer.transaction() as connection:

@@ -68,12 +68,12 @@ _QUERIES = {
         SELECT agent_name AS name, trades, gross, costs, net FROM v_pnl_by_agent
         ORDER BY agent_name = 'remainder', net DESC, agent_name""",
     "by_symbol": """
-        SELECT symbol AS name, trades, gross, fees + spread + impact AS costs, net
+        SELECT symbol AS name, trades, gross + funding AS gross, fees + spread + impact AS costs, net
         FROM v_pnl_by_symbol ORDER BY net DESC, symbol""",
     "by_side": """
         SELECT side AS name, trades, gross, fees + spread + impact AS costs, net FROM v_pnl_by_side ORDER BY side""",
-    "yearly_costs": """
-        SELECT period, fees, spread, impact, percent_of_equity_a_year, turnover_a_year FROM v_costs ORDER BY period""",
+    "yearly_costs": """SELECT period, fees, spread, impact, funding, percent_of_equity_a_year, turnover_a_year
+        FROM v_costs ORDER BY period""",
     "slippage": """
         SELECT kind, orders, filled, slippage_bps, fees_bps, missed_bps, shortfall_bps, median_bps, doubted
         FROM v_slippage ORDER BY kind DESC""",

@@ -69,6 +69,10 @@ SELECT f.time, f.quantity, f.price, f.fee, f.spread_cost, f.impact_cost
 FROM fills f JOIN orders o USING (client_order_id)
 WHERE o.decision_time = :time AND o.symbol = :symbol ORDER BY f.fill_id
 """
+_FUNDING = """
+SELECT time, cash FROM corporate_actions WHERE kind = 'funding' AND symbol = :symbol AND time < :time
+    AND time >= coalesce((SELECT max(time) FROM decisions WHERE time < :time), '1900-01-01Z') ORDER BY time
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,8 @@ class DeskReader:
         return [row["symbol"] for row in self.rows("SELECT DISTINCT symbol FROM decision_details ORDER BY symbol")]
 
     def why(self, symbol: str, at: datetime) -> Row | None:
-        """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills."""
+        """The newest decision about `symbol` at or before `at`, with every vote, the order and its fills, and the
+        funding of its bar."""
         decisions = self.rows(_DECISION, symbol=symbol, at=at)
         if not decisions:
             return None
@@ -178,4 +183,5 @@ class DeskReader:
         decision["votes"] = self.rows(_VOTES, **key)
         decision["placed_orders"] = self.rows(_ORDERS, **key)
         decision["fills"] = self.rows(_FILLS, **key)
+        decision["funding"] = self.rows(_FUNDING, **key)
         return decision

@@ -65,6 +65,7 @@ class Renames:
             )
             connection.execute(text(_FORGET_READS), {"name": name})
             connection.execute(text("DELETE FROM market_actions WHERE symbol = :name"), {"name": name})
+            connection.execute(text("DELETE FROM funding_rates WHERE symbol = :name"), {"name": name})
             connection.execute(text("DELETE FROM bars WHERE symbol = :name"), {"name": name})
 
 

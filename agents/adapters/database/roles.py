@@ -34,6 +34,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "risk_events": "INSERT, UPDATE (applied_at, obeyed_after)",
         "cash_flows": "INSERT, UPDATE (taken_at, obeyed_after, units, refused)",
         "fill_fees": ADD,
+        "funding_rates": ADD,
         "broker_accounts": ADD,
         "broker_outside": KEEP,
         "reconciliation_breaks": KEEP,

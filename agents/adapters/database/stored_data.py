@@ -123,10 +123,10 @@ class StoredData:
         return self._rows(_COUNT.format(chosen=_CHOSEN, used=USED), symbol=symbol, start=start, end=end)[0]
 
     def remove(self, symbol: str, start: datetime | None, end: datetime | None) -> int:
-        """Take back the bars from `start` to `end`, and what was known of splits and dividends in them, as far as no
+        """Take back the bars from `start` to `end`, and the splits, dividends and funding in them, as far as no
         decision can have used them; how many bars. The owner of the tables may."""
         bounds = {"symbol": symbol, "start": start, "end": end}
         with transaction(self._engine) as connection:
-            for table in ("market_actions", "bars"):
+            for table in ("market_actions", "funding_rates", "bars"):
                 removed = connection.execute(text(_REMOVE.format(table=table, chosen=_CHOSEN, used=USED)), bounds)
             return removed.rowcount

@@ -56,6 +56,7 @@ META_TABLES = (
 DATA_TABLES = (
     "bars",
     "market_actions",
+    "funding_rates",
     "bar_corrections",
     "bar_reads",
     "bar_quarantine",

@@ -17,9 +17,10 @@ from agents.adapters.database.bar_loads import LoadReport
 from agents.adapters.database.bar_reads import FileRead
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.database.renames import Renames
-from agents.adapters.files.bar_files import RawTable, open_regular, parse_table, read_table, size_to_hold
+from agents.adapters.files.bar_files import RawTable, open_regular, parse_table, read_bytes, read_table, size_to_hold
 from agents.adapters.files.bar_rows import BarBatch, validate_rows
 from agents.adapters.files.file_prefix import FilePrefix, read_prefix
+from agents.adapters.files.funding_files import is_funding, parse_funding
 from agents.core.errors import AgentsError, DataError
 from agents.core.log import log_event
 from agents.core.settings import DataSettings
@@ -68,7 +69,10 @@ class FileReader:
         """
         with open_regular(path) as stream:
             begins = progress.prefix.size > 0 and progress.prefix.begins(stream, whole=replaced)
-            if path.name.endswith(".csv"):
+            if is_funding(path):
+                if not (begins and progress.prefix.size == _size(stream)):
+                    yield self._read_funding(path, stream, at)
+            elif path.name.endswith(".csv"):
                 if progress.prefix.size and not begins:
                     log_event(logger, "file rewritten: it is read again whole", file=path.name)
                 yield from self._read_csv(path, stream, progress if begins else Progress(), at)
@@ -83,6 +87,15 @@ class FileReader:
         whole = Progress(prefix, len(table.row_numbers) + len(table.bad))
         progress = Progress(due=batch.next_close) if batch.next_close else whole
         return self._store.load(batch, _file_read(path, prefix.size, progress)), progress
+
+    def _read_funding(self, path: Path, stream: BinaryIO, at: datetime) -> Read:
+        """A whole file: a row for every few hours is little. What is not settled yet is read again when it is."""
+        stream.seek(0)
+        data = stream.read(size_to_hold(path, stream))
+        rows = _understood(path, partial(parse_funding, path, data, self._settings.aliases, at))
+        whole = Progress(read_prefix(stream, data.rfind(b"\n") + 1), rows.rows)
+        progress = Progress(due=rows.due) if rows.due else whole
+        return self._store.load_funding(rows, _file_read(path, len(data), progress)), progress
 
     def _read_csv(self, path: Path, stream: BinaryIO, progress: Progress, at: datetime) -> Iterator[Read]:
         """The complete lines behind `progress`."""
@@ -113,6 +126,10 @@ def import_file(
 ) -> LoadReport:
     """Load one file once; DataError where it cannot be trusted as a whole."""
     settings = also_named(settings, Renames(store.engine).all())
+    if is_funding(path):
+        funding = _understood(path, partial(parse_funding, path, read_bytes(path), settings.aliases, at))
+        unread = FileRead(file=path.name, size=0, consumed=0, consumed_rows=0, sha256="")
+        return store.load_funding(funding, unread)
     table = _understood(path, partial(read_table, path, {**settings.columns, **columns}))
     batch = _understood(path, partial(validate_rows, table, settings, at=at))
     prefix = _understood(path, partial(_whole, path))

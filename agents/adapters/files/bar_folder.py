@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.adapters.files.bar_files import SUFFIXES, BadRow, read_table
+from agents.adapters.files.bar_files import SUFFIXES, BadRow, read_bytes, read_table
 from agents.adapters.files.bar_rows import GRIDS, NEUTRAL, BarBatch, limits_of, validate_rows
+from agents.adapters.files.funding_files import SUFFIX, is_funding, parse_funding, with_funding
 from agents.adapters.files.market_actions import ActionGrids, put_action
 from agents.adapters.files.price_guard import NEW, Doubt, Track, judge
 from agents.core.errors import DataError
@@ -69,6 +70,9 @@ def read_folder(
         pieces = _Pieces(Path(spill), tuple(file.name for file in files))
         raw, view, conflicts = _assembled(pieces, time, chosen)
         bars, doubts = _judged(raw, view, limits_of(settings), pieces)
+    if path.is_dir():
+        bars, refused = _funded(bars, path, settings, at)
+        doubts += refused
     return FolderBars(bars, bad + doubts, conflicts)
 
 
@@ -86,10 +90,19 @@ def _bar_files(path: Path) -> list[Path]:
     """The file itself, or the bar files of a folder by name; DataError where there are none."""
     files = [path] if path.is_file() else []
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
+        files = sorted(f for f in path.iterdir() if f.name.endswith(SUFFIXES) and not is_funding(f))
     if not files:
         raise DataError(f"{path}: no bar files there; expected files ending in {', '.join(SUFFIXES)}")
     return files
+
+
+def _funded(bars: Bars, path: Path, settings: DataSettings, at: datetime) -> tuple[Bars, list[tuple[str, BadRow]]]:
+    """The bars with the folder's funding, and the rows of it that were left out."""
+    files = sorted(path.glob(f"*{SUFFIX}"))
+    read = [parse_funding(file, read_bytes(file), settings.aliases, at) for file in files]
+    known = {(rate.symbol, rate.time): rate for rows in reversed(read) for rate in reversed(rows.rates)}
+    bad = [(file.name, row) for file, rows in zip(files, read, strict=True) for row in rows.bad]
+    return with_funding(bars, known.values()) if known else bars, bad
 
 
 def _spill(file: Path, batch: BarBatch) -> None:

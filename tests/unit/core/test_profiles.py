@@ -39,7 +39,7 @@ def test_every_profile_is_sound(name, written):
     assert set(PROFILES[name].settings) | {f"data.{key}" for key in PROFILES[name].market} <= set(settings.from_profile)
     calendar_of(settings.data)
     assert set(PROFILES[name].agents) <= set(AGENTS)
-    assert settings.risk.allow_short is (name == "futures")
+    assert settings.risk.allow_short is (name in ("futures", "crypto-perp"))
     assert set(PROFILES[name].market) <= set(MARKET_KEYS)
 
 
@@ -72,7 +72,7 @@ def test_futures_leave_out_agents_of_stocks_and_coins_but_not_your_own(written):
 
 
 def test_an_unknown_profile_names_the_known(written):
-    with pytest.raises(SettingsError, match=r"desk.profile.*'stocks', 'crypto-spot' or 'futures'"):
+    with pytest.raises(SettingsError, match=r"desk.profile.*'stocks', 'crypto-spot', 'crypto-perp' or 'futures'"):
         written('[desk]\nprofile = "bonds"\n')
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from agents.core.settings import Settings
 from agents.core.types import RiskState
+from agents.pipeline.bar import BrokerFills
 from agents.pipeline.combine import scale_forecasts
 from agents.pipeline.market import bar_volatility, panel_of
 from agents.pipeline.parameters import NO_GROUPS, Parameters, StopRules, Threshold
-from agents.pipeline.state import BrokerFills, Inputs, Outputs, State, matched_inputs, new_outputs, new_state
+from agents.pipeline.state import Inputs, Outputs, State, matched_inputs, new_outputs, new_state
 from agents.quant.leave_one_out import leave_one_out
 from agents.wiring.desk import parameters_of
 from tests.market import make_bars

@@ -8,8 +8,9 @@ import pytest
 
 from agents.core.books import FIRST, FIRST_BENCHMARK, FIRST_SHADOW, LIVE
 from agents.pipeline import twins
+from agents.pipeline.bar import BrokerFills
 from agents.pipeline.desk import desk_of
-from agents.pipeline.state import BrokerFills, Outputs, State, new_state
+from agents.pipeline.state import Outputs, State, new_state
 from agents.pipeline.step import run_rows, run_rows_on_threads
 from tests.unit.pipeline.desks import DESKS, MadeDesk, made_desk
 

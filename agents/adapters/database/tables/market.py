@@ -146,6 +146,22 @@ market_actions = Table(
     ),
 )
 
+funding_rates = Table(
+    "funding_rates",
+    metadata,
+    Column("symbol", Text, primary_key=True),
+    Column("time", MOMENT, primary_key=True, comment="when it was settled"),
+    Column("rate", Double, nullable=False, comment="what a long position pays, a fraction of its worth"),
+    Column("price", Double, nullable=False, comment="the mark price of that moment"),
+    words("source"),
+    Column("read_id", BigInteger, nullable=False, comment="the read of files after which it was known"),
+    recorded_at(),
+    sane_time(),
+    check("rate_sane", "rate BETWEEN -1e6 AND 1e6"),
+    check("price_positive", "price > 0 AND price < 'Infinity'"),
+    Index("ix_funding_rates_read_id", "read_id"),
+)
+
 late_bars = Table(
     "late_bars",
     metadata,

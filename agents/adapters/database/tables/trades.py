@@ -107,7 +107,7 @@ corporate_actions = Table(
     money("quantity_change"),
     money("cash"),
     sane_time(),
-    check("kind_known", "kind IN ('split', 'dividend', 'delisting')"),
+    check("kind_known", "kind IN ('split', 'dividend', 'delisting', 'funding')"),
 )
 
 trades = Table(
