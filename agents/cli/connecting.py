@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.text import Text
 
+from agents.adapters.exchanges.futures_prices import PERPETUALS, prices_of
 from agents.adapters.exchanges.history import patiently
-from agents.adapters.exchanges.public_prices import PublicPrices, Terms
+from agents.adapters.exchanges.public_prices import Terms
 from agents.adapters.stocks.alpaca_account import ALPACA
 from agents.cli.connecting_key import Checked, check_account, words_on
 from agents.cli.connecting_settings import ahead_s, asked_symbols, clock_is_right, clock_line, write_settings
@@ -19,6 +20,7 @@ from agents.cli.connecting_stocks import connect_stocks
 from agents.cli.extras import EXCHANGES, require
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
+from agents.core.errors import UsageError
 from agents.core.profiles import MARKET_KEYS
 from agents.core.settings import load_settings, settings_path
 
@@ -31,17 +33,23 @@ def connect(options: Namespace, screen: Screen) -> int:
     if options.exchange == ALPACA:
         return connect_stocks(options, screen)
     require(EXCHANGES)
+    if options.trade and options.exchange in PERPETUALS:
+        raise UsageError(
+            f"orders at {options.exchange} are not there yet; without --trade its perpetual futures are traded on paper"
+        )
     settings, path = load_settings(options.settings), settings_path(options.settings)
     symbols = (
         tuple(dict.fromkeys(options.symbols)) or settings.data.symbols or asked_symbols(options, "BTC/USDT ETH/USDT")
     )
-    with closing(PublicPrices(options.exchange, settings.data.exchange_url)) as prices:
+    with closing(prices_of(options.exchange, settings.data.exchange_url)) as prices:
         screen.say(f"asking {prices.name} for its markets")
         patiently(lambda: prices.require(symbols, options.interval), SystemClock(), screen.say)
         terms = [prices.terms(symbol) for symbol in symbols]
         ahead = patiently(lambda: ahead_s(prices), SystemClock(), screen.say)
     clock_ok = clock_is_right(ahead)
     changes = _changes(options.exchange, options.interval, terms)
+    if options.exchange in PERPETUALS:
+        changes["desk"]["profile"] = "crypto-perp"
     checked = check_account(options, settings, symbols, screen) if options.trade else None
     if checked is not None:
         changes["desk"] |= checked.changes(options.exchange)

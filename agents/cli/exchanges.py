@@ -13,6 +13,8 @@ from typing import Any
 from rich.text import Text
 
 from agents.adapters.exchanges.candle_file import CandleFile, Gap
+from agents.adapters.exchanges.funding_history import fetch_funding, funding_file
+from agents.adapters.exchanges.futures_prices import FuturesPrices, prices_of
 from agents.adapters.exchanges.history import History, patiently
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices
 from agents.cli.extras import EXCHANGES, require
@@ -56,13 +58,15 @@ def _download(options: Namespace, settings: Settings, screen: Screen) -> int:
     if not name or not symbols:
         raise UsageError("say which exchange and symbols: --exchange binance --symbols BTC/USDT ETH/USDT")
     span = _span(options, settings)
-    with closing(PublicPrices(name, settings.data.exchange_url)) as prices:
+    with closing(prices_of(name, settings.data.exchange_url)) as prices:
         try:
             patiently(lambda: prices.require(symbols, span.interval), SystemClock(), screen.say)
             rows = [_download_one(prices, symbol, span, screen) for symbol in symbols]
         except ExchangeAwayError as error:
             raise ServiceError(f"{error}; what was fetched is kept, and the same command goes on there") from None
-    screen.result(rows, *_tables(name, rows), Text(_what_next(settings, span)))
+    screen.result(
+        rows, *_tables(name, rows), Text(_what_next(settings, span, perpetual=isinstance(prices, FuturesPrices)))
+    )
     return 0
 
 
@@ -87,10 +91,15 @@ def _download_one(prices: PublicPrices, symbol: str, span: _Span, screen: Screen
         for reached_ms in chain(earlier, history.fetch(file, span.start_ms, span.until_ms)):
             show((reached_ms - span.start_ms) // span.interval_ms, total, f"{_at(reached_ms):%Y-%m-%d}")
         show(total, total)
+    settled = 0
+    if isinstance(prices, FuturesPrices):
+        paid = funding_file(span.folder, prices.name, symbol)
+        settled = fetch_funding(prices, paid, span.start_ms, lambda ask: patiently(ask, SystemClock(), screen.say))
     times, gaps = file.times_ms(), file.gaps(span.interval_ms)
     return {
         "symbol": symbol,
         "new": len(times) - before,
+        **({"funding": settled} if isinstance(prices, FuturesPrices) else {}),
         "candles": len(times),
         "first": _at(int(times[0])) if len(times) else None,
         "last": _at(int(times[-1])) if len(times) else None,
@@ -102,7 +111,7 @@ def _download_one(prices: PublicPrices, symbol: str, span: _Span, screen: Screen
 
 
 def _tables(name: str, rows: list[dict[str, Any]]) -> list[Any]:
-    tables: list[Any] = [rows_table("Candles, by the time at which they opened", rows, COLUMNS)]
+    tables: list[Any] = [rows_table("Candles, by the time at which they opened", rows, _columns(rows))]
     gaps = [{"symbol": row["symbol"], **gap} for row in rows for gap in row["gaps"]]
     if gaps:
         more = "" if len(gaps) <= GAPS_SHOWN else f" ({GAPS_SHOWN} of {len(gaps)}; all: --json)"
@@ -114,11 +123,17 @@ def _tables(name: str, rows: list[dict[str, Any]]) -> list[Any]:
     return tables
 
 
-def _what_next(settings: Settings, span: _Span) -> str:
+def _columns(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """With the new settlements where the symbols are perpetual futures."""
+    return (*COLUMNS[:2], "funding", *COLUMNS[2:]) if any("funding" in row for row in rows) else COLUMNS
+
+
+def _what_next(settings: Settings, span: _Span, *, perpetual: bool) -> str:
     data = settings.data
+    profile = "crypto-perp" if perpetual else "crypto-spot"
     if (data.interval, data.time_means, data.calendar) != (span.interval, "open", "24/7"):
         return (
-            "For a desk on these files, write into quorum.toml: profile = 'crypto-spot' under [desk]; interval ="
+            f"For a desk on these files, write into quorum.toml: profile = '{profile}' under [desk]; interval ="
             f" '{span.interval}' and time_means = 'open' under [data]. Then: quorum check --bars {span.folder}"
         )
     return f"Next: quorum check --bars {span.folder}"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from agents.adapters.database.bars_store import BarsStore
 from agents.adapters.exchanges.candle_stream import CandleStream, can_listen
-from agents.adapters.exchanges.public_prices import PublicPrices
+from agents.adapters.exchanges.futures_prices import FuturesPrices, prices_of
 from agents.adapters.feeds.exchange_feed import ExchangeFeed, Wanted
 from agents.adapters.feeds.folder_feed import FolderFeed
+from agents.adapters.feeds.funding_feed import FundingFeed
 from agents.adapters.feeds.pushed_candles import SILENT_TIMES
 from agents.core.clock import Clock
 from agents.core.log import log_event
@@ -46,8 +47,11 @@ def feed_of(
         warm_up=warm_up_bars + 1,
         patience_s=data.complete_within_s,
     )
-    prices = PublicPrices(data.exchange, data.exchange_url)
+    prices = prices_of(data.exchange, data.exchange_url)
     feed = ExchangeFeed(prices, files, wanted, clock, told.drift)
+    if isinstance(prices, FuturesPrices):
+        warm_up_ms = wanted.warm_up * wanted.interval_ms
+        feed.funding = FundingFeed(prices, wanted.folder, wanted.symbols, warm_up_ms)
     if data.stream_wait_s:
         if why_not := can_listen(data.exchange):
             log_event(logger, "candles are asked for", why=why_not)

@@ -42,6 +42,8 @@ class CandleFile:
 
     path: Path
     symbol: str
+    header: bytes = HEADER
+    """Its columns: time and symbol, then the numbers of a row."""
 
     @classmethod
     def of(cls, folder: Path, exchange: str, symbol: str, interval: str) -> CandleFile:
@@ -65,7 +67,7 @@ class CandleFile:
             whole = _whole_lines(stream)
             stream.truncate(whole)
             stream.seek(whole)
-            stream.write(b"".join([b"" if whole else HEADER, *(self._line(candle) for candle in new)]))
+            stream.write(b"".join([b"" if whole else self.header, *(self._line(candle) for candle in new)]))
             stream.flush()
             os.fsync(stream.fileno())
         return len(new)
@@ -77,7 +79,7 @@ class CandleFile:
     def put_before(self, older: CandleFile) -> None:
         """All of `older`, whose candles come before these, at the beginning; that file goes. Whole or not at all."""
         with self._locked() as stream:
-            stream.seek(len(HEADER))
+            stream.seek(len(self.header))
             fresh = self.path.with_name(self.path.name + ".new")
             with fresh.open("wb") as joined:
                 joined.write(older.path.read_bytes() + stream.read())
@@ -114,13 +116,13 @@ class CandleFile:
 
     def _newest(self, stream: BinaryIO) -> int | None:
         stream.seek(0)
-        header = stream.read(len(HEADER))
-        if not HEADER.startswith(header):
+        header = stream.read(len(self.header))
+        if not self.header.startswith(header):
             raise DataError(f"{self.path}: is another kind of file; move it away, or choose another folder")
         whole = _whole_lines(stream)
-        if whole <= len(HEADER):
+        if whole <= len(self.header):
             return None
-        stream.seek(max(len(HEADER), whole - LONGEST_LINE))
+        stream.seek(max(len(self.header), whole - LONGEST_LINE))
         line = stream.read(whole - stream.tell()).splitlines()[-1]
         try:
             return int(np.datetime64(line[:TIME_LENGTH].decode(), "ms").astype(np.int64))

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from agents.adapters.exchanges.fake_account import FakeAccount
+from agents.adapters.exchanges.fake_futures import PREFIX, SAME_SHAPE, answer_futures
 from agents.adapters.exchanges.fake_orders import RefusedError
 from agents.adapters.exchanges.fake_private import PRIVATE_PATHS, PrivateRequest, answer_private, obey_later
 from agents.adapters.exchanges.fake_stream import FakeStream
@@ -129,12 +130,14 @@ class FakeExchange:
             "/api/v3/ping": {},
             "/api/v3/time": {"serverTime": at_ms},
             "/api/v3/exchangeInfo": self.told or self.market.information(at_ms),
-            "/fapi/v1/exchangeInfo": {"symbols": []},
             "/dapi/v1/exchangeInfo": {"symbols": []},
             "/sapi/v1/system/status": {"status": 0, "msg": "normal"},
         }
         if path in general:
             return 200, general[path]
+        if path.startswith(PREFIX) and not path.endswith(SAME_SHAPE):
+            return answer_futures(self.market, path, query, at_ms)
+        path = path.replace(PREFIX, "/api/v3").replace("markPriceKlines", "klines")
         if path == "/api/v3/ticker/24hr" and "symbol" not in query:
             return 200, [
                 self.market.ticker(symbol, at_ms) for symbol in self.market.candles if symbol not in self.market.gone

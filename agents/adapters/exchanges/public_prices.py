@@ -64,6 +64,9 @@ class PublicPrices:
     Requests wait for each other as the exchange's limits ask. UsageError where ccxt is missing or knows no such name.
     """
 
+    kind = "spot"
+    """Of its markets."""
+
     def __init__(self, name: str, url: str = "") -> None:
         self.name, self.url = name, url
         self._ccxt = _ccxt()
@@ -87,7 +90,7 @@ class PublicPrices:
         self._exchange.session.close()
 
     def require(self, symbols: Sequence[str], interval: str) -> None:
-        """UsageError unless the exchange has candles of this interval, and every symbol as a spot market."""
+        """UsageError unless the exchange has candles of this interval, and every symbol as a market."""
         if not self._exchange.has.get("fetchOHLCV"):
             raise UsageError(f"{self.name} offers no candles; another exchange is needed for prices")
         offered = self._exchange.timeframes or {}
@@ -97,17 +100,22 @@ class PublicPrices:
         markets = self.markets()
         for symbol in symbols:
             if symbol not in markets:
-                raise UsageError(f"{self.name} has no spot market '{symbol}'{_near(symbol.upper(), sorted(markets))}")
+                raise UsageError(
+                    f"{self.name} has no {self.kind} market '{symbol}'{_near(symbol.upper(), sorted(markets))}"
+                )
             if markets[symbol].get("active") is False:
                 raise UsageError(f"{self.name} does not trade '{symbol}' at the moment; leave it out")
 
     def markets(self) -> Mapping[str, Mapping[str, Any]]:
-        """The spot markets by symbol; asked once."""
+        """The markets by symbol; asked once."""
         markets = self._exchange.markets or self._ask(self._exchange.load_markets)
-        return {symbol: market for symbol, market in markets.items() if market.get("spot")}
+        return {symbol: market for symbol, market in markets.items() if self._is_ours(market)}
+
+    def _is_ours(self, market: Mapping[str, Any]) -> bool:
+        return bool(market.get("spot"))
 
     def has_market(self, symbol: str) -> bool:
-        """Whether there is a spot market of this symbol, as the exchange said last."""
+        """Whether there is such a market, as the exchange said last."""
         return symbol in self.markets()
 
     def terms(self, symbol: str) -> Terms:
@@ -171,7 +179,7 @@ class PublicPrices:
 
     def _require_market(self, symbol: str) -> None:
         if not self.has_market(symbol):
-            raise DataError(f"{self.name} has no spot market '{symbol}'")
+            raise DataError(f"{self.name} has no {self.kind} market '{symbol}'")
 
     def _ask(self, call: Callable[..., Any], *arguments: object) -> Any:
         """The answer of ccxt, else ExchangeAwayError, ExchangeElsewhereError or DataError."""

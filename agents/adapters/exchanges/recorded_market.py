@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.core.arrays import Floats
+from agents.core.symbols import is_perpetual
 
 OPENED, OPEN, HIGH, LOW, CLOSE, VOLUME = range(6)
 """Columns of candles [n, 6]: when each opened, in ms since 1970, its prices, and its volume in the base currency."""
@@ -47,7 +48,7 @@ class RecordedMarket:
 
     def symbol_of(self, name: str) -> str | None:
         """The symbol that the exchange calls `name` (BTCUSDT)."""
-        return next((symbol for symbol in self.known() if symbol.replace("/", "") == name), None)
+        return next((symbol for symbol in self.known() if name_of(symbol) == name), None)
 
     def seen(self, symbol: str, at_ms: int) -> Floats:
         """The candles that have opened at `at_ms`, the last of them as far as it has come."""
@@ -73,6 +74,7 @@ class RecordedMarket:
         markets = [
             _market(s, self.lots.get(s, LOT), closed=s in self.closed) | {"orderTypes": list(self.order_types)}
             for s in self.known()
+            if not is_perpetual(s)
         ]
         return {"timezone": "UTC", "serverTime": at_ms, "symbols": markets}
 
@@ -92,7 +94,7 @@ class RecordedMarket:
         """`ticker/24hr`: the last day, and the touch."""
         day = self.seen(symbol, at_ms)
         day = day[day[:, OPENED] > at_ms - 86_400_000]
-        answer: dict[str, Any] = {"symbol": symbol.replace("/", ""), "closeTime": at_ms, "openTime": at_ms - 86_400_000}
+        answer: dict[str, Any] = {"symbol": name_of(symbol), "closeTime": at_ms, "openTime": at_ms - 86_400_000}
         if len(day):
             first, last = float(day[0, OPEN]), float(day[-1, CLOSE]) * self.moved.get(symbol, 1.0)
             answer |= {
@@ -120,6 +122,11 @@ class RecordedMarket:
             name: [[_text(last + sign * k * TICK), "1"] for k in steps] for name, sign in (("bids", -1), ("asks", 1))
         }
         return {"lastUpdateId": at_ms, **sides}
+
+
+def name_of(symbol: str) -> str:
+    """What the exchange calls a symbol: BTCUSDT."""
+    return symbol.partition(":")[0].replace("/", "")
 
 
 def _market(symbol: str, lot: float, *, closed: bool) -> dict[str, Any]:

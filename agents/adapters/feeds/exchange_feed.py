@@ -20,6 +20,7 @@ from agents.adapters.exchanges.candle_stream import CandleStream
 from agents.adapters.exchanges.history import EMPTY_BELIEVED
 from agents.adapters.exchanges.public_prices import ExchangeAwayError, PublicPrices, over
 from agents.adapters.exchanges.recorded_market import OPENED
+from agents.adapters.feeds.funding_feed import FundingFeed
 from agents.adapters.feeds.pushed_candles import PushedCandles
 from agents.core.clock import Clock
 from agents.core.errors import DataError
@@ -91,6 +92,8 @@ class ExchangeFeed:
         self._told_s = clock.monotonic_s()
         self._stream: CandleStream | None = None
         self._pushed: PushedCandles | None = None
+        self.funding: FundingFeed | None = None
+        """Of perpetual futures."""
 
     def listen(self, stream: CandleStream, wait_s: float) -> None:
         """Take what `stream` brings, and wait so long for it before anything is asked for."""
@@ -123,6 +126,8 @@ class ExchangeFeed:
         if (pending or unlooked) and not self._fetch(pending, now_ms, due_ms):
             return Arrival(0, 0.0)
         self._away = None
+        if self.funding is not None:
+            self.funding.take(due_ms)
         if self._pushed is not None and now_ms - due_ms >= 2 * length_ms - length_ms // LAST_SHARE:
             self._look_ahead(due_ms + length_ms)
         # The feed itself has waited for whoever is missing, so nobody needs to wait for the folder to be quiet.
