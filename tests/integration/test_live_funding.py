@@ -81,7 +81,9 @@ def test_a_desk_pays_what_the_exchange_settles(tmp_path, services, faults):
             assert (failed > 0) is bool(faults)
             held = {(t, s): float(q) for t, s, q in desk.rows("SELECT time, symbol, position FROM decision_details")}
             first, last = min(t for t, _ in held), max(t for t, _ in held)
-            assert desk.scalar("SELECT count(DISTINCT time) FROM decisions") == HOURS + 2  # two of the warm-up are fresh
+            assert (
+                desk.scalar("SELECT count(DISTINCT time) FROM decisions") == HOURS + 2
+            )  # two of the warm-up are fresh
             booked = {(t, s): float(c) for t, s, c in desk.rows("SELECT time, symbol, cash FROM corporate_actions")}
             expected = {}
             for symbol in SYMBOLS:
