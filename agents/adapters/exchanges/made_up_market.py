@@ -51,7 +51,11 @@ def downloaded(folder: Path, interval: str) -> RecordedMarket:
     """The candles of one interval that `quorum download` brought into a folder; DataError where there are none."""
     candles = dict(_candles_of(file) for file in sorted(folder.glob(f"*-{interval}.csv")))
     if not candles:
-        raise DataError(f"{folder}: no files of candles of {interval}, such as binance-BTC-USDT-{interval}.csv")
+        raise DataError(
+            f"{folder}: no files of candles of {interval}, such as binance-BTC-USDT-{interval}.csv; bring some"
+            f" (quorum download --exchange binance --symbols BTC/USDT --interval {interval} --from 2025-01-01),"
+            " or practise without --market, on made-up prices"
+        )
     return RecordedMarket(interval, INTERVALS_S[interval] * 1000, candles)
 
 
