@@ -20,7 +20,6 @@ from agents.cli.connecting_stocks import connect_stocks
 from agents.cli.extras import EXCHANGES, require
 from agents.cli.screen import Screen, rows_table
 from agents.core.clock import SystemClock
-from agents.core.errors import UsageError
 from agents.core.profiles import MARKET_KEYS
 from agents.core.settings import load_settings, settings_path
 
@@ -33,10 +32,6 @@ def connect(options: Namespace, screen: Screen) -> int:
     if options.exchange == ALPACA:
         return connect_stocks(options, screen)
     require(EXCHANGES)
-    if options.trade and options.exchange in PERPETUALS:
-        raise UsageError(
-            f"orders at {options.exchange} are not there yet; without --trade its perpetual futures are traded on paper"
-        )
     settings, path = load_settings(options.settings), settings_path(options.settings)
     symbols = (
         tuple(dict.fromkeys(options.symbols)) or settings.data.symbols or asked_symbols(options, "BTC/USDT ETH/USDT")

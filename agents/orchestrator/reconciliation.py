@@ -7,7 +7,7 @@ is on record until both sides agree, or until a person says what it is; no fill 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,10 +17,10 @@ from agents.core.clock import Clock
 from agents.core.errors import ServiceError
 from agents.core.log import log_event
 from agents.core.orders import UNRECONCILED, UNRESOLVED, Order, OrderOutcome
-from agents.core.ports import Broker, Journal
+from agents.core.ports import Journal
 from agents.core.symbols import base_of, quote_of
 from agents.core.venues import Break, BreakKind, ForeignOrder, Holdings, Reconciliation, VenueBroker
-from agents.orchestrator.broker_in_front import BrokerInFront
+from agents.orchestrator.settled import not_booked_yet
 from agents.pipeline.ledger import Ledger
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ class Reconciler:
         self._next_s = 0.0
         self._whole_at_s: float | None = None
         self._standing = _Standing()
+        self.settled: Callable[[datetime], Sequence[tuple[datetime, Decimal]]] | None = None
+        """Funding that the venue tells of since a moment, where it settles any."""
 
     def why_not(self, order: Order) -> str:
         """Why an order may not be sent now; "" where it may. What sells is not kept back for cash that differs."""
@@ -129,6 +131,18 @@ class Reconciler:
             del found["cash", self._quote]
         else:
             found["cash", self._quote] = ours, theirs + owed
+
+    def _allow_for_funding(self, found: Found) -> None:
+        """Count what is settled and not booked yet as in the books; asked only where cash differs."""
+        difference = found.get(("cash", self._quote))
+        if difference is None or self.settled is None or self._record.outside() is None:
+            return
+        ours, theirs = difference
+        since = self._record.told_until()
+        ours += not_booked_yet(self.settled(since), self._record.funding(since))
+        found["cash", self._quote] = ours, theirs
+        if abs(theirs - ours) <= NOTHING:
+            del found["cash", self._quote]
 
     def _book_told(self, found: Found, at: datetime) -> bool:
         """Where cash differs, book what the venue tells was deposited or withdrawn, and take it off the difference (the
@@ -219,6 +233,7 @@ class Reconciler:
             if order.works:
                 found["order", order.symbol] = ZERO, order.quantity
         self._allow_for_dividends(found, at)
+        self._allow_for_funding(found)
         return found
 
     def _settle(self, broken: Break, holdings: Holdings, at: datetime) -> None:
@@ -255,37 +270,6 @@ class Reconciler:
             log_event(logger, "ALARM", level=logging.CRITICAL, kind="reconciliation", subject=name, detail=detail)
         for name in sorted(self._standing.blocked - names):
             log_event(logger, "alarm is over", kind="reconciliation", subject=name)
-
-
-class ReconciledBroker(BrokerInFront):
-    """A broker to which an order goes only where both sides' books agree, and not before it is on record that it is
-    being sent."""
-
-    def __init__(self, broker: Broker, reconciler: Reconciler, journal: Journal, clock: Clock) -> None:
-        super().__init__(broker)
-        self._reconciler = reconciler
-        self._journal = journal
-        self._clock = clock
-
-    def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
-        """Send what may be sent; what may not is "not_placed"."""
-        kept = {order.client_order_id: why for order in orders if (why := self._reconciler.why_not(order))}
-        free = [order for order in orders if order.client_order_id not in kept]
-        answers = {
-            key: OrderOutcome(client_order_id=key, state="not_placed", reason=reason) for key, reason in kept.items()
-        }
-        if kept:
-            log_event(logger, "orders are kept back", level=logging.WARNING, orders=len(kept), why=set(kept.values()))
-        if free:
-            sending = [OrderOutcome(client_order_id=o.client_order_id, state="sending") for o in free]
-            self._journal.record_outcomes(self._clock.now(), sending)
-            answers |= {answer.client_order_id: answer for answer in self._broker.place(free)}
-        return [answers[order.client_order_id] for order in orders]
-
-    def lookup(self, client_order_id: str) -> OrderOutcome | None:
-        """As the broker's; of an order that never left, None without asking."""
-        states = {order.client_order_id: state for order, state in self._journal.open_orders()}
-        return None if states.get(client_order_id) == "intent" else self._broker.lookup(client_order_id)
 
 
 def _explaining(broken: Break, holdings: Holdings) -> list[ForeignOrder]:

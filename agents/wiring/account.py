@@ -11,6 +11,8 @@ from pathlib import Path
 from agents.adapters.database.broker_accounts import KnownAccount, confirm_account, known_account
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.exchanges.account_keys import AccountKey, file_name, key_of
+from agents.adapters.exchanges.futures_account import FuturesAccount
+from agents.adapters.exchanges.futures_prices import PERPETUALS
 from agents.adapters.exchanges.history import patiently
 from agents.adapters.exchanges.key_rights import KeyRights
 from agents.adapters.exchanges.private_account import PrivateAccount
@@ -46,7 +48,8 @@ def account_of(settings: Settings, clock: Clock, key: AccountKey | None = None) 
     key = key or account_key(settings)
     if desk.broker == ALPACA:
         return AlpacaAccount(key, clock, sandbox=sandbox, url=desk.broker_url)
-    return PrivateAccount(desk.venue, key, clock, sandbox=sandbox, url=desk.broker_url)
+    kind = FuturesAccount if desk.venue in PERPETUALS else PrivateAccount
+    return kind(desk.venue, key, clock, sandbox=sandbox, url=desk.broker_url)
 
 
 def require_safe(rights: KeyRights, venue: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
 
 from agents.adapters.brokers.account_broker import AccountBroker
 from agents.adapters.database.broker_record import PostgresBrokerRecord
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.resting_stops import PostgresStopRecord
+from agents.adapters.exchanges.futures_account import FuturesAccount
+from agents.adapters.exchanges.futures_prices import PERPETUALS
 from agents.adapters.exchanges.stop_support import StopKind
 from agents.adapters.exchanges.trading_account import TradingAccount
 from agents.adapters.stocks.alpaca_account import ALPACA
@@ -21,17 +25,19 @@ from agents.core.orders import KILLED, Order
 from agents.core.ports import Broker
 from agents.core.settings import Settings
 from agents.core.settings_sections import INTERVALS_S
-from agents.core.symbols import currency_of, quote_of
+from agents.core.symbols import currency_of, is_perpetual, quote_of
 from agents.core.types import RiskState
 from agents.orchestrator.daemon import Desk
 from agents.orchestrator.limit_edges import LimitEdges
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.price_distance import PriceDistance
-from agents.orchestrator.reconciliation import ReconciledBroker, Reconciler
+from agents.orchestrator.reconciled_broker import ReconciledBroker
+from agents.orchestrator.reconciliation import Reconciler
 from agents.orchestrator.stop_plan import DeskStopPlan
 from agents.pipeline.stopped import has_stops
 from agents.wiring.account import account_of
 from agents.wiring.desk_record import kill_file_of
+from agents.wiring.margin import require_margin
 
 logger = logging.getLogger(__name__)
 WHERE_STOPS_REST: dict[StopKind, str] = {
@@ -56,6 +62,9 @@ def desk_at_venue(
     passive = timedelta(seconds=settings.execution.passive_share * INTERVALS_S[settings.data.interval])
     venue = AccountBroker(account, record, symbols, clock.now() if last is None else last.time, clock)
     reconciler = Reconciler(venue, record, symbols, clock)
+    if isinstance(account, FuturesAccount):
+        account.prepare(symbols, min(settings.execution.leverage, settings.risk.gross_cap))
+        reconciler.settled = partial(_settled, account)
     switch = kill_file_of(settings)
 
     def why_not(order: Order) -> str:
@@ -76,6 +85,12 @@ def desk_at_venue(
     return Desk(orchestrator, broker, broker.note, reconcile), broker.edges
 
 
+def _settled(account: FuturesAccount, since: datetime) -> list[tuple[datetime, Decimal]]:
+    """Funding that the exchange tells of."""
+    told = account.funding(round(since.timestamp() * 1000))
+    return [(datetime.fromtimestamp(at_ms / 1000, UTC), cash) for at_ms, cash in told]
+
+
 def _tell_where_stops_rest(account: TradingAccount, symbols: Sequence[str]) -> None:
     words: dict[str, list[str]] = {}
     for symbol in symbols:
@@ -94,6 +109,10 @@ def require_tradable(settings: Settings) -> None:
         require_one_currency(settings.data.symbols)
         return
     symbols, stocks = settings.data.symbols, settings.desk.broker == ALPACA
+    perpetual = settings.desk.venue in PERPETUALS
+    if perpetual != any(map(is_perpetual, symbols)) or (perpetual and not all(map(is_perpetual, symbols))):
+        such = "BTC/USDT:USDT" if perpetual else "BTC/USDT"
+        raise SettingsError(f"desk.broker = '{settings.desk.broker}' trades symbols such as {such}, and no others")
     if not symbols or any(("/" in symbol) == stocks for symbol in symbols) or len(set(map(quote_of, symbols))) > 1:
         needed = 'stocks, such as ["AAPL", "MSFT"]' if stocks else 'one quote, such as ["BTC/USDT", "ETH/USDT"]'
         raise SettingsError(f"desk.broker = '{settings.desk.broker}' needs data.symbols of {needed}")
@@ -101,7 +120,9 @@ def require_tradable(settings: Settings) -> None:
         raise SettingsError(
             f"desk.broker = '{settings.desk.broker}' chases nothing: execution.order_type = 'market' or 'limit'"
         )
-    if settings.risk.allow_short or settings.execution.leverage != 1.0:
+    if perpetual:
+        require_margin(settings, symbols)
+    elif settings.risk.allow_short or settings.execution.leverage != 1.0:
         profile = "stocks" if stocks else "crypto-spot"
         raise SettingsError(
             f"desk.broker = '{settings.desk.broker}' trades what it can pay for: risk.allow_short = false and"

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from agents.adapters.exchanges.fake_account import FakeAccount
+from agents.adapters.exchanges.fake_futures_account import FakeFuturesAccount
+from agents.adapters.exchanges.fake_futures_private import ORDER as FUTURES_ORDER
+from agents.adapters.exchanges.fake_futures_private import PATHS, answer_futures_account
 from agents.adapters.exchanges.fake_orders import FakeMove, FakeOrder, FakeTrade, RefusedError
 from agents.adapters.exchanges.recorded_market import Answer
 
@@ -22,17 +25,21 @@ EMPTY_PATHS = frozenset(
     {"/sapi/v1/capital/config/getall", "/sapi/v1/margin/allPairs", "/sapi/v1/margin/isolated/allPairs"}
 )
 """Lists that are asked for with a key, and that no order needs."""
-PRIVATE_PATHS = EMPTY_PATHS | frozenset(
-    {
-        ORDER,
-        "/api/v3/account",
-        "/api/v3/openOrders",
-        "/api/v3/allOrders",
-        "/api/v3/myTrades",
-        "/sapi/v1/account/apiRestrictions",
-        DEPOSITS,
-        WITHDRAWALS,
-    }
+PRIVATE_PATHS = (
+    EMPTY_PATHS
+    | PATHS
+    | frozenset(
+        {
+            ORDER,
+            "/api/v3/account",
+            "/api/v3/openOrders",
+            "/api/v3/allOrders",
+            "/api/v3/myTrades",
+            "/sapi/v1/account/apiRestrictions",
+            DEPOSITS,
+            WITHDRAWALS,
+        }
+    )
 )
 
 
@@ -57,7 +64,7 @@ def answer_private(accounts: Sequence[FakeAccount], request: PrivateRequest, at_
 def obey_later(accounts: Sequence[FakeAccount], request: PrivateRequest, at_ms: int, later_ms: int) -> None:
     """An order that is on its way for a while; anything else is forgotten."""
     account, query = _signed_by(accounts, request, at_ms)
-    if (request.method, request.path) == ("POST", ORDER):
+    if request.method == "POST" and request.path in (ORDER, FUTURES_ORDER):
         account.place_later(query, later_ms)
 
 
@@ -80,6 +87,10 @@ def _signed_by(
 
 def _answer(account: FakeAccount, request: PrivateRequest, query: Mapping[str, str], at_ms: int) -> Answer:
     path, method = request.path, request.method
+    if path in PATHS:
+        if not isinstance(account, FakeFuturesAccount):
+            raise RefusedError(-2015, "Invalid API-key, IP, or permissions for action.")
+        return answer_futures_account(account, method, path, query, at_ms)
     if path == ORDER:
         return _order_request(account, method, query, at_ms)
     if path == "/api/v3/account":

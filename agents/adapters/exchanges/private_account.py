@@ -155,10 +155,16 @@ class PrivateAccount(PublicPrices):
         """Send an order, once: at its price where it has one, asleep until its stop is reached, else at the market.
         OrderRefusedError, OrderUnknownError."""
         kind, tick = self.stop_kind(order.symbol), self.terms(order.symbol).price_step
-        placed = self._sent(self._exchange.create_order, *order_arguments(order, quantity, kind, tick))
+        *what, more = order_arguments(order, quantity, kind, tick)
+        said: Any = more
+        placed = self._sent(self._exchange.create_order, *what, {**said, **self._particulars(order, quantity)})
         if placed.client_id != order.client_order_id:
             raise OrderUnknownError(f"{self.name} answers with another order")
         return placed
+
+    def _particulars(self, _order: Order, _quantity: Decimal) -> dict[str, Any]:
+        """What an order says beside what it is. OrderRefusedError where that cannot be known."""
+        return {}
 
     def cancel(self, symbol: str, client_id: str) -> None:
         """Take an order back. OrderRefusedError where it does not work any more, OrderUnknownError."""
