@@ -34,6 +34,7 @@ TOGETHER = {
     "tests/integration/test_replay_tables.py",
     "tests/integration/test_seed_queries.py",
     "tests/integration/test_web.py",
+    "tests/acceptance/test_web_browser.py",
 }
 """Modules with an expensive fixture that all their tests use: it is made once."""
 SERVERS = Servers(state_dir())

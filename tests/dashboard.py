@@ -69,11 +69,16 @@ def recorded_desk() -> Iterator[Engine]:
         SERVICES.drop_database(NAME)
 
 
+def open_view(database: str, settings: Settings = SETTINGS) -> DeskView:
+    """A desk to look at, as quorum_reader."""
+    reader = open_to_read(SERVICES.database_url(database, "quorum_reader"), application="quorum-web")
+    return DeskView(settings, reader, SERVICES.redis_url)
+
+
 @contextmanager
 def looked_at(owner: Engine, database: str, *, settings: Settings = SETTINGS) -> Iterator[Looked]:
     """The dashboard of a database, as quorum_reader, logged in."""
-    reader = open_to_read(SERVICES.database_url(database, "quorum_reader"), application="quorum-web")
-    view = DeskView(settings, reader, SERVICES.redis_url)
+    view = open_view(database, settings)
     site = Site(view, Snapshots(view), Access(TOKEN, SystemClock()))
     with TestClient(make_application(site), base_url="http://localhost:8420") as client:
         answer = client.post("/login", data={"token": TOKEN}, follow_redirects=False)

@@ -27,7 +27,8 @@ def web(options: Namespace, screen: Screen) -> int:
         view = desk_view(settings, demo=options.demo, say=screen.say)
         try:
             address = address_of(chosen)
-            shown = "the demo" if options.demo else f"desk {settings.desk.name}"
+            named = settings.desk.name
+            shown = "the demo" if options.demo else "the desk" if named == "desk" else f"desk {named}"
             screen.result(
                 {"address": address, "token_file": str(file)},
                 f"{address}  shows {shown}",
