@@ -35,6 +35,9 @@ _HTML = (
     " SELECT 'data_stale', :evil, 'high', :evil, max(time) FROM decisions",
     "INSERT INTO signals (time, agent_name, symbol, strength, confidence, abstained, reason)"
     " SELECT max(time), :evil, max(symbol), 0.5, 0.5, false, :evil FROM decision_details",
+    "INSERT INTO project_reports (generated_at, period_start, period_end, summary, recommendations, html, text, subject)"
+    " SELECT max(time), max(time), max(time) + interval '1 hour', '{}', '[]', '<img src=\"cid:equity\">' || :evil, '', :evil"
+    " FROM decisions",
     "INSERT INTO job_runs (job, due_at, started_at, status, detail)"
     " SELECT 'weight_optimizer', max(time), max(time), 'failed', :evil FROM decisions",
 )
