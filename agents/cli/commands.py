@@ -199,7 +199,7 @@ LOOKING = (
         "the dashboard: pages for a browser on this machine",
         arguments.web,
         ("quorum web", "quorum web --demo", "quorum web --port 9000"),
-        "\nIt prints its address and where the token for the login is; Ctrl-C ends it. It changes nothing.\n",
+        "\nIt prints its address and where the token for the login is. It changes nothing.\n",
     ),
     Command("jobs", "jobs", "what ran, what is due, what failed", add_demo, ("quorum jobs", "quorum jobs --json")),
     Command(
