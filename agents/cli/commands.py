@@ -65,7 +65,11 @@ RUNNING = (
         "trading",
         "let positions only shrink, and take back what works",
         trading_arguments.halt,
-        ("quorum halt --reason 'exchange trouble'", "quorum halt --kill --reason 'no database'"),
+        (
+            "quorum halt --reason 'exchange trouble'",
+            "quorum halt --kill --reason 'no database'",
+            "quorum halt --flatten --offline --reason 'out, now'",
+        ),
     ),
     Command(
         "cash",

@@ -8,7 +8,9 @@ from agents.adapters.database.broker_accounts import account_on_record
 from agents.adapters.database.engine import Row
 from agents.adapters.database.journal import PostgresJournal
 from agents.cli.compiling import compile_once
+from agents.cli.offline import flatten_offline
 from agents.cli.screen import Screen
+from agents.cli.trading_arguments import reason_of
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError, UsageError
 from agents.core.log import configure_logging
@@ -71,6 +73,8 @@ def _tell_account(screen: Screen, account: Row | None) -> int:
 
 def halt(options: Namespace, screen: Screen) -> int:
     """Positions only shrink from now on, or are scaled down or closed, and what works at the broker is taken back."""
+    if options.offline:
+        return flatten_offline(options, screen)
     if options.how == "kill":
         return _pull_kill_file(options, screen)
     state = RiskState.REDUCING if options.how == "reduce" else RiskState.HALTED
@@ -88,7 +92,7 @@ def resume(options: Namespace, screen: Screen) -> int:
 def _pull_kill_file(options: Namespace, screen: Screen) -> int:
     file = kill_file_of(load_settings(options.settings))
     try:
-        file.pull(_reason_of(options))
+        file.pull(reason_of(options))
     except OSError as error:
         raise ServiceError(f"the kill file {file.path} cannot be written: {error.strerror}") from None
     words = (
@@ -98,14 +102,8 @@ def _pull_kill_file(options: Namespace, screen: Screen) -> int:
     return 0
 
 
-def _reason_of(options: Namespace) -> str:
-    if not options.reason.strip():
-        raise UsageError("--reason is empty; say in a few words why, it is kept on record")
-    return str(options.reason)
-
-
 def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
-    reason, flatten = _reason_of(options), getattr(options, "how", None) == "flatten"
+    reason, flatten = reason_of(options), getattr(options, "how", None) == "flatten"
     connections = connect_as_it_is(load_settings(options.settings))
     try:
         before = order_risk_state(connections, state, reason, flatten=flatten)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from agents.cli.options import completed_by, days, nothing, share
+from agents.core.errors import UsageError
 
 
 def halt(parser: ArgumentParser) -> None:
@@ -17,6 +18,8 @@ def halt(parser: ArgumentParser) -> None:
         ("kill", "by the kill file: nothing leaves from now on, also where the database is down"),
     ):
         how.add_argument(f"--{name}", dest="how", action="store_const", const=name, help=text)
+    text = "with --flatten: by a file, so that a desk at an exchange closes its positions while the database is away"
+    parser.add_argument("--offline", action="store_true", help=text)
     reason(parser)
 
 
@@ -24,6 +27,13 @@ def reason(parser: ArgumentParser) -> None:
     """`quorum halt` and `quorum resume`."""
     text = "why, for the record"
     completed_by(parser.add_argument("--reason", required=True, metavar="TEXT", help=text), nothing)
+
+
+def reason_of(options: Namespace) -> str:
+    """A person's reason, for the record. UsageError where it is empty."""
+    if not options.reason.strip():
+        raise UsageError("--reason is empty; say in a few words why, it is kept on record")
+    return str(options.reason)
 
 
 def reconcile(parser: ArgumentParser) -> None:

@@ -29,6 +29,7 @@ UNANSWERED = "the exchange did not answer the order before it"
 LIMITED = "the exchange asked to be left alone for a while"
 STOPPED_MEANWHILE = "its stop at the exchange has sold it"
 STOP_UNKNOWN = "whether its stop still rests at the exchange is not known"
+EXITING = "positions were closed while the database was away, which is not on record yet"
 TOO_FAR = "its price is further from the last trusted one than risk.limits.price_distance allows"
 OrderState = Literal[
     "intent", "sending", "unknown", "acked", "partial", "filled", "cancelled", "expired", "rejected", "not_placed"
@@ -49,9 +50,9 @@ NEXT_STATES: dict[OrderState, tuple[OrderState, ...]] = {
 """Forward only: what an answer may make of an order. "sending" is committed before an order leaves for a real venue, so
 an "intent" has never left; "unknown" is one whose answer was lost, and only the venue's own books resolve it."""
 Side = Literal["buy", "sell"]
-OrderKind = Literal["market", "limit", "chase", "stop", "adopted"]
+OrderKind = Literal["market", "limit", "chase", "stop", "adopted", "exit"]
 """What a decision ordered: at the market, at the touch, or there first and then at the market; a stop that was reached;
-or what a person took over from others."""
+what a person took over from others; or what closed a position while the database was away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def obey_waiting(journal: Journal, broker: Broker, state: State, symbols: Sequen
     for command in commands:
         obey(changed, command.state, flatten=command.flatten)
     if changed.risk_state[LIVE] == RiskState.HALTED:
-        working = [order for order, _ in journal.open_orders()]
+        working = [order for order, _ in journal.open_orders() if order.kind != "exit"]  # which does what is asked
         cancelled = list(broker.cancel([order.client_order_id for order in working]))
         journal.record_outcomes(pause.at, cancelled)
         drop_pending(changed, [answer.client_order_id for answer in cancelled], symbols, working)

@@ -24,6 +24,7 @@ from agents.core.stopping import stop_in_time
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
 from agents.orchestrator.kill_switch import KillWatch
+from agents.orchestrator.offline_exits import OfflineExits
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.patience import Patience, pause_until_bar_s
 from agents.orchestrator.pulse import DaemonPulse
@@ -61,8 +62,9 @@ class Surroundings:
     """What the daemon lives in. `open_desk` makes the desk of a universe, `is_new` says whether the desk has never
     decided; `notify` tells the service manager, `pulse`
     the other daemon and whoever looks; `tend` keeps the servers up that are the daemon's to keep; `endurance` knows
-    what to do about errors; `kill` looks after the kill switch. `only_shrink` says whether positions may only shrink,
-    whatever the bars say. `wake` is set where the next poll should not wait."""
+    what to do about errors; `kill` looks after the kill switch, `exits` after what leaves while the database is away
+    (None: nothing can). `only_shrink` says whether positions may only shrink, whatever the bars say. `wake` is set
+    where the next poll should not wait."""
 
     feed: LiveFeed
     bars: DeskBars
@@ -74,6 +76,7 @@ class Surroundings:
     tend: Callable[[], None]
     endurance: Endurance
     kill: KillWatch
+    exits: OfflineExits | None = None
     only_shrink: Callable[[], bool] = lambda: False
     wake: threading.Event = field(default_factory=threading.Event)
 
@@ -119,6 +122,8 @@ class TradingDaemon:
         notify = self._around.notify
         notify("READY=1")
         self._around.kill.watch(self._stopping)
+        if self._around.exits is not None:
+            self._around.exits.watch(self._stopping)
         self._around.pulse.beat()  # the first turn may take long
         try:
             while not self._stopping.is_set():
@@ -152,6 +157,8 @@ class TradingDaemon:
 
     def turn(self) -> int:
         """One poll: take in new bars, decide on those that are complete; how many decisions were made."""
+        if self._around.exits is not None:
+            self._around.exits.take_in()
         if self._desk is not None:  # before the feed, which may be away: a halt must not wait for prices
             self._desk.orchestrator.obey_commands(self._desk.broker, self._clock.now())
         self._patience.note(self._around.feed.poll(self._time.now()))

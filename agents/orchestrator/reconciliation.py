@@ -71,11 +71,11 @@ class Reconciler:
             return UNRECONCILED
         return UNRESOLVED if order.symbol in standing.unresolved else ""
 
-    def look(self, journal: Journal, ledger: Ledger) -> None:
+    def look(self, journal: Journal, ledger: Ledger, *, at_once: bool = False) -> None:
         """Compare where that is due, or where a person has said something. While the exchange is away nothing is known
         to agree: ServiceError until the first comparison, later the next one is made as soon as it answers."""
         now_s = self._clock.monotonic_s()
-        if now_s < self._next_s and not any(broken.asked for broken in self._record.breaks()):
+        if not at_once and now_s < self._next_s and not any(broken.asked for broken in self._record.breaks()):
             return
         try:
             settled = self._compare(journal, ledger, self._clock.now())

@@ -8,7 +8,12 @@ from typing import Any
 from agents.core.types import NoTrade
 from agents.reports.formatting import exact, number, percent, quantity
 
-_KINDS = {"stop": "stop", "limit": "limit order", "chase": "limit order that chases"}
+_KINDS = {
+    "stop": "stop",
+    "limit": "limit order",
+    "chase": "limit order that chases",
+    "exit": "exit while the database was away",
+}
 """What is no market order, in words."""
 
 

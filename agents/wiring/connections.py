@@ -173,6 +173,11 @@ def embedded_name(settings: Settings, demo: bool) -> str:
     return f"{settings.database.name}_demo" if demo else settings.database.name
 
 
+def desk_database(settings: Settings) -> str:
+    """The name of the desk's database, wherever its server is; nothing is connected."""
+    return str(_owner_url(settings, False).database)
+
+
 def _owner_url(settings: Settings, demo: bool, database: str | None = None) -> URL:
     """Where the database is, as its owner; on a server of the user's the demo's database stands beside the desk's."""
     if settings.database_url is None:

@@ -34,7 +34,7 @@ from agents.wiring.desk import agents_of, plan_of
 from agents.wiring.desk_record import kill_file_of
 from agents.wiring.exchanges import Told, feed_of
 from agents.wiring.tending import endurance_of, tending
-from agents.wiring.venue import desk_at_venue, require_one_currency, require_tradable
+from agents.wiring.venue import Guards, desk_at_venue, exits_of, require_one_currency, require_tradable
 from agents.wiring.weights import desk_weights
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def trading_daemon(
     weights = desk_weights(settings, connections, agents)
 
     drift = ClockDrift(settings.risk.limits.clock_drift)
+    exits = exits_of(settings, connections, journal, clock) if settings.desk.venue else None
     switch, rate = kill_file_of(settings), OrderRate(settings.risk.limits.orders_per_minute, clock)
 
     def orchestrator_of(symbols: tuple[str, ...]) -> Orchestrator:
@@ -63,10 +64,9 @@ def trading_daemon(
     def open_desk(symbols: tuple[str, ...]) -> Desk:
         require_one_currency(symbols)
         orchestrator = orchestrator_of(symbols)
-        if settings.desk.venue:
-            desk, distance = desk_at_venue(
-                settings, orchestrator, journal, lambda b: GuardedBroker(b, switch, rate), clock
-            )
+        if exits is not None:
+            guards = Guards(lambda broker: GuardedBroker(broker, switch, rate), exits)
+            desk, distance = desk_at_venue(settings, orchestrator, journal, guards, clock)
             return replace(desk, settle_limits=settling((distance, drift.edges), orchestrator, journal))
         broker = paper_broker(orchestrator, journal)
         settle = settling((drift.edges,), orchestrator, journal)
@@ -86,6 +86,7 @@ def trading_daemon(
         tend=tending(settings, clock),
         endurance=endurance_of("trading", clock, connections.trader),
         kill=KillWatch(switch),
+        exits=exits,
         only_shrink=drift.only_shrink,
         wake=wake,
     )

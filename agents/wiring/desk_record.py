@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,8 +10,10 @@ from sqlalchemy.exc import ProgrammingError
 
 from agents.adapters.database.journal import PostgresJournal
 from agents.adapters.database.reader import DeskReader
+from agents.adapters.services.exit_letter import ExitLetterFile
 from agents.adapters.services.folder import StateFolder
 from agents.adapters.services.kill_file import KillFile
+from agents.adapters.services.spool_file import SpoolFile
 from agents.core.clock import SystemClock
 from agents.core.errors import ServiceError
 from agents.core.ports import RiskEvent
@@ -33,6 +36,14 @@ def desk_journal(connections: Connections) -> Iterator[PostgresJournal]:
 def kill_file_of(settings: Settings) -> KillFile:
     """The file that stops the desk of these settings; by default all desks of the state folder."""
     return KillFile(StateFolder(settings.state_dir).root / settings.risk.kill_file)
+
+
+def exit_files(settings: Settings, database: str) -> tuple[ExitLetterFile, SpoolFile]:
+    """Where a person's word waits that needs no database, and what was done about it: beside the kill file, for the
+    desk of this database."""
+    folder = kill_file_of(settings).path.parent / "exits"
+    name = re.sub(r"[^A-Za-z0-9_]", "_", database)
+    return ExitLetterFile(folder / f"{name}.json"), SpoolFile(folder / f"{name}.spool")
 
 
 def order_risk_state(connections: Connections, state: RiskState, reason: str, *, flatten: bool = False) -> RiskState:

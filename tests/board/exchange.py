@@ -6,6 +6,7 @@ from tests.board.cases import answered_by
 _BROKER, _DESK = "tests/unit/adapters/test_account_broker.py", "tests/integration/test_exchange_orders.py"
 _RESTING, _STOPS = "tests/unit/adapters/test_resting_stops.py", "tests/integration/test_resting_stops.py"
 _KEYS, _LIMITS = "tests/integration/test_keys.py", "tests/unit/pipeline/test_risk_limits.py"
+_EXITS, _SPOOL = "tests/integration/test_offline_exits.py", "tests/unit/adapters/test_spool_file.py"
 _PRICES, _STREAM = "tests/integration/test_live_prices.py", "tests/unit/adapters/test_candle_stream.py"
 _SCHEMA = "tests/integration/test_schema.py"
 _ACCOUNT = "tests/unit/adapters/test_fake_account.py"

@@ -62,6 +62,8 @@ class PostgresBrokerRecord:
     def __init__(self, journal: PostgresJournal, engine: Engine) -> None:
         self._journal = journal
         self._engine = engine
+        self.last_outside: Mapping[str, Decimal] | None = None
+        """What `outside` said last, for when the database is away."""
 
     # ------------------------------------------------------------ the desk's orders and fills
 
@@ -86,7 +88,8 @@ class PostgresBrokerRecord:
     def outside(self) -> Mapping[str, Decimal] | None:
         with transaction(self._engine) as connection:
             rows = connection.execute(text("SELECT currency, amount FROM broker_outside")).all()
-        return {row.currency: row.amount for row in rows} or None
+        self.last_outside = {row.currency: row.amount for row in rows} or None
+        return self.last_outside
 
     def set_outside(self, amounts: Mapping[str, Decimal], at: datetime, reason: str) -> None:
         with self._journal.writer.transaction() as connection:

@@ -72,7 +72,12 @@ CHAINED = (
         later=1,
     ),
     Chained(
-        "orders", ("client_order_id", "symbol", "side", "quantity", "kind", "limit_price"), 1, "decision_time", later=2
+        "orders",
+        ("client_order_id", "symbol", "side", "quantity", "kind", "limit_price"),
+        1,
+        "decision_time",
+        condition="coalesce(kind, 'market') NOT IN ('adopted', 'exit')",  # no decision made them
+        later=2,
     ),
     Chained("signals", ("agent_name", "symbol", "strength", "confidence", "abstained", "forecast", "reason"), 2),
     Chained(

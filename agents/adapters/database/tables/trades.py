@@ -31,8 +31,8 @@ orders = Table(
     Column(
         "kind",
         Text,
-        comment="market, limit, chase (rests, then crosses), stop, or adopted (placed by others); empty before version"
-        " 0022 of the schema",
+        comment="market, limit, chase (rests, then crosses), stop, adopted (placed by others), or exit (closed while"
+        " the database was away); empty before version 0022 of the schema",
     ),
     Column("limit_price", Numeric, comment="at which a limit or chase order rests"),
     check("side_known", "side IN ('buy', 'sell')"),
@@ -42,7 +42,7 @@ orders = Table(
         "state IN ('intent', 'sending', 'unknown', 'acked', 'partial', 'filled', 'cancelled', 'expired', 'rejected',"
         " 'not_placed')",
     ),
-    check("kind_known", "kind IN ('market', 'limit', 'chase', 'stop', 'adopted')"),
+    check("kind_known", "kind IN ('market', 'limit', 'chase', 'stop', 'adopted', 'exit')"),
     check("limit_price_fits", "(limit_price IS NOT NULL) = (coalesce(kind, '') IN ('limit', 'chase'))"),
     Index("ix_orders_state", "state"),
     Index(
