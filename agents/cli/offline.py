@@ -18,6 +18,7 @@ from agents.wiring.connections import desk_database
 from agents.wiring.desk_record import exit_files
 
 CLOCK = SystemClock()
+NOT_ON_RECORD = "what left while the database was away is not on record yet"
 WAIT_S, LOOK_S = 20.0, 0.2
 """A running daemon takes a word within a second, tries the database for some, and sends."""
 
@@ -40,6 +41,30 @@ def flatten_offline(options: Namespace, screen: Screen) -> int:
     document, lines = _told(settings, letter, book, waits=letter.read() == word)
     screen.result({"reason": reason, "file": str(letter.path), **document}, *map(Text, lines))
     return 0
+
+
+def require_exits_on_record(settings: Settings) -> None:
+    """UsageError while a word to close every position waits, or what it led to is not on record: a resume would come
+    before the halt that it is to end."""
+    letter, spool = exit_files(settings, desk_database(settings))
+    for file, what in ((letter.path, "a word to close every position waits"), (spool.path, NOT_ON_RECORD)):
+        if file.exists():
+            raise UsageError(f"{what} ({file}): start the desk, which takes it in, or put the file elsewhere")
+
+
+def without_database(settings: Settings) -> str:
+    """What a person can do meanwhile."""
+    if settings.desk.venue:
+        return "without the database: quorum halt --flatten --offline, or quorum halt --kill"
+    return "without the database: quorum halt --kill"
+
+
+def exit_lines(settings: Settings) -> list[str]:
+    """What waits to be obeyed or put on record, in words; none where nothing does."""
+    letter, spool = exit_files(settings, desk_database(settings))
+    waits = [f"A word to close every position waits for the desk's daemon ({letter.path})"]
+    left = [f"{NOT_ON_RECORD.capitalize()}: start the desk ({spool.path})"]
+    return [*(waits if letter.path.exists() else []), *(left if spool.there else [])]
 
 
 def _wait(letter: ExitLetterFile, spool: SpoolFile, word: ExitWord, screen: Screen) -> ExitBook | None:

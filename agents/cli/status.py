@@ -20,6 +20,7 @@ from agents.adapters.database.reader import DeskReader
 from agents.adapters.database.stored_data import StoredData
 from agents.cli.alarms import alarm_tables, alarms_and_daemons
 from agents.cli.cash import waiting_lines
+from agents.cli.offline import exit_lines
 from agents.cli.performance import added_words, effective_lines, summary
 from agents.cli.reconcile import account_lines, break_tables, stop_lines
 from agents.cli.screen import Screen, new_table, rows_table
@@ -55,6 +56,7 @@ def status(options: Namespace, screen: Screen) -> int:
         document |= {"series_without_bars": stored.series_without_bars(), "refused_files": stored.refused_files()}
         document["stale_series"] = stored.stale_series()
         document["kill_file"] = kill_file_of(settings).pulled()
+        document["exits"] = exit_lines(settings) if settings.desk.venue else []
         document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}
     stops_rest = bool(settings.desk.venue and (settings.risk.stop_loss or settings.risk.trailing_stop))
     health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
@@ -62,6 +64,7 @@ def status(options: Namespace, screen: Screen) -> int:
         document,
         *alarm_tables(document, demo=options.demo),
         *([Text(f"KILL FILE: nothing is sent ({document['kill_file']})")] if document["kill_file"] else []),
+        *map(Text, document["exits"]),
         *_command_tables(document["waiting_commands"]),
         *account_lines(document["account"]),
         *waiting_lines(document["cash_flows"]),

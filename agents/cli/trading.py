@@ -8,7 +8,7 @@ from agents.adapters.database.broker_accounts import account_on_record
 from agents.adapters.database.engine import Row
 from agents.adapters.database.journal import PostgresJournal
 from agents.cli.compiling import compile_once
-from agents.cli.offline import flatten_offline
+from agents.cli.offline import flatten_offline, require_exits_on_record, without_database
 from agents.cli.screen import Screen
 from agents.cli.trading_arguments import reason_of
 from agents.core.clock import SystemClock
@@ -83,9 +83,11 @@ def halt(options: Namespace, screen: Screen) -> int:
 
 def resume(options: Namespace, screen: Screen) -> int:
     """Out of the halted state, which only a person leaves."""
-    file = kill_file_of(load_settings(options.settings))
+    settings = load_settings(options.settings)
+    file = kill_file_of(settings)
     if file.pulled() is not None:
         raise UsageError(f"the kill file {file.path} is there, so nothing would be sent; remove it first")
+    require_exits_on_record(settings)
     return _order_risk_state(options, screen, RiskState.ACTIVE)
 
 
@@ -104,11 +106,15 @@ def _pull_kill_file(options: Namespace, screen: Screen) -> int:
 
 def _order_risk_state(options: Namespace, screen: Screen, state: RiskState) -> int:
     reason, flatten = reason_of(options), getattr(options, "how", None) == "flatten"
-    connections = connect_as_it_is(load_settings(options.settings))
+    settings = load_settings(options.settings)
     try:
-        before = order_risk_state(connections, state, reason, flatten=flatten)
-    finally:
-        connections.close()
+        connections = connect_as_it_is(settings)
+        try:
+            before = order_risk_state(connections, state, reason, flatten=flatten)
+        finally:
+            connections.close()
+    except ServiceError as error:
+        raise ServiceError(f"{error}; {without_database(settings)}") from None
     more = ", with every position closed" if flatten else ""
     screen.result(
         {"from": str(before), "to": str(state), "flatten": flatten, "reason": reason},
