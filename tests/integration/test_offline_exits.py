@@ -234,7 +234,7 @@ def test_what_works_is_taken_back_first_and_an_exit_that_waits_is_not(tmp_path, 
             exits = [order for order in desk.account.orders.values() if order.works]
             assert exits and {order.side for order in exits} == {"SELL"}
         until(desk, desk.clock.now() + timedelta(seconds=12))
-        assert desk.rows("SELECT risk_state FROM v_health") == [("halted",)]
+        assert desk.rows("SELECT risk_state FROM v_health") == [("flattening",)]
         assert {order.status for order in exits} == {"NEW"}, "what was asked for is on its way"
         afterwards(desk, restarts)
         assert {order.status for order in exits} == {"FILLED"}
