@@ -39,6 +39,7 @@ def test_cut_off_at_every_byte_the_whole_lines_are_read_and_the_next_one_follows
         assert SpoolFile(path).facts() == facts(4)[:kept], cut
         SpoolFile(path).append({"fact": "after"})
         assert SpoolFile(path).facts() == [*facts(4)[:kept], {"fact": "after"}], cut
+        assert path.read_bytes().endswith(b"\n"), "nothing is left of what was cut off"
 
 
 def test_every_changed_byte_is_seen_and_the_line_is_named(tmp_path):
