@@ -76,6 +76,20 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def lines_of(now: Any) -> list[str]:
+    """What is configured, a line for each thing."""
+    hours = "none" if now.quiet_hours is None else f"{'-'.join(now.quiet_hours)} {now.timezone}"
+    return [
+        f"server      {now.server}:{now.port}, {now.security}",
+        f"account     {now.account or 'none'}",
+        f"password    {f'in {now.secret_file}' if now.secret_file else 'none'}",
+        f"sender      {now.sender}",
+        f"recipients  {', '.join(now.recipients)}",
+        f"when        {now.mode.replace('_', ' ')}, at most one mail in {now.frequency_s / 3600:g} h",
+        f"quiet       {hours}",
+    ]
+
+
 def configure(options: argparse.Namespace) -> int:
     from agents.adapters.database.outbox import PostgresOutbox
     from agents.core.settings import load_settings, secrets_dir
@@ -87,7 +101,7 @@ def configure(options: argparse.Namespace) -> int:
         outbox = PostgresOutbox(connections.meta)
         now = outbox.mail_settings()
         if options.show:
-            print(now if now is not None else "nothing is configured")
+            print("\n".join(lines_of(now)) if now is not None else "nothing is configured")
             return 0
         attempt = Attempt(options, secrets_dir(settings.state_dir) / "smtp_password")
         known = as_answers(now) | given_by(options)

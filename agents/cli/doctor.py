@@ -20,13 +20,14 @@ from agents.adapters.database.stored_data import StoredData
 from agents.adapters.services.programs import find_installed
 from agents.cli.screen import Screen
 from agents.cli.stored_data import too_old, without_bars
+from agents.core.agent_code import file_of
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
 from agents.core.profiles import OURS
-from agents.core.settings import DataSettings, Settings, load_settings
+from agents.core.settings import AgentsSettings, DataSettings, Settings, load_settings
 from agents.core.symbols import UNSAID, currency_of
-from agents.trading.names import chosen_names
+from agents.trading.names import chosen_names, refuse_weights_of_nobody
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import connect_to_read, services_of
 
@@ -62,7 +63,9 @@ def check_all(settings_file: Path | None) -> list[Finding]:
     findings = [_python()]
     try:
         settings = load_settings(settings_file)
-        chosen_names(OURS, settings.agents.enabled, settings.agents.own, settings.agents.shadow)
+        chosen = settings.agents
+        names = chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)
+        refuse_weights_of_nobody(chosen.static_weights, names)
     except AgentsError as error:
         return [*findings, Finding("settings", False, str(error))]
     findings.append(Finding("settings", True, "all keys known and in range"))
@@ -96,11 +99,19 @@ def _python() -> Finding:
 def _own(settings: Settings) -> Finding:
     """Strategies of the user's own."""
     agents = settings.agents
-    problems = folder_problems(agents)
+    problems = (*folder_problems(agents), *_missing(agents))
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return Finding("own", False, problems[0] + more)
     return Finding("own", True, f"{len(agents.own)} agents of your own, {len(agents.external)} that trade elsewhere")
+
+
+def _missing(agents: AgentsSettings) -> list[str]:
+    """Files that the settings name and that are not there: a daemon would not start, or nothing would be advised."""
+    own = [(f"agents.own.{name}", file_of(place)) for name, place in agents.own.items()]
+    external = [(f"agents.external.{name}", Path(place)) for name, place in agents.external.items()]
+    named = [(key, file.expanduser()) for key, file in (*own, *external) if file is not None]
+    return [f"{key}: {file}: no such file" for key, file in named if not file.is_file()]
 
 
 def _disk(settings: Settings) -> Finding:

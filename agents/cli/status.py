@@ -32,7 +32,7 @@ from agents.core.profiles import OURS
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import REMAINDER
 from agents.reports.formatting import money, number, percent, quantity, signed_money
-from agents.trading.names import chosen_names
+from agents.trading.names import chosen_names, refuse_weights_of_nobody
 from agents.wiring.alarm_limits import fresh_since
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
@@ -108,7 +108,8 @@ def connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
     """The desk's connections to read with; SettingsError for an agent that does not exist."""
     settings = load_settings(options.settings)
     chosen = settings.agents
-    chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
+    names = chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
+    refuse_weights_of_nobody(chosen.static_weights, names)
     connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         yield connections

@@ -25,3 +25,10 @@ def chosen_names(
     if not wanted:
         raise SettingsError("agents.shadow: all agents are in it, and nobody is left to trade; take one out")
     return tuple(name for name in known if name in wanted | shadows)
+
+
+def refuse_weights_of_nobody(static_weights: Iterable[str], names: Iterable[str]) -> None:
+    """SettingsError for a weight in the settings of an agent that is not among the desk's `names`."""
+    known = sorted(names)
+    for name in sorted(set(static_weights) - set(known)):
+        raise SettingsError(f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(known)}")

@@ -8,7 +8,6 @@ import math
 import numpy as np
 
 from agents.core.clock import Clock
-from agents.core.errors import SettingsError
 from agents.core.risk_settings import Limit, RiskSettings
 from agents.core.settings import Settings
 from agents.core.types import Integers
@@ -24,6 +23,7 @@ from agents.pipeline.parameters import (
     Threshold,
 )
 from agents.trading.guard import AgentPanel
+from agents.trading.names import refuse_weights_of_nobody
 from agents.trading.registry import agent_names
 from agents.wiring.calendar import bars_per_year
 from agents.wiring.margin import require_margin
@@ -120,10 +120,7 @@ def agents_of(settings: Settings, clock: Clock) -> AgentPanel:
     """The enabled agents and those in shadow, behind their guard."""
     chosen = settings.agents
     names = agent_names(chosen.enabled, chosen.own, chosen.shadow)
-    for name in sorted(set(chosen.static_weights) - set(names)):
-        raise SettingsError(
-            f"agents.static_weights: '{name}' is not among the desk's agents {', '.join(sorted(names))}"
-        )
+    refuse_weights_of_nobody(chosen.static_weights, names)
     return AgentPanel(
         seats_of(chosen, names, clock, round(bars_per_year(settings.data))),
         clock,

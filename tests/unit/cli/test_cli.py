@@ -232,14 +232,34 @@ def test_a_persons_order_needs_a_reason(command, tmp_path):
     assert "--reason is empty" in said
 
 
+@pytest.fixture
+def command_home(tmp_path):
+    """An empty folder and the environment of a user who has nothing yet."""
+    return tmp_path, {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "QUORUM_STATE_DIR": str(tmp_path / "state")}
+
+
 @pytest.mark.parametrize("command", ["status", "doctor"])
-def test_a_typo_among_the_agents_is_refused_by_every_command(command, tmp_path):
+def test_a_typo_among_the_agents_is_refused_by_every_command(command, command_home):
     """Seen: both showed a desk, or called the settings good, that no daemon would start with."""
-    (tmp_path / "quorum.toml").write_text('[agents]\nenabled = ["TrendFolower"]\n')
-    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "QUORUM_STATE_DIR": str(tmp_path / "state")}
-    done = call(command, cwd=tmp_path, environment=environment, code=None)
+    folder, environment = command_home
+    (folder / "quorum.toml").write_text('[agents]\nenabled = ["TrendFolower"]\n')
+    done = call(command, cwd=folder, environment=environment, code=None)
     assert done.returncode in (1, 2)
     assert "agents.enabled: no agent is named 'TrendFolower'; known are TechnicalAnalyst" in done.stdout + done.stderr
+
+
+def test_an_anchor_of_nobody_and_files_that_are_not_there_are_told(command_home):
+    """Seen: doctor called all of it good, and status showed the desk; the daemon then did not start."""
+    folder, environment = command_home
+    file = folder / "quorum.toml"
+    file.write_text("[agents.static_weights]\nTrendFolower = 2\n")
+    for command in ("status", "doctor"):
+        done = call(command, cwd=folder, environment=environment, code=None)
+        assert done.returncode in (1, 2)
+        assert "agents.static_weights: 'TrendFolower' is not among" in done.stdout + done.stderr
+    file.write_text('[agents.own]\nMine = "mine.py:Mine"\n[agents.external]\nFund = "~/fund.csv"\n')
+    said = call("doctor", cwd=folder, environment=environment, code=1).stdout
+    assert "agents.own.Mine: mine.py: no such file (and 1 more)" in said
 
 
 def test_a_long_heading_breaks_into_lines_that_can_be_copied():
