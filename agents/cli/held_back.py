@@ -27,6 +27,8 @@ LIFTED: dict[str, Mapping[str, Any]] = {
 SIZE = "execution.participation"
 """Not lifted but outgrown: a share of the volume holds no desk that is small beside it, so the desk is made small."""
 SMALLER = 10_000.0
+THIN = "execution.participation and execution.buffer_by_cost"
+"""Asked about together: where little is traded, both hold."""
 CAPS, ALL = "risk.symbol_cap and risk.gross_cap", "all of them"
 TOGETHER: dict[str, Mapping[str, Any]] = {
     CAPS: {**LIFTED["risk.symbol_cap"], **LIFTED["risk.gross_cap"]},
@@ -40,6 +42,7 @@ WORDS = {
     "risk.reduce_drawdown": "what its drawdown took off",
     "execution.buffer_by_cost": "the no-trade zone: trades that were not worth their costs",
     SIZE: "the share of a bar's volume that it may take: it is large for what is traded there",
+    THIN: "the share of a bar's volume that it may take, and the no-trade zone",
     CAPS: "the caps on positions",
     ALL: "several limits",
 }
@@ -55,7 +58,8 @@ def without_each(settings: Settings, trade: Callable[[Settings], Run]) -> dict[s
     """The volatility that the desk would have had without each limit, and without some together; `trade` replays its
     bars under some settings."""
     small = _small(settings)
-    every = LIFTED | {SIZE: small} | TOGETHER | {ALL: {**TOGETHER[ALL], **small}}
+    thin = {**small, **LIFTED["execution.buffer_by_cost"]}
+    every = LIFTED | {SIZE: small, THIN: thin} | TOGETHER | {ALL: {**TOGETHER[ALL], **small}}
     lifted = {key: with_changes(settings, changes) for key, changes in every.items()}
     return {key: volatility_of(trade(other)) for key, other in lifted.items() if other != settings}
 
@@ -77,7 +81,7 @@ def sentence_of(volatility: float, target: float, without: Mapping[str, float]) 
     if volatility >= NEAR * target:
         return f"{said}."
     alone = sorted((key for key in without if key in LIFTED or key == SIZE), key=lambda key: without[key])
-    for key in (*alone[-1:], CAPS, ALL):
+    for key in (*alone[-1:], CAPS, THIN, ALL):
         if without.get(key, 0.0) >= volatility + MATTERS * target:
             return f"{said}; most is held back by {WORDS[key]} ({key}): without that {percent(without[key])}."
     return f"{said}; no limit holds it there: its agents asked for no more."

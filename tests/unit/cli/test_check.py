@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from agents.cli.check import YEAR, document_of, last_year_of, least_of, sentence_of
-from agents.cli.held_back import ALL, CAPS, LIFTED, SIZE, volatility_of, without_each
+from agents.cli.held_back import ALL, CAPS, LIFTED, SIZE, THIN, volatility_of, without_each
 from agents.cli.held_back import sentence_of as said_of_volatility
 from agents.core.errors import DataError
 from agents.core.settings import AgentsSettings, Settings, with_changes
@@ -93,7 +93,7 @@ def test_what_holds_a_desk_below_its_volatility_is_found_by_lifting_it():
     assert 0.0 < volatility < 0.2 * target
     without = without_each(held, trade)
     nothing = {"risk.allow_short", "execution.buffer_by_cost"}
-    assert set(without) == {*LIFTED, SIZE, CAPS, ALL} - nothing, "those do nothing"
+    assert set(without) == {*LIFTED, SIZE, THIN, CAPS, ALL} - nothing, "those do nothing"
     assert without[SIZE] == pytest.approx(volatility, rel=0.02), "its size holds nothing here"
     free = with_changes(held, {"risk.gross_cap": 10.0, "execution.leverage": 10.0})
     assert without["risk.gross_cap"] == volatility_of(trade(free)) > 3.0 * volatility
@@ -127,6 +127,10 @@ def test_the_sentence_on_volatility():
     assert "by the caps on positions (risk.symbol_cap and risk.gross_cap): without that 14.0 %" in (
         said_of_volatility(0.07, 0.15, both)
     ), "seen: with three currencies neither cap did it alone, and no limit was named"
+    thin = {"execution.buffer_by_cost": 0.0, SIZE: 0.01, CAPS: 0.0, THIN: 0.12, ALL: 0.13}
+    assert "by the share of a bar's volume that it may take, and the no-trade zone" in said_of_volatility(
+        0.0, 0.15, thin
+    )
     assert "several limits (all of them)" in said_of_volatility(0.07, 0.15, both | {CAPS: 0.08})
     for nothing in ({}, {"risk.gross_cap": 0.075, ALL: 0.075}):
         assert "no limit holds it there" in said_of_volatility(0.07, 0.15, nothing)
