@@ -852,6 +852,28 @@ def test_configure_email_asks_again_only_for_what_cannot_be_right(plane, configu
     assert "quiet hours, such as 22:00-07:00, or none [22:00-07:00]: " in again
 
 
+def test_configure_email_shows_lines_for_people(plane, configure, tmp_path, capsys):
+    """Seen: a Python object in a single line."""
+    configure([], [], "--show")
+    assert capsys.readouterr().out.endswith("nothing is configured\n")
+    answers = ["localhost", "tls", "", "me", "me@example.org", "a@example.org,b@example.org", "daily_digest", "2.5"]
+    configure([*answers, "22:00-07:00", "Europe/Berlin"], ["sixteen letters"], "--no-check")
+    capsys.readouterr()
+    configure([], [], "--show")
+    shown = capsys.readouterr().out
+    secret = plane.outbox.mail_settings().secret_file
+    assert shown.splitlines() == [
+        "server      localhost:465, tls",
+        "account     me",
+        f"password    in {secret}",
+        "sender      me@example.org",
+        "recipients  a@example.org, b@example.org",
+        "when        daily digest, at most one mail in 2.5 h",
+        "quiet       22:00-07:00 Europe/Berlin",
+    ]
+    assert "sixteen" not in shown
+
+
 def test_configure_email_keeps_the_answers_where_the_server_refuses(plane, configure, tmp_path, capsys):
     """The login is tried before the rest is asked; the old password stays in use until the new one works."""
     configure(["localhost", "", "2525", "me", "me@example.org", "", "", "", "", ""], ["first"], "--no-check")
