@@ -119,6 +119,32 @@ for _id, _fault, _expected, _tests in (
         "blocked until both agree or a person says why",
         (f"{_DESK}::test_a_deposit_is_a_difference_until_a_person_says_what_it_is",),
     ),
+    (
+        "C24",
+        "the database is away, a person flattens, the daemon is killed, the database is back",
+        "each position closed once, all of it on record, both books agree",
+        (
+            f"{_EXITS}::test_a_real_daemon_obeys_and_what_it_did_outlives_it",
+            f"{_EXITS}::test_killed_at_each_step_nothing_leaves_twice_and_nothing_is_forgotten",
+        ),
+    ),
+    (
+        "C25",
+        "the database is away, a person flattens, and the answer to an exit is lost",
+        "asked about, never sent twice",
+        (f"{_EXITS}::test_a_lost_answer_is_asked_about_and_what_never_left_leaves_again",),
+    ),
+    (
+        "C26",
+        "the spool of exits is cut off at any byte, changed, or its disk is full",
+        "an end without an end says nothing, a change stops the desk, and nothing follows from what is not on disk",
+        (
+            f"{_SPOOL}::test_cut_off_at_every_byte_the_whole_lines_are_read_and_the_next_one_follows",
+            f"{_SPOOL}::test_every_changed_byte_is_seen_and_the_line_is_named",
+            f"{_SPOOL}::test_a_disk_that_is_full_lets_nothing_follow_and_the_next_line_is_whole",
+            f"{_EXITS}::test_a_spool_that_was_changed_stops_the_desk_with_one_line",
+        ),
+    ),
     ("F18", "not enough money", "refused, no loop", (f"{_BROKER}::test_what_cannot_be_is_refused",)),
     (
         "F24",
