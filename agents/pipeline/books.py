@@ -129,7 +129,8 @@ def _attribute(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, k: int) -> 
     contribution, agent_cost, realised = out.contribution[t], out.agent_cost[t], out.realised[t]
     rests = rest(book_of(state, LIVE, 1.0), desk.parameters.orders)
     for s in range(len(before)):
-        if not rows.has_bar[k, s] or (before[s] == 0.0 and filled[s] == 0.0):
+        has_bar = rows.has_bar[k, s]
+        if (not has_bar and filled[s] == 0.0) or (before[s] == 0.0 and filled[s] == 0.0):
             continue
         change = PositionChange(before[s], filled[s], price[s], fee[s])
         shares = Shares(state.asked[s], state.holding[s], state.pool[s], contribution, agent_cost, realised[s])
@@ -138,6 +139,9 @@ def _attribute(desk: StepDesk, inputs: Inputs, out: Outputs, t: int, k: int) -> 
         prices = BarPrices(counted, moment, closed[s])
         if rows.suspect[k, s]:
             counts = cautious_price(state.position[LIVE, s], mark[s], rows.doubt[k, s])
+            prices = BarPrices(counted, counts, counts)
+        elif not has_bar:  # a broker has filled something although nobody saw a bar
+            counts = cautious_price(state.position[LIVE, s], mark[s], doubt[s])
             prices = BarPrices(counted, counts, counts)
         last = prices.close
         stopped = has_stops(desk.parameters.stops) and out.stop_quantity[t, s] != 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,7 +16,16 @@ from agents.adapters.brokers.chasing import Chases
 from agents.adapters.brokers.market_rules import MarketRules
 from agents.adapters.brokers.resting_stops import RestingStops
 from agents.adapters.brokers.stop_books import StopBooks
-from agents.adapters.brokers.venue_books import Seen, VenueBooks, as_order, crossing_id, find, foreign_in, money_moves
+from agents.adapters.brokers.venue_books import (
+    Seen,
+    VenueBooks,
+    as_order,
+    crossing_id,
+    find,
+    foreign_in,
+    money_moves,
+    still_working,
+)
 from agents.adapters.exchanges.account_rows import VenueOrder
 from agents.adapters.exchanges.order_errors import (
     OrderFormError,
@@ -30,7 +38,17 @@ from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.orders import CANCELLED, LIMITED, UNANSWERED, Fill, Order, OrderOutcome, OrderState
+from agents.core.orders import (
+    CANCELLED,
+    LIMITED,
+    TOO_LATE,
+    UNANSWERED,
+    UNRESOLVED,
+    Fill,
+    Order,
+    OrderOutcome,
+    OrderState,
+)
 from agents.core.venues import Holdings, MoneyMove, PlacedOrders, StopPlan, StopRecord
 
 logger = logging.getLogger(__name__)
@@ -40,6 +58,10 @@ MARGIN = timedelta(hours=1)
 GRACE_S = 60.0
 """An order that the exchange does not know may still be on its way: it counts as never placed so long after the first
 look that found nothing."""
+LOOKS, LOOK_S = 3, 1.0
+"""So often, and so many seconds apart, is looked whether what was taken back has ended."""
+STANDSTILL = timedelta(minutes=2)
+"""Sending the orders of one decision takes seconds; a process that stood still meanwhile buys nothing any more."""
 REST = "the rest expired at the next bar"
 _ENDS: Mapping[str, OrderState] = {
     "closed": "filled",
@@ -67,6 +89,7 @@ class AccountBroker:
         self.chases = Chases(account, record, clock)
         self._missing_since_s: dict[str, float] = {}
         self._taken_back: set[str] = set()
+        self._busy: frozenset[str] = frozenset()
         self._since = since
         self.stops: RestingStops | None = None
 
@@ -81,12 +104,14 @@ class AccountBroker:
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
         """Sales first, which free money. After one whose outcome is not known, or that met a limit of requests, no
-        other leaves."""
+        other leaves, after a standstill no purchase, and none where an order of before works on."""
         answers: dict[str, OrderOutcome] = {}
-        why_no_more = ""
+        why_no_more, began = "", self._clock.now()
         for order in sorted(orders, key=lambda order: order.side != "sell"):
-            if why_no_more:
-                answers[order.client_order_id] = _outcome(order, "not_placed", why_no_more)
+            late = order.side == "buy" and self._clock.now() - began > STANDSTILL
+            why_not = why_no_more or (UNRESOLVED if order.symbol in self._busy else TOO_LATE if late else "")
+            if why_not:
+                answers[order.client_order_id] = _outcome(order, "not_placed", why_not)
                 continue
             try:
                 answer = self._place(order)
@@ -139,34 +164,41 @@ class AccountBroker:
         is lost: then it is asked again."""
         answers = []
         for order, _ in self._record.open_orders():
-            if order.client_order_id in client_order_ids and self._take_back(order):
+            if order.client_order_id in client_order_ids and self._take_back(order.symbol, order.client_order_id):
                 self._taken_back.add(order.client_order_id)
                 answers.append(_outcome(order, "acked", CANCELLED))
         return answers
 
-    def _take_back(self, order: Order) -> bool:
+    def _take_back(self, symbol: str, key: str) -> bool:
         """Whether the order was taken back; not where it had ended already, or was never there."""
         try:
-            self._account.cancel(order.symbol, order.client_order_id)
+            self._account.cancel(symbol, key)
+        except OrderLimitedError:  # nobody has looked at it
+            raise
         except OrderRefusedError:
             return False
         except OrderUnknownError as error:
-            raise ServiceError(f"whether {order.client_order_id} was taken back is not known: {error}") from None
+            raise ServiceError(f"whether {key} was taken back is not known: {error}") from None
         return True
 
     # ------------------------------------------------------------ what became of them
 
     def poll(self, since: datetime) -> list[OrderOutcome]:
-        """How the desk's orders stand, and fills that are in no book yet; orders of before that still work are taken
-        back first. ServiceError where the exchange does not answer: then nothing is decided."""
+        """How the desk's orders stand, and fills that are in no book yet; orders that still work are taken back first,
+        also such as the record has as ended. ServiceError where the exchange does not answer: nothing is decided."""
         self._since = max(since, self._since)  # a new desk asks for all that ever was
         working = self._record.open_orders()
         seen = self._books(working)
-        left = [(order, found) for order, _ in working for found in self._works(order, seen)]
-        for order, found in left:
-            self._take_back(replace(order, client_order_id=found.client_id or order.client_order_id))
-        if left:
+        for _ in range(LOOKS):
+            left = still_working(seen)
+            for key, one in left:
+                self._take_back(one.symbol, one.client_id or key)
+            if not left:
+                break
             seen = self._books(working)
+            if still_working(seen):
+                self._clock.sleep_s(LOOK_S)  # some exchanges take their time
+        self._busy = frozenset(one.symbol for _, one in still_working(seen))
         fills = self._reading.new_fills(seen)
         reached = [] if self.stops is None else self.stops.books.at_decision(seen, fills)
         answers = [self._standing(order, state, seen, fills) for order, state in working]
@@ -244,10 +276,6 @@ class AccountBroker:
 
     def _books(self, working: Sequence[tuple[Order, OrderState]]) -> dict[str, Seen]:
         return self._reading.books(self._symbols, self._start_ms([order for order, _ in working]))
-
-    def _works(self, order: Order, seen: Mapping[str, Seen]) -> list[VenueOrder]:
-        found = find(order, seen[order.symbol]) if order.symbol in seen else []
-        return [one for one in found if one.status == "open"]
 
     def _standing(
         self, order: Order, state: OrderState, seen: Mapping[str, Seen], fills: dict[str, list[Fill]]

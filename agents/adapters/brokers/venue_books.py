@@ -114,6 +114,13 @@ def find(order: Order, books: Seen) -> list[VenueOrder]:
     return sorted(found, key=lambda o: o.client_id.endswith(CROSSING))
 
 
+def still_working(books: Mapping[str, Seen]) -> list[tuple[str, VenueOrder]]:
+    """Orders of the desk, but no stops, that may still be filled, with the id by which the record knows each; also such
+    as are on record as never placed, which the exchange took later than anybody waits."""
+    found = [(key_of(o, seen.ours - seen.stops), o) for seen in books.values() for o in seen.orders.values()]
+    return [(key, order) for key, order in found if key is not None and order.status == "open"]
+
+
 def foreign_in(books: Seen) -> list[ForeignOrder]:
     """Orders of others that work, or that were filled."""
     found = []

@@ -15,7 +15,7 @@ from agents.adapters.database.chain_writes import cycle_links, outcome_links, re
 from agents.adapters.database.commands import ask_pending, mark_obeyed, pending_in, read_obeyed_since, read_pending
 from agents.adapters.database.engine import driver_connection, transaction
 from agents.adapters.database.journal_rows import decision_rows, ledger_rows, series_rows
-from agents.adapters.database.journal_writes import insert_rows, write_outcomes, write_state
+from agents.adapters.database.journal_writes import insert_rows, must_be_durable, write_outcomes, write_state
 from agents.adapters.database.locked_session import Driver
 from agents.adapters.database.writer import DeskWriter
 from agents.core.cash_flows import CashFlow, TakenFlow
@@ -128,7 +128,7 @@ class PostgresJournal:
 
     def record_outcomes(self, at: datetime, outcomes: Iterable[OrderOutcome]) -> None:
         outcomes = list(outcomes)
-        with self.writer.transaction(durable=False, pipelined=True) as connection:
+        with self.writer.transaction(durable=must_be_durable(outcomes), pipelined=True) as connection:
             linked = any(outcome.fills or outcome.state in FINAL_ORDER_STATES for outcome in outcomes)
             on_record = read_on_record(connection, outcomes) if linked else None
             write_outcomes(connection, outcomes, at)

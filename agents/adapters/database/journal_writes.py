@@ -101,6 +101,12 @@ def write_outcomes(connection: Driver, outcomes: Iterable[OrderOutcome], at: dat
     connection.execute(_UPDATE_ORDERS, (at, array_text(list(newest)), array_text(states), array_text(reasons), _MOVES))
 
 
+def must_be_durable(outcomes: Iterable[OrderOutcome]) -> bool:
+    """Whether these have to outlive a power cut. What an answer says can be asked for again; that an order is being
+    sent cannot: without it the desk takes it for one that never left, and an order that rests works for ever."""
+    return any(outcome.state == "sending" for outcome in outcomes)
+
+
 def write_state(connection: Driver, at: datetime, state: bytes, warm_up: WarmUp | None) -> None:
     """The step's state after the decision at `at`, from which the next cycle goes on; `warm_up` counts for a desk's
     first record only."""
