@@ -13,7 +13,7 @@ from agents.core.errors import JournalError
 from agents.core.log import log_event
 from agents.core.ports import Journal
 from agents.core.types import to_float
-from agents.orchestrator.commands import Pause
+from agents.orchestrator.commands import Pause, becoming
 from agents.pipeline.cash_flows import take_flow, why_refused
 from agents.pipeline.ledger import Ledger, fold_fills
 from agents.pipeline.state import State, copy_state
@@ -32,12 +32,13 @@ class Account(NamedTuple):
 
 def take_waiting(journal: Journal, account: Account, pause: Pause) -> Account:
     """The account with the cash that has come or gone since the last decision, once that is on record; itself where
-    nothing has. It counts from the next bar on, before that one's fills."""
+    nothing has. It counts from the next bar on, before that one's fills. InDoubtError as for a command."""
     waiting = journal.waiting_flows(pause.after)
     if not waiting:
         return account
     changed, taken = _with_flows(account, waiting, why_refused)
-    journal.take_flows(taken, after=pause.after, at=pause.at)
+    with becoming():
+        journal.take_flows(taken, after=pause.after, at=pause.at)
     for flow, _, refused in taken:
         level, what = (logging.ERROR, "a cash flow is refused") if refused else (logging.INFO, "cash flow")
         facts = {"kind": flow.kind, "amount": f"{flow.amount:f}", "source": flow.source}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
 from agents.core.books import LIVE
+from agents.core.errors import ServiceError
 from agents.core.log import log_event
 from agents.core.ports import Broker, Journal
 from agents.core.types import FLATTENING, Order, RiskState
@@ -15,6 +17,19 @@ from agents.pipeline.commands import obey
 from agents.pipeline.state import State, copy_state
 
 logger = logging.getLogger(__name__)
+
+
+class InDoubtError(ServiceError):
+    """Whether the record took what a desk was to become is not known: it has to be taken up again from there."""
+
+
+@contextmanager
+def becoming() -> Iterator[None]:
+    """Around a commit of what the desk is to become: InDoubtError where its answer is lost."""
+    try:
+        yield
+    except ServiceError as error:
+        raise InDoubtError(str(error)) from error
 
 
 class Pause(NamedTuple):
@@ -26,8 +41,8 @@ class Pause(NamedTuple):
 
 def obey_waiting(journal: Journal, broker: Broker, state: State, symbols: Sequence[str], pause: Pause) -> State:
     """The state under what a person ordered since the last decision, once that is on record; `state` itself where
-    nothing waits. Who halts takes back first what works at the broker; where that or the record fails, all is done
-    again the next time."""
+    nothing waits. Who halts takes back first what works at the broker; where that fails, all is done again the next
+    time. InDoubtError where the answer of the record is lost."""
     commands = journal.pending_commands()
     if not commands:
         return state
@@ -39,7 +54,8 @@ def obey_waiting(journal: Journal, broker: Broker, state: State, symbols: Sequen
         cancelled = list(broker.cancel([order.client_order_id for order in working]))
         journal.record_outcomes(pause.at, cancelled)
         drop_pending(changed, [answer.client_order_id for answer in cancelled], symbols, working)
-    journal.obey(commands, after=pause.after)
+    with becoming():
+        journal.obey(commands, after=pause.after)
     words = ",".join(FLATTENING if command.flatten else str(command.state) for command in commands)
     log_event(logger, "a person's command is obeyed", level=logging.WARNING, state=words, after=pause.after)
     return changed

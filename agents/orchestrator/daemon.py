@@ -23,6 +23,7 @@ from agents.core.settings import INTERVALS_S, DataSettings
 from agents.core.stopping import stop_in_time
 from agents.core.types import Bars, as_datetime
 from agents.orchestrator.attendance import Attendance, Waiting, attendance_of, complete_bars, present_in
+from agents.orchestrator.commands import InDoubtError
 from agents.orchestrator.kill_switch import KillWatch
 from agents.orchestrator.offline_exits import OfflineExits
 from agents.orchestrator.orchestrator import Orchestrator
@@ -148,7 +149,7 @@ class TradingDaemon:
             raise
         except Exception as error:  # nothing that comes from outside, and no defect, ends the daemon
             pause_s = endurance.failed(error, pause_s=self._data.poll_s)
-            if not is_outside(error):
+            if not is_outside(error) or isinstance(error, InDoubtError):
                 self._desk = None  # what it knows may be half a cycle's: it is taken up again from the record
             if not isinstance(error, ServiceError):  # else there is no database to tell it to
                 self._around.pulse.beat(endurance.problem)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agents.core.clock import Clock
 from agents.core.log import log_event
-from agents.core.orders import Order, OrderOutcome
+from agents.core.orders import UNRESOLVED, Order, OrderOutcome
 from agents.core.ports import Broker, Journal
 from agents.orchestrator.broker_in_front import BrokerInFront
 from agents.orchestrator.reconciliation import Reconciler
@@ -27,7 +27,10 @@ class ReconciledBroker(BrokerInFront):
 
     def place(self, orders: Sequence[Order]) -> Sequence[OrderOutcome]:
         """Send what may be sent; what may not is "not_placed"."""
-        kept = {order.client_order_id: why for order in orders if (why := self._reconciler.why_not(order))}
+        # As the record is now, not at the last look: one bar may follow another within seconds.
+        unresolved = {o.symbol for o, state in self._journal.open_orders() if state in ("sending", "unknown")}
+        kept = {o.client_order_id: UNRESOLVED for o in orders if o.symbol in unresolved}
+        kept |= {order.client_order_id: why for order in orders if (why := self._reconciler.why_not(order))}
         free = [order for order in orders if order.client_order_id not in kept]
         answers = {
             key: OrderOutcome(client_order_id=key, state="not_placed", reason=reason) for key, reason in kept.items()

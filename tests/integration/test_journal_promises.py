@@ -17,6 +17,7 @@ from agents.adapters.database.engine import driver_connection, open_engine
 from agents.adapters.database.journal import PostgresJournal
 from agents.core.clock import SystemClock
 from agents.core.errors import JournalError
+from agents.core.orders import OrderOutcome
 from agents.core.settings import Settings
 from agents.core.types import as_datetime
 from agents.orchestrator.orchestrator import Orchestrator
@@ -78,6 +79,31 @@ def test_a_decision_is_on_disk_before_its_orders_leave(database, owner, monkeypa
             opened.decide(t)
     assert len(behind) >= 10, "this market makes orders"
     assert sum(bytes_ > FLUSHED_WITHIN_BYTES for bytes_ in behind) <= 1, behind
+    opened.journal.release()
+    trader.dispose()
+
+
+def test_that_an_order_is_being_sent_is_on_disk_before_it_leaves(database, owner):
+    """Seen by the simulation: a power cut forgot it, the desk took the order for one that never left, and an order that
+    rests worked on at the exchange for ever."""
+    with SERVERS.superuser() as session:
+        session.execute(f'ALTER ROLE quorum_trader IN DATABASE "{database}" SET synchronous_commit = on')
+    trader = open_engine(SERVICES.database_url(database, "quorum_trader"))
+    BarsStore(trader).load(batch_of(BARS))
+    opened = Opened(trader)
+    opened.desk.recover(opened.broker, BARS.rows(0, 45), T0)
+    for t in range(45, 70):
+        opened.decide(t)
+    on_disk = []
+    with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        keys = list(connection.execute(text("SELECT client_order_id FROM orders LIMIT 12")).scalars())
+        for key in keys:
+            connection.execute(text(f"UPDATE orders SET state = 'intent' WHERE client_order_id = '{key}'"))
+            before = connection.execute(text("SELECT pg_current_wal_insert_lsn()")).scalar_one()
+            opened.journal.record_outcomes(T0, [OrderOutcome(client_order_id=key, state="sending")])
+            question = text("SELECT pg_current_wal_flush_lsn() > CAST(:before AS pg_lsn)")
+            on_disk.append(connection.execute(question, {"before": before}).scalar_one())
+    assert len(keys) >= 5 and all(on_disk), on_disk
     opened.journal.release()
     trader.dispose()
 

@@ -4,13 +4,14 @@ path that is made once, and only orders that may still be filled are looked at."
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache
 
 import numpy as np
 
 from agents.adapters.exchanges.fake_account import FakeAccount
-from agents.adapters.exchanges.fake_orders import ZERO, FakeOrder
+from agents.adapters.exchanges.fake_orders import ZERO, FakeOrder, RefusedError
 from agents.adapters.exchanges.recorded_market import CLOSE, HIGH, LOW, OPEN, OPENED
 from tests.simulation.chance import Plan, Scene
 from tests.simulation.market import market_of
@@ -59,8 +60,9 @@ class Book(FakeAccount):
     def advance(self, at_ms: int) -> None:
         for due in [due for due in self._coming if due[0] <= at_ms]:
             self._coming.remove(due)
-            order = self._checked(due[1], due[0])
-            self.orders[order.order_id] = order
+            with suppress(RefusedError):
+                order = self._checked(due[1], due[0])
+                self.orders[order.order_id] = order
         for number in [number for number in self.orders if number not in self._ended]:
             order = self.orders[number]
             if order.works or order.ghost:

@@ -79,7 +79,7 @@ def plan_of(seed: int) -> Plan:
     return Plan(
         seed=seed,
         scene=scene,
-        manners=manners_of(rng, scene),
+        manners=manners_of(rng),
         kinds=frozenset(allowed),
         share=rng.choice((0.003, 0.01, 0.03)),
     )
@@ -90,8 +90,9 @@ def undisturbed(scene: Scene) -> Plan:
     return Plan(seed=0, scene=scene, manners=Manners(), kinds=frozenset(), share=0.0)
 
 
-def manners_of(rng: random.Random, scene: Scene) -> Manners:
-    """How an exchange fills, and tells of it. Where it fills what it says it took back, no order can be chased rightly."""
+def manners_of(rng: random.Random) -> Manners:
+    """How an exchange fills, and tells of it. That it fills what it says it took back is not drawn: then no order can be
+    chased rightly."""
     return Manners(
         first_s=rng.choice((0.0, 0.0, 0.5, 20.0)),
         parts=rng.choice((1, 1, 2, 3, 4)),
@@ -99,7 +100,6 @@ def manners_of(rng: random.Random, scene: Scene) -> Manners:
         late_s=rng.choice((0.0, 0.0, 2.0, 30.0, 150.0)),
         doubled=rng.random() < 0.3,
         shuffled=rng.random() < 0.3,
-        fills_after_cancel=rng.random() < 0.3 and scene.order_type != "chase",
         fee=rng.choice((Decimal("0.001"), Decimal(0), Decimal("0.0004"))),
         fee_in=rng.choice(("quote", "quote", "third", "received")),
     )

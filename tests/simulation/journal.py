@@ -134,7 +134,11 @@ class SimulatedJournal(MemoryJournal):
         return super().pending_commands()
 
     def obey(self, commands: Sequence[Command], *, after: datetime) -> None:
-        self._commit("obey", lambda: MemoryJournal.obey(self, commands, after=after))
+        def do() -> None:
+            MemoryJournal.obey(self, commands, after=after)
+            self.world.tell(f"   obeyed after {after}: {commands}")
+
+        self._commit("obey", do)
 
     def obeyed_since(self, decision: datetime) -> list[Command]:
         self._read("obeyed")
@@ -145,7 +149,11 @@ class SimulatedJournal(MemoryJournal):
         return super().waiting_flows(decision)
 
     def take_flows(self, taken: Sequence[TakenFlow], *, after: datetime, at: datetime) -> None:
-        self._commit("take flows", lambda: MemoryJournal.take_flows(self, taken, after=after, at=at))
+        def do() -> None:
+            MemoryJournal.take_flows(self, taken, after=after, at=at)
+            self.world.tell(f"   flows taken after {after}: {[flow.flow.amount for flow in taken]}")
+
+        self._commit("take flows", do)
 
     # ------------------------------------------------------------ a person, and who looks from outside
 

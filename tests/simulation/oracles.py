@@ -39,7 +39,7 @@ class Oracles:
         self.foreign: dict[str, int] = {}
         """Bases of which somebody else brought some, with the number of the call before which it was."""
         self._state = RiskState.ACTIVE
-        self._cycles = 0
+        self._cycles = self._closed = 0
         self._fills: dict[str, object] = {}
         self._turn_began = START
         sim.account.on_place = self.sees_order
@@ -74,8 +74,16 @@ class Oracles:
         if order.side == "buy" and age > allowed:
             self.says(f"{key} buys {age} after its bar closed")
         base = order.symbol.partition("/")[0]
+        self._forget_explained()
         if self.foreign.get(base, sim.account.looked) < sim.account.looked:
             self.says(f"{key} leaves while the books of {base} differ")
+
+    def _forget_explained(self) -> None:
+        """What a person has said not to be the desk's is no difference any more."""
+        for broken, words in self.sim.journal.closed[self._closed :]:
+            if words.startswith("ignored"):
+                self.foreign.pop(broken.name.partition("/")[0], None)
+        self._closed = len(self.sim.journal.closed)
 
     def _halted_before(self, number: int) -> bool:
         """By the newest word of a person before the call of this number, or by what the desk decided since."""
@@ -111,7 +119,8 @@ class Oracles:
         if len(journal.cycles) > 1 and cycle.time[0] <= journal.cycles[-2].time[-1]:
             self.says(f"decided twice at {cycle.time[0]}")
         held: defaultdict[str, Decimal] = defaultdict(Decimal)
-        cash = CASH + sum((flow.flow.amount for _, flow in journal.taken if not flow.refused), start=Decimal(0))
+        flows = [t.flow.amount for after, t in journal.taken if not t.refused and as_stamp(after) < cycle.time[0]]
+        cash = CASH + sum(flows, start=Decimal(0))
         for fill in journal.fills.values():
             held[fill.symbol] += fill.signed_quantity
             cash -= fill.signed_quantity * fill.price + fill.fee
@@ -206,7 +215,9 @@ class Oracles:
             if key in trades and (fill.price, fill.side) != (trades[key].price, trades[key].side.lower()):
                 self.says(f"fill {key} is booked otherwise than it was")
         pnl = sum(float(np.nansum(cycle.contribution)) for cycle in journal.cycles)
-        capital = float(CASH + sum((t.flow.amount for _, t in journal.taken if not t.refused), start=Decimal(0)))
+        newest = journal.cycles[-1].time[-1]
+        flows = [t.flow.amount for after, t in journal.taken if not t.refused and as_stamp(after) < newest]
+        capital = float(CASH + sum(flows, start=Decimal(0)))
         equity = float(journal.cycles[-1].equity[-1, LIVE])
         if abs(capital + pnl - equity) > 1e-2:
             self.says(f"equity {equity}; capital and all contributions make {capital + pnl}")
@@ -230,7 +241,8 @@ class Oracles:
         """Orders that must be filled within a bar have been: the position is what was wanted."""
         plan = self.sim.world.plan
         slow = plan.manners.first_s + plan.manners.parts * plan.manners.part_s + plan.manners.late_s > 1500
-        unlike = plan.scene.order_type == "limit" or plan.manners.fills_after_cancel
+        late_chase = plan.scene.order_type == "chase" and plan.manners.late_s > 0  # for that while the books differ
+        unlike = plan.scene.order_type == "limit" or plan.manners.fills_after_cancel or late_chase
         if before is None or unlike or slow or self.sim.data.disturbed:
             return
         for s, symbol in enumerate(cycle.symbols):

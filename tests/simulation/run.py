@@ -119,14 +119,14 @@ def _schedule(sim: Simulated, oracles: Oracles) -> None:
     for kind in sorted(world.plan.kinds & {*PEOPLE, *DATA, *TIMES}):
         for _ in range(world.rng.choice((1, 1, 2, 3))):
             row = world.rng.randrange(2, scene.quiet_from - 1)
-            moment = in_bar(row, world.rng.choice((world.rng.random(), 0.0015 + 0.002 * world.rng.random())))
+            moment = in_bar(row, world.rng.choice((world.rng.random(), 0.0012 + 0.001 * world.rng.random())))
             if kind in DATA and kind != "price wrong":
                 s, later_s = world.rng.randrange(len(scene.symbols)), world.rng.choice((30, 300, 4000, 9000))
                 world.met[kind] += 1
                 sim.data.spoil(kind, row, s, later_s)
             else:
                 world.at(moment, kind, _deed(sim, oracles, kind))
-    world.at(in_bar(scene.quiet_from - 1, 0.02), "quiet", lambda: _quiet(sim, oracles))
+    world.at(in_bar(scene.quiet_from - 1, 0.02), "quiet", lambda: _quiet(sim))
 
 
 def _deed(sim: Simulated, oracles: Oracles, kind: str) -> Callable[[], None]:
@@ -148,8 +148,9 @@ def _deed(sim: Simulated, oracles: Oracles, kind: str) -> Callable[[], None]:
 
     def of_others() -> None:
         account.of_others(symbol, Decimal(rng.randrange(1, 400)) / 100)
-        oracles.foreign[symbol.partition("/")[0]] = world.number
-        later("a person explains", lambda: _explain(sim, oracles))
+        if sim.journal.outside_:  # what is there at the first look is not the desk's, and no difference
+            oracles.foreign[symbol.partition("/")[0]] = world.number
+        later("a person explains", lambda: _explain(sim))
 
     def set_clock(by: timedelta) -> None:
         clock.ahead = by
@@ -197,14 +198,13 @@ def _say(sim: Simulated, state: RiskState, *, flatten: bool = False) -> None:
     sim.journal.command(event)
 
 
-def _explain(sim: Simulated, oracles: Oracles) -> None:
+def _explain(sim: Simulated) -> None:
     """A person says what is not the desk's. What no look has found yet is explained another time."""
     for broken in list(sim.journal.breaks_):
         sim.journal.ask_remedy(broken.name)
-        oracles.foreign.pop(broken.name.partition("/")[0], None)
 
 
-def _quiet(sim: Simulated, oracles: Oracles) -> None:
+def _quiet(sim: Simulated) -> None:
     """Everything is well again, and a person looks after the desk."""
     world = sim.world
     world.calm = True
@@ -214,6 +214,6 @@ def _quiet(sim: Simulated, oracles: Oracles) -> None:
     sim.switch.let_go()
     for after in range(3):
         moment = world.clock.true + timedelta(minutes=20 + 40 * after)
-        world.at(moment, "a person explains", lambda: _explain(sim, oracles))
+        world.at(moment, "a person explains", lambda: _explain(sim))
     if world.met.keys() & {"halt", "reduce", "flatten", "kill file", "resume"}:
         world.at(world.clock.true + timedelta(minutes=70), "resume", lambda: _say(sim, RiskState.ACTIVE))
