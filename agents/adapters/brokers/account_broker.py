@@ -16,6 +16,7 @@ from agents.adapters.brokers.chasing import Chases
 from agents.adapters.brokers.market_rules import MarketRules
 from agents.adapters.brokers.resting_stops import RestingStops
 from agents.adapters.brokers.stop_books import StopBooks
+from agents.adapters.brokers.taking_back import take_all_back, take_back
 from agents.adapters.brokers.venue_books import (
     Seen,
     VenueBooks,
@@ -58,8 +59,6 @@ MARGIN = timedelta(hours=1)
 GRACE_S = 60.0
 """An order that the exchange does not know may still be on its way: it counts as never placed so long after the first
 look that found nothing."""
-LOOKS, LOOK_S = 3, 1.0
-"""So often, and so many seconds apart, is looked whether what was taken back has ended."""
 STANDSTILL = timedelta(minutes=2)
 """Sending the orders of one decision takes seconds; a process that stood still meanwhile buys nothing any more."""
 REST = "the rest expired at the next bar"
@@ -164,22 +163,12 @@ class AccountBroker:
         is lost: then it is asked again."""
         answers = []
         for order, _ in self._record.open_orders():
-            if order.client_order_id in client_order_ids and self._take_back(order.symbol, order.client_order_id):
+            if order.client_order_id in client_order_ids and take_back(
+                self._account, order.symbol, order.client_order_id
+            ):
                 self._taken_back.add(order.client_order_id)
                 answers.append(_outcome(order, "acked", CANCELLED))
         return answers
-
-    def _take_back(self, symbol: str, key: str) -> bool:
-        """Whether the order was taken back; not where it had ended already, or was never there."""
-        try:
-            self._account.cancel(symbol, key)
-        except OrderLimitedError:  # nobody has looked at it
-            raise
-        except OrderRefusedError:
-            return False
-        except OrderUnknownError as error:
-            raise ServiceError(f"whether {key} was taken back is not known: {error}") from None
-        return True
 
     # ------------------------------------------------------------ what became of them
 
@@ -188,16 +177,7 @@ class AccountBroker:
         also such as the record has as ended. ServiceError where the exchange does not answer: nothing is decided."""
         self._since = max(since, self._since)  # a new desk asks for all that ever was
         working = self._record.open_orders()
-        seen = self._books(working)
-        for _ in range(LOOKS):
-            left = still_working(seen)
-            for key, one in left:
-                self._take_back(one.symbol, one.client_id or key)
-            if not left:
-                break
-            seen = self._books(working)
-            if still_working(seen):
-                self._clock.sleep_s(LOOK_S)  # some exchanges take their time
+        seen = take_all_back(self._account, lambda: self._books(working), self._clock)
         self._busy = frozenset(one.symbol for _, one in still_working(seen))
         fills = self._reading.new_fills(seen)
         reached = [] if self.stops is None else self.stops.books.at_decision(seen, fills)
