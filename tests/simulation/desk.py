@@ -104,6 +104,8 @@ class Simulated:
                 stack.enter_context(patch.object(module, "killpoint", self.world.killpoint))
             stack.enter_context(patch.object(venue, "account_of", lambda _settings, _clock: self.account))
             stack.enter_context(patch.object(venue, "PostgresBrokerRecord", lambda journal, _engine: journal))
+            stack.enter_context(patch.object(venue, "PostgresStopRecord", lambda _writer, _clock: NoStops()))
+            stack.enter_context(patch.object(venue, "kill_file_of", lambda _settings: self.switch))
             yield
 
 
@@ -141,6 +143,16 @@ class Switch:
     def let_go(self) -> None:
         """Somebody removes it."""
         self.reason = None
+
+
+class NoStops:
+    """No stop rests at this exchange."""
+
+    def known(self, client_order_ids: object) -> frozenset[str]:
+        return frozenset()
+
+    def standing(self) -> tuple[()]:
+        return ()
 
 
 class NoHeartbeats:

@@ -89,7 +89,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lost answer to a cancel counts as a cancel",
-        "agents.adapters.brokers.account_broker",
+        "agents.adapters.brokers.taking_back",
         'raise ServiceError(f"whether {key} was taken back is not known: {error}") from None',
         "return True",
         0,
@@ -104,7 +104,7 @@ MUTANTS = (
     Mutant(
         "an order that cannot be taken back holds up no other",
         "agents.adapters.brokers.account_broker",
-        "UNRESOLVED if order.symbol in self._busy else",
+        "words.UNRESOLVED if busy else",
         "",
         0,
     ),

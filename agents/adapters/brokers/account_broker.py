@@ -35,21 +35,12 @@ from agents.adapters.exchanges.order_errors import (
     OrderUnknownError,
 )
 from agents.adapters.exchanges.trading_account import TradingAccount
+from agents.core import orders as words
 from agents.core.clock import Clock
 from agents.core.errors import DataError, ServiceError
 from agents.core.killpoint import killpoint
 from agents.core.log import log_event
-from agents.core.orders import (
-    CANCELLED,
-    LIMITED,
-    TOO_LATE,
-    UNANSWERED,
-    UNRESOLVED,
-    Fill,
-    Order,
-    OrderOutcome,
-    OrderState,
-)
+from agents.core.orders import CANCELLED, Fill, Order, OrderOutcome, OrderState
 from agents.core.venues import Holdings, MoneyMove, PlacedOrders, StopPlan, StopRecord
 
 logger = logging.getLogger(__name__)
@@ -102,23 +93,25 @@ class AccountBroker:
     # ------------------------------------------------------------ orders
 
     def place(self, orders: Sequence[Order]) -> list[OrderOutcome]:
-        """Sales first, which free money. After one whose outcome is not known, or that met a limit of requests, no
-        other leaves, after a standstill no purchase, and none where an order of before works on."""
+        """Sales first, which free money. No other leaves after one whose outcome is not known, or that met a limit of
+        requests, no purchase after a standstill, and none where an order of before works on."""
         answers: dict[str, OrderOutcome] = {}
         why_no_more, began = "", self._clock.now()
         for order in sorted(orders, key=lambda order: order.side != "sell"):
             late = order.side == "buy" and self._clock.now() - began > STANDSTILL
-            why_not = why_no_more or (UNRESOLVED if order.symbol in self._busy else TOO_LATE if late else "")
+            why_not = why_no_more or (
+                words.UNRESOLVED if order.symbol in self._busy else words.TOO_LATE if late else ""
+            )
             if why_not:
                 answers[order.client_order_id] = _outcome(order, "not_placed", why_not)
                 continue
             try:
                 answer = self._place(order)
             except OrderLimitedError as error:
-                answer, why_no_more = _outcome(order, "rejected", str(error)), LIMITED
+                answer, why_no_more = _outcome(order, "rejected", str(error)), words.LIMITED
             answers[order.client_order_id] = answer
             if answer.state == "unknown":
-                why_no_more = UNANSWERED
+                why_no_more = words.UNANSWERED
         return [answers[order.client_order_id] for order in orders]
 
     def _place(self, order: Order) -> OrderOutcome:
