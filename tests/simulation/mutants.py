@@ -21,7 +21,7 @@ MOST_SEEDS = 400
 
 @dataclass(frozen=True)
 class Mutant:
-    """One safeguard: where it is, what stands there without it, and a seed that was seen to fail then."""
+    """One safeguard: where it is, what stands there without it, and a seed to try first."""
 
     name: str
     module: str
@@ -50,7 +50,7 @@ MUTANTS = (
         "agents.adapters.brokers.account_broker",
         "return now_s - self._missing_since_s.setdefault(key, now_s) >= GRACE_S",
         "return True",
-        0,
+        2,
     ),
     Mutant(
         "an order that the broker does not know counts as placed",
