@@ -63,6 +63,11 @@ class Chases:
         """What an order did not get, once it has ended; None where it is not known yet, or is not ours to go on for.
         ServiceError."""
         key = order.client_order_id
+        if key not in self._asked:
+            before = self._account.order(order.symbol, key)
+            if before is None or before.status != "open":  # by whom it ended, and what followed, nobody here knows
+                self._over.add(key)
+                return None
         try:
             self._account.cancel(order.symbol, key)
         except OrderLimitedError:
