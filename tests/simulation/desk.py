@@ -22,6 +22,7 @@ from agents.core.types import Panel, Signals
 from agents.orchestrator import orchestrator as orchestrator_module
 from agents.orchestrator.daemon import Desk, Surroundings, TradingDaemon
 from agents.orchestrator.kill_switch import GuardedBroker, KillWatch
+from agents.orchestrator.offline_exits import ExitFiles, OfflineExits
 from agents.orchestrator.orchestrator import Orchestrator
 from agents.orchestrator.order_rate import OrderRate
 from agents.orchestrator.pulse import DaemonPulse
@@ -81,9 +82,9 @@ class Simulated:
         """As `wiring.daemon` composes it."""
         orchestrator = Orchestrator(plan_of(self.settings, symbols), agents, weights, self.journal)
         rate = OrderRate(self.settings.risk.limits.orders_per_minute, self.world.clock)
-        desk, distance = venue.desk_at_venue(
-            self.settings, orchestrator, self.journal, lambda b: GuardedBroker(b, self.switch, rate), self.world.clock
-        )
+        exits = OfflineExits("sim", ExitFiles(None, NoSpool()), None, self.switch, self.world.clock)
+        guards = venue.Guards(lambda b: GuardedBroker(b, self.switch, rate), exits)
+        desk, distance = venue.desk_at_venue(self.settings, orchestrator, self.journal, guards, self.world.clock)
         return Desk(
             desk.orchestrator,
             desk.broker,
@@ -153,6 +154,12 @@ class NoStops:
 
     def standing(self) -> tuple[()]:
         return ()
+
+
+class NoSpool:
+    """Nothing has left while the database was away: nobody writes a letter here."""
+
+    there = False
 
 
 class NoHeartbeats:

@@ -71,7 +71,8 @@ class Oracles:
             self.says(f"{key} buys while the desk is halted")
         age = sim.world.clock.true - order.decision_time
         allowed = HOUR * STALE_AFTER_BARS + abs(sim.world.clock.ahead) + timedelta(seconds=STANDING_S + 400)
-        if order.side == "buy" and age > allowed:
+        since_look = sim.world.stood_still >= journal.looked_for_commands
+        if order.side == "buy" and age > allowed and not since_look:
             self.says(f"{key} buys {age} after its bar closed")
         base = order.symbol.partition("/")[0]
         self._forget_explained()
@@ -81,7 +82,7 @@ class Oracles:
     def _forget_explained(self) -> None:
         """What a person has said not to be the desk's is no difference any more."""
         for broken, words in self.sim.journal.closed[self._closed :]:
-            if words.startswith("ignored"):
+            if broken.asked is not None or words.startswith("ignored"):
                 self.foreign.pop(broken.name.partition("/")[0], None)
         self._closed = len(self.sim.journal.closed)
 

@@ -164,6 +164,7 @@ def _deed(sim: Simulated, oracles: Oracles, kind: str) -> Callable[[], None]:
         later("the price is right again", account.price_factor.clear)
 
     def stand_still() -> None:
+        world.stood_still = world.number
         clock.true += hours
 
     deeds: dict[str, Callable[[], None]] = {

@@ -61,6 +61,8 @@ class World:
         self.rng = random.Random(plan.seed * 7919 + 1)
         self.number = 0
         """Of the last call."""
+        self.stood_still = -1
+        """The number of the call before which the process last stood still."""
         self.met: Counter[str] = Counter()
         """Faults that happened."""
         self.history: list[str] = []
