@@ -1,11 +1,16 @@
-"""What takes a minute on a machine's first start is said and shown, whichever command is the first."""
+"""What takes minutes on a machine's first start is said and shown, whichever command is the first."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from agents.cli.screen import Screen
+from agents.core.clock import SystemClock
 from agents.core.settings import Settings
+
+TOLD_EVERY_S = 30.0
 
 
 def compile_once(settings: Settings, screen: Screen) -> None:
@@ -16,5 +21,28 @@ def compile_once(settings: Settings, screen: Screen) -> None:
         return
     screen.say(WARNING)
     with ExitStack() as stack:
-        show = screen.progress(stack, "compiling", "parts") if screen.err.is_terminal else lambda _done, _total: None
-        compile_desk(settings, show)
+        if screen.err.is_terminal:
+            show = screen.progress(stack, "compiling", "parts")  # with its own clock
+            compile_desk(settings, show)
+        else:
+            stack.enter_context(told_meanwhile(screen, TOLD_EVERY_S))
+            compile_desk(settings, lambda _done, _total: None)
+
+
+@contextmanager
+def told_meanwhile(screen: Screen, every_s: float) -> Iterator[None]:
+    """A line from time to time that it goes on, where no terminal shows a bar, such as in a log."""
+    clock, over = SystemClock(), threading.Event()
+    began_s = clock.monotonic_s()
+
+    def tell() -> None:
+        while not over.wait(every_s):
+            screen.say(f"still compiling, {clock.monotonic_s() - began_s:.0f} s so far")
+
+    thread = threading.Thread(target=tell, name="compiling", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

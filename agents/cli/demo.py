@@ -1,4 +1,4 @@
-"""`quorum demo`: a desk's whole life in less than half a minute, and what came of it."""
+"""`quorum demo`: a desk's whole life, and what came of it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from agents.cli.weights import change_words
 from agents.core.log import configure_logging
 from agents.core.settings import load_settings
 from agents.replay.timeline import Progress
+from agents.reports.formatting import sentence, true_minuses
 from agents.wiring.connections import connect
 
 CHANGES = "SELECT * FROM weight_history WHERE status = 'apply' ORDER BY version"
@@ -56,9 +57,9 @@ def demo(options: Namespace, screen: Screen) -> int:
     screen.result(
         document,
         *summary_tables(document),
-        Text(f"{done.verdict[0].upper()}{done.verdict[1:]}."),
+        Text(sentence(done.verdict)),
         tuning_line(tuning),
-        *(Text(line) for line in document["weight_changes"]),
+        *(Text(true_minuses(line)) for line in document["weight_changes"]),
         Text(HINDSIGHT),
         f"look around:\n  {psql}\n  {program} why AAPL --at 2008-10-10 --demo\n  {program} weights history --demo\n"
         f"  {program} status --demo\nin a browser: {program} web --demo\n"

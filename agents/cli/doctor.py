@@ -20,14 +20,13 @@ from agents.adapters.database.stored_data import StoredData
 from agents.adapters.services.programs import find_installed
 from agents.cli.screen import Screen
 from agents.cli.stored_data import too_old, without_bars
+from agents.cli.typos import refuse_typos
 from agents.core.agent_code import file_of
 from agents.core.clock import SystemClock
 from agents.core.errors import AgentsError
 from agents.core.own_folder import folder_problems
-from agents.core.profiles import OURS
 from agents.core.settings import AgentsSettings, DataSettings, Settings, load_settings
 from agents.core.symbols import UNSAID, currency_of
-from agents.trading.names import chosen_names, refuse_weights_of_nobody
 from agents.wiring.calendar import bars_per_year, calendar_of
 from agents.wiring.connections import connect_to_read, services_of
 
@@ -63,9 +62,7 @@ def check_all(settings_file: Path | None) -> list[Finding]:
     findings = [_python()]
     try:
         settings = load_settings(settings_file)
-        chosen = settings.agents
-        names = chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)
-        refuse_weights_of_nobody(chosen.static_weights, names)
+        refuse_typos(settings)
     except AgentsError as error:
         return [*findings, Finding("settings", False, str(error))]
     findings.append(Finding("settings", True, "all keys known and in range"))

@@ -16,7 +16,7 @@ from agents.adapters.database.trials_store import TrialsStore
 from agents.cli.compiling import compile_once
 from agents.cli.history import OpenHistory, open_history
 from agents.cli.history_arguments import changes_of
-from agents.cli.replay_output import observers_of, speed_of, tables_of, write_out
+from agents.cli.replay_output import demo_line, observers_of, speed_of, tables_of, write_out
 from agents.cli.screen import Screen, remark_on
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
@@ -28,6 +28,7 @@ from agents.quant.measures import SEED, SHOWN_LEVEL, by_day, daily_of
 from agents.quant.moments import decay_weights
 from agents.quant.replay_summary import summary_of
 from agents.replay.timeline import Progress
+from agents.reports.formatting import true_minuses
 from agents.wiring.history import ReplayRequest
 from agents.wiring.job_words import kinds_of
 from agents.wiring.meta import meta_plane
@@ -72,7 +73,7 @@ def replay(options: Namespace, screen: Screen) -> int:
             count_trial(TrialsStore(opened.database), replayed)  # looking at other settings on this history is a trial
         if options.persist:
             _persist(options.persist, opened, request, replayed, screen)
-    _show(options, replayed, request.trials, own, screen)
+    _show(options, replayed, request, own, screen)
     return 1 if own is not None and own.differs else 0
 
 
@@ -146,15 +147,15 @@ def _progress(screen: Screen, stack: ExitStack, symbols: int) -> Progress:
     return show
 
 
-def _show(options: Namespace, replayed: Replayed, trials: int, own: OwnPast | None, screen: Screen) -> None:
+def _show(options: Namespace, replayed: Replayed, request: ReplayRequest, own: OwnPast | None, screen: Screen) -> None:
     """Figures and tables, the comparison with the record, and the files."""
-    summary = summary_of(replayed.run, 1 + trials)
+    summary = summary_of(replayed.run, 1 + request.trials)
     beside: dict[str, Any] = {}
-    remarks = []
+    remarks = [demo_line(request.settings.meta)] if options.demo and not changes_of(options) and request.tuning else []
     if own is not None:
         against = against_record(replayed.run, own.past.time, own.past.equity)
         beside = {"against_record": against, "parity": own.parity}
-        remarks.append(f"Against what the desk did: {against['words']}.")
+        remarks.append(f"Against what the desk did: {true_minuses(against['words'])}.")
         if own.parity is not None:
             kinds = kinds_of(dict(own.parity))
             differ = "differs" if kinds == "nothing" else "differ"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -17,11 +18,12 @@ from agents.cli.screen import new_table
 from agents.core.books import book_names
 from agents.core.errors import UsageError
 from agents.core.replay_types import Replayed
+from agents.core.settings_sections import MetaSettings
 from agents.core.types import Clamp, NoTrade, RiskState
 from agents.quant.leave_one_out import Added
 from agents.quant.replay_summary import ReplaySummary
 from agents.replay.simulate import ChunkResult
-from agents.reports.formatting import money, number, percent, signed_money
+from agents.reports.formatting import money, number, percent, sentence, signed_money
 from agents.reports.tear_sheet import tear_sheet
 
 ROWS_AT_ONCE = 20_000
@@ -134,7 +136,7 @@ def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
     held = sum(d.status == "hold" for d in replayed.decisions)
     spent, speed = summary.costs, speed_of(replayed)
     lines = [
-        summary.verdict[0].upper() + summary.verdict[1:] + ".",
+        sentence(summary.verdict),
         f"{changed:,} changes of weights, {held:,} holds; {spent.fills:,.0f} fills, fees {money(spent.fees)}, "
         f"spread and impact {money(spent.spread + spent.impact)}, turnover {number(spent.turnover_a_year, 1)} a year;"
         f" costs {percent(spent.of_equity_a_year, 2)} of equity a year"
@@ -142,6 +144,14 @@ def tables_of(summary: ReplaySummary, replayed: Replayed) -> list[Table | str]:
         f"{summary.symbol_bars:,} bars in {speed['seconds']:.1f} s ({speed['bars_per_second']:,} bars/s)",
     ]
     return [_books_table(summary), _benchmark_table(summary), _agents_table(summary), "\n".join(lines)]
+
+
+def demo_line(meta: MetaSettings) -> str:
+    """Why the demo's history ends in other figures here than in `quorum demo`."""
+    return (
+        f"The demo itself ends at other figures: it decides about weights every {meta.demo_every_days:g} days,"
+        f" a replay every {meta.optimizer_hours:g} h, as [meta] says."
+    )
 
 
 def _books_table(summary: ReplaySummary) -> Table:
@@ -179,9 +189,12 @@ def _benchmark_table(summary: ReplaySummary) -> Table:
 
 
 def _agents_table(summary: ReplaySummary) -> Table:
-    """Agents, and the remainder's contribution, which has no weight and no Sharpe ratio."""
+    """Agents, and the remainder's contribution, which has no weight and no Sharpe ratio. 80 columns hold it: words are
+    broken into lines that are no longer than the figures."""
+    added = {name: added_words(summary.agents_added.get(name)) for name in summary.contributions}
+    widest = max([len("adds % a year"), *(len(words) for words in added.values() if words.endswith("]"))])
     table = new_table("Agents")
-    for name in ("agent", "final weight", "contribution", "shadow Sharpe", "90 %", "adds a year"):
+    for name in ("agent", "weight", "earned", "shadow\nSharpe", "90 %", "adds % a year"):
         table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=True)
     for name, contribution in summary.contributions.items():
         agent = summary.agents.get(name)
@@ -191,16 +204,19 @@ def _agents_table(summary: ReplaySummary) -> Table:
             money(contribution),
             number(agent.sharpe) if agent else "",
             f"{number(agent.low)} … {number(agent.high)}" if agent else "",
-            added_words(summary.agents_added.get(name)),
+            textwrap.fill(added[name], widest),
         )
     return table
 
 
 def added_words(added: Added | None) -> str:
-    """What an agent added to the desk a year, with its interval."""
+    """What an agent added to the desk, in per cent a year, with its interval; words before there is one."""
     if added is None or not np.isfinite(added.return_low):
         return added.verdict if added else ""
-    return f"{percent(added.return_a_year, sign=True)} [{percent(added.return_low)}, {percent(added.return_high)}]"
+    gain, low, high = (
+        number(100.0 * share, 1, sign=True) for share in (added.return_a_year, added.return_low, added.return_high)
+    )
+    return f"{gain} [{low}, {high}]"
 
 
 def speed_of(replayed: Replayed) -> dict[str, float]:

@@ -22,7 +22,7 @@ from agents.core.errors import SettingsError
 from agents.core.settings import load_settings, worker_environment
 from agents.replay.space import Space, space_of
 from agents.replay.trials import Conclusion, Trial
-from agents.reports.formatting import number, percent
+from agents.reports.formatting import number, percent, sentence
 from agents.wiring.connections import connect
 from agents.wiring.search import Search
 from agents.wiring.trial_runner import TrialRunner
@@ -67,6 +67,8 @@ def read_space(path: Path) -> Space:
 
 def _lead(job: Search, workers: int, stack: ExitStack, screen: Screen) -> None:
     """Hand out all settings, start workers, and take part until everything is tried."""
+    if job.size < job.space.trials and job.space.method == "random":
+        screen.say(fewer_line(job.size, job.space.trials))
     job.enqueue()  # before the workers start, which only take what waits
     screen.say(
         f"{job.name}: {job.size:,} settings; any machine that reaches the database can help with the same command and"
@@ -110,7 +112,7 @@ def _tables(conclusion: Conclusion) -> list[Table | Text]:
     table.add_row(*_cells("in use", conclusion.base, keys), end_section=True)
     for trial in conclusion.trials[:TRIALS_SHOWN]:
         table.add_row(*_cells(str(trial.place), trial, keys))
-    lines = [Text(f"{conclusion.verdict[0].upper()}{conclusion.verdict[1:]}.")]
+    lines = [*_mean_lines(len(conclusion.base.sharpes)), Text(sentence(conclusion.verdict))]
     overfitting = conclusion.selection.overfitting
     if math.isfinite(overfitting):
         lines.append(
@@ -120,6 +122,20 @@ def _tables(conclusion: Conclusion) -> list[Table | Text]:
             )
         )
     return [table, *lines]
+
+
+def fewer_line(size: int, trials: int) -> str:
+    """Why fewer settings are tried than were asked for."""
+    return f"trials = {trials:,}, but [space] gave only {size:,} different settings; none is tried twice"
+
+
+def _mean_lines(periods: int) -> list[Text]:
+    """What the column Sharpe is, where it is not that of a replay."""
+    words = (
+        f"Sharpe is the mean of the {periods} periods, each begun anew with cash and the first weights; that of"
+        " quorum replay is of the whole history in one."
+    )
+    return [Text(words)] if periods > 1 else []
 
 
 def _cells(place: str, trial: Trial, keys: list[str]) -> list[str]:

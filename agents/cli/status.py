@@ -25,18 +25,19 @@ from agents.cli.performance import added_words, effective_lines, summary
 from agents.cli.reconcile import account_lines, break_tables, stop_lines
 from agents.cli.screen import Screen, new_table, rows_table
 from agents.cli.stored_data import data_remarks
+from agents.cli.typos import refuse_typos
 from agents.core.clock import SystemClock
 from agents.core.errors import UsageError
 from agents.core.own_folder import folder_problems
-from agents.core.profiles import OURS
 from agents.core.settings import Settings, child_environment, load_settings
 from agents.core.types import REMAINDER
-from agents.reports.formatting import money, number, percent, quantity, signed_money
-from agents.trading.names import chosen_names, refuse_weights_of_nobody
+from agents.reports.formatting import money, number, percent, quantity, signed_money, true_minuses
 from agents.wiring.alarm_limits import fresh_since
 from agents.wiring.connections import Connections, connect_to_read
 from agents.wiring.desk_record import kill_file_of
 
+BOOKS = {"paper": "the desk, on paper", "live": "the desk, its account"}
+"""Of a desk whose orders are filled here, and of one whose orders leave."""
 NO_ANSWER = " (too little is known yet, or the method has no solution)"
 
 
@@ -59,7 +60,6 @@ def status(options: Namespace, screen: Screen) -> int:
         document["exits"] = exit_lines(settings) if settings.desk.venue else []
         document |= {"profile": profile_of(settings), "not_taken": folder_problems(settings.agents)}
     stops_rest = bool(settings.desk.venue and (settings.risk.stop_loss or settings.risk.trailing_stop))
-    health = [{"what": name.replace("_", " "), "value": value} for name, value in document["health"].items()]
     screen.result(
         document,
         *alarm_tables(document, demo=options.demo),
@@ -75,9 +75,19 @@ def status(options: Namespace, screen: Screen) -> int:
         *summary_tables(document),
         _positions_table(document["positions"]),
         *stop_lines(document["resting_stops"], are_set=stops_rest),
-        rows_table("Health", health, ("what", "value")),
+        health_table(document["health"]),
     )
     return 0
+
+
+def health_table(health: Row) -> Table | Text:
+    """What v_health says, a size in MB."""
+    shown = {name: value for name, value in health.items() if name != "database_bytes"}
+    size = health.get("database_bytes")
+    shown["database"] = None if size is None else f"{size / 1e6:,.0f} MB"
+    return rows_table(
+        "Health", [{"what": name.replace("_", " "), "value": value} for name, value in shown.items()], ("what", "value")
+    )
 
 
 def profile_of(settings: Settings) -> Row:
@@ -105,11 +115,9 @@ def psql(options: Namespace, screen: Screen) -> int:
 
 @contextmanager
 def connected(options: Namespace, screen: Screen) -> Iterator[Connections]:
-    """The desk's connections to read with; SettingsError for an agent that does not exist."""
+    """The desk's connections to read with; SettingsError for a name in the settings that names nothing."""
     settings = load_settings(options.settings)
-    chosen = settings.agents
-    names = chosen_names(OURS, chosen.enabled, chosen.own, chosen.shadow)  # a typo is refused here too
-    refuse_weights_of_nobody(chosen.static_weights, names)
+    refuse_typos(settings)
     connections = connect_to_read(settings, demo=options.demo, say=screen.say)
     try:
         yield connections
@@ -166,7 +174,9 @@ def _books_table(document: Row) -> Table:
         table.add_column(name, justify="left" if name == "book" else "right")
     for name, figures in ((document["book"], document["live"]), *document["controls"].items()):
         table.add_row(
-            Text(name, style="bold") if name == document["book"] else f"control: {name.replace('_', ' ')}",
+            Text(BOOKS.get(name, name), style="bold")
+            if name == document["book"]
+            else f"control: {name.replace('_', ' ')}",
             money(figures["equity"]),
             percent(figures["total_return"]),
             percent(figures["annual_return"]),
@@ -241,4 +251,5 @@ def tuning_line(tuning: Row) -> Text:
         f"{tuning['decisions']:,} weight decisions: {tuning['changes']:,} changes, {tuning['holds']:,} holds,"
         f" {tuning['fallbacks']:,} without an answer{NO_ANSWER if tuning['fallbacks'] else ''}"
     )
-    return Text(line + (f"; the last change: {tuning['last_reason']}" if tuning["last_reason"] else ""))
+    last = true_minuses(tuning["last_reason"] or "")
+    return Text(line + (f"; the last change: {last}" if last else ""))

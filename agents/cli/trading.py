@@ -25,6 +25,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     """The trading plane in the foreground, until it is told to stop; or, with --confirm, only a person's word that real
     money is meant."""
     # Here: `halt` should not wait for agents and compiled code.
+    from agents.cli.typos import refuse_typos
     from agents.wiring.account import require_account
     from agents.wiring.carrying import carry_over
     from agents.wiring.daemon import trading_daemon
@@ -32,6 +33,7 @@ def trade(options: Namespace, screen: Screen) -> int:
     from agents.wiring.venue import require_tradable
 
     settings = load_settings(options.settings)
+    refuse_typos(settings)
     require_tradable(settings)
     confirm_by = f"quorum trade --confirm --settings {settings_path(options.settings).resolve()}"
     configure_logging(settings.log_folder / "orchestrator.log", level=settings.log_level)

@@ -22,7 +22,7 @@ from agents.quant.measures import plain
 from agents.replay.space import Space, candidates
 from agents.replay.walk_forward import Fold, OutOfSample, WalkForward, out_of_sample
 from agents.replay.walk_forward import walk_forward as judge_folds
-from agents.reports.formatting import number
+from agents.reports.formatting import number, true_minuses
 from agents.wiring.trial_runner import TrialRunner, count_candidates, trials_before
 
 
@@ -111,4 +111,4 @@ def _sentences(result: OutOfSample, choosing_added: Claim | None) -> list[Text]:
     ]
     if choosing_added is not None:
         lines.append(f"Choosing settings in each window {choosing_added.words}, against those in use.")
-    return [Text(line) for line in lines]
+    return [Text(true_minuses(line)) for line in lines]

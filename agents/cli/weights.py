@@ -24,7 +24,7 @@ from agents.core.external import ExternalAdvice
 from agents.core.settings import Settings, load_settings
 from agents.reports.belief_words import bounds, mark, moved, skill, whole_sentence
 from agents.reports.external_words import advice_sentences
-from agents.reports.formatting import number, percent
+from agents.reports.formatting import number, percent, true_minuses
 from agents.wiring.alarm_limits import fresh_since
 from agents.wiring.connections import Connections, connect_to_read
 
@@ -170,7 +170,7 @@ def change_words(decision: Row) -> str:
     moves = [(name, float(before.get(name, 0.0)), float(weight)) for name, weight in decision["agent_weights"].items()]
     moves = sorted((m for m in moves if abs(m[2] - m[1]) >= MOVE_LEAST), key=lambda m: -abs(m[2] - m[1]))
     if not moves or decision["status"] not in ("apply", "revert"):
-        return str(decision["reason"])
+        return true_minuses(str(decision["reason"]))
     words = [", ".join(f"{name} {moved(old, new)}" for name, old, new in moves[:MOVES_NAMED])]
     if belief is not None:
         gain, price = percent(belief.expected_gain, sign=True), number(belief.price)

@@ -7,11 +7,13 @@ Only the standard library is imported, so that every command can afford it.
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
 MISSING = "n/a"
 MINUS = "−"
+_HYPHEN_OF_A_NUMBER = re.compile(r"(?<![^\s\[(])-(?=\d)")
 AGO = ((172800.0, 86400.0, "days"), (5400.0, 3600.0, "h"), (90.0, 60.0, "min"))
 """From so many seconds on, a time is given in units of so many seconds, with this name."""
 
@@ -90,6 +92,17 @@ def ago(moment: datetime | None, at: datetime) -> str:
 def literal(text: str) -> str:
     """`text` for a console table or line, with nothing in it taken for colours."""
     return text.replace("[", "\\[")
+
+
+def sentence(text: str) -> str:
+    """ "cost 0.1 Sharpe [-0.2, 0.1]" as a sentence for people: a capital, a full stop, true minuses. Dates, options and
+    exponents keep their hyphens."""
+    return f"{true_minuses(text[:1].upper() + text[1:])}."
+
+
+def true_minuses(text: str) -> str:
+    """The signs of the numbers in `text`: a minus stands at its beginning, or behind a space or a bracket."""
+    return _HYPHEN_OF_A_NUMBER.sub(MINUS, text)
 
 
 def _finite(value: object) -> float | None:

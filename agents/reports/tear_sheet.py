@@ -10,7 +10,7 @@ import jinja2
 from agents.core.replay_types import Replayed
 from agents.quant.replay_summary import ReplaySummary
 from agents.reports.content import KeyFigure
-from agents.reports.formatting import interval, number, percent
+from agents.reports.formatting import interval, number, percent, sentence
 from agents.reports.life_section import TWO_WINDOWS
 from agents.reports.tear_sheet_pictures import pictures_of
 from agents.reports.tear_sheet_tables import tables_of
@@ -45,7 +45,7 @@ def tear_sheet(replayed: Replayed, summary: ReplaySummary, title: str) -> str:
     return template.render(
         title=title,
         kpis=_key_figures(summary),
-        verdict=summary.verdict[0].upper() + summary.verdict[1:] + ".",
+        verdict=sentence(summary.verdict),
         subtitle=_subtitle(summary),
         pictures=pictures_of(replayed, summary),
         tables=tables_of(replayed, summary),

@@ -14,7 +14,7 @@ from agents.core.replay_types import Finding, Replayed
 from agents.quant.leave_one_out import Added
 from agents.quant.measures import BookFigures, Daily, daily_of, monthly
 from agents.quant.replay_summary import Profit, ReplaySummary, ShadowFigures, TradingCosts
-from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money
+from agents.reports.formatting import MISSING, interval, money, number, percent, signed_money, true_minuses
 
 CHANGES_SHOWN, FINDINGS_SHOWN = 40, 20
 MOVES_NAMED, MOVE_LEAST = 3, 5e-4
@@ -91,7 +91,7 @@ def _added(summary: ReplaySummary) -> Table:
             number(claim.difference, sign=True),
             interval(claim.low, claim.high),
             number(claim.p, 3),
-            claim.words,
+            true_minuses(claim.words),
         ]
         for name, claim in summary.value_added.items()
     ]

@@ -1,4 +1,4 @@
-"""Compiling the step and the agents' indicators before they are needed: a minute, once for each machine and version.
+"""Compiling the step and the agents' indicators before they are needed: minutes, once for each machine and version.
 
 Without it the first decision would wait that long without a word. It calls what a cycle calls, with arrays of the same
 types, on a few bars that nobody traded; what is compiled stays in the user's cache.
@@ -23,7 +23,8 @@ from agents.trading.guard import raw_forecasts
 from agents.trading.registry import AGENTS, make_agents
 from agents.wiring.desk import plan_of
 
-WARNING = "compiling the step for this machine, once: about a minute"
+WARNING = "compiling the step for this machine, once: 2 to 5 minutes, most of them in the last part"
+"""150 s on two cores with nothing else to do, 370 s on two that five others used."""
 BARS = 300
 Show = Callable[[int, int], None]
 """Shows how many of how many parts are compiled."""

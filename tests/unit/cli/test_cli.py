@@ -257,6 +257,11 @@ def test_an_anchor_of_nobody_and_files_that_are_not_there_are_told(command_home)
         done = call(command, cwd=folder, environment=environment, code=None)
         assert done.returncode in (1, 2)
         assert "agents.static_weights: 'TrendFolower' is not among" in done.stdout + done.stderr
+    file.write_text('[data.columns]\ncloze = "Last"\n')
+    for command in ("status", "doctor", "trade"):
+        done = call(command, cwd=folder, environment=environment, code=None)
+        assert done.returncode in (1, 2)
+        assert "data.columns: no column is named 'cloze'; known are symbol, time" in done.stdout + done.stderr
     file.write_text('[agents.own]\nMine = "mine.py:Mine"\n[agents.external]\nFund = "~/fund.csv"\n')
     said = call("doctor", cwd=folder, environment=environment, code=1).stdout
     assert "agents.own.Mine: mine.py: no such file (and 1 more)" in said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 from types import SimpleNamespace
@@ -12,18 +14,23 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.cli import search
-from agents.cli.compiling import compile_once
+from agents.cli.compiling import compile_once, told_meanwhile
 from agents.cli.jobs import DUE_COLUMNS, JOB_COLUMNS
 from agents.cli.main import main
-from agents.cli.replay_output import _books_table
+from agents.cli.replay_output import _agents_table as replayed_agents
+from agents.cli.replay_output import _books_table, demo_line
 from agents.cli.scorecards import _cells, card_table
 from agents.cli.screen import Screen, rows_table
-from agents.cli.status import _agents_table, summary_tables
-from agents.cli.why import _why_no_order
+from agents.cli.status import _agents_table, health_table, summary_tables
+from agents.core.clock import SystemClock
 from agents.core.codes import NoTrade
 from agents.core.errors import UsageError
 from agents.core.settings import Settings
+from agents.core.settings_sections import MetaSettings
 from agents.quant.compiled import is_compiled
+from agents.quant.leave_one_out import Added
+from agents.reports.formatting import sentence, true_minuses
+from agents.reports.why_words import _why_no_order
 from agents.wiring import first_compilation
 
 FIGURES = {"equity": 1.0, "total_return": 0.1, "annual_return": 0.1, "sharpe": 1.0, "max_drawdown": 0.1}
@@ -121,6 +128,67 @@ def test_no_figure_of_a_replay_is_cut_in_80_columns():
     assert all(word in shown for word in ("control:", "inverse", "volatility", "max", "drawdown"))
 
 
+def test_no_figure_of_a_replayed_agent_is_cut_in_80_columns():
+    """Seen: "final we…", "SentimentAna…" and intervals that ended in the middle."""
+    added = Added(
+        days=3270,
+        days_differing=3000,
+        return_a_year=-0.0123,
+        return_low=-0.026,
+        return_high=-0.003,
+        sharpe_difference=-0.1,
+        sharpe_low=-0.2,
+        sharpe_high=0.0,
+    )
+    summary = SimpleNamespace(
+        contributions={"SentimentAnalyst": -1_606_499.0, "OnChainAnalyst": 0.0, "remainder": 12_622.0},
+        final_weights={"SentimentAnalyst": 0.374, "OnChainAnalyst": 0.0},
+        agents={
+            "SentimentAnalyst": SimpleNamespace(sharpe=-0.36, low=-0.84, high=-0.12),
+            "OnChainAnalyst": SimpleNamespace(sharpe=math.nan, low=math.nan, high=math.nan),
+        },
+        agents_added={
+            "SentimentAnalyst": added,
+            "OnChainAnalyst": replace(added, days_differing=12, return_low=math.nan),
+        },
+    )
+    lines = in_80_columns(replayed_agents(summary)).splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["shadow"],
+        ["agent", "weight", "earned", "Sharpe", "90", "%", "adds", "%", "a", "year"],
+    ]
+    shown = "SentimentAnalyst 37.4 % −1,606,499 −0.36 −0.84 … −0.12 −1.2 [−2.6, −0.3]"
+    assert " ".join(lines[4].split()) == shown
+    assert [line.split()[-1] for line in lines[5:7]] == ["of", "days"], "words break, figures do not"
+    assert len(lines) == 8
+
+
+def test_a_size_is_in_megabytes_and_the_desks_book_says_where_it_trades():
+    """Seen: "database bytes 112080563", and a desk that was called "paper"."""
+    shown = in_80_columns(health_table({"open_orders": 2, "database_bytes": 112_080_563, "risk_state": "active"}))
+    assert "112 MB" in shown and "bytes" not in shown and "open orders" in shown
+    for book, words in (("paper", "the desk, on paper"), ("live", "the desk, its account")):
+        assert words in in_80_columns(summary_tables(DOCUMENT | {"book": book})[0])
+
+
+def test_signs_in_sentences_are_those_of_the_tables():
+    said = "tuning cost 0.12 Sharpe (difference -0.12 [-0.31, 0.05]): not shown"
+    assert sentence(said) == "Tuning cost 0.12 Sharpe (difference −0.12 [−0.31, 0.05]): not shown."
+    assert true_minuses("-1.2 % and -0.5") == "−1.2 % and −0.5"
+    for same in ("2000-03-01 to 22:00-07:00", "1e-05", "10 -> 12 %", "--port 1", "--set x=-0.1", "A-1", ""):
+        assert true_minuses(same) == same
+
+
+def test_a_replay_and_a_search_say_why_their_figures_differ():
+    """Seen: a replay of the demo's history that ended 3 % above the demo; a search that gave the settings in use
+    another Sharpe ratio than a replay; four trials that were three settings."""
+    meta = MetaSettings(demo_every_days=7.0, optimizer_hours=36.0)
+    assert "about weights every 7 days, a replay every 36 h" in demo_line(meta)
+    assert search._mean_lines(1) == []
+    assert "the mean of the 4 periods" in search._mean_lines(4)[0].plain
+    assert "trials = 4, but [space] gave only 3 different settings" in search.fewer_line(4 - 1, 4)
+
+
 def test_no_figure_of_an_agent_is_cut_or_broken_in_80_columns():
     """Seen: "contribut…", and each interval on three lines; `quorum agents` cut its headers to three letters."""
     agent = {
@@ -171,8 +239,21 @@ def test_a_first_start_says_what_takes_a_minute(due, capsys, monkeypatch):
     monkeypatch.setattr(first_compilation, "compile_desk", lambda settings, show: compiled.append(show(0, 8)))
     compile_once(Settings(), Screen(as_json=False))
     said = capsys.readouterr().err
-    assert ("compiling the step for this machine, once: about a minute" in said) is due
+    assert ("compiling the step for this machine, once: 2 to 5 minutes" in said) is due
     assert len(compiled) == due
+
+
+def test_compiling_shows_that_it_goes_on_where_nobody_sees_a_bar(capsys):
+    """Seen: one still line for five minutes in a log."""
+    said = ""
+    with told_meanwhile(Screen(as_json=False), 0.02):
+        until = SystemClock().monotonic_s() + 60.0
+        while said.count("still compiling, 0 s so far") < 3:
+            assert SystemClock().monotonic_s() < until
+            said += capsys.readouterr().err
+    capsys.readouterr()
+    SystemClock().sleep_s(0.1)
+    assert capsys.readouterr().err == "", "nothing is told once it is over"
 
 
 def test_machine_code_of_a_copy_elsewhere_does_not_count(tmp_path, monkeypatch):
@@ -206,7 +287,7 @@ def test_whatever_compiles_first_says_so(words, tmp_path, capsys, monkeypatch):
     space.write_text('[search]\nmethod = "grid"\n[space]\n"execution.buffer" = [0.1, 0.2]\n')
     assert main(words.format(space=space).split()) == UsageError.exit_code
     said = capsys.readouterr().err
-    assert "compiling the step for this machine, once: about a minute" in said
+    assert "compiling the step for this machine, once: 2 to 5 minutes" in said
     assert said.endswith("quorum: compiled here\n")
 
 
