@@ -21,6 +21,8 @@ from agents.adapters.exchanges.fault_script import Fault, FaultScript
 from agents.core.clock import SystemClock
 from agents.core.errors import DataError, ServiceError
 from agents.core.exits import ExitWord, book_of
+from agents.core.orders import EXITING, Order
+from agents.orchestrator.exit_gate import ExitGate
 from agents.wiring.desk_record import exit_files
 from agents.wiring.integrity import check_record
 from agents.wiring.job_settings import tuning_of
@@ -126,6 +128,9 @@ def afterwards(desk, restarts=(), fills=3):
     quiet(desk)
     assert agrees(desk) >= fills
     assert desk.rows("SELECT * FROM positions") == []
+    there = {order.client_id for order in desk.account.orders.values()}
+    for sent, state in desk.rows("SELECT client_order_id, state FROM orders WHERE kind = 'exit'"):
+        assert (state == "filled") is (sent in there), "the record says what became of it"
     sound(desk)
 
 
@@ -304,6 +309,26 @@ def test_a_decision_that_was_under_way_sends_nothing_beside_it(tmp_path, monkeyp
         )
         assert found == [("not_placed",)]
         afterwards(desk)
+
+
+def test_no_other_order_leaves_until_exits_are_on_record(tmp_path):
+    """Asked of the last thing before the account: whatever lies before it, the way is shut."""
+    with trading(tmp_path, **HOLDING) as desk:
+        holding(desk)
+        gate = desk.daemon._desk.broker
+        while not isinstance(gate, ExitGate):
+            gate = gate._broker
+        order = Order(
+            client_order_id="t-more", decision_time=hour(2), symbol="BTC/USDT", side="buy", quantity=Decimal("0.5")
+        )
+        with away(desk):
+            say(desk)
+            look(desk)
+            asked = desk.fake.asked[PLACE]
+            (answer,) = gate.place([order])
+            assert (answer.state, answer.reason) == ("not_placed", EXITING) and desk.fake.asked[PLACE] == asked
+        until(desk, desk.clock.now() + timedelta(seconds=12))
+        assert gate.place([order])[0].state == "acked" and desk.fake.asked[PLACE] == asked + 1
 
 
 # ---------------------------------------------------------------- crashes
