@@ -74,6 +74,11 @@ def test_who_is_silent_leaves_the_mix_and_the_others_have_its_part(owner):
     assert told["Half"].why == "silent on 1 of 2 symbols (no bar)"
     assert told["Retired"].why == ""
 
+    assert reader.effective_weights(FIRST + timedelta(days=4)) == told
+    late = reader.effective_weights(FIRST + timedelta(days=5))  # no bar since: nothing was decided that could say so
+    assert {own.effective for own in late.values()} == {0.0} and late["Loud"].earned == 0.5
+    assert late["Loud"].why == "the bars of all symbols are stale: positions may only shrink"
+
     decide(owner, FIRST + timedelta(days=9), quiet, stale=("S1",), failed="Quiet")
     stale = reader.effective_weights()
     assert stale["Loud"].effective == pytest.approx(0.5 / 0.7)  # what is said of S1 can only shrink a position

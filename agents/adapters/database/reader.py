@@ -165,7 +165,8 @@ class DeskReader:
         it has had no bar since `fresh_since`."""
         found = [EffectiveWeight(**row) for row in self.rows("SELECT * FROM v_effective_weights")]
         if fresh_since is not None:
-            found = heard_now(found, self.health()["newest_bar"], fresh_since)
+            health = self.health()
+            found = heard_now(found, health["newest_bar"] or health["newest_decision"], fresh_since)
         return {own.agent_name: own for own in found}
 
     def symbols(self) -> list[str]:
