@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -52,4 +53,4 @@ class WeightsOverTime(NamedTuple):
 
 def utc_day(at: datetime) -> np.datetime64:
     """The UTC day that a time lies in."""
-    return np.datetime64(at.astimezone(UTC).date(), "D")
+    return np.datetime64(math.floor(at.timestamp()) // 86_400, "D")

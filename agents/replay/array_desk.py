@@ -7,10 +7,8 @@ on one history and compares days, scorecards and decisions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import takewhile
-
-import numpy as np
 
 from agents.core.clock import Clock
 from agents.core.facts import ScoredChanges, Trading
@@ -19,7 +17,7 @@ from agents.core.meta_ports import PastChange, TuningRecord
 from agents.core.meta_types import IN_FORCE, AgentDays, BeliefsKind, KeptBeliefs, Scorecard, WeightDecision
 from agents.core.types import WeightSet
 from agents.core.weight_sets import StandIn, in_force, largest_move, published_set
-from agents.core.weights_over_time import WeightsOverTime
+from agents.core.weights_over_time import WeightsOverTime, utc_day
 from agents.replay.agent_days import AgentDayTable
 
 
@@ -76,8 +74,8 @@ class ArrayDesk:
         return self.days.refresh()
 
     def agent_days(self, *, until: datetime, whole_days_only: bool = False) -> AgentDays:
-        last = np.datetime64(until.astimezone(UTC).date(), "D")
-        return self.days.days(last - np.timedelta64(1 if whole_days_only else 0, "D"))
+        today = utc_day(until)
+        return self.days.days(today - 1 if whole_days_only else today)
 
     def variants_tried(self, agents: Sequence[str]) -> int:
         return len(agents) + self._trials
