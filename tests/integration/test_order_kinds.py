@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from agents.adapters.database.reader import DeskReader
-from agents.cli.why import _order_lines
 from agents.core.settings import with_changes
 from agents.core.types import as_datetime
+from agents.reports.why_words import order_lines
 from agents.wiring.job_settings import tuning_of
 from agents.wiring.parity import CheckedDesk, check_parity
 from tests.integration.test_parity import BARS, FIRST, SETTINGS, LiveDesk
@@ -55,7 +55,7 @@ def test_a_desk_whose_orders_rest_is_reproduced_and_its_slippage_told(kind, owne
     slippage_is_that_of_the_orders(orders, {row["kind"]: row for row in rows("SELECT * FROM v_slippage")}, wrong)
     newest = next(order for order in orders if order["kind"] == kind)
     shown = DeskReader(owner).why(newest["symbol"], newest["decision_time"])
-    (line, *_) = _order_lines(shown)
+    (line, *_) = order_lines(shown)
     assert line.startswith("limit order" if kind == "limit" else "limit order that chases")
     assert f" at {newest['limit_price'].normalize():f}" in line
 
