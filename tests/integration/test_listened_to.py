@@ -25,7 +25,7 @@ SAYS = {
     " VALUES (:time, :agent, :symbol, 0, 0, :silent, NULL, :reason)",
     "details": "INSERT INTO decision_details (time, symbol, target_weight, clamps, no_trade, order_quantity, position)"
     " VALUES (:time, :symbol, 0, :clamps, '', 0, 0)",
-    "days": 'INSERT INTO agent_days (date, agent_name, "return") VALUES (:date, :agent, :gain)',
+    "days": 'INSERT INTO agent_days (date, agent_name, "return", signals) VALUES (:date, :agent, :gain, 1)',
     "log": "INSERT INTO agent_work_log (time, agent_name, action, duration_ms, opinions, ok, detail)"
     " VALUES (:time, :agent, 'signals', 1, 0, :ok, :detail)",
 }

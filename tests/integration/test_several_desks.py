@@ -90,7 +90,8 @@ def test_the_units_of_a_desk_name_it(tmp_path):
     ).stdout
     assert "quorum trade --desk %i\n" in printed
     assert "quorum meta --desk %i\n" in printed
-    assert printed.count("OnFailure=quorum-failed@%n.service") == 5
+    assert "quorum web --desk %i\n" in printed
+    assert printed.count("OnFailure=quorum-failed@%n.service") == 7
 
 
 def test_a_new_desk_is_on_the_embedded_server_of_the_first(tmp_path):

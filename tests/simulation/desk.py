@@ -3,7 +3,6 @@ the comparison of books. Only what is outside is made: market, account, journal,
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -226,7 +225,6 @@ def _seats() -> tuple[Trivial, ...]:
 
 
 def _settings_of(scene: Scene) -> Settings:
-    logging.getLogger("agents").setLevel(logging.CRITICAL + 1)
     return Settings(
         desk={"name": "sim", "broker": "ccxt:binance", "initial_cash": float(CASH)},
         data={

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -54,6 +56,23 @@ def control_of(scene: Scene) -> dict[np.datetime64, np.ndarray]:
 
 
 def _lived(plan: Plan, targets: dict[np.datetime64, np.ndarray] | None, *, traced: bool) -> tuple[Verdict, Simulated]:
+    with _silent_log():
+        return _told(plan, targets, traced=traced)
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """Faults by the thousand are told to nobody; whoever logs after it is heard again."""
+    logger = logging.getLogger("agents")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _told(plan: Plan, targets: dict[np.datetime64, np.ndarray] | None, *, traced: bool) -> tuple[Verdict, Simulated]:
     world = World(plan, traced=traced)
     world.tell(f"seed {plan.seed}: {plan.scene}, {plan.manners}, {sorted(plan.kinds)} at {plan.share}")
     sim = Simulated(world)
